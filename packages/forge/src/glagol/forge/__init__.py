@@ -1,0 +1,1 @@
+"""From checkpoints to verified models: reference, graph builder, parity, recipes."""
