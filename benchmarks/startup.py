@@ -1,0 +1,59 @@
+"""Process start to first transcript, import time of the serving path, and what it must not import.
+
+The bars: first transcript <= 1.5 s with the embedded model, import <= 0.5 s, no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import report
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIP = next((ROOT / "models/gigaam-nano/golden").glob("clip.*"))
+IMPORT = """
+import json, sys, time
+start = time.perf_counter()
+import glagol.speech
+seconds = time.perf_counter() - start
+print(json.dumps({"seconds": seconds, "torch": "torch" in sys.modules}))
+"""
+
+
+def transcribe(variant: str) -> float:
+    """Seconds from starting the command to its exit with a transcript of the bundled clip."""
+    command = [sys.executable, "-m", "glagol.cli", "transcribe", "--variant", variant, str(CLIP)]
+    start = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
+    seconds = time.perf_counter() - start
+    assert done.stdout.strip(), "no transcript"
+    return seconds
+
+
+def main() -> None:
+    """Print and store the medians."""
+    imports = []
+    for _ in range(7):
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True
+        )
+        imports.append(json.loads(done.stdout))
+    figures = {
+        "import_s": statistics.median(i["seconds"] for i in imports),
+        "torch_imported": any(i["torch"] for i in imports),
+    }
+    for variant in ("cpu-fp32", "cpu-int8"):
+        runs = [transcribe(variant) for _ in range(5)]
+        figures[f"first_transcript_{variant}_s"] = statistics.median(runs)
+        figures[f"first_transcript_{variant}_best_s"] = min(runs)
+    report.write("startup", figures)
+
+
+if __name__ == "__main__":
+    main()
