@@ -1,0 +1,1 @@
+"""Which models exist, which bytes they are, and how to get and open exactly those bytes."""

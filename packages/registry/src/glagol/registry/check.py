@@ -1,0 +1,160 @@
+"""What must hold between the fields of a manifest that its types cannot say.
+
+`faults` is pure: it takes a parsed manifest and yields one line per broken rule, each beginning
+with the place (`models[2].variants[0].artifacts[1].path`). The rules:
+
+* model ids and aliases name one model each; variant ids, artifact and source paths are unique;
+* a default exists and fits its role; the decoding parameters fit the engine;
+* paths are relative, use '/', and have no '.', '..' or empty part;
+* one digest has one size everywhere;
+* an absent digest has a reason in `unpinned`, and a reason stands only where a digest is absent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glagol.registry.entries import Ctc, Rnnt, Vad
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from glagol.registry.entries import Manifest, Model, SourceFile
+
+# Which decoding parameters an engine takes; None: the engine has its own.
+_DECODING: dict[str, tuple[type, ...]] = {
+    "gigaam": (Ctc, Rnnt),
+    "silero": (Vad,),
+    "whisper": (type(None),),
+    "vllm": (type(None),),
+    "embed": (type(None),),
+}
+_ROLES: dict[str, frozenset[str]] = {
+    "asr": frozenset({"gigaam", "whisper"}),
+    "vad": frozenset({"silero"}),
+    "llm": frozenset({"vllm"}),
+}
+
+
+def faults(manifest: Manifest) -> Iterator[str]:
+    """Every broken rule of a manifest, as `place: what is wrong`; nothing when it is sound."""
+    yield from _names(manifest)
+    yield from _defaults(manifest)
+    yield from _sizes(manifest)
+    for index, model in enumerate(manifest.models):
+        yield from _model(f"models[{index}]", model)
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a path is relative, inside its directory, and the same on every system."""
+    plain = not any(char in "\\:" or not char.isprintable() for char in path)
+    return plain and all(part not in {"", ".", ".."} for part in path.split("/"))
+
+
+def _names(manifest: Manifest) -> Iterator[str]:
+    places = [
+        (f"models[{index}].{field}", name)
+        for index, model in enumerate(manifest.models)
+        for field, name in (
+            ("id", model.id),
+            *((f"aliases[{n}]", alias) for n, alias in enumerate(model.aliases)),
+        )
+    ]
+    yield from _repeats(places)
+
+
+def _defaults(manifest: Manifest) -> Iterator[str]:
+    engines = {model.id: model.engine for model in manifest.models}
+    for role, allowed in _ROLES.items():
+        name = getattr(manifest.defaults, role)
+        if name is None:
+            continue
+        if name not in engines:
+            yield f"defaults.{role}: no model has the id {name!r}"
+        elif engines[name] not in allowed:
+            yield f"defaults.{role}: {name!r} has the engine {engines[name]!r}, which cannot serve"
+
+
+def _sizes(manifest: Manifest) -> Iterator[str]:
+    sizes: dict[str, int] = {}
+    for index, model in enumerate(manifest.models):
+        pinned = [
+            (f"source.files[{n}]", file.sha256, file.size_bytes)
+            for n, file in enumerate(model.source.files)
+        ]
+        pinned += [
+            (f"variants[{v}].artifacts[{n}]", artifact.sha256, artifact.size_bytes)
+            for v, variant in enumerate(model.variants)
+            for n, artifact in enumerate(variant.artifacts)
+        ]
+        for place, sha256, size in pinned:
+            if sha256 is None or size is None:
+                continue
+            if sizes.setdefault(sha256, size) != size:
+                yield f"models[{index}].{place}.size_bytes: this digest has another size elsewhere"
+
+
+def _model(place: str, model: Model) -> Iterator[str]:
+    decoding = model.decoding
+    if not isinstance(decoding, _DECODING[model.engine]):
+        yield f"{place}.decoding: does not fit the engine {model.engine!r}"
+    if isinstance(decoding, Vad) and decoding.neg_threshold > decoding.threshold:
+        yield f"{place}.decoding.neg_threshold: above threshold"
+    if model.golden is not None:
+        yield from _paths(
+            [
+                (f"{place}.golden.audio", model.golden.audio),
+                (f"{place}.golden.transcript", model.golden.transcript),
+            ]
+        )
+    yield from _source(place, model.source.files)
+    yield from _variants(place, model)
+
+
+def _source(place: str, files: tuple[SourceFile, ...]) -> Iterator[str]:
+    places = [(f"{place}.source.files[{n}].path", file.path) for n, file in enumerate(files)]
+    yield from _paths(places)
+    yield from _repeats(places)
+    primary = {file.path for file in files if not file.alternative_to}
+    for n, file in enumerate(files):
+        where = f"{place}.source.files[{n}]"
+        if file.alternative_to and file.alternative_to not in primary:
+            yield f"{where}.alternative_to: no file to replace at {file.alternative_to!r}"
+        yield from _reason(f"{where}.unpinned", file.unpinned, absent=file.sha256 is None)
+
+
+def _variants(place: str, model: Model) -> Iterator[str]:
+    if not model.variants:
+        yield f"{place}.variants: at least one is needed"
+    yield from _repeats(
+        [(f"{place}.variants[{n}].id", variant.id) for n, variant in enumerate(model.variants)]
+    )
+    for n, variant in enumerate(model.variants):
+        places = [
+            (f"{place}.variants[{n}].artifacts[{i}].path", artifact.path)
+            for i, artifact in enumerate(variant.artifacts)
+        ]
+        yield from _paths(places)
+        yield from _repeats(places)
+    unbuilt = any(not variant.artifacts for variant in model.variants)
+    yield from _reason(f"{place}.unpinned", model.unpinned, absent=unbuilt)
+
+
+def _reason(place: str, reason: str, *, absent: bool) -> Iterator[str]:
+    if absent and not reason.strip():
+        yield f"{place}: a digest is absent, so a reason is required"
+    if reason and not absent:
+        yield f"{place}: a reason stands here, but no digest is absent"
+
+
+def _paths(places: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for place, path in places:
+        if not is_plain_path(path):
+            yield f"{place}: {path!r} is not a plain relative path"
+
+
+def _repeats(places: Iterable[tuple[str, str]]) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for place, name in places:
+        if first.setdefault(name, place) != place:
+            yield f"{place}: {name!r} is already at {first[name]}"

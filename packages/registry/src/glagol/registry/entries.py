@@ -1,0 +1,206 @@
+"""The types of `manifest.json`: what a model is, where it comes from, which bytes may be opened.
+
+All are frozen, refuse unknown fields and take keywords only. An unknown digest is absent, and then
+a reason stands in `unpinned`; nothing is ever invented. What the types cannot say is in `check`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+# `$` alone would accept a newline after the last character.
+Sha256: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="SHA-256, lower-case hexadecimal")
+]
+Md5: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="MD5 as upstream states it; no pin")
+]
+Id: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$(?!\n)")]
+Alias: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$(?!\n)")]
+Url: TypeAlias = Annotated[str, Meta(pattern=r"^(https?|s3)://[^/\s]+/\S+$(?!\n)")]
+RelativePath: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=255, description="relative, '/' as separator, no '..'")
+]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Bytes: TypeAlias = Annotated[int, Meta(gt=0, description="bytes")]
+Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, description="milliseconds")]
+Probability: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+Engine: TypeAlias = Literal["gigaam", "silero", "whisper", "vllm", "embed"]
+Provider: TypeAlias = Literal["cpu", "cuda"]
+Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"]
+
+
+class SourceFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One upstream file that a builder reads.
+
+    Attributes:
+        path: name inside the source directory.
+        sha256: pin; absent only with a reason in `unpinned`.
+        size_bytes: exact size when known.
+        md5: digest that upstream publishes; helps a first fetch, pins nothing.
+        urls: where the file can be had, in order of preference.
+        alternative_to: path of the file in whose place this one may be read.
+        note: provenance of the digest.
+        unpinned: why `sha256` is absent.
+    """
+
+    path: RelativePath
+    sha256: Sha256 | None = None
+    size_bytes: Bytes | None = None
+    md5: Md5 | None = None
+    urls: tuple[Url, ...] = ()
+    alternative_to: str = ""
+    note: str = ""
+    unpinned: str = ""
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Where the weights come from: repository, commit when one is known, files."""
+
+    repo: Text
+    commit: str | None = None
+    files: tuple[SourceFile, ...] = ()
+
+
+class Builder(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What wrote the artifacts: program, version, digest of the lock it ran under."""
+
+    name: Text
+    version: Text
+    lock_sha256: Sha256
+
+
+class Artifact(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One file that the service opens, pinned by digest and size."""
+
+    path: RelativePath
+    sha256: Sha256
+    size_bytes: Bytes
+    urls: tuple[Url, ...] = ()
+
+
+class Variant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One build of a model for one execution provider; no artifacts means not built yet."""
+
+    id: Id
+    provider: Provider
+    precision: Precision
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class Ctc(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="ctc"
+):
+    """Decoding of a CTC head: mel frames per encoder frame, audio rate in Hz."""
+
+    subsampling: Annotated[int, Meta(gt=0)] = 4
+    sample_rate: Annotated[int, Meta(gt=0)] = 16_000
+
+
+class Rnnt(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="rnnt"
+):
+    """Decoding of a transducer head; `max_symbols` caps emissions per encoder frame."""
+
+    subsampling: Annotated[int, Meta(gt=0)] = 4
+    sample_rate: Annotated[int, Meta(gt=0)] = 16_000
+    max_symbols: Annotated[int, Meta(gt=0)] = 10
+
+
+class Vad(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="vad"
+):
+    """Voice activity parameters, as in silero-vad's `get_speech_timestamps`.
+
+    Attributes:
+        sample_rate: audio rate, Hz.
+        threshold: speech starts at this probability.
+        neg_threshold: speech ends below this probability; at most `threshold`.
+        min_speech_ms: shorter speech is dropped.
+        min_silence_ms: shorter silence does not end speech.
+        speech_pad_ms: added on both sides of a span.
+        max_speech_s: longer speech is cut at the longest silence inside it.
+        min_silence_at_max_speech_ms: a silence must be this long to be such a cut.
+    """
+
+    sample_rate: Annotated[int, Meta(gt=0)] = 16_000
+    threshold: Probability = 0.5
+    neg_threshold: Probability = 0.35
+    min_speech_ms: Milliseconds = 250
+    min_silence_ms: Milliseconds = 100
+    speech_pad_ms: Milliseconds = 30
+    max_speech_s: Annotated[float, Meta(gt=0.0, description="seconds")] = 22.0
+    min_silence_at_max_speech_ms: Milliseconds = 98
+
+
+Asr: TypeAlias = Ctc | Rnnt
+
+
+class Golden(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The known-answer clip: repository-relative paths and digests of clip and transcript."""
+
+    audio: RelativePath
+    audio_sha256: Sha256
+    transcript: RelativePath
+    transcript_sha256: Sha256
+
+
+class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One model: identity, source, builds, decoding parameters.
+
+    Attributes:
+        id: unique name; also the directory in `models/`.
+        engine: the code that can run it.
+        version: upstream's version.
+        license: SPDX expression.
+        languages: BCP 47 tags; empty when language does not matter.
+        source: upstream files.
+        builder: what wrote the artifacts; absent when they are upstream's own bytes or not built.
+        variants: builds, the preferred first.
+        decoding: parameters by head; absent for engines without any.
+        golden: known-answer clip.
+        aliases: other names that callers may use.
+        note: what a user must know ("synthetic voices only; ...").
+        unpinned: why a variant has no artifacts yet.
+    """
+
+    id: Id
+    engine: Engine
+    version: Text
+    license: Text
+    languages: tuple[Text, ...] = ()
+    source: Source
+    builder: Builder | None = None
+    variants: tuple[Variant, ...]
+    decoding: Ctc | Rnnt | Vad | None = None
+    golden: Golden | None = None
+    aliases: tuple[Alias, ...] = ()
+    note: str = ""
+    unpinned: str = ""
+
+
+class Defaults(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """Which model id serves a role when the caller names none."""
+
+    asr: Id
+    vad: Id
+    llm: Id | None = None
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole registry.
+
+    Attributes:
+        manifest_version: grows with every change, together with a CHANGELOG entry.
+        min_reader_version: readers below it must refuse the file.
+        defaults: model ids by role.
+        models: every known model.
+    """
+
+    manifest_version: Annotated[int, Meta(ge=1)]
+    min_reader_version: Annotated[int, Meta(ge=1)]
+    defaults: Defaults
+    models: tuple[Model, ...]

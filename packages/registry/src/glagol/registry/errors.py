@@ -1,0 +1,129 @@
+"""Every error that Glagol raises on purpose, grouped by whose state is wrong.
+
+    GlagolError
+    +-- InputError        the caller's request is wrong: change it (exit 2)
+    +-- LimitError        the request is fine but too big or too soon (exit 3)
+    +-- IntegrityError    bytes are missing or wrong: an operator replaces them (exit 4)
+    +-- HostError         the machine cannot do it: disk, driver, readiness (exit 5)
+
+An error is a stable `code`, a `message` that says what happened to what, and a `remedy` that says
+what to do next. `CODES` is the one table that gives each code its HTTP status and exit status.
+Anything else that escapes is a bug (exit 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXIT_BUG = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class GlagolError(Exception):
+    """Base of the four families; raise a family, never this.
+
+    Args:
+        code: a key of `CODES` that belongs to the raised family.
+        message: what happened, naming the file, field or limit.
+        remedy: what the reader should do about it.
+
+    Raises:
+        AssertionError: the code is unknown or belongs to another family (a bug here, not there).
+    """
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(code, message, remedy)  # all three, so that errors survive pickling
+        if code not in CODES or not isinstance(self, CODES[code].family):
+            raise AssertionError(f"{type(self).__name__} cannot carry the code {code!r}")
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InputError(GlagolError):
+    """The caller's request is wrong; the same request fails again. Exit status 2."""
+
+
+class LimitError(GlagolError):
+    """A limit stopped a well-formed request; smaller or later may pass. Exit status 3."""
+
+
+class IntegrityError(GlagolError):
+    """Bytes are missing, altered or unknown; never retried, an operator decides. Exit status 4."""
+
+
+class HostError(GlagolError):
+    """The machine failed: disk, driver, or not ready yet. Exit status 5."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What one error code means to each kind of client.
+
+    Attributes:
+        http_status: status of the HTTP answer, 400..599.
+        exit_status: status of the process, 2..5.
+        family: the exception class that carries the code.
+        summary: one line for documentation.
+    """
+
+    http_status: int
+    exit_status: int
+    family: type[GlagolError]
+    summary: str
+
+
+def _input(http_status: int, summary: str) -> Code:
+    return Code(http_status, 2, InputError, summary)
+
+
+def _limit(http_status: int, summary: str) -> Code:
+    return Code(http_status, 3, LimitError, summary)
+
+
+def _integrity(http_status: int, summary: str) -> Code:
+    return Code(http_status, 4, IntegrityError, summary)
+
+
+def _host(http_status: int, summary: str) -> Code:
+    return Code(http_status, 5, HostError, summary)
+
+
+CODES: Mapping[str, Code] = MappingProxyType(
+    {
+        "audio_not_found": _input(404, "the audio file does not exist"),
+        "audio_empty": _input(400, "the audio has no bytes"),
+        "audio_unreadable": _input(415, "the bytes are not audio that can be decoded"),
+        "audio_truncated": _input(422, "the audio ends in the middle"),
+        "audio_without_sound": _input(422, "the file has no audio stream"),
+        "audio_not_finite": _input(422, "the audio has NaN or infinite samples"),
+        "audio_too_short": _input(422, "the audio is shorter than one frame"),
+        "option_invalid": _input(400, "an option is unknown or out of range"),
+        "model_unknown": _input(404, "no model has this id or alias"),
+        "setting_invalid": _input(500, "a setting of the process is wrong"),
+        "not_found": _input(404, "there is no such resource"),
+        "request_invalid": _input(400, "the request does not have the required form"),
+        "audio_too_long": _limit(413, "the audio is longer than the limit"),
+        "upload_too_large": _limit(413, "the upload is larger than the limit"),
+        "queue_full": _limit(429, "the queue is full"),
+        "busy": _limit(503, "no capacity right now"),
+        "manifest_invalid": _integrity(500, "manifest.json is not valid"),
+        "manifest_too_new": _integrity(500, "manifest.json needs a newer reader"),
+        "artifact_missing": _integrity(503, "a model file is not in the store"),
+        "artifact_altered": _integrity(503, "a model file does not have the pinned digest"),
+        "artifact_unpinned": _integrity(503, "the manifest has no digest for a model file yet"),
+        "provider_missing": _host(503, "the asked-for execution provider is not available"),
+        "disk_full": _host(507, "the disk, a quota or a file size limit is exhausted"),
+        "not_ready": _host(503, "the process is still starting or already stopping"),
+        "cancelled": _host(499, "the work was cancelled"),
+        "host_io": _host(500, "the operating system refused to read or write"),
+    }
+)

@@ -1,0 +1,142 @@
+"""The model registry as data: strict reading, canonical JSON, JSON Schema.
+
+`manifest.json` is the one list of models that the code may open. It is read strictly:
+
+1. the bytes are UTF-8 JSON of at most 8 MiB, without duplicate keys, NaN or Infinity;
+2. a `min_reader_version` above `READER_VERSION` stops before anything else is looked at;
+3. every field is known and has its type, digests are lower-case hexadecimal, sizes positive;
+4. the rules of `glagol.registry.check` hold.
+
+The types live in `glagol.registry.entries` and are re-exported here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from glagol.registry.check import faults
+from glagol.registry.entries import (
+    Artifact,
+    Asr,
+    Builder,
+    Ctc,
+    Defaults,
+    Golden,
+    Manifest,
+    Model,
+    Rnnt,
+    Source,
+    SourceFile,
+    Vad,
+    Variant,
+)
+from glagol.registry.errors import IntegrityError
+
+__all__ = [
+    "MANIFEST_BYTES_MAX",
+    "READER_VERSION",
+    "Artifact",
+    "Asr",
+    "Builder",
+    "Ctc",
+    "Defaults",
+    "Golden",
+    "Manifest",
+    "Model",
+    "Rnnt",
+    "Source",
+    "SourceFile",
+    "Vad",
+    "Variant",
+    "canonical",
+    "parse",
+    "schema",
+]
+
+READER_VERSION = 1
+MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+
+
+def parse(data: bytes) -> Manifest:
+    """Read a manifest strictly.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        The manifest; every rule of this module and of `check` holds for it.
+
+    Raises:
+        IntegrityError: `manifest_too_new`, or `manifest_invalid` naming every place found wrong.
+    """
+    raw = _load(data)
+    needed = raw.get("min_reader_version") if isinstance(raw, dict) else None
+    if isinstance(needed, int) and needed > READER_VERSION:
+        raise IntegrityError(
+            "manifest_too_new",
+            f"manifest.json needs a reader of version {needed}; this one is {READER_VERSION}",
+            "upgrade Glagol, or use the manifest.json that came with this release",
+        )
+    try:
+        manifest = msgspec.convert(raw, Manifest)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    found = list(faults(manifest))
+    if found:
+        raise _invalid("; ".join(found))
+    return manifest
+
+
+def canonical(manifest: Manifest) -> bytes:
+    """The one byte form of a manifest: sorted keys, 2-space indent, UTF-8, newline at the end."""
+    return _dump(msgspec.to_builtins(manifest))
+
+
+def schema() -> bytes:
+    """JSON Schema (2020-12) of the manifest, canonical; committed as `manifest.schema.json`."""
+    return _dump(
+        {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Glagol model registry",
+            **msgspec.json.schema(Manifest),
+        }
+    )
+
+
+def _dump(value: object) -> bytes:
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _load(data: bytes) -> Any:
+    if len(data) > MANIFEST_BYTES_MAX:
+        raise _invalid(f"{len(data)} bytes are more than the limit of {MANIFEST_BYTES_MAX}")
+    try:
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:  # ValueError covers JSON and UTF-8 errors
+        raise _invalid(f"not JSON: {error}") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {max(keys, key=keys.count)!r} stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _invalid(what: str) -> IntegrityError:
+    return IntegrityError(
+        "manifest_invalid",
+        f"manifest.json is not valid: {what}",
+        "restore manifest.json from the release or from version control",
+    )

@@ -1,0 +1,318 @@
+"""Content-addressed store of model files: added atomically, verified whenever opened.
+
+    ROOT/sha256/9c/cdacc4...        a blob, mode 0444, named by its own digest
+    ROOT/sha256/9c/cdacc4....receipt    (only under `Trust.receipt`) what it looked like when hashed
+    ROOT/sha256/9c/cdacc4....partial    (only while `fetch` brings it)
+    ROOT/incoming/                  files being copied in; leftovers of a killed copy mean nothing
+
+Rules:
+
+1. a blob gets its name only after its bytes were hashed and synced, by one atomic rename, so a kill
+   or a full disk at any moment leaves no half blob and concurrent writers of one digest agree;
+2. an opened blob is the very mapping that was hashed: checking one read and using another is not
+   possible;
+3. a blob is replaced by rename, never written in place, so open mappings keep their bytes;
+4. nothing here repairs: wrong bytes are an `IntegrityError` that an operator acts on.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import hashlib
+import mmap
+import os
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from glagol.registry.errors import HostError, IntegrityError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+
+    from glagol.registry.entries import Artifact
+
+_COPY_BYTES = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A file changed again within one tick of the file system's clock keeps its times, so a receipt
+# counts only when it was written this much later than the blob was changed (git's "racy" rule).
+_RECEIPT_AGE_NS = 2_000_000_000
+
+
+class Trust(enum.StrEnum):
+    """How an opened blob is verified.
+
+    Attributes:
+        rehash: hash every byte at every open (the default).
+        receipt: skip the hash when size, times and inode are those recorded after an earlier hash;
+            an operator's choice, for stores that nothing else writes to.
+    """
+
+    rehash = "rehash"
+    receipt = "receipt"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Verified bytes of one artifact.
+
+    Attributes:
+        sha256: digest of `data`, lower-case hexadecimal.
+        data: read-only mapping of the file; stays valid as long as anything refers to it.
+    """
+
+    sha256: str
+    data: memoryview
+
+
+class _Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Identity of a file at the moment its digest was right; any write changes `ctime_ns`."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> _Receipt:
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A directory of blobs named by their SHA-256; made on the first write.
+
+    Attributes:
+        root: the directory. Processes may share it; a read-only one can still be opened from.
+    """
+
+    root: Path
+
+    def path_of(self, sha256: str) -> Path:
+        """Where the blob of a digest lies, or would lie."""
+        return self.root / "sha256" / sha256[:2] / sha256[2:]
+
+    def has(self, sha256: str) -> bool:
+        """Whether there is a file for this digest; its bytes are not looked at."""
+        return self.path_of(sha256).is_file()
+
+    def verify(self, sha256: str) -> bool:
+        """Whether the blob is there and every byte of it is right.
+
+        Raises:
+            HostError: `host_io`, it is there but cannot be read.
+        """
+        with _host_errors(self.path_of(sha256)):
+            try:
+                with self.path_of(sha256).open("rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            except FileNotFoundError:
+                return False
+
+    def add_file(self, path: Path, expected: str | None = None) -> str:
+        """Copy a file in.
+
+        Args:
+            path: the file.
+            expected: the digest it must have; None takes it as it is.
+
+        Returns:
+            Its digest.
+
+        Raises:
+            IntegrityError: `artifact_altered`, the digest is not the expected one.
+            HostError: `disk_full` or `host_io`.
+        """
+        if expected is not None and self.verify(expected):
+            return expected
+        with _host_errors(path), path.open("rb") as source:
+            return self._add(iter(lambda: source.read(_COPY_BYTES), b""), path.name, expected)
+
+    def add_bytes(self, data: bytes | memoryview, expected: str | None = None) -> str:
+        """Write bytes in; as `add_file`.
+
+        Returns:
+            Their digest.
+
+        Raises:
+            IntegrityError: `artifact_altered`, the digest is not the expected one.
+            HostError: `disk_full` or `host_io`.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        if expected in {None, sha256} and self.verify(sha256):
+            return sha256
+        return self._add(iter([data]), "the given bytes", expected)
+
+    def open(
+        self, artifact: Artifact, trust: Trust = Trust.rehash, *, model_id: str = "ID"
+    ) -> Blob:
+        """Map an artifact and verify what was mapped.
+
+        Args:
+            artifact: digest and size wanted; its path is only for messages.
+            trust: whether an earlier hash may count.
+            model_id: names the model in the remedy.
+
+        Returns:
+            The blob.
+
+        Raises:
+            IntegrityError: `artifact_missing` or `artifact_altered`, naming file and digests.
+            HostError: `host_io`, the file cannot be read.
+        """
+        path = self.path_of(artifact.sha256)
+        with _host_errors(path):
+            try:
+                file = path.open("rb")
+            except FileNotFoundError as error:
+                raise IntegrityError(
+                    "artifact_missing",
+                    f"{artifact.path} of {model_id} is not in the store: "
+                    f"no {path}, expected sha256 {artifact.sha256}",
+                    _remedy(model_id),
+                ) from error
+            with file:
+                return _verified(file, artifact, trust, model_id)
+
+    def adopt(self, path: Path, sha256: str) -> Path:
+        """Give a complete file inside `root` its blob name, durably.
+
+        The caller has hashed every byte of it; nothing may write to it any more.
+
+        Args:
+            path: the file, on the file system of `root`.
+            sha256: its digest.
+
+        Returns:
+            The path of the blob.
+
+        Raises:
+            HostError: `disk_full` or `host_io`.
+        """
+        target = self.path_of(sha256)
+        with _host_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fchmod(descriptor, 0o444)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            path.replace(target)
+            _sync_directory(target.parent)
+        return target
+
+    def _add(self, parts: Iterator[bytes | memoryview], name: str, expected: str | None) -> str:
+        incoming = self.root / "incoming"
+        hasher = hashlib.sha256()
+        with _host_errors(incoming):
+            incoming.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=incoming)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    for part in parts:
+                        file.write(part)
+                        hasher.update(part)
+                sha256 = hasher.hexdigest()
+                if expected not in {None, sha256}:
+                    raise IntegrityError(
+                        "artifact_altered",
+                        f"{name} has sha256 {sha256}, expected {expected}",
+                        "get the file again from where it came",
+                    )
+                self.adopt(Path(temporary), sha256)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        return sha256
+
+
+def _verified(file: BufferedReader, artifact: Artifact, trust: Trust, model_id: str) -> Blob:
+    before = os.fstat(file.fileno())
+    receipt = Path(f"{file.name}.receipt")
+    if before.st_size == artifact.size_bytes:  # also: an empty file cannot be mapped
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if trust == Trust.receipt and _vouches(receipt, _Receipt.of(before)):
+            return Blob(artifact.sha256, data)
+        found = hashlib.sha256(data).hexdigest()
+    else:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != artifact.sha256:
+        raise IntegrityError(
+            "artifact_altered",
+            f"{artifact.path} of {model_id} is not the pinned file: {file.name} has sha256 {found} "
+            f"({before.st_size} bytes), expected {artifact.sha256} ({artifact.size_bytes} bytes)",
+            _remedy(model_id),
+        )
+    if trust == Trust.receipt and _Receipt.of(os.fstat(file.fileno())) == _Receipt.of(before):
+        _write_receipt(receipt, _Receipt.of(before))
+    return Blob(artifact.sha256, data)
+
+
+def _vouches(receipt: Path, now: _Receipt) -> bool:
+    try:
+        written_ns = receipt.stat().st_mtime_ns
+        then = msgspec.json.decode(receipt.read_bytes(), type=_Receipt)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return then == now and written_ns - now.ctime_ns >= _RECEIPT_AGE_NS
+
+
+def _write_receipt(receipt: Path, content: _Receipt) -> None:
+    with suppress(OSError):  # a read-only store has no receipts and is hashed each time
+        descriptor, temporary = tempfile.mkstemp(dir=receipt.parent, prefix=".receipt-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(content))
+            Path(temporary).replace(receipt)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _remedy(model_id: str) -> str:
+    return (
+        f"bring the right file: `glagol models fetch {model_id}`, the same with a mirror, "
+        "or copy the store from a USB archive"
+    )
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _host_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise host_error(error, path) from error
+
+
+def host_error(error: OSError, path: Path) -> HostError:
+    """What an operating system error means to an operator.
+
+    Args:
+        error: the error.
+        path: the file concerned, when the error itself names none.
+
+    Returns:
+        `disk_full` for an exhausted disk, quota or file size limit, else `host_io`.
+    """
+    place = error.filename or path
+    if error.errno in _FULL:
+        return HostError(
+            "disk_full",
+            f"no room to write {place}: {error.strerror}",
+            "free some space or use a store on another disk; the same command then continues",
+        )
+    return HostError("host_io", f"{place}: {error.strerror}", "check the path and its permissions")
