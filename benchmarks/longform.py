@@ -1,7 +1,7 @@
 """Sixty minutes of audio through ``glagol transcribe``: peak memory and speed.
 
-The bar: RSS <= 600 MB with the embedded model. The recording is the bundled clip again and again with
-pauses between, so that the transcript is known too: every copy must say what the clip says alone.
+The bar: RSS <= 600 MB with the embedded model. The recording is the bundled clip again and again
+with pauses between, so the transcript is known too: every copy must say what the clip says alone.
 """
 
 from __future__ import annotations
