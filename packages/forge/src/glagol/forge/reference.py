@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 MASKED_SCORE = -10000.0
 """Attention score of a padded key; its softmax weight underflows to an exact zero."""
@@ -99,11 +99,13 @@ class Subsampling(nn.Module):
         first, second = self.conv[0], self.conv[2]
         x = features.masked_fill(~valid_frames(lengths, features.size(2))[:, None, :], 0.0)
         # Padding comes before normalisation: folded weights then see the same zeros.
-        x = (F.pad(x, (self.pad, self.pad)) - self.mean) / self.std
-        x = F.relu(F.conv1d(x, first.weight, first.bias, stride=2))
+        x = (functional.pad(x, (self.pad, self.pad)) - self.mean) / self.std
+        x = functional.relu(functional.conv1d(x, first.weight, first.bias, stride=2))
         lengths = self._halve(lengths)
         x = x * valid_frames(lengths, x.size(2))[:, None, :]
-        x = F.relu(F.conv1d(x, second.weight, second.bias, stride=2, padding=self.pad))
+        x = functional.relu(
+            functional.conv1d(x, second.weight, second.bias, stride=2, padding=self.pad)
+        )
         lengths = self._halve(lengths)
         x = x * valid_frames(lengths, x.size(2))[:, None, :]
         return x.transpose(1, 2).contiguous(), lengths
@@ -119,7 +121,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, T, D] to [B, T, D]."""
-        y: Tensor = self.linear2(F.silu(self.linear1(x)))
+        y: Tensor = self.linear2(functional.silu(self.linear1(x)))
         return y
 
 
@@ -185,8 +187,11 @@ class ConvolutionModule(nn.Module):
         """Map [B, T, D] to [B, T, D]; valid is [B, T, 1], one on real frames, zero on pads."""
         frames = x.size(1)
         first, last = self.pointwise_conv1, self.pointwise_conv2
-        x = F.glu(F.linear(x, first.weight.squeeze(-1), first.bias), dim=-1) * valid
-        x = F.pad(x, (0, 0, self.kernel // 2, self.kernel // 2))
+        x = (
+            functional.glu(functional.linear(x, first.weight.squeeze(-1), first.bias), dim=-1)
+            * valid
+        )
+        x = functional.pad(x, (0, 0, self.kernel // 2, self.kernel // 2))
         taps = self.depthwise_conv.weight[:, 0]
         # A depthwise convolution as shifted multiply-adds needs no change of layout and fuses.
         y = x[:, :frames] * taps[:, 0]
@@ -194,7 +199,9 @@ class ConvolutionModule(nn.Module):
             y = y + x[:, tap : tap + frames] * taps[:, tap]
         if self.depthwise_conv.bias is not None:
             y = y + self.depthwise_conv.bias
-        return F.linear(F.silu(self.batch_norm(y)), last.weight.squeeze(-1), last.bias)
+        return functional.linear(
+            functional.silu(self.batch_norm(y)), last.weight.squeeze(-1), last.bias
+        )
 
 
 class ConformerLayer(nn.Module):
@@ -266,8 +273,8 @@ class CtcHead(nn.Module):
     def forward(self, encoded: Tensor) -> Tensor:
         """Map [B, T, D] to float32 log-probabilities [B, T, C]."""
         conv = self.decoder_layers[0]
-        logits = F.linear(encoded, conv.weight.squeeze(-1), conv.bias)
-        return F.log_softmax(logits.float(), dim=-1)
+        logits = functional.linear(encoded, conv.weight.squeeze(-1), conv.bias)
+        return functional.log_softmax(logits.float(), dim=-1)
 
 
 class Predictor(nn.Module):
@@ -280,7 +287,7 @@ class Predictor(nn.Module):
 
     def forward(self, targets: Tensor) -> Tensor:
         """Map targets [B, U] to states [B, U + 1, hidden]; the first input is the zero vector."""
-        embedded = F.pad(self.embed(targets), (0, 0, 1, 0))
+        embedded = functional.pad(self.embed(targets), (0, 0, 1, 0))
         states: Tensor = self.lstm(embedded.transpose(0, 1))[0]
         return states.transpose(0, 1)
 
@@ -307,7 +314,7 @@ class Joint(nn.Module):
     def forward(self, encoded: Tensor, predicted: Tensor) -> Tensor:
         """Map [B, T, D] and [B, U + 1, hidden] to float32 log-probabilities [B, T, U + 1, C]."""
         total = self.enc(encoded)[:, :, None, :] + self.pred(predicted)[:, None, :, :]
-        return F.log_softmax(self.joint_net(total).float(), dim=-1)
+        return functional.log_softmax(self.joint_net(total).float(), dim=-1)
 
 
 class RnntHead(nn.Module):

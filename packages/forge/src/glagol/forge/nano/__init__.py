@@ -1,0 +1,1 @@
+"""Recipe of the embedded default ``gigaam-nano``: text, voices, training, export, evaluation."""
