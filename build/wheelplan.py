@@ -1,0 +1,106 @@
+"""lock/NAME.txt -> lock/NAME.SYSTEM.json: the one wheel of each release that a system installs.
+
+A universal lock lists every file of a release; an offline bundle, Nix and a container need to know
+which of them to carry. uv evaluates markers and wheel tags for any system. Of its answer only
+names, versions, file names and digests are kept, so no plan names a host, and every digest must be
+one that the lock lists.
+
+    python3.11 build/wheelplan.py            write every plan (needs uv, and an index in reach)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+LOCK = Path(__file__).resolve().parent.parent / "lock"
+# The oldest C library for which all of a lock has wheels. The tools' musl wheels hold static
+# programs: they run under any loader, so in Nix's sandbox and on any distribution.
+PLATFORMS = {
+    "asr-cpu": {
+        "x86_64-linux": "x86_64-manylinux_2_28",
+        "aarch64-linux": "aarch64-manylinux_2_28",
+    },
+    "asr-cuda": {
+        "x86_64-linux": "x86_64-manylinux_2_28",
+        "aarch64-linux": "aarch64-manylinux_2_34",
+    },
+    "dev": {
+        "x86_64-linux": "x86_64-manylinux_2_28",
+        "aarch64-linux": "aarch64-manylinux_2_28",
+    },
+    "models": {
+        "x86_64-linux": "x86_64-manylinux_2_28",
+        "aarch64-linux": "aarch64-manylinux_2_28",
+    },
+    "tools": {
+        "x86_64-linux": "x86_64-unknown-linux-musl",
+        "aarch64-linux": "aarch64-unknown-linux-musl",
+    },
+}
+
+
+def preference(file: str) -> tuple[bool, bool, tuple[int, ...], str]:
+    """Sort key of a wheel among those that fit: native, then for 3.11 alone, then newest libc."""
+    glibc = [(int(a), int(b)) for a, b in re.findall(r"manylinux_(\d+)_(\d+)", file)]
+    return ("-none-any." not in file, "-cp311-cp311-" in file, max(glibc, default=()), file)
+
+
+def file_name(wheel: dict[str, Any]) -> str:
+    """File name of a wheel entry of pylock.toml (PEP 751), whatever place it was found in."""
+    place = wheel.get("name") or wheel.get("url") or wheel["path"]
+    return unquote(PurePosixPath(urlsplit(place).path).name)
+
+
+def plan(lock: Path, platform: str) -> list[dict[str, str]]:
+    """Rows of name, version, file and sha256, by name.
+
+    Args:
+        lock: a universal lock with hashes.
+        platform: uv's name of the target.
+
+    Raises:
+        SystemExit: no wheel of a release has a digest that the lock lists.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "pylock.plan.toml")
+        uv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        target = ["--python-version", "3.11", "--python-platform", platform]
+        answer = ["--format", "pylock.toml", "--output-file", str(out)]
+        subprocess.run([*uv, *target, *answer, str(lock)], check=True)
+        packages = tomllib.loads(out.read_text(encoding="utf-8"))["packages"]
+    listed = set(re.findall(r"sha256:([0-9a-f]{64})", lock.read_text(encoding="utf-8")))
+    rows = []
+    for package in packages:
+        wheels = {file_name(w): w["hashes"]["sha256"] for w in package.get("wheels", [])}
+        known = {file: digest for file, digest in wheels.items() if digest in listed}
+        if not known:
+            sys.exit(f"{lock.name}: no wheel of {package['name']} has a locked digest: {wheels}")
+        file = max(known, key=preference)
+        row = {"name": package["name"], "version": package["version"]}
+        rows.append(row | {"file": file, "sha256": known[file]})
+    return sorted(rows, key=lambda row: row["name"])
+
+
+def text_of(rows: list[dict[str, str]]) -> str:
+    """JSON with one row per line, so that a diff names the releases that changed."""
+    return "[\n" + ",\n".join("  " + json.dumps(row) for row in rows) + "\n]\n"
+
+
+def main() -> None:
+    """Write the plan of every lock for every system."""
+    for name, systems in PLATFORMS.items():
+        for system, platform in systems.items():
+            rows = plan(LOCK / f"{name}.txt", platform)
+            (LOCK / f"{name}.{system}.json").write_text(text_of(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
