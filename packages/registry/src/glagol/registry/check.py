@@ -116,10 +116,13 @@ def _source(place: str, files: tuple[SourceFile, ...]) -> Iterator[str]:
     yield from _paths(places)
     yield from _repeats(places)
     primary = {file.path for file in files if not file.alternative_to}
+    whole = {file.path for file in files if not file.archive}
     for n, file in enumerate(files):
         where = f"{place}.source.files[{n}]"
         if file.alternative_to and file.alternative_to not in primary:
             yield f"{where}.alternative_to: no file to replace at {file.alternative_to!r}"
+        if file.archive and file.archive not in whole:
+            yield f"{where}.archive: no file to look into at {file.archive!r}"
         yield from _reason(f"{where}.unpinned", file.unpinned, absent=file.sha256 is None)
 
 

@@ -19,7 +19,7 @@ Md5: TypeAlias = Annotated[
 ]
 Id: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$(?!\n)")]
 Alias: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$(?!\n)")]
-Url: TypeAlias = Annotated[str, Meta(pattern=r"^(https?|s3)://[^/\s]+/\S+$(?!\n)")]
+Url: TypeAlias = Annotated[str, Meta(pattern=r"^((https?|s3)://[^/\s]+|file://)/\S+$(?!\n)")]
 RelativePath: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=255, description="relative, '/' as separator, no '..'")
 ]
@@ -42,6 +42,7 @@ class SourceFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, 
         size_bytes: exact size when known.
         md5: digest that upstream publishes; helps a first fetch, pins nothing.
         urls: where the file can be had, in order of preference.
+        archive: path of the source file, a zip or wheel, that contains this one.
         alternative_to: path of the file in whose place this one may be read.
         note: provenance of the digest.
         unpinned: why `sha256` is absent.
@@ -52,6 +53,7 @@ class SourceFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, 
     size_bytes: Bytes | None = None
     md5: Md5 | None = None
     urls: tuple[Url, ...] = ()
+    archive: str = ""
     alternative_to: str = ""
     note: str = ""
     unpinned: str = ""

@@ -1,0 +1,302 @@
+"""Bring pinned bytes into the store from mirrors: local directories, HTTP(S) servers, S3 buckets.
+
+This is the only module of the package that talks to a network. Mirrors are tried in order; each
+may continue what an earlier one, or an earlier run, began:
+
+1. bytes go to `BLOB.partial` beside the blob's final place, hashed as they are written;
+2. a dropped connection keeps the partial file; the next attempt asks for the rest by range;
+3. complete bytes with the wrong digest are thrown away. If part of them was older than this
+   attempt, the same mirror gets one more chance from the first byte; else the next mirror is asked;
+4. right bytes are synced and renamed to their digest. Nothing unverified ever has a blob's name.
+
+A mirror is the address of a copy of the store (`MIRROR/sha256/9c/cdac...`), so a store on a USB
+disk is one. The urls in the manifest name single files and are asked after the mirrors.
+Two processes that want one digest take turns by a lock on the partial file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import obstore
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import HTTPStore, LocalStore, S3Store
+
+from glagol.registry.entries import Artifact, SourceFile
+from glagol.registry.errors import InputError, IntegrityError
+from glagol.registry.store import Store, host_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from io import FileIO
+
+    from obstore import GetResult
+    from obstore.store import ClientConfig, RetryConfig
+
+    Progress: TypeAlias = Callable[[int, int | None], None]
+
+_CHUNK_BYTES = 1 << 16  # what a dropped connection can cost
+_ATTEMPTS_MAX = 8  # of one mirror, as long as each brings new bytes
+# A download of any length may go on for as long as bytes keep coming.
+_CLIENT: ClientConfig = {
+    "allow_http": True,  # the digest, not the transport, is what is trusted
+    "connect_timeout": timedelta(seconds=10),
+    "read_timeout": timedelta(seconds=60),
+    "timeout": timedelta(days=7),
+}
+_RETRY: RetryConfig = {
+    "max_retries": 2,
+    "retry_timeout": timedelta(seconds=30),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What complete bytes must be; None: whatever comes."""
+
+    sha256: str | None
+    md5: str | None
+    size: int | None
+
+
+class _RefusedError(Exception):
+    """One mirror did not deliver; `again`: worth asking it once more, `wrong`: bytes came."""
+
+    def __init__(self, reason: str, *, again: bool = False, wrong: bool = False) -> None:
+        super().__init__(reason)
+        self.again = again
+        self.wrong = wrong
+
+
+def fetch(
+    wanted: Artifact | SourceFile,
+    store: Store,
+    *,
+    mirrors: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """Make sure that the store holds a pinned file, and return its path.
+
+    Args:
+        wanted: the pinned file; its urls are asked after the mirrors.
+        store: where it goes. A blob that is there with wrong bytes is replaced.
+        mirrors: addresses of copies of a store: file://, http://, https:// or s3://, in order.
+        progress: called with (bytes done, bytes in all or None) after each chunk. What it raises
+            stops the download, and the next call continues it.
+
+    Returns:
+        The blob's path; its bytes were verified by this call.
+
+    Raises:
+        InputError: `option_invalid`, a mirror is not an address of a known kind.
+        IntegrityError: `artifact_unpinned`, or after the last mirror `artifact_altered` (some
+            mirror delivered wrong bytes) or `artifact_missing`, with each mirror's reason.
+        HostError: `disk_full` or `host_io` on this side.
+    """
+    if wanted.sha256 is None:
+        raise IntegrityError(
+            "artifact_unpinned",
+            f"{wanted.path} has no sha256 in the manifest",
+            "pin it with `glagol models build` on a connected machine and review the diff",
+        )
+    for mirror in mirrors:
+        if urlsplit(mirror).scheme not in {"file", "http", "https", "s3"}:
+            raise InputError(
+                "option_invalid",
+                f"{mirror!r} is not the address of a mirror",
+                "give a URL: file:///DIR, http://HOST/DIR, https://HOST/DIR or s3://BUCKET/DIR",
+            )
+    if store.verify(wanted.sha256):
+        return store.path_of(wanted.sha256)
+    tail = store.path_of(wanted.sha256).relative_to(store.root).as_posix()
+    urls = [*(f"{mirror.rstrip('/')}/{tail}" for mirror in mirrors), *wanted.urls]
+    partial = Path(f"{store.path_of(wanted.sha256)}.partial")
+    expected = _Wanted(wanted.sha256, None, wanted.size_bytes)
+    with _locked(partial) as file:
+        if store.verify(wanted.sha256):  # another process brought it while this one waited
+            partial.unlink(missing_ok=True)
+            return store.path_of(wanted.sha256)
+        _download(wanted.path, urls, file, expected, progress)
+        return store.adopt(partial, wanted.sha256)
+
+
+def pin(file: SourceFile, store: Store, *, progress: Progress | None = None) -> SourceFile:
+    """Fetch an unpinned file for the first time and learn its digest.
+
+    The bytes are whatever the first answering url serves (and have upstream's MD5 where one is
+    known). The result belongs into the manifest only after a person reviewed the diff.
+
+    Args:
+        file: the file; its urls are asked in order.
+        store: where the bytes go.
+        progress: as in `fetch`.
+
+    Returns:
+        The same entry with `sha256` and `size_bytes` filled in and `unpinned` gone.
+
+    Raises:
+        IntegrityError: no url delivered; `artifact_altered` when bytes came with another MD5.
+        HostError: `disk_full` or `host_io` on this side.
+    """
+    name = hashlib.sha256("\n".join([file.path, *file.urls]).encode()).hexdigest()
+    partial = store.root / "incoming" / f"{name}.partial"
+    with _locked(partial) as target:
+        expected = _Wanted(file.sha256, file.md5, file.size_bytes)
+        sha256 = _download(file.path, file.urls, target, expected, progress)
+        size = os.fstat(target.fileno()).st_size
+        store.adopt(partial, sha256)
+    return msgspec.structs.replace(file, sha256=sha256, size_bytes=size, unpinned="")
+
+
+def _download(
+    name: str,
+    urls: Sequence[str],
+    file: FileIO,
+    wanted: _Wanted,
+    progress: Progress | None,
+) -> str:
+    """Fill `file` from the first url that delivers; the digest of its bytes."""
+    reasons = []
+    wrong = False
+    for url in urls:
+        for attempt in range(1, _ATTEMPTS_MAX + 1):
+            try:
+                return _pull(url, file, wanted, progress)
+            except _RefusedError as refused:
+                if refused.again and attempt < _ATTEMPTS_MAX:
+                    continue
+                reasons.append(f"{url}: {refused}")
+                wrong = wrong or refused.wrong
+                break
+            except OSError as error:
+                raise host_error(error, Path(os.fsdecode(file.name))) from error
+    raise IntegrityError(
+        "artifact_altered" if wrong else "artifact_missing",
+        f"no mirror delivered {name}, sha256 {wanted.sha256 or 'unknown'}: "
+        + ("; ".join(reasons) or "none is known"),
+        "give a mirror that has it, or copy the store from a USB archive; "
+        "a partial download is kept and will be continued",
+    )
+
+
+def _pull(url: str, file: FileIO, wanted: _Wanted, progress: Progress | None) -> str:
+    """One conversation with one mirror; leaves in `file` what can be continued."""
+    start = os.fstat(file.fileno()).st_size
+    if wanted.size is not None and start > wanted.size:
+        start = 0
+    answer, start = (None, start) if start == wanted.size else _ask(url, start)
+    total = wanted.size if answer is None else answer.meta["size"]
+    if wanted.size not in {None, total}:
+        raise _RefusedError(f"has {total} bytes, expected {wanted.size}", wrong=True)
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    hashers = [sha256] if wanted.md5 is None else [sha256, md5]
+    file.truncate(start)
+    file.seek(0)
+    while kept := file.read(_CHUNK_BYTES):
+        for hasher in hashers:
+            hasher.update(kept)
+    done = start
+    for chunk in _chunks(answer):
+        _write(file, chunk)
+        for hasher in hashers:
+            hasher.update(chunk)
+        done += len(chunk)
+        if progress is not None:
+            progress(done, total)
+    if done < (total or 0):
+        raise _RefusedError(f"stopped after {done} of {total} bytes", again=done > start)
+    found = sha256.hexdigest()
+    if wanted.sha256 not in {None, found} or wanted.md5 not in {None, md5.hexdigest()}:
+        file.truncate(0)
+        raise _RefusedError(f"delivered sha256 {found}", again=start > 0, wrong=True)
+    return found
+
+
+def _ask(url: str, start: int) -> tuple[GetResult, int]:
+    """An answer and the offset it begins at: `start`, or 0 where ranges are not understood."""
+    try:
+        place, name = _place(url)
+        if start:
+            try:
+                answer = obstore.get(place, name, options={"range": {"offset": start}})
+                if answer.range[0] == start:
+                    return answer, start
+            except (NotFoundError, PermissionDeniedError, UnauthenticatedError):
+                raise
+            except BaseError:  # no ranges there, or our partial file is no prefix of theirs
+                pass
+        return obstore.get(place, name), 0
+    except (BaseError, ValueError) as error:
+        raise _RefusedError(_brief(error)) from error
+
+
+def _chunks(answer: GetResult | None) -> Iterator[bytes]:
+    if answer is None:
+        return
+    moved = False
+    try:
+        for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
+            moved = True
+            yield chunk
+    except BaseError as error:
+        raise _RefusedError(_brief(error), again=moved) from error
+
+
+def _place(url: str) -> tuple[LocalStore | HTTPStore | S3Store, str]:
+    """The object store that serves a url and the path inside it."""
+    parts = urlsplit(url)
+    folder, _, name = parts.path.rpartition("/")
+    if not name or parts.query or parts.fragment:
+        raise ValueError("not the plain address of a file")
+    if parts.scheme == "file":
+        if not Path(unquote(folder)).is_dir():
+            raise ValueError("no such directory")
+        return LocalStore(unquote(folder) or "/"), unquote(name)
+    if parts.scheme == "s3":
+        bucket = S3Store(parts.netloc, client_options=_CLIENT, retry_config=_RETRY)
+        return bucket, unquote(parts.path.lstrip("/"))
+    base = f"{parts.scheme}://{parts.netloc}{folder}/"
+    return HTTPStore(base, client_options=_CLIENT, retry_config=_RETRY), unquote(name)
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _brief(error: Exception) -> str:
+    """The first line of an error; object stores append pages of debugging."""
+    return str(error).strip().partition("\n")[0]
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[FileIO]:
+    """The partial file, open for update, held by this process alone; an empty one is removed."""
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = partial.open("ab+", buffering=0)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # who held the lock before may have renamed or removed the file
+            if partial.exists() and partial.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                break
+            file.close()
+    except OSError as error:
+        raise host_error(error, partial) from error
+    with file:
+        try:
+            yield file
+        finally:
+            if os.fstat(file.fileno()).st_size == 0:
+                partial.unlink(missing_ok=True)
