@@ -7,8 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from glagol.forge.nano import pools, synthesis
-from glagol.forge.nano.system import MissingPackagesError
+from glagol.forge.nano import pools, synthesis, system
 
 STARTED = time.monotonic()
 
@@ -32,6 +31,55 @@ def synth(options: argparse.Namespace) -> None:
     synthesis.synthesise_training(shards, options.jobs, report)
 
 
+def _phase(options: argparse.Namespace, phase: str) -> None:
+    import torch
+
+    from glagol.forge.nano import evaluation, losses, process, sizes, training, weights
+    from glagol.forge.nano.clips import read_shards
+
+    system.require(system.COMPILER if options.compile else ())
+    process.prepare()
+    process.set_threads(options.threads)
+    torch.manual_seed(options.seed)
+    model = sizes.build(sizes.TRAINED)
+    settings = training.Settings(
+        checkpoint=options.work / f"{phase}.pt",
+        minutes=options.minutes,
+        steps=options.steps,
+        batch_seconds=options.batch_seconds,
+        peak_rate=options.rate,
+        seed=options.seed,
+        device=options.device,
+        compiled=options.compile,
+    )
+    speech = options.work / "speech"
+    tests = {name: read_shards(speech, f"test-{name}")[:150] for name in ("seen", "unseen")}
+    judge = evaluation.quick_judge(tests, phase, options.device)
+    if phase == "ctc":
+        trainer = training.Trainer(model, ("encoder.", "ctc."), losses.ctc_objective, settings)
+    else:
+        trainer = training.Trainer(model, ("rnnt.",), losses.rnnt_objective, settings)
+    if trainer.resume():
+        report(f"resumed at step {trainer.tally.step}")
+    elif phase == "rnnt":
+        state = torch.load(options.work / "ctc.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+    elif options.warm_start:
+        model.load_state_dict(weights.warm_start(options.warm_start))
+    report(f"before: {judge(model)}")
+    trainer.run(lambda: read_shards(speech, "train-*"), judge, report)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train the encoder and its CTC head."""
+    _phase(options, "ctc")
+
+
+def rnnt(options: argparse.Namespace) -> None:
+    """Train the RNN-T head on the encoder of ``train``."""
+    _phase(options, "rnnt")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
@@ -46,6 +94,17 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--espeak-sentences", type=int, default=0, help="0: all")
     one.add_argument("--festival-sentences", type=int, default=6000)
     one.set_defaults(run=synth)
+    for name, run, minutes, rate in (("train", train, 80.0, 2.5e-3), ("rnnt", rnnt, 20.0, 3e-3)):
+        one = commands.add_parser(name, parents=[common], help=run.__doc__)
+        one.add_argument("--minutes", type=float, default=minutes, help="wall clock to spend")
+        one.add_argument("--steps", type=int, default=0, help="instead of minutes")
+        one.add_argument("--rate", type=float, default=rate, help="peak learning rate")
+        one.add_argument("--batch-seconds", type=float, default=110.0, help="audio in a step")
+        one.add_argument("--threads", type=int, default=1)
+        one.add_argument("--device", default="cpu", help="cpu or cuda")
+        one.add_argument("--no-compile", dest="compile", action="store_false")
+        one.add_argument("--warm-start", type=Path, help="folder of weights to start from")
+        one.set_defaults(run=run)
     return top
 
 
@@ -54,7 +113,7 @@ def main() -> int:
     options = parser().parse_args()
     try:
         options.run(options)
-    except MissingPackagesError as error:
+    except system.MissingPackagesError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
