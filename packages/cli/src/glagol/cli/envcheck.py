@@ -1,0 +1,251 @@
+"""What must be true of a machine before it serves: the checks behind ``glagol env-check``.
+
+Each check is a function from the `Question` (what is asked of this machine) to `Finding`s. A
+finding that fails carries the one remedy. Nothing here changes the machine or fetches anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import hashlib
+import importlib.metadata
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from glagol.registry.errors import GlagolError
+from glagol.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PYTHON = (3, 11)
+GLIBC_MIN = (2, 28)  # the manylinux tag of the wheels in the lock
+FREE_BYTES_MIN = 2 << 30
+CLOCK_MIN_S = 1_767_225_600  # 2026-01-01: older than this release, so the clock must be wrong
+CUDA_MIN = 13_000  # as cuDriverGetVersion counts: 1000 * major + 10 * minor
+INT8_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni")
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: which home, which lock, and whether a GPU must be there.
+
+    Attributes:
+        home: folder that holds ``manifest.json`` and ``lock/``.
+        store: artifact store.
+        lock: name of the lock the environment must equal, e.g. ``asr-cpu``.
+        device: ``cpu``, or ``cuda`` when a GPU variant will be served.
+        models: ids whose artifacts must be whole.
+    """
+
+    home: Path
+    store: Path | None
+    lock: str
+    device: Literal["cpu", "cuda"]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `remedy` is empty unless the status is ``warn`` or ``fail``."""
+
+    check: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def run(question: Question) -> list[Finding]:
+    """Every finding, in the order of `CHECKS`; a check that breaks is itself a failure."""
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
+        try:
+            findings += check(question)
+        except GlagolError as error:
+            findings.append(Finding(name, "fail", error.message, error.remedy))
+        except OSError as error:
+            findings.append(Finding(name, "fail", str(error), "see the message of the system"))
+    return findings
+
+
+def _python(_: Question) -> Iterator[Finding]:
+    good = sys.version_info[:2] == PYTHON
+    remedy = "" if good else "use Python 3.11: the locks pin wheels for it"
+    yield Finding("python", "ok" if good else "fail", platform.python_version(), remedy)
+
+
+def _glibc(_: Question) -> Iterator[Finding]:
+    name, version = platform.libc_ver()
+    parts = tuple(int(p) for p in version.split(".")[:2]) if version else (0, 0)
+    good = name == "glibc" and parts >= GLIBC_MIN
+    remedy = "" if good else "the wheels need glibc 2.28 or newer (Debian 10, RHEL 8 and later)"
+    yield Finding("libc", "ok" if good else "fail", f"{name or 'unknown'} {version}", remedy)
+
+
+def _clock(_: Question) -> Iterator[Finding]:
+    now = time.time()
+    good = now >= CLOCK_MIN_S
+    found = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+    remedy = "" if good else "set the clock: it is earlier than this release (certificates fail)"
+    yield Finding("clock", "ok" if good else "fail", found, remedy)
+
+
+def _disk(question: Question) -> Iterator[Finding]:
+    place = question.store or question.home
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    good = free >= FREE_BYTES_MIN
+    remedy = "" if good else f"free at least {FREE_BYTES_MIN >> 30} GiB for models and uploads"
+    yield Finding("disk", "ok" if good else "warn", f"{free / (1 << 30):.1f} GiB free", remedy)
+
+
+def _cpu(_: Question) -> Iterator[Finding]:
+    path = Path("/proc/cpuinfo")
+    flags: set[str] = set()
+    if path.exists():
+        lines = (line for line in path.read_text().splitlines() if line.startswith("flags"))
+        flags = set(next(lines, "").partition(":")[2].split())
+    fast = [flag for flag in INT8_FLAGS if flag in flags]
+    if fast or platform.machine() != "x86_64":
+        yield Finding("cpu", "ok", f"{platform.machine()} {' '.join(fast)}".strip())
+    else:
+        yield Finding(
+            "cpu", "warn", f"{platform.machine()}, no VNNI or AMX", "prefer the variant cpu-fp32"
+        )
+
+
+def _lock(question: Question) -> Iterator[Finding]:
+    path = question.home / "lock" / f"{question.lock}.txt"
+    pins = dict(_pins(path))
+    wrong = []
+    for name, version in sorted(pins.items()):
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{name} is absent")
+            continue
+        if installed != version:
+            wrong.append(f"{name} is {installed}, not {version}")
+    extra = {canonicalize_name(d.name) for d in importlib.metadata.distributions()} - set(pins)
+    wrong += [f"{name} is not in the lock" for name in sorted(extra)]
+    remedy = f"make the environment again from lock/{question.lock}.txt" if wrong else ""
+    found = "; ".join(wrong) or f"{len(pins)} packages as locked"
+    yield Finding("lock", "fail" if wrong else "ok", found, remedy)
+
+
+def _pins(path: Path) -> Iterator[tuple[str, str]]:
+    """(canonical name, version) of the lock lines whose markers hold here."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "==" not in line or line.startswith(("#", " ")):
+            continue
+        requirement = Requirement(line.removesuffix("\\").strip())
+        if requirement.marker is None or requirement.marker.evaluate():
+            (specifier,) = requirement.specifier
+            yield canonicalize_name(requirement.name), specifier.version
+
+
+def _records(question: Question) -> Iterator[Finding]:
+    """Every installed file against the sha256 that its wheel's RECORD gives."""
+    names = dict(_pins(question.home / "lock" / f"{question.lock}.txt"))
+    changed, count = [], 0
+    for distribution in importlib.metadata.distributions():
+        if canonicalize_name(distribution.name) not in names:
+            continue
+        for file in distribution.files or []:
+            if file.hash is None or file.hash.mode != "sha256":
+                continue
+            count += 1
+            path = Path(str(distribution.locate_file(file)))
+            if not path.is_file() or _record_digest(path) != file.hash.value:
+                changed.append(f"{distribution.name}: {file}")
+    remedy = f"make the environment again from lock/{question.lock}.txt" if changed else ""
+    found = "; ".join(changed[:5]) or f"{count} files as their wheels say"
+    yield Finding("records", "fail" if changed else "ok", found, remedy)
+
+
+def _record_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _providers(question: Question) -> Iterator[Finding]:
+    import onnxruntime
+
+    found = onnxruntime.get_available_providers()
+    wanted = "CUDAExecutionProvider" if question.device == "cuda" else "CPUExecutionProvider"
+    good = wanted in found
+    remedy = "" if good else "use the environment of lock/asr-cuda.txt for --device cuda"
+    text = f"onnxruntime {onnxruntime.__version__}: {', '.join(found)}"
+    yield Finding("onnxruntime", "ok" if good else "fail", text, remedy)
+
+
+def _cuda(question: Question) -> Iterator[Finding]:
+    if question.device != "cuda":
+        return
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        yield Finding("cuda driver", "fail", "libcuda.so.1 not found", "install the NVIDIA driver")
+        return
+    version = ctypes.c_int(0)
+    status = driver.cuInit(0) or driver.cuDriverGetVersion(ctypes.byref(version))
+    good = status == 0 and version.value >= CUDA_MIN
+    found = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}, status {status}"
+    remedy = "" if good else "update the NVIDIA driver to one that supports CUDA 13"
+    yield Finding("cuda driver", "ok" if good else "fail", found, remedy)
+    for name in ("nvidia-cuda-runtime", "nvidia-cudnn-cu13"):
+        try:
+            yield Finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            remedy = "make the environment of lock/asr-cuda.txt"
+            yield Finding(name, "fail", "absent", remedy)
+
+
+def _manifest(question: Question) -> Iterator[Finding]:
+    registry = Registry.load(question.home, question.store)
+    version = registry.manifest.manifest_version
+    yield Finding("manifest", "ok", f"version {version}, sha256 {registry.manifest_sha256}")
+
+
+def _artifacts(question: Question) -> Iterator[Finding]:
+    registry = Registry.load(question.home, question.store)
+    for model_id in question.models:
+        model = registry.model(model_id)
+        for variant in model.variants:
+            if not variant.id.startswith("cpu" if question.device == "cpu" else "cuda"):
+                continue
+            name = f"model {model.id}/{variant.id}"
+            try:
+                opened = registry.open(model.id, variant.id)
+            except GlagolError as error:
+                yield Finding(name, "fail", error.message, error.remedy)
+            else:
+                yield Finding(name, "ok", f"{len(opened.blobs)} artifacts as pinned")
+
+
+CHECKS: dict[str, Callable[[Question], Iterator[Finding]]] = {
+    "python": _python,
+    "libc": _glibc,
+    "clock": _clock,
+    "disk": _disk,
+    "cpu": _cpu,
+    "lock": _lock,
+    "records": _records,
+    "onnxruntime": _providers,
+    "cuda": _cuda,
+    "manifest": _manifest,
+    "artifacts": _artifacts,
+}
