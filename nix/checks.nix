@@ -1,0 +1,36 @@
+# What `nix flake check` runs: the tests of every package and the first transcript, with no network.
+{ pkgs, dev, glagol, home, store }:
+let
+  manifest = builtins.fromJSON (builtins.readFile ../manifest.json);
+  default = builtins.head (builtins.filter (model: model.id == manifest.defaults.asr) manifest.models);
+
+  testsOf = folder: pkgs.runCommand "tests-${folder}" { } ''
+    cp -r --no-preserve=mode ${../packages} packages
+    cp -r --no-preserve=mode ${../models} models
+    mkdir tests
+    cp -r --no-preserve=mode ${../tests + "/${folder}"} tests/${folder}
+    cp ${../pyproject.toml} pyproject.toml
+    cp ${../manifest.json} manifest.json
+    cp -r ${../lock} lock
+    ln -s ${store} store
+    export HOME=$TMPDIR PYTHONDONTWRITEBYTECODE=1 GLAGOL_HOME=$PWD
+    export PYTHONPATH=$(echo packages/*/src | tr ' ' :) LD_LIBRARY_PATH=${pkgs.stdenv.cc.cc.lib}/lib
+    ${dev}/bin/python -m pytest -p no:cacheprovider tests/${folder}
+    touch $out
+  '';
+
+  folders = builtins.filter
+    (name: (builtins.readDir ../tests).${name} == "directory"
+      && builtins.pathExists (../packages + "/${name}"))
+    (builtins.attrNames (builtins.readDir ../tests));
+in
+builtins.listToAttrs (map (name: { name = "tests-${name}"; value = testsOf name; }) folders) // {
+  # the known-answer clip through the installed program, word for word
+  transcript = pkgs.runCommand "transcript" { } ''
+    cd ${home}
+    ${glagol}/bin/glagol models verify ${default.id}
+    ${glagol}/bin/glagol transcribe --format text ${default.golden.audio} > $TMPDIR/heard
+    diff -u ${default.golden.transcript} $TMPDIR/heard
+    touch $out
+  '';
+}

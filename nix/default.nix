@@ -1,0 +1,34 @@
+# What the flake offers, for one system. Of nixpkgs only these are used, so that nix/host can stand in:
+# cacert, mkShellNoCC, python3Packages.pip, python311, runCommand, runtimeShell, squashfsTools, stdenv.cc.cc.lib
+{ pkgs, system }:
+let
+  wheels = import ./wheels.nix { inherit pkgs system; };
+  environments = import ./environments.nix { inherit pkgs wheels; };
+  programs = import ./programs.nix { inherit pkgs environments; };
+  inherit (programs) library;
+
+  cpu = environments.make "asr-cpu";
+  dev = environments.make "dev";
+  models = import ./models.nix { inherit pkgs wheels environments library; environment = cpu; };
+  program = environment: name: module: programs.program {
+    inherit name module library environment;
+    inherit (models) home store;
+  };
+in
+rec {
+  packages = {
+    asr-server = program cpu "asr-server" "glagol.asr";
+    asr-server-cuda = program (environments.make "asr-cuda") "asr-server" "glagol.asr";
+    glagol = program cpu "glagol" "glagol.cli";
+    environment = cpu;
+    models = models.store;
+  } // models.packages;
+
+  checks = import ./checks.nix {
+    inherit pkgs dev;
+    inherit (packages) glagol;
+    inherit (models) home store;
+  };
+
+  shell = pkgs.mkShellNoCC { packages = [ pkgs.python311 environments.uv environments.just ]; };
+}
