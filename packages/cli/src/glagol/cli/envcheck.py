@@ -46,7 +46,7 @@ class Question:
         store: artifact store.
         lock: name of the lock the environment must equal, e.g. ``asr-cpu``.
         device: ``cpu``, or ``cuda`` when a GPU variant will be served.
-        models: ids whose artifacts must be whole.
+        models: ids whose artifacts must be whole; empty: the manifest's defaults.
     """
 
     home: Path
@@ -222,7 +222,8 @@ def _manifest(question: Question) -> Iterator[Finding]:
 
 def _artifacts(question: Question) -> Iterator[Finding]:
     registry = Registry.load(question.home, question.store)
-    for model_id in question.models:
+    defaults = registry.manifest.defaults
+    for model_id in question.models or (defaults.asr, defaults.vad):
         model = registry.model(model_id)
         for variant in model.variants:
             if not variant.id.startswith("cpu" if question.device == "cpu" else "cuda"):

@@ -1,0 +1,78 @@
+"""The command's entry: subcommands by name, imported when called; errors by the table.
+
+`glagol --help` must answer at once, so this module imports click and the error table only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final, cast
+
+import click
+
+from glagol.cli import VERSION, report
+from glagol.registry.errors import EXIT_INTERRUPTED, GlagolError
+
+__all__ = ["main"]
+
+_COMMANDS: Final = {
+    "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
+    "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
+    "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),
+    "models": ("glagol.cli.models:models", "List, verify, fetch and build models."),
+    "demo": ("glagol.cli.demo:demo", "Transcribe the bundled clip and compare."),
+}
+
+
+class LazyGroup(click.Group):
+    """Subcommands that are imported when one is run, not when all are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Names in the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Names and summaries from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="glagol")
+def glagol() -> None:
+    """Offline Russian speech recognition with provable models."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Without the program's name; None takes those of the process.
+
+    Returns:
+        The exit status: 0, that of the error's code, or 130 when interrupted. A bug is not
+        caught: Python prints its traceback and exits with 1.
+    """
+    try:
+        status = glagol.main(arguments, prog_name="glagol", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        report.note("interrupted")
+        return EXIT_INTERRUPTED
+    except GlagolError as error:
+        return report.failure(error)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        sys.stderr.close()
+        return 0
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,79 @@
+"""env-check: each thing that can be wrong with a machine is found and comes with a remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glagol.cli import envcheck
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with this repository's manifest and locks, and an empty store."""
+    shutil.copy(ROOT / "manifest.json", tmp_path)
+    shutil.copytree(ROOT / "lock", tmp_path / "lock")
+    return tmp_path
+
+
+def findings(home: Path, **changes: object) -> dict[str, envcheck.Finding]:
+    """The report by check name; models are not asked for unless named."""
+    asked = {"store": None, "lock": "tools", "device": "cpu", "models": ("silero-vad",)} | changes
+    question = envcheck.Question(home=home, **asked)  # type: ignore[arg-type]
+    return {finding.check: finding for finding in envcheck.run(question)}
+
+
+def test_this_environment_equals_its_lock(home: Path) -> None:
+    """Names, versions and every recorded file."""
+    found = findings(home, lock="dev")
+    assert found["lock"].status == "ok", found["lock"]
+    assert found["records"].status == "ok", found["records"]
+    assert found["onnxruntime"].status == "ok"
+
+
+def test_another_version_is_named(home: Path) -> None:
+    """A lock that asks for another msgspec: the finding names both versions."""
+    lock = home / "lock" / "dev.txt"
+    text = lock.read_text()
+    version = text.partition("msgspec==")[2].partition(" ")[0]
+    lock.write_text(text.replace(f"msgspec=={version}", "msgspec==0.0.1"))
+    (found,) = envcheck._lock(envcheck.Question(home, None, "dev", "cpu", ()))
+    assert found.status == "fail"
+    assert f"msgspec is {version}, not 0.0.1" in found.found
+    assert "lock/dev.txt" in found.remedy
+
+
+def test_every_failure_has_a_remedy(home: Path) -> None:
+    """An empty store, CUDA asked for where there is none, a lock that does not exist."""
+    failed = {
+        name: finding
+        for changes in ({}, {"device": "cuda"}, {"lock": "absent"})
+        for name, finding in findings(home, **changes).items()
+        if finding.status == "fail"
+    }
+    assert "model silero-vad/cpu-fp32" in failed
+    assert "lock" in failed
+    assert all(finding.remedy for finding in failed.values())
+
+
+def test_broken_manifest_is_a_finding_not_a_crash(home: Path) -> None:
+    """The report goes on after it."""
+    (home / "manifest.json").write_text("{}")
+    assert findings(home)["manifest"].status == "fail"
+
+
+def test_command_exits_with_the_host_status_and_prints_json(home: Path) -> None:
+    """The wrong lock: exit 5, findings readable by a program."""
+    command = [sys.executable, "-m", "glagol.cli", "env-check", "--json", "--lock", "tools"]
+    done = subprocess.run([*command, "--home", home, "silero-vad"], capture_output=True, text=True)
+    assert done.returncode == 5, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["ok"] is False
+    assert {f["check"] for f in answer["findings"]} >= {"python", "libc", "clock", "disk", "cpu"}
