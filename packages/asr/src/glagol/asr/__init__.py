@@ -1,0 +1,1 @@
+"""asr-server: the Litestar service around `glagol.speech`."""

@@ -1,0 +1,69 @@
+"""One JSON object per line on stderr: the server's whole log.
+
+A line never holds audio, transcribed text or a file's name; callers pass only identifiers,
+digests, counts and durations.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["LOGGER", "JsonLines", "configure", "granian_config", "write"]
+
+LOGGER: Final = logging.getLogger("glagol.asr")
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one JSON line: time (UTC), level, event, then the caller's fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a newline at its end."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def configure(level: str) -> None:
+    """Send every logger's records of at least `level` to stderr as JSON lines."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": {"()": JsonLines}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "root": {"level": level.upper(), "handlers": ["stderr"]},
+        }
+    )
+
+
+def granian_config() -> dict[str, Any]:
+    """The part of granian's own logging set-up that sends its records our way."""
+    quiet = {"handlers": [], "level": "ERROR", "propagate": True}
+    return {
+        "formatters": {},
+        "handlers": {},
+        "loggers": {"_granian": quiet, "granian.access": quiet},
+    }
+
+
+def write(event: str, *, level: int = logging.INFO, error: bool = False, **fields: Any) -> None:
+    """Log `event` with `fields`.
+
+    Args:
+        event: A short fixed sentence; whatever varies belongs into `fields`.
+        level: A `logging` level.
+        error: Add the traceback of the exception being handled.
+        **fields: Anything msgspec can encode.
+    """
+    LOGGER.log(level, event, exc_info=error, extra={"fields": fields})

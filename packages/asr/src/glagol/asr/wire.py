@@ -1,0 +1,133 @@
+"""What travels over HTTP: the envelope, the transcript's shape, and their bytes.
+
+The transcript itself is written by `glagol.speech.formats`, so that the CLI, a job and an HTTP
+answer carry the same bytes; the structs here describe it for the OpenAPI document and the tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+__all__ = [
+    "MEDIA_TYPES",
+    "Coverage",
+    "Envelope",
+    "ErrorBody",
+    "Failure",
+    "Format",
+    "ModelEntry",
+    "ModelList",
+    "Segment",
+    "Transcript",
+    "Word",
+    "failure",
+    "success",
+]
+
+Format = Literal["json", "text", "srt", "vtt"]
+
+MEDIA_TYPES: Final[dict[Format, str]] = {
+    "json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "srt": "application/x-subrip; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+}
+
+
+class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A word; start and end in seconds of the input, confidence 0..1."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+
+
+class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stretch of speech; `words` is empty when word timestamps were switched off."""
+
+    start: float
+    end: float
+    text: str
+    words: list[Word] = []
+
+
+class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds of the input that reached the encoder, and seconds that voice detection dropped."""
+
+    decoded: float
+    dropped: float
+
+
+class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The `data` of a transcription; duration in seconds, `provenance` says what made it."""
+
+    text: str
+    segments: list[Segment]
+    duration: float
+    language: str
+    coverage: Coverage
+    provenance: dict[str, Any]
+
+
+class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a request failed: a stable code, what happened, what to do, which request."""
+
+    code: str
+    message: str
+    remedy: str
+    request_id: str
+
+
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A successful answer."""
+
+    success: Literal[True]
+    data: Transcript
+    error: None
+
+
+class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A failed answer."""
+
+    success: Literal[False]
+    data: None
+    error: ErrorBody
+
+
+class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model in OpenAI's list shape; `created` is 0 because a digest, not a date, names it."""
+
+    id: str
+    version: str
+    engine: str
+    license: str
+    languages: tuple[str, ...]
+    aliases: tuple[str, ...]
+    default: bool
+    digests: dict[str, dict[str, str]]
+    note: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "glagol"
+
+
+class ModelList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """OpenAI's list shape with the manifest's version and digest."""
+
+    data: list[ModelEntry]
+    manifest_version: int
+    manifest_sha256: str
+    object: Literal["list"] = "list"
+
+
+def success(data: bytes) -> bytes:
+    """The envelope around `data`, which is JSON already and is not touched."""
+    return b'{"success":true,"data":' + data + b',"error":null}'
+
+
+def failure(body: ErrorBody) -> bytes:
+    """The envelope of a failed request."""
+    return msgspec.json.encode(Failure(success=False, data=None, error=body))

@@ -1,0 +1,136 @@
+"""An application around a recognizer that needs no model, for what happens before the model."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+
+from glagol.asr.app import Observed, build
+from glagol.asr.engine import Engine, Opened
+from glagol.asr.routes import Service
+from glagol.asr.settings import Settings
+from glagol.registry.errors import HostError
+from glagol.registry.manifest import parse
+from glagol.registry.registry import Registry
+from glagol.registry.store import Store
+from glagol.speech.types import Coverage, Options, Provenance, Segment, Transcript
+
+MANIFEST = {
+    "manifest_version": 7,
+    "min_reader_version": 1,
+    "defaults": {"asr": "tiny", "vad": "voice"},
+    "models": [
+        {
+            "id": name,
+            "engine": engine,
+            "version": "1",
+            "license": "MIT",
+            "languages": languages,
+            "source": {"repo": "none"},
+            "variants": [{"id": "cpu-fp32", "provider": "cpu", "precision": "fp32"}],
+            "decoding": decoding,
+            "aliases": aliases,
+            "note": note,
+            "unpinned": "a test",
+        }
+        for name, engine, languages, decoding, aliases, note in (
+            ("tiny", "gigaam", ["ru"], {"kind": "ctc"}, ["ai-sage/Tiny"], "for tests"),
+            ("other", "gigaam", ["ru"], {"kind": "rnnt"}, [], ""),
+            ("voice", "silero", [], {"kind": "vad"}, [], ""),
+        )
+    ],
+}
+
+
+@dataclass
+class Stub:
+    """Stands for the recognizer: remembers what it got, waits where a test tells it to."""
+
+    calls: list[tuple[int, Options]] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+    def transcribe(
+        self,
+        file: IO[bytes],
+        *,
+        options: Options,
+        audio_sha256: str,
+        cancelled: Callable[[], bool],
+    ) -> Transcript:
+        """Check the digest, wait for the gate, tell what was read."""
+        data = file.read()
+        assert hashlib.sha256(data).hexdigest() == audio_sha256
+        self.calls.append((len(data), options))
+        self.entered.set()
+        while not self.gate.wait(0.01):
+            if cancelled():
+                self.cancelled.set()
+                raise HostError("cancelled", "told to stop", "none")
+        if self.error is not None:
+            raise self.error
+        origin = Provenance(
+            "tiny", "1", {}, 7, "0" * 64, "cpu-fp32", "cpu", "0", None, "0" * 64, audio_sha256
+        )
+        segment = Segment(0.0, 1.0, "да")
+        return Transcript("да", (segment,), 1.0, "ru", Coverage(1.0, 0.0), origin)
+
+
+@dataclass
+class Bench:
+    """The application under test and what stands behind it."""
+
+    app: Observed
+    service: Service
+    stub: Stub
+
+    def run(self, test: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a coroutine against the application without a socket."""
+
+        async def inside() -> Any:
+            transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://asr") as client:
+                return await test(client)
+
+        return asyncio.run(inside())
+
+    def send(self, method: str, url: str, **rest: Any) -> httpx.Response:
+        """One request."""
+
+        async def one(client: httpx.AsyncClient) -> httpx.Response:
+            return await client.request(method, url, **rest)
+
+        answer: httpx.Response = self.run(one)
+        return answer
+
+
+def make(trouble: Exception | None = None, **settings: Any) -> Bench:
+    """A bench whose model opens, or fails with `trouble`."""
+    stub = Stub()
+    stub.gate.set()
+    store = Store(Path("nowhere"))
+    registry = Registry(parse(json.dumps(MANIFEST).encode()), "0" * 64, store)
+
+    def open_model(_: str) -> Opened:
+        if trouble is not None:
+            raise trouble
+        return Opened(stub, {"known_answer": "exact"})  # type: ignore[arg-type]
+
+    chosen = Settings(**settings)
+    engine = Engine("tiny", open_model, queue_size=chosen.queue_size, clock=time.perf_counter)
+    engine.start()
+    while not engine._loaded:
+        time.sleep(0.001)
+    service = Service(chosen, registry, engine, "tiny", time.perf_counter)
+    return Bench(build(service), service, stub)

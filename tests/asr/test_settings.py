@@ -1,0 +1,64 @@
+"""Settings are read once, strictly, and a wrong one says what it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from glagol.asr.settings import FIELDS, Settings
+from glagol.registry.errors import CODES, InputError
+
+WRONG = {
+    "ASR_HOST": "two words",
+    "ASR_PORT": "0",
+    "ASR_MODEL_NAME": "a b",
+    "ASR_VARIANT": "x y",
+    "ASR_DEVICE": "tpu",
+    "ASR_THREADS": "-1",
+    "ASR_SHORT_AUDIO_THRESHOLD": "nan",
+    "ASR_WEBHOOK_TIMEOUT": "0",
+    "ASR_REDIS_URL": "http://somewhere",
+    "ASR_MAX_UPLOAD_BYTES": "1e9",
+    "ASR_MAX_AUDIO_SECONDS": "inf",
+    "ASR_QUEUE_SIZE": "many",
+    "ASR_LOG_LEVEL": "loud",
+    "ASR_TRUST": "yes",
+}
+
+
+def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
+    """The error names variable, value and range, and ends the process with 2."""
+    assert set(WRONG) == {field.name for field in FIELDS}
+    assert len(FIELDS) <= 15
+    for field in FIELDS:
+        with pytest.raises(InputError) as caught:
+            Settings.from_environment({field.name: WRONG[field.name]})
+        assert caught.value.code == "setting_invalid"
+        assert CODES["setting_invalid"].exit_status == 2
+        assert field.name in caught.value.message
+        assert field.takes in caught.value.message
+        assert field.attribute == "redis_url" or WRONG[field.name] in caught.value.message
+
+
+def test_the_users_four_and_the_defaults() -> None:
+    """The names of the user's plan mean what the plan says; empty counts as unset."""
+    given = {
+        "ASR_REDIS_URL": "redis://:secret@redis:6379/0",
+        "ASR_MODEL_NAME": "ai-sage/GigaAM-v3",
+        "ASR_SHORT_AUDIO_THRESHOLD": "30",
+        "ASR_WEBHOOK_TIMEOUT": "60",
+        "ASR_PORT": "",
+        "PATH": "/bin",
+    }
+    settings = Settings.from_environment(given)
+    assert settings.short_audio_s == 30.0
+    assert settings.webhook_timeout_s == 60.0
+    assert settings.model_name == "ai-sage/GigaAM-v3"
+    assert settings.port == 8080
+    assert "secret" not in str(settings.as_log())
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_unknown_names_are_reported_with_a_hint() -> None:
+    """A typing error is seen; another program's variable is not."""
+    found = Settings.from_environment({"ASR_THREAD": "2", "ASR_ZZZ": "", "OTHER": "1"})
+    assert found.unknown == ("ASR_THREAD (did you mean ASR_THREADS?)", "ASR_ZZZ")
