@@ -20,9 +20,9 @@ __all__ = ["main"]
 _COMMANDS: Final = {
     "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
     "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
-    "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),
     "models": ("glagol.cli.models:models", "List, verify, fetch and build models."),
     "demo": ("glagol.cli.demo:demo", "Transcribe the bundled clip and compare."),
+    "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),
 }
 
 

@@ -1,0 +1,3 @@
+"""The `glagol` command."""
+
+VERSION = "0.1.0"

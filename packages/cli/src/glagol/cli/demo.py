@@ -1,0 +1,58 @@
+"""`glagol demo`: the bundled clip through the default model, with its word error rate."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from glagol.cli.home import home_option, load
+from glagol.registry.errors import InputError
+
+__all__ = ["demo", "word_errors"]
+
+
+@click.command()
+@click.option("--model", help="Model id or alias; the manifest's default otherwise.")
+@home_option
+def demo(model: str | None, home: Path) -> None:
+    """Transcribe the known-answer clip of a model and print text and word error rate."""
+    registry = load(home)
+    entry = registry.model(model or registry.manifest.defaults.asr)
+    if entry.golden is None:
+        raise InputError(
+            "option_invalid", f"{entry.id} has no known-answer clip", "choose another --model"
+        )
+    from glagol.speech.recognizer import Recognizer
+
+    began = time.perf_counter()
+    recognizer = Recognizer.open(registry, model=entry.id)
+    opened = time.perf_counter()
+    transcript = recognizer.transcribe(io.BytesIO((home / entry.golden.audio).read_bytes()))
+    done = time.perf_counter()
+    expected = (home / entry.golden.transcript).read_text(encoding="utf-8").split()
+    errors = word_errors(expected, transcript.text.lower().split())
+    click.echo(transcript.text)
+    click.echo(
+        f"{entry.id}: {transcript.duration_s:.1f} s of audio, opened in {opened - began:.2f} s,"
+        f" transcribed in {done - opened:.2f} s, word error rate"
+        f" {100 * errors / max(1, len(expected)):.1f} %"
+    )
+    if entry.note:
+        click.echo(f"note: {entry.note}")
+
+
+def word_errors(expected: Sequence[str], got: Sequence[str]) -> int:
+    """Substitutions, deletions and insertions that turn `expected` into `got` (Levenshtein)."""
+    row = list(range(len(got) + 1))
+    for i, want in enumerate(expected, 1):
+        previous, row[0] = row[0], i
+        for j, word in enumerate(got, 1):
+            previous, row[j] = (
+                row[j],
+                min(row[j] + 1, row[j - 1] + 1, previous + (want != word)),
+            )
+    return row[-1]

@@ -1,0 +1,245 @@
+"""`glagol models`: what the manifest names, what the store holds, and how to bring the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from glagol.cli import output, report
+from glagol.cli.home import home_option, load
+from glagol.registry.errors import GlagolError, IntegrityError
+
+if TYPE_CHECKING:
+    from glagol.registry.entries import Model
+    from glagol.registry.registry import Registry
+
+__all__ = ["models"]
+
+
+@click.group()
+def models() -> None:
+    """List, verify, fetch and build models."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@home_option
+def list_models(as_json: bool, home: Path) -> None:
+    """Show every model of the manifest and whether the store has it."""
+    registry = load(home)
+    rows = [_row(registry, model) for model in registry.manifest.models]
+    if as_json:
+        import msgspec
+
+        answer = {
+            "manifest_version": registry.manifest.manifest_version,
+            "manifest_sha256": registry.manifest_sha256,
+            "models": rows,
+        }
+        output.show(msgspec.json.encode(answer) + b"\n")
+        return
+    table = [("ID", "ENGINE", "VERSION", "LICENSE", "VARIANTS")]
+    for row in rows:
+        states = ", ".join(f"{name}: {v['state']}" for name, v in row["variants"].items())
+        table.append((row["id"], row["engine"], row["version"], row["license"], states))
+    widths = [max(len(line[column]) for line in table) for column in range(4)]
+    shown: list[dict[str, Any]] = [{}, *rows]
+    for line, row in zip(table, shown, strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        click.echo("  ".join([*cells, line[4]]))
+        for key in ("note", "unpinned"):
+            if row.get(key):
+                click.echo(f"    {key}: {row[key]}")
+
+
+def _row(registry: Registry, model: Model) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "engine": model.engine,
+        "version": model.version,
+        "license": model.license,
+        "languages": model.languages,
+        "aliases": model.aliases,
+        "default_for": [
+            role
+            for role in ("asr", "vad", "llm")
+            if getattr(registry.manifest.defaults, role) == model.id
+        ],
+        "note": model.note,
+        "unpinned": model.unpinned,
+        "variants": {
+            variant.id: {
+                "state": _state([registry.store.has(a.sha256) for a in variant.artifacts]),
+                "artifacts": {a.path: a.sha256 for a in variant.artifacts},
+            }
+            for variant in model.variants
+        },
+    }
+
+
+def _state(have: Sequence[bool]) -> str:
+    if not have:
+        return "unpinned"
+    if all(have):
+        return "present"
+    return "missing" if not any(have) else f"{have.count(False)} of {len(have)} files missing"
+
+
+@models.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@home_option
+def verify(ids: tuple[str, ...], home: Path) -> int:
+    """Hash every file of the models in the store; exit 4 when one is wrong.
+
+    Without IDs: every model of which the store has at least one file.
+    """
+    registry = load(home)
+    status = 0
+    for model in _chosen(registry, ids, present=True):
+        try:
+            count = _verify(registry, model, home)
+        except GlagolError as error:
+            status = status or report.failure(error, subject=model.id)
+        else:
+            click.echo(f"{model.id}: {count} files verified")
+    return status
+
+
+def _verify(registry: Registry, model: Model, home: Path) -> int:
+    """Verify every artifact of every built variant, and the known-answer clip.
+
+    Raises:
+        IntegrityError: `artifact_unpinned`, `artifact_missing`, `artifact_altered`.
+    """
+    artifacts = {a.sha256: a for variant in model.variants for a in variant.artifacts}
+    if not artifacts:
+        registry.variant(model)  # says that it was never built, and why
+    for artifact in artifacts.values():
+        registry.store.open(artifact, model_id=model.id)
+    golden = {}
+    if model.golden is not None:
+        golden = {
+            model.golden.audio: model.golden.audio_sha256,
+            model.golden.transcript: model.golden.transcript_sha256,
+        }
+    for path, sha256 in golden.items():
+        _verify_file(home / path, sha256)
+    return len(artifacts) + len(golden)
+
+
+def _verify_file(path: Path, sha256: str) -> None:
+    import hashlib
+
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none: no file"
+    if found != sha256:
+        raise IntegrityError(
+            "artifact_altered",
+            f"{path} has sha256 {found}, the manifest says {sha256}",
+            "restore it from the release or from version control",
+        )
+
+
+@models.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--mirror", "mirrors", multiple=True, help="Address of a copy of the store.")
+@home_option
+def fetch(ids: tuple[str, ...], mirrors: tuple[str, ...], home: Path) -> int:
+    """Bring pinned files into the store from mirrors and the manifest's addresses.
+
+    Without IDs: every model that has digests. An interrupted download continues next time.
+    """
+    from glagol.cli.progress import Bars
+    from glagol.registry.fetch import fetch as fetch_file
+
+    registry = load(home)
+    status = 0
+    with Bars(sys.stderr) as bars:
+        for model in _chosen(registry, ids, present=False):
+            artifacts = {a.sha256: a for variant in model.variants for a in variant.artifacts}
+            try:
+                if not artifacts:
+                    registry.variant(model)
+                for artifact in artifacts.values():
+                    with bars.counter(f"{model.id} {artifact.path}", least=0) as progress:
+                        fetch_file(artifact, registry.store, mirrors=mirrors, progress=progress)
+            except GlagolError as error:
+                status = status or report.failure(error, subject=model.id)
+            else:
+                click.echo(f"{model.id}: {len(artifacts)} files present and verified")
+    return status
+
+
+def _chosen(registry: Registry, ids: Sequence[str], *, present: bool) -> Iterable[Model]:
+    """The named models; without names, those with digests (and, if `present`, any file)."""
+    if ids:
+        return [registry.model(name) for name in ids]
+    return [
+        model
+        for model in registry.manifest.models
+        if any(
+            registry.store.has(artifact.sha256) or not present
+            for variant in model.variants
+            for artifact in variant.artifacts
+        )
+    ]
+
+
+@models.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option(
+    "--source",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where source files are, besides the home directory.",
+)
+@click.option("--record", is_flag=True, help="Write the digests into manifest.json for review.")
+@click.option("--missing", is_flag=True, help="Only what the store lacks and the sources allow.")
+@home_option
+def build(
+    ids: tuple[str, ...],
+    folder: Path | None,
+    record: bool,
+    missing: bool,
+    home: Path,
+) -> int:
+    """Build models from their source files and compare with the manifest's digests.
+
+    Without IDs, --missing is needed.
+    """
+    from glagol.cli import build as builder
+
+    if not ids and not missing:
+        raise click.UsageError("give an ID, or --missing")
+    folders = [path for path in (folder, home.absolute()) if path is not None]
+    status = 0
+    for name in ids or [model.id for model in load(home).manifest.models]:
+        registry = load(home)  # again for each: --record changes the manifest
+        model = registry.model(name)
+        if missing and _complete(registry, model):
+            continue
+        try:
+            files = builder.sources(model, registry, folders)
+        except IntegrityError as error:
+            if missing and not ids and error.code == "artifact_missing":
+                continue  # its sources are for machines that have them
+            status = status or report.failure(error, subject=model.id)
+            continue
+        try:
+            built = builder.build(model, files)
+            if record:
+                builder.record(built, registry, home.absolute())
+            count = sum(map(len, built.variants.values()))
+            click.echo(f"{model.id}: {count if record else builder.store(built, registry)} files")
+        except GlagolError as error:
+            status = status or report.failure(error, subject=model.id)
+    return status
+
+
+def _complete(registry: Registry, model: Model) -> bool:
+    """Whether the store has a file for every digest; a model without digests is not complete."""
+    artifacts = [a for variant in model.variants for a in variant.artifacts]
+    return bool(artifacts) and all(registry.store.has(a.sha256) for a in artifacts)

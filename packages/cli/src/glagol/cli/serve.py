@@ -1,0 +1,35 @@
+"""`glagol serve`: the HTTP server in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from glagol.cli.home import home_option
+
+__all__ = ["serve"]
+
+
+@click.command()
+@click.option("--host", help="Address to listen on [ASR_HOST].")
+@click.option("--port", help="Port to listen on [ASR_PORT].")
+@click.option("--model", help="Model id or alias [ASR_MODEL_NAME].")
+@click.option("--variant", help="Variant id [ASR_VARIANT].")
+@click.option("--device", help="cpu or cuda [ASR_DEVICE].")
+@home_option
+def serve(home: Path, **given: str | None) -> int:
+    """Start the HTTP server.
+
+    Every ASR_* environment variable counts; an option given here wins over its variable.
+    """
+    from glagol.asr.server import main
+
+    names = {"model": "ASR_MODEL_NAME"}
+    chosen = {
+        names.get(name, f"ASR_{name.upper()}"): value
+        for name, value in given.items()
+        if value is not None
+    }
+    return main({**os.environ, **chosen, "GLAGOL_HOME": str(home)})

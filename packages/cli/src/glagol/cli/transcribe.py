@@ -1,0 +1,209 @@
+"""`glagol transcribe`: files in, transcripts out, one bad file never in the way of the others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from glagol.cli import output, report
+from glagol.cli.home import home_option, load
+from glagol.cli.progress import Bars
+from glagol.registry.errors import GlagolError, InputError
+
+if TYPE_CHECKING:
+    from glagol.speech.recognizer import Recognizer
+
+    from glagol.speech.types import Transcript
+
+__all__ = ["transcribe"]
+
+Format = Literal["json", "text", "srt", "vtt"]
+STDIN: Final = "-"
+MEMORY_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one call of the command does.
+
+    Attributes:
+        names: Inputs as typed; `-` is standard input.
+        form: Of the results.
+        folder: Where results go; None means standard output.
+    """
+
+    names: tuple[str, ...]
+    form: Format
+    folder: Path | None
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--model", help="Model id or alias; the manifest's default otherwise.")
+@click.option("--variant", help="Variant id such as cpu-int8.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "text", "srt", "vtt"]),
+    default="text",
+    show_default=True,
+)
+@click.option(
+    "--output-dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write NAME.txt (.json, .srt, .vtt) there instead of to standard output.",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(0, 256), default=0, help="Of one inference; 0 = every core."
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Files at a time."
+)
+@home_option
+def transcribe(
+    files: tuple[str, ...],
+    model: str | None,
+    variant: str | None,
+    form: Format,
+    folder: Path | None,
+    device: str,
+    threads: int,
+    jobs: int,
+    home: Path,
+) -> int:
+    """Write what is said in audio FILEs; - reads standard input.
+
+    Several texts are prefixed by their file's name, several JSON results are lines of
+    {"file", "data"}.
+    """
+    batch = Batch(files, form, folder)
+    _check(batch)
+    from glagol.speech.recognizer import Recognizer
+
+    registry = load(home)
+    pool: queue.SimpleQueue[Recognizer] = queue.SimpleQueue()
+    for _ in range(min(jobs, len(files))):
+        pool.put(
+            Recognizer.open(registry, model=model, variant=variant, device=device, threads=threads)
+        )
+    with Bars(sys.stderr) as bars:
+        return _run(batch, pool, bars)
+
+
+def _check(batch: Batch) -> None:
+    """Refuse what cannot end well before a model is opened."""
+    if batch.folder is not None:
+        output.targets(batch.names, batch.form, batch.folder)
+    elif len(batch.names) > 1 and batch.form in ("srt", "vtt"):
+        raise InputError(
+            "option_invalid",
+            f"several {batch.form} files cannot share standard output",
+            "give --output-dir, or one FILE at a time",
+        )
+    if batch.names.count(STDIN) > 1:
+        raise InputError("option_invalid", "- is given twice", "standard input can be read once")
+
+
+def _run(batch: Batch, pool: queue.SimpleQueue[Recognizer], bars: Bars) -> int:
+    """Transcribe every input; the first failure's exit status, or 0."""
+    stop = threading.Event()
+
+    def one(name: str) -> Transcript:
+        recognizer = pool.get()
+        try:
+            with _opened(name) as (file, sha256), bars.bar(name) as on_progress:
+                return recognizer.transcribe(
+                    file, audio_sha256=sha256, on_progress=on_progress, cancelled=stop.is_set
+                )
+        finally:
+            pool.put(recognizer)
+
+    workers = ThreadPoolExecutor(pool.qsize(), thread_name_prefix="transcribe")
+    try:
+        results = [workers.submit(one, name) for name in batch.names]
+        statuses = [_deliver(batch, index, result) for index, result in enumerate(results)]
+    finally:  # on Ctrl-C the running files stop after their current chunk
+        stop.set()
+        workers.shutdown(cancel_futures=True)
+    return next((status for status in statuses if status), 0)
+
+
+def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
+    """Write one result, or report its error; the exit status that it asks for."""
+    name = batch.names[index]
+    try:
+        data = _rendered(batch, name, result.result())
+        if batch.folder is None:
+            output.show(data)
+        else:
+            output.write(output.targets(batch.names, batch.form, batch.folder)[index], data)
+    except GlagolError as error:
+        return report.failure(error, subject=name)
+    return 0
+
+
+def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
+    from glagol.speech import formats
+
+    together = len(batch.names) > 1 and batch.folder is None
+    match batch.form:
+        case "json":
+            data = formats.as_json(transcript)
+            if together:
+                file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
+                data = b'{"file":' + file.encode() + b',"data":' + data + b"}"
+            return data + b"\n"
+        case "srt":
+            return formats.as_srt(transcript).encode()
+        case "vtt":
+            return formats.as_vtt(transcript).encode()
+        case _:
+            text = formats.as_text(transcript)
+            return os.fsencode(f"{name}: {text}\n" if together else f"{text}\n")
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[tuple[IO[bytes], str]]:
+    """A seekable file and the sha256 of its bytes.
+
+    Raises:
+        InputError: `audio_not_found`.
+        HostError: `host_io`, `disk_full`.
+    """
+    from glagol.registry.store import host_error
+
+    try:
+        with ExitStack() as stack:
+            source: Any = sys.stdin.buffer
+            if name != STDIN:
+                source = stack.enter_context(Path(name).open("rb"))
+            if not source.seekable():
+                spool = stack.enter_context(tempfile.SpooledTemporaryFile(MEMORY_BYTES))
+                shutil.copyfileobj(source, spool)
+                source = spool
+            source.seek(0)
+            sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+            source.seek(0)
+            yield source, sha256
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(
+            "audio_not_found", f"{error.strerror}", "check the path and the name of the file"
+        ) from error
+    except OSError as error:
+        raise host_error(error, Path(name)) from error
