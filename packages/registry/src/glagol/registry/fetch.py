@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,7 +29,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from glagol.registry.entries import Artifact, SourceFile
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     Progress: TypeAlias = Callable[[int, int | None], None]
 
 _CHUNK_BYTES = 1 << 16  # what a dropped connection can cost
+_REASON_CHARACTERS_MAX = 300  # a server may send its whole error page
 _ATTEMPTS_MAX = 8  # of one mirror, as long as each brings new bytes
 # A download of any length may go on for as long as bytes keep coming.
 _CLIENT: ClientConfig = {
@@ -195,31 +197,52 @@ def _pull(url: str, file: FileIO, wanted: _Wanted, progress: Progress | None) ->
     if wanted.size is not None and start > wanted.size:
         start = 0
     answer, start = (None, start) if start == wanted.size else _ask(url, start)
-    total = wanted.size if answer is None else answer.meta["size"]
+    total = start if answer is None else answer.meta["size"]
     if wanted.size not in {None, total}:
         raise _RefusedError(f"has {total} bytes, expected {wanted.size}", wrong=True)
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    hashers = [sha256] if wanted.md5 is None else [sha256, md5]
     file.truncate(start)
-    file.seek(0)
-    while kept := file.read(_CHUNK_BYTES):
-        for hasher in hashers:
-            hasher.update(kept)
-    done = start
-    for chunk in _chunks(answer):
-        _write(file, chunk)
-        for hasher in hashers:
-            hasher.update(chunk)
-        done += len(chunk)
-        if progress is not None:
-            progress(done, total)
-    if done < (total or 0):
-        raise _RefusedError(f"stopped after {done} of {total} bytes", again=done > start)
-    found = sha256.hexdigest()
-    if wanted.sha256 not in {None, found} or wanted.md5 not in {None, md5.hexdigest()}:
+    hashers = _Hashers(wanted, file)
+    done, why = start, ""
+    try:
+        for chunk in () if answer is None else answer.stream(min_chunk_size=_CHUNK_BYTES):
+            _write(file, chunk)
+            hashers.update(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+    except BaseError as error:
+        why = f": {_brief(error)}"
+    if done < total:
+        raise _RefusedError(f"stopped after {done} of {total} bytes{why}", again=done > start)
+    if not hashers.agree():
         file.truncate(0)
-        raise _RefusedError(f"delivered sha256 {found}", again=start > 0, wrong=True)
-    return found
+        raise _RefusedError(f"delivered sha256 {hashers.sha256}", again=start > 0, wrong=True)
+    return hashers.sha256
+
+
+class _Hashers:
+    """Digests of everything in a partial file, those of later chunks included."""
+
+    def __init__(self, wanted: _Wanted, file: FileIO) -> None:
+        self._wanted = wanted
+        self._sha256 = hashlib.sha256()
+        self._md5 = None if wanted.md5 is None else hashlib.md5(usedforsecurity=False)
+        file.seek(0)
+        while kept := file.read(_CHUNK_BYTES):
+            self.update(kept)
+
+    def update(self, data: bytes) -> None:
+        self._sha256.update(data)
+        if self._md5 is not None:
+            self._md5.update(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def agree(self) -> bool:
+        md5 = None if self._md5 is None else self._md5.hexdigest()
+        return self._wanted.sha256 in {None, self.sha256} and self._wanted.md5 == md5
 
 
 def _ask(url: str, start: int) -> tuple[GetResult, int]:
@@ -231,25 +254,13 @@ def _ask(url: str, start: int) -> tuple[GetResult, int]:
                 answer = obstore.get(place, name, options={"range": {"offset": start}})
                 if answer.range[0] == start:
                     return answer, start
-            except (NotFoundError, PermissionDeniedError, UnauthenticatedError):
+            except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):
                 raise
             except BaseError:  # no ranges there, or our partial file is no prefix of theirs
                 pass
         return obstore.get(place, name), 0
-    except (BaseError, ValueError) as error:
+    except (BaseError, FileNotFoundError, ValueError) as error:  # obstore raises all three
         raise _RefusedError(_brief(error)) from error
-
-
-def _chunks(answer: GetResult | None) -> Iterator[bytes]:
-    if answer is None:
-        return
-    moved = False
-    try:
-        for chunk in answer.stream(min_chunk_size=_CHUNK_BYTES):
-            moved = True
-            yield chunk
-    except BaseError as error:
-        raise _RefusedError(_brief(error), again=moved) from error
 
 
 def _place(url: str) -> tuple[LocalStore | HTTPStore | S3Store, str]:
@@ -265,7 +276,7 @@ def _place(url: str) -> tuple[LocalStore | HTTPStore | S3Store, str]:
     if parts.scheme == "s3":
         bucket = S3Store(parts.netloc, client_options=_CLIENT, retry_config=_RETRY)
         return bucket, unquote(parts.path.lstrip("/"))
-    base = f"{parts.scheme}://{parts.netloc}{folder}/"
+    base = f"{parts.scheme}://{parts.netloc}{folder}"
     return HTTPStore(base, client_options=_CLIENT, retry_config=_RETRY), unquote(name)
 
 
@@ -276,8 +287,11 @@ def _write(file: FileIO, data: bytes) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """The first line of an error; object stores append pages of debugging."""
-    return str(error).strip().partition("\n")[0]
+    """One line of an error: object stores append pages of debugging, and the cause inside them."""
+    text = str(error).strip()
+    causes = re.findall(r'(?:message|error): "([^"]+)"', text)
+    line = text.partition("\n")[0][:_REASON_CHARACTERS_MAX]
+    return f"{line} ({causes[-1]})" if causes else line
 
 
 @contextmanager

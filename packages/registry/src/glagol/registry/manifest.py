@@ -2,7 +2,7 @@
 
 `manifest.json` is the one list of models that the code may open. It is read strictly:
 
-1. the bytes are UTF-8 JSON of at most 8 MiB, without duplicate keys, NaN or Infinity;
+1. the bytes are UTF-8 JSON of at most 8 MiB, without duplicate keys, every number finite;
 2. a `min_reader_version` above `READER_VERSION` stops before anything else is looked at;
 3. every field is known and has its type, digests are lower-case hexadecimal, sizes positive;
 4. the rules of `glagol.registry.check` hold.
@@ -13,7 +13,8 @@ The types live in `glagol.registry.entries` and are re-exported here.
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -116,7 +117,10 @@ def _load(data: bytes) -> Any:
         raise _invalid(f"{len(data)} bytes are more than the limit of {MANIFEST_BYTES_MAX}")
     try:
         return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
+            data.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:  # ValueError covers JSON and UTF-8 errors
         raise _invalid(f"not JSON: {error}") from error
@@ -130,8 +134,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _no_constant(digits)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a finite number")
 
 
 def _invalid(what: str) -> IntegrityError:

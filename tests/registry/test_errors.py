@@ -1,0 +1,74 @@
+"""Every error has a family, a stable code, and a place in one table."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from glagol.registry import errors
+from glagol.registry.errors import (
+    CODES,
+    GlagolError,
+    HostError,
+    InputError,
+    IntegrityError,
+    LimitError,
+)
+
+FAMILIES = {InputError: 2, LimitError: 3, IntegrityError: 4, HostError: 5}
+
+
+def test_docstring_shows_every_family() -> None:
+    """The tree that a reader sees first is the tree that exists."""
+    assert set(GlagolError.__subclasses__()) == set(FAMILIES)
+    for family in (GlagolError, *FAMILIES):
+        assert family.__name__ in errors.__doc__
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_code_is_whole(code: str) -> None:
+    """Exit status follows the family; HTTP status is an error; the summary is there."""
+    entry = CODES[code]
+    assert entry.exit_status == FAMILIES[entry.family]
+    assert 400 <= entry.http_status <= 599
+    assert entry.summary
+    assert code == code.lower()
+
+
+def test_codes_are_stable() -> None:
+    """Clients match on these words: adding is fine here, renaming is a breaking change."""
+    assert sorted(CODES) == sorted(
+        [
+            *("audio_not_found", "audio_empty", "audio_unreadable", "audio_truncated"),
+            *("audio_without_sound", "audio_not_finite", "audio_too_short", "option_invalid"),
+            *("model_unknown", "setting_invalid", "not_found", "request_invalid"),
+            *("audio_too_long", "upload_too_large", "queue_full", "busy"),
+            *("manifest_invalid", "manifest_too_new"),
+            *("artifact_missing", "artifact_altered", "artifact_unpinned"),
+            *("provider_missing", "disk_full", "not_ready", "cancelled", "host_io"),
+        ]
+    )
+
+
+def test_error_carries_its_parts() -> None:
+    """str() is the message alone; the remedy is separate."""
+    error = InputError("model_unknown", "no model 'x'", "use y")
+    assert (str(error), error.code, error.remedy) == ("no model 'x'", "model_unknown", "use y")
+
+
+def test_error_survives_pickling() -> None:
+    """Worker processes hand errors over."""
+    error = pickle.loads(pickle.dumps(HostError("disk_full", "no room", "make room")))  # noqa: S301
+    assert isinstance(error, HostError)
+    assert (error.code, error.message, error.remedy) == ("disk_full", "no room", "make room")
+
+
+@pytest.mark.parametrize(
+    ("family", "code"),
+    [(InputError, "disk_full"), (HostError, "no_such_code"), (GlagolError, "disk_full")],
+)
+def test_wrong_code_is_a_bug(family: type[GlagolError], code: str) -> None:
+    """A code of another family, an unknown code, or the bare base class."""
+    with pytest.raises(AssertionError, match=code):
+        family(code, "message", "remedy")
