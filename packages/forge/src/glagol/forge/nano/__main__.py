@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 from glagol.forge.nano import pools, synthesis, system
 
+PROGRAM = "glagol.forge.nano"
 STARTED = time.monotonic()
 
 
@@ -80,12 +83,55 @@ def rnnt(options: argparse.Namespace) -> None:
     _phase(options, "rnnt")
 
 
+def export(options: argparse.Namespace) -> None:
+    """Write weights, configuration and golden clip from the last checkpoint."""
+    from glagol.forge.nano.release import release
+
+    system.require(system.SPEECH)
+    release(options.work / "rnnt.pt", options.model, report)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Make the test clips anew if absent and score the exported weights on them."""
+    from glagol.forge.nano import evaluation, process, sizes, suites, tables, weights
+
+    process.set_threads(options.threads)
+    if not (options.work / "text" / "test.tsv").exists():
+        text(options)
+    folder = options.work / "speech"
+    source = options.work / "text"
+    synthesis.synthesise_tests(folder, source, pools.HeldOutMix(), options.seed, report)
+    path = options.model / "weights.safetensors"
+    model = sizes.build(sizes.SHIPPED).eval()
+    model.load_state_dict(weights.load_exported(path))
+    recognisers = {
+        head.upper(): evaluation.torch_recogniser(model, head) for head in ("ctc", "rnnt")
+    }
+    rows = tables.measure(recognisers, suites.cases(folder), report)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    results = options.work / "evaluation.json"
+    results.write_text(tables.as_json(rows, digest), encoding="utf-8")
+    print(f"weights sha256 {digest}\n\nWER / CER, percent, greedy:\n\n{tables.markdown(rows)}")
+    report(f"results: {results}")
+
+
+def everything(options: argparse.Namespace) -> None:
+    """Run the whole recipe in order, each command in a process of its own."""
+    shared = ["--work", str(options.work), "--seed", str(options.seed)]
+    model = ["--model", str(options.model)]
+    warm = ["--warm-start", str(options.warm_start)] if options.warm_start else []
+    for step in (["text"], ["synth"], ["train", *warm], ["rnnt"]):
+        subprocess.run([sys.executable, "-m", PROGRAM, *step, *shared], check=True)
+    for step in (["export"], ["eval"]):
+        subprocess.run([sys.executable, "-m", PROGRAM, *step, *shared, *model], check=True)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--work", type=Path, default=Path(".work/nano"), help="scratch folder")
     common.add_argument("--seed", type=int, default=20261121, help="seed of every draw")
-    top = argparse.ArgumentParser(prog="glagol.forge.nano", description=__doc__)
+    top = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     one = commands.add_parser("text", parents=[common], help="build the text pools")
     one.set_defaults(run=text)
@@ -104,6 +150,13 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--device", default="cpu", help="cpu or cuda")
         one.add_argument("--no-compile", dest="compile", action="store_false")
         one.add_argument("--warm-start", type=Path, help="folder of weights to start from")
+        one.set_defaults(run=run)
+    for name, run in (("export", export), ("eval", evaluate), ("all", everything)):
+        one = commands.add_parser(name, parents=[common], help=run.__doc__)
+        one.add_argument("--model", type=Path, default=Path("models/gigaam-nano"))
+        one.add_argument("--threads", type=int, default=1)
+        if name == "all":
+            one.add_argument("--warm-start", type=Path, help="folder of weights to start from")
         one.set_defaults(run=run)
     return top
 

@@ -1,0 +1,110 @@
+"""What the recipe leaves in ``models/gigaam-nano``: weights, configuration, golden clip."""
+
+from __future__ import annotations
+
+import json
+import wave
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from glagol.forge.nano import features, sizes, weights
+from glagol.forge.nano.cleaning import Sentence, held_out
+from glagol.forge.nano.dictionary import WORD
+from glagol.forge.nano.vocabulary import BLANK, VOCABULARY
+from glagol.forge.nano.voices import DEFAULT_VOICE, SAMPLE_RATE, Manner, Pcm, espeak
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+GOLDEN = (
+    "Екатерина не любит грибы, зато любит картошку.",
+    "Поставь будильник на восемь минут.",
+    "К оплате девяносто две тысячи пятьсот сорок пять рублей.",
+)
+_PAUSE = int(0.45 * SAMPLE_RATE)
+_MANNER = Manner(DEFAULT_VOICE, speed=150, pitch=50)
+
+
+def configuration() -> dict[str, Any]:
+    """Return ``config.json``: all that a runtime must know besides the weights."""
+    encoder = asdict(sizes.SHIPPED)
+    for name in ("feature_mean", "feature_std"):
+        del encoder[name]
+    return {
+        "features": {
+            "sample_rate": features.SAMPLE_RATE,
+            "n_mels": features.MELS,
+            "n_fft": features.FRAME,
+            "win_length": features.FRAME,
+            "hop_length": features.HOP,
+            "center": False,
+            "mel_scale": "htk",
+            "mel_norm": None,
+            "log_clamp": [features.FLOOR, features.CEILING],
+            "window": "periodic hann",
+        },
+        "encoder": encoder
+        | {
+            "subsampling": "conv1d",
+            "subsampling_factor": 4,
+            "conv_norm_type": "layer_norm",
+            "self_attention_model": "rotary",
+        },
+        "rnnt": asdict(sizes.RNNT),
+        "vocabulary": list(VOCABULARY),
+        "blank": BLANK,
+    }
+
+
+def golden_sentences() -> list[Sentence]:
+    """Return the sentences of the golden clip.
+
+    Raises ValueError when one of them could have been trained on.
+    """
+    found = []
+    for spoken in GOLDEN:
+        target = " ".join(WORD.findall(spoken.lower()))
+        if not held_out(target):
+            raise ValueError(f"not a held-out sentence: {spoken}")
+        found.append(Sentence("golden", spoken, target))
+    return found
+
+
+def golden_clip(sentences: list[Sentence]) -> Pcm:
+    """Speak the sentences one after another in the default voice, 16 kHz."""
+    parts: list[Pcm] = []
+    for sentence in sentences:
+        if parts:
+            parts.append(np.zeros(_PAUSE, np.int16))
+        parts.append(espeak(sentence.spoken, _MANNER))
+    return np.concatenate(parts)
+
+
+def write_golden(folder: Path) -> None:
+    """Write ``clip.wav`` (16-bit mono, 16 kHz) and ``transcript.txt``, the text spoken."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sentences = golden_sentences()
+    with wave.open(str(folder / "clip.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(golden_clip(sentences).astype("<i2").tobytes())
+    text = " ".join(sentence.target for sentence in sentences)
+    (folder / "transcript.txt").write_text(text + "\n", encoding="utf-8")
+
+
+def release(checkpoint: Path, folder: Path, report: Callable[[str], None]) -> None:
+    """Write everything but the card and the licence from a training checkpoint.
+
+    Raises OSError when the checkpoint or espeak-ng is not there.
+    """
+    state = torch.load(checkpoint, weights_only=True)["model"]
+    digest = weights.export(state, folder / WEIGHTS)
+    text = json.dumps(configuration(), ensure_ascii=False, indent=1) + "\n"
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+    write_golden(folder / "golden")
+    size = (folder / WEIGHTS).stat().st_size
+    report(f"{folder / WEIGHTS}: {size} bytes, sha256 {digest}")
