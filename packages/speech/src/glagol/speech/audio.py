@@ -1,0 +1,230 @@
+"""Any audio file to mono 16 kHz blocks, with memory that does not grow with the file.
+
+FFmpeg (through PyAV) decodes, the mean of the channels is taken, libsoxr resamples as a stream.
+Only audio containers of the list below are opened: playlists and the like could make FFmpeg read
+other files or the network. The file's name is never looked at, only its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import av
+import numpy as np
+import soxr
+from av.error import FFmpegError
+
+from glagol.registry.errors import InputError, LimitError
+from glagol.speech.containers import cut_off, promises_length
+from glagol.speech.types import SAMPLE_RATE, Array
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+
+FORMATS = "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,matroska,webm,aac,amr,asf,avi,flv,mpeg,mpegts"
+MIN_SECONDS = 0.1
+MISSING_SECONDS = 0.15
+"""Decoded audio may be this much shorter than promised: encoder delay, rounding."""
+
+RESYNCHRONISING = frozenset({"mp3"})
+"""Formats whose decoders skip a damaged packet, as every player does."""
+
+FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
+"""Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
+
+
+class Decoded(Iterator[Array]):
+    """Blocks of decoded audio, float32 [n] mono 16 kHz, about a second each.
+
+    Attributes:
+        declared_s: duration that the container promises, None when it does not know.
+    """
+
+    declared_s: float | None
+
+    def __init__(self, file: BinaryIO, max_seconds: float) -> None:
+        _check_bytes(file)
+        self._max_seconds = max_seconds
+        try:
+            self._container = av.open(_Bytes(file), options={"format_whitelist": FORMATS})
+        except (FFmpegError, ValueError) as error:
+            _unreadable(error)
+        name = self._container.format.name
+        if not self._container.streams.audio:
+            raise InputError(
+                "audio_without_sound",
+                f"the {name} file has no audio stream",
+                "send a file with a sound track",
+            )
+        self._stream = self._container.streams.audio[0]
+        self._tolerant = name in RESYNCHRONISING
+        exact = promises_length(file, name, len(self._container.streams))
+        self.declared_s = _declared(self._container, self._stream) if exact else None
+        if self.declared_s is not None and self.declared_s > max_seconds:
+            _too_long(f"{self.declared_s:.1f} s", max_seconds)
+        self._blocks = self._decode()
+
+    def __next__(self) -> Array:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        """Release the decoder; the file stays open."""
+        self._blocks.close()
+        self._container.close()
+
+    def _decode(self) -> Generator[Array, None, None]:
+        """Resampled blocks, then the checks that need the whole length."""
+        total = 0
+        for block in _resampled(self._mono()):
+            total += len(block)
+            if total > self._max_seconds * SAMPLE_RATE:
+                _too_long("more", self._max_seconds)
+            yield block
+        seconds = total / SAMPLE_RATE
+        if self.declared_s is not None and self.declared_s - seconds > MISSING_SECONDS:
+            _truncated(f"{self.declared_s:.2f} s are promised, {seconds:.2f} s are there")
+        if total == 0:
+            raise InputError(
+                "audio_empty", "the file holds no sound (0 samples)", "send a recording with sound"
+            )
+        if seconds < MIN_SECONDS:
+            raise InputError(
+                "audio_too_short",
+                f"the audio lasts {seconds:.3f} s, at least {MIN_SECONDS} s are needed",
+                "send a longer recording",
+            )
+
+    def _mono(self) -> Iterator[tuple[int, Array]]:
+        """Decoded frames as (rate in Hz, mono float32 [n])."""
+        position = 0.0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                frames = packet.decode()
+            except FFmpegError as error:
+                if self._tolerant:
+                    continue
+                _truncated(f"the decoder failed after {position:.2f} s ({error.strerror})")
+            for frame in frames:
+                mono = _downmix(frame, position)
+                position += len(mono) / frame.sample_rate
+                yield frame.sample_rate, mono
+
+
+def decode(file: BinaryIO, *, max_seconds: float) -> Decoded:
+    """Decode audio as a stream.
+
+    WAV, FLAC, MP3, Ogg/Opus/Vorbis, M4A/MP4, AAC, WebM/Matroska and the sound of common video
+    containers; any number of channels (their mean is taken), any rate.
+
+    Args:
+        file: seekable binary file, positioned anywhere; it is not closed.
+        max_seconds: longest accepted duration, seconds.
+
+    Returns:
+        An iterator of float32 [n] blocks, mono 16 kHz, values in [-1, 1] up to resampling ripple.
+
+    Raises:
+        InputError: audio_empty, audio_unreadable, audio_without_sound here; audio_truncated,
+            audio_not_finite, audio_too_short, audio_empty here or while iterating.
+        LimitError: audio_too_long, here when the container knows its duration, else at the limit.
+    """
+    return Decoded(file, max_seconds)
+
+
+class _Bytes:
+    """The file without its name, so that FFmpeg guesses the format from the bytes alone."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
+
+
+def _check_bytes(file: BinaryIO) -> None:
+    file.seek(0)
+    if not file.read(1):
+        raise InputError(
+            "audio_empty", "the file is empty (0 bytes)", "check the upload or the recorder"
+        )
+    missing = cut_off(file)
+    if missing:
+        _truncated(missing)
+
+
+def _declared(container: av.container.InputContainer, stream: AudioStream) -> float | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _downmix(frame: AudioFrame, position: float) -> Array:
+    """Mean of the channels of one frame, float32 [n], limited to full scale."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    name = frame.format.name.removesuffix("p")
+    offset = 128.0 if name == "u8" else 0.0
+    mono = (samples.mean(axis=0, dtype=np.float64) - offset) / FULL_SCALE[name]
+    if not np.isfinite(mono).all():
+        raise InputError(
+            "audio_not_finite",
+            f"the samples near {position:.2f} s are not finite numbers (NaN or infinity)",
+            "export the recording again; 16-bit PCM cannot hold such values",
+        )
+    limited: Array = np.clip(mono, -1.0, 1.0).astype(np.float32)
+    return limited
+
+
+def _resampled(frames: Iterator[tuple[int, Array]]) -> Iterator[Array]:
+    """Gather about a second of one rate and resample it; the rate may change between frames."""
+    pending: list[Array] = []
+    count = 0
+    rate = 0
+    stream: soxr.ResampleStream | None = None
+    for frame_rate, mono in frames:
+        if frame_rate != rate or stream is None:
+            yield from _flush(stream, pending)
+            rate, count, pending = frame_rate, 0, []
+            stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        pending.append(mono)
+        count += len(mono)
+        if count >= rate:
+            yield stream.resample_chunk(np.concatenate(pending))
+            pending, count = [], 0
+    yield from _flush(stream, pending)
+
+
+def _flush(stream: soxr.ResampleStream | None, pending: list[Array]) -> Iterator[Array]:
+    if stream is not None:
+        rest = np.concatenate([*pending, np.zeros(0, np.float32)])
+        yield stream.resample_chunk(rest, last=True)
+
+
+def _unreadable(error: Exception) -> NoReturn:
+    raise InputError(
+        "audio_unreadable",
+        "the bytes are not in an audio format that can be decoded",
+        "send WAV, FLAC, MP3, Ogg/Opus, M4A/AAC or WebM",
+    ) from error
+
+
+def _truncated(what: str) -> NoReturn:
+    raise InputError(
+        "audio_truncated",
+        f"the audio ends in the middle: {what}",
+        "copy or upload the file again, or repair it with ffmpeg",
+    )
+
+
+def _too_long(length: str, max_seconds: float) -> NoReturn:
+    raise LimitError(
+        "audio_too_long",
+        f"the audio is longer than the limit: {length}, at most {max_seconds:g} s are accepted",
+        "split the recording, or ask the operator to raise the limit",
+    )

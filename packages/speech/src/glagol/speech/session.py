@@ -1,0 +1,143 @@
+"""ONNX Runtime sessions from verified bytes.
+
+The graph is given as bytes and the weights as views of the registry's mapping, so no file is opened
+by name after it was verified. Measured with 400 MB of int8 weights (ONNX Runtime 1.31, x86-64):
+views 0.76 s of CPU and 419 MB of private memory, `add_external_initializers_from_files_in_memory`
+1.5 s and 789 MB, a path 0.5 s and 409 MB. After creation the mapping's pages are given back; the
+session keeps its own, re-ordered copy.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+import onnxruntime
+
+from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.speech.weights import external_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from glagol.registry.store import Blob
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+ERRORS_ONLY = 3
+
+
+def open_session(
+    blobs: Mapping[str, Blob], graph: str, *, device: str, threads: int
+) -> onnxruntime.InferenceSession:
+    """Create a session that runs on the asked-for device and nowhere else.
+
+    Args:
+        blobs: verified artifacts of the model by path.
+        graph: path of the ONNX graph among them.
+        device: "cpu" or "cuda".
+        threads: intra-op threads; 0 lets ONNX Runtime take one per physical core.
+
+    Returns:
+        The session.
+
+    Raises:
+        InputError: `option_invalid`, no such device or number of threads.
+        HostError: `provider_missing`, ONNX Runtime here cannot use the device.
+        IntegrityError: `artifact_missing` or `artifact_altered`, the graph does not fit its files.
+    """
+    provider = _provider(device)
+    options = _options(threads)
+    model = _blob(blobs, graph)
+    names, values, files = [], [], set()
+    for tensor in external_tensors(model.data):
+        files.add(tensor.location)
+        view = tensor.view(_blob(blobs, tensor.location).data)
+        names.append(tensor.name)
+        values.append(onnxruntime.OrtValue.ortvalue_from_numpy(view))
+    if names:
+        options.add_external_initializers(names, values)
+    try:
+        session = onnxruntime.InferenceSession(
+            bytes(model.data), options, providers=_chain(provider)
+        )
+    except Exception as error:  # its exception classes are private and derive from Exception
+        raise _refused(graph, provider, error) from error
+    if session.get_providers()[0] != provider:
+        raise _missing(provider, f"it fell back to {session.get_providers()}")
+    for name in files:
+        _give_back(blobs[name].data)
+    return session
+
+
+def device_of(session: onnxruntime.InferenceSession) -> str:
+    """The device that a session really runs on, "cpu" or "cuda"."""
+    first = session.get_providers()[0]
+    return next(device for device, provider in PROVIDERS.items() if provider == first)
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    if threads < 0:
+        raise InputError(
+            "option_invalid", f"{threads} threads are too few", "use 0 (all) or a positive number"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = ERRORS_ONLY
+    options.enable_mem_pattern = False  # plans memory for one shape; here every chunk has its own
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+def _provider(device: str) -> str:
+    if device not in PROVIDERS:
+        raise InputError(
+            "option_invalid", f"there is no device {device!r}", f"use one of {', '.join(PROVIDERS)}"
+        )
+    provider = PROVIDERS[device]
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise _missing(provider, f"this onnxruntime has {', '.join(available)}")
+    return provider
+
+
+def _chain(provider: str) -> list[str]:
+    """The provider, and the CPU for the shape arithmetic that no accelerator takes."""
+    return list(dict.fromkeys([provider, PROVIDERS["cpu"]]))
+
+
+def _blob(blobs: Mapping[str, Blob], path: str) -> Blob:
+    if path not in blobs:
+        raise IntegrityError(
+            "artifact_missing",
+            f"{path} is not among the model's artifacts: {', '.join(blobs)}",
+            "build the model again and review its manifest entry: glagol models build ID",
+        )
+    return blobs[path]
+
+
+def _give_back(data: memoryview) -> None:
+    """Let the kernel drop a file mapping's pages; they come back from the file when read."""
+    mapping = data.obj
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _missing(provider: str, detail: str) -> HostError:
+    return HostError(
+        "provider_missing",
+        f"ONNX Runtime cannot use {provider}: {detail}",
+        "choose device cpu, or install onnxruntime-gpu and the driver it needs",
+    )
+
+
+def _refused(graph: str, provider: str, error: Exception) -> HostError | IntegrityError:
+    if provider != PROVIDERS["cpu"]:
+        return _missing(provider, str(error))
+    return IntegrityError(
+        "artifact_altered",
+        f"ONNX Runtime refuses {graph}: {error}",
+        "build the model again, with the onnxruntime version of the lock file",
+    )

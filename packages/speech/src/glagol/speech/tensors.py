@@ -1,0 +1,52 @@
+"""Reading `head.safetensors` from memory.
+
+Format: 8 bytes little-endian header length, JSON header, raw data
+(https://github.com/huggingface/safetensors#format). The decoders' tables are float32.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glagol.registry.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from glagol.speech.types import Array
+
+
+def read_float32(data: memoryview) -> Mapping[str, Array]:
+    """Tensors of a safetensors file by name, copied so that the file may be closed.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        float32 arrays in the shapes that the header tells.
+
+    Raises:
+        IntegrityError: `artifact_altered`, the bytes are not such a file.
+    """
+    try:
+        start = 8 + int.from_bytes(data[:8], "little")
+        header: dict[str, dict[str, Any]] = json.loads(bytes(data[8:start]))
+        header.pop("__metadata__", None)
+        return {name: _tensor(data[start:], entry) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            "artifact_altered",
+            f"head.safetensors cannot be read: {error}",
+            "build the model again: glagol models build ID",
+        ) from error
+
+
+def _tensor(body: memoryview, entry: dict[str, Any]) -> Array:
+    if entry["dtype"] != "F32":
+        raise ValueError(f"dtype {entry['dtype']}, expected F32")
+    begin, end = entry["data_offsets"]
+    flat: Array = np.frombuffer(body[begin:end], "<f4").astype(np.float32)
+    return flat.reshape(entry["shape"])

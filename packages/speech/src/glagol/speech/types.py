@@ -1,0 +1,176 @@
+"""Values that travel through recognition; all frozen, none knows how it was made.
+
+Positions inside audio are sample indices at 16 kHz, times in results are seconds from the start of
+the audio rounded to a millisecond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SAMPLE_RATE = 16_000
+"""Hz; every waveform inside the package has this rate and one channel."""
+
+Array: TypeAlias = npt.NDArray[np.float32]
+"""Any float32 array; its shape is told where it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waveform:
+    """Mono audio: samples float32 [N] in [-1, 1] at 16 kHz."""
+
+    samples: Array
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Samples [start, end) of one recording, 0 <= start <= end."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Log-mel energies float32 [L, 64], one row each 10 ms."""
+
+    frames: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """A label that a decoder emitted: class index, encoder frame, log of its probability (<= 0)."""
+
+    label: int
+    frame: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A vocabulary piece with its encoder frame and log of its probability (<= 0)."""
+
+    piece: str
+    frame: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word: start and end in seconds, text without spaces, confidence 0..1."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Words between two pauses; `words` is empty when word times were not asked for."""
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Seconds that went through the model and seconds dropped as silence; they add up."""
+
+    decoded_s: float
+    dropped_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VadProvenance:
+    """Voice activity model: registry id, artifact digests, parameters as in the manifest."""
+
+    id: str
+    artifacts: Mapping[str, str]
+    parameters: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything that decided a transcript besides the processor.
+
+    Attributes:
+        model: registry id.
+        model_version: version of the weights.
+        artifacts: path to sha256 of every model file.
+        manifest_version: version of the registry.
+        manifest_sha256: digest of its bytes.
+        variant: which build of the model.
+        provider: what really ran it, "cpu" or "cuda".
+        onnxruntime: its version.
+        vad: the voice activity model, None when the audio was short and did not need it.
+        chunk_plan_sha256: digest of where the audio was cut.
+        audio_sha256: digest of the input file when the caller knows it.
+    """
+
+    model: str
+    model_version: str
+    artifacts: Mapping[str, str]
+    manifest_version: int
+    manifest_sha256: str
+    variant: str
+    provider: str
+    onnxruntime: str
+    vad: VadProvenance | None
+    chunk_plan_sha256: str
+    audio_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The result: `text` is the segments' texts joined by one space."""
+
+    text: str
+    segments: tuple[Segment, ...]
+    duration_s: float
+    language: str
+    coverage: Coverage
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the audio is done, in seconds; `total_s` is None while the length is unknown."""
+
+    done_s: float
+    total_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may choose for one transcription.
+
+    Attributes:
+        language: BCP 47 tag; must be one of the model's.
+        word_timestamps: keep the words of every segment.
+        short_audio_s: audio up to this long (and up to 25 s) goes to the encoder in one piece.
+        max_audio_s: longer audio is refused.
+    """
+
+    language: str = "ru"
+    word_timestamps: bool = True
+    short_audio_s: float = 30.0
+    max_audio_s: float = 43_200.0

@@ -1,0 +1,210 @@
+"""Voice activity: Silero's sequence model and its span rule, both as streams.
+
+Probabilities: the 16 kHz sequence model of silero-vad 6.2.3 reads frames of 512 new samples, each
+after the 64 samples before it, and carries an LSTM state (`silero_vad/sequence_vad.py`). Its first
+axis is the time of one recording.
+
+Spans: the hysteresis of `get_speech_timestamps_from_probs` (`silero_vad/utils_vad.py`), which reads
+the whole recording, as a machine that takes one probability at a time and gives a span out as soon
+as nothing that follows can change it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glagol.speech.types import SAMPLE_RATE, Array, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import onnxruntime
+
+    from glagol.registry.entries import Vad
+
+FRAME = 512
+"""Samples per probability: 32 ms."""
+
+CONTEXT = 64
+STATE = 128
+BLOCK_FRAMES = 512
+"""Frames per call: 16.4 s. More does not run faster, fewer cost calls."""
+
+PER_MS = SAMPLE_RATE // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What was measured of consecutive frames.
+
+    Attributes:
+        probabilities: float32 [n], speech probability 0..1.
+        levels: float32 [n], mean square of the samples, 0..1.
+    """
+
+    probabilities: Array
+    levels: Array
+
+
+class ActivityStream:
+    """Activity of one recording, pushed in blocks of any size."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._hidden = np.zeros((1, 1, STATE), np.float32)
+        self._cell = np.zeros((1, 1, STATE), np.float32)
+        self._context = np.zeros(CONTEXT, np.float32)
+        self._pending: list[Array] = []
+        self._waiting = 0
+
+    def push(self, samples: Array) -> list[Activity]:
+        """Take the next samples float32 [N]; give the activity of every complete block."""
+        self._pending.append(samples)
+        self._waiting += len(samples)
+        if self._waiting < BLOCK_FRAMES * FRAME:
+            return []
+        ready = np.concatenate(self._pending)
+        size = BLOCK_FRAMES * FRAME
+        whole = len(ready) // size * size
+        self._pending, self._waiting = [ready[whole:]], len(ready) - whole
+        return [self._run(ready[at : at + size]) for at in range(0, whole, size)]
+
+    def finish(self) -> list[Activity]:
+        """The last, shorter block; its last frame is filled with zeros."""
+        if not self._waiting:
+            return []
+        rest = np.concatenate(self._pending)
+        self._pending, self._waiting = [], 0
+        return [self._run(np.pad(rest, (0, -len(rest) % FRAME)))]
+
+    def _run(self, samples: Array) -> Activity:
+        frames = samples.reshape(-1, FRAME)
+        inputs = np.empty((len(frames), CONTEXT + FRAME), np.float32)
+        inputs[0, :CONTEXT] = self._context
+        inputs[1:, :CONTEXT] = frames[:-1, -CONTEXT:]
+        inputs[:, CONTEXT:] = frames
+        self._context = frames[-1, -CONTEXT:].copy()
+        probabilities, self._hidden, self._cell = self._session.run(
+            ("speech_probs", "hn", "cn"), {"input": inputs, "h": self._hidden, "c": self._cell}
+        )
+        levels = np.square(frames).mean(axis=1, dtype=np.float32)
+        return Activity(probabilities.reshape(-1), levels)
+
+
+class SpanMachine:
+    """Probabilities to padded speech spans, equal to upstream's offline function.
+
+    Raw spans come from `_step`; `_accept` pads them. Upstream pads a span by `speech_pad_ms` on
+    both sides, or by half of the silence where two spans are nearer than two pads. So the end of an
+    accepted span waits in `_last` until the start of the next one can no longer come that near.
+    """
+
+    def __init__(self, parameters: Vad) -> None:
+        self._high = parameters.threshold
+        self._low = parameters.neg_threshold
+        self._pad = parameters.speech_pad_ms * PER_MS
+        self._min_speech = parameters.min_speech_ms * PER_MS
+        self._min_silence = parameters.min_silence_ms * PER_MS
+        self._min_cut = parameters.min_silence_at_max_speech_ms * PER_MS
+        self._max_speech = parameters.max_speech_s * SAMPLE_RATE - FRAME - 2 * self._pad
+        self._now = 0
+        self._start: int | None = None  # of the speech that runs
+        self._silence: int | None = None  # where it fell below the low threshold
+        self._longest: Span | None = None  # silence inside it
+        self._last: Span | None = None  # accepted, left end padded, right end not yet
+        self._out: list[Span] = []
+
+    @property
+    def settled(self) -> int:
+        """Samples before this position are in a span given out, or in none."""
+        if self._last is not None:
+            return self._last.start
+        edge = self._now if self._start is None else self._start
+        return max(0, edge - self._pad)
+
+    def push(self, probabilities: Iterable[float]) -> list[Span]:
+        """Take the next frames' probabilities; give the spans that are final now, in order."""
+        for probability in probabilities:
+            self._step(probability)
+            self._now += FRAME
+            self._release()
+        out, self._out = self._out, []
+        return out
+
+    def finish(self, total: int) -> list[Span]:
+        """End of a recording of `total` samples: the remaining spans."""
+        if self._start is not None and total - self._start > self._min_speech:
+            self._accept(Span(self._start, total))
+        self._start = None
+        self._now = total
+        if self._last is not None:
+            self._emit(min(total, self._last.end + self._pad))
+        out, self._out = self._out, []
+        return out
+
+    def _step(self, probability: float) -> None:
+        now = self._now
+        if probability >= self._high:
+            self._resume(now)
+            if self._start is None:
+                self._start = now
+                return
+        if self._start is not None and now - self._start > self._max_speech and self._cut(now):
+            return
+        if self._start is None or probability >= self._low:
+            return
+        if self._silence is None:
+            self._silence = now
+        if now - self._silence >= self._min_silence:
+            if self._silence - self._start > self._min_speech:
+                self._accept(Span(self._start, self._silence))
+            self._start = self._silence = self._longest = None
+
+    def _resume(self, now: int) -> None:
+        """Speech goes on: remember the silence that just ended if it is the longest."""
+        if self._silence is None:
+            return
+        silence = Span(self._silence, now)
+        longest = 0 if self._longest is None else len(self._longest)
+        if len(silence) > max(self._min_cut, longest):
+            self._longest = silence
+        self._silence = None
+
+    def _cut(self, now: int) -> bool:
+        """Speech is too long: cut at its longest silence, else here. True when it ends here."""
+        assert self._start is not None  # noqa: S101 - the caller has looked
+        self._silence = None
+        if self._longest is None:
+            self._accept(Span(self._start, now))
+            self._start = None
+            return True
+        self._accept(Span(self._start, self._longest.start))
+        self._start, self._longest = self._longest.end, None
+        return False
+
+    def _accept(self, span: Span) -> None:
+        start = max(0, span.start - self._pad)
+        if self._last is not None:
+            gap = span.start - self._last.end
+            if gap < 2 * self._pad:
+                start = span.start - gap // 2
+                self._emit(self._last.end + gap // 2)
+            else:
+                self._emit(self._last.end + self._pad)
+        self._last = Span(start, span.end)
+
+    def _release(self) -> None:
+        """Give the last span out once no later speech can be nearer than two pads."""
+        if self._last is None:
+            return
+        edge = self._now - FRAME if self._start is None else self._start
+        if edge - self._last.end >= 2 * self._pad:
+            self._emit(self._last.end + self._pad)
+
+    def _emit(self, end: int) -> None:
+        assert self._last is not None  # noqa: S101 - the callers have looked
+        self._out.append(Span(self._last.start, end))
+        self._last = None
