@@ -28,7 +28,7 @@ class EncoderConfig:
 
     ``feature_mean`` and ``feature_std`` normalise the log-mel input as ``(x - mean) / std`` *after*
     padding, which lets the pair be folded into the first convolution without any residue (see
-    ``glagol.forge.nano.export``). Published checkpoints use the neutral pair.
+    ``glagol.forge.nano.weights``). Published checkpoints use the neutral pair.
     """
 
     feat_in: int = 64

@@ -109,7 +109,7 @@ def evaluate(options: argparse.Namespace) -> None:
     }
     rows = tables.measure(recognisers, suites.cases(folder), report)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    results = options.work / "evaluation.json"
+    results = options.results or options.work / "evaluation.json"
     results.write_text(tables.as_json(rows, digest), encoding="utf-8")
     print(f"weights sha256 {digest}\n\nWER / CER, percent, greedy:\n\n{tables.markdown(rows)}")
     report(f"results: {results}")
@@ -155,6 +155,8 @@ def parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, parents=[common], help=run.__doc__)
         one.add_argument("--model", type=Path, default=Path("models/gigaam-nano"))
         one.add_argument("--threads", type=int, default=1)
+        if name == "eval":
+            one.add_argument("--results", type=Path, help="JSON file of error counts to write")
         if name == "all":
             one.add_argument("--warm-start", type=Path, help="folder of weights to start from")
         one.set_defaults(run=run)

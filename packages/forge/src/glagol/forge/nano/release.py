@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
 
@@ -83,15 +83,21 @@ def golden_clip(sentences: list[Sentence]) -> Pcm:
     return np.concatenate(parts)
 
 
+def write_flac(path: Path, samples: Pcm) -> None:
+    """Write 16-bit mono samples at 16 kHz without loss."""
+    with av.open(str(path), "w", format="flac", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
+        stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
 def write_golden(folder: Path) -> None:
-    """Write ``clip.wav`` (16-bit mono, 16 kHz) and ``transcript.txt``, the text spoken."""
+    """Write ``clip.flac`` and ``transcript.txt``, the text that is spoken in it."""
     folder.mkdir(parents=True, exist_ok=True)
     sentences = golden_sentences()
-    with wave.open(str(folder / "clip.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(golden_clip(sentences).astype("<i2").tobytes())
+    write_flac(folder / "clip.flac", golden_clip(sentences))
     text = " ".join(sentence.target for sentence in sentences)
     (folder / "transcript.txt").write_text(text + "\n", encoding="utf-8")
 
