@@ -1,0 +1,9 @@
+cc_binary = native.cc_binary
+cc_import = native.cc_import
+cc_libc_top_alias = native.cc_libc_top_alias
+cc_library = native.cc_library
+cc_test = native.cc_test
+cc_toolchain = native.cc_toolchain
+cc_toolchain_suite = native.cc_toolchain_suite
+fdo_prefetch_hints = native.fdo_prefetch_hints
+fdo_profile = native.fdo_profile
