@@ -1,0 +1,1 @@
+"""Offline bundles: plan, pack, sign, seal, split, verify, apply, roll back."""
