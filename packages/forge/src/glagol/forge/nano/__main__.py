@@ -22,7 +22,8 @@ def report(line: str) -> None:
 
 def text(options: argparse.Namespace) -> None:
     """Build the text pools."""
-    pools.build(options.work / "text", pools.PoolSizes(), options.seed, report)
+    folder, own = options.work / "text", options.own_text
+    pools.build(folder, pools.PoolSizes(), options.seed, report, own)
 
 
 def synth(options: argparse.Namespace) -> None:
@@ -118,6 +119,7 @@ def evaluate(options: argparse.Namespace) -> None:
 def everything(options: argparse.Namespace) -> None:
     """Run the whole recipe in order, each command in a process of its own."""
     shared = ["--work", str(options.work), "--seed", str(options.seed)]
+    shared += ["--own-text"] if options.own_text else []
     model = ["--model", str(options.model)]
     warm = ["--warm-start", str(options.warm_start)] if options.warm_start else []
     for step in (["text"], ["synth"], ["train", *warm], ["rnnt"]):
@@ -130,6 +132,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--work", type=Path, default=Path(".work/nano"), help="scratch folder")
+    common.add_argument(
+        "--own-text",
+        action="store_true",
+        help="no sentences of other authors: templates, numbers and dictionary words only",
+    )
     common.add_argument("--seed", type=int, default=20261121, help="seed of every draw")
     top = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)

@@ -73,18 +73,25 @@ def _filled(
     )
 
 
-def read_pools(sizes: PoolSizes, seed: int) -> dict[str, list[Sentence]]:
-    """Return every pool of text, each in an order of its own drawn from the seed.
-
-    Raises MissingPackagesError when a text package is not installed.
-    """
-    system.require(system.TEXT)
-    dictionary = Dictionary(system.HUNSPELL_AFFIXES, system.HUNSPELL_WORDS)
+def _borrowed(dictionary: Dictionary) -> dict[str, list[Sentence]]:
     pages = [*sources.manuals(system.MANUALS), *sources.help_pages(system.GIMP_HELP)]
-    draw = stream(seed, "text", NUMBER)
-    pools = {
+    return {
         APHORISM: _natural(APHORISM, sources.aphorisms(system.FORTUNES), dictionary),
         DOCUMENTATION: _natural(DOCUMENTATION, pages, dictionary),
+    }
+
+
+def read_pools(sizes: PoolSizes, seed: int, own_text: bool = False) -> dict[str, list[Sentence]]:
+    """Return every pool of text, each in an order of its own drawn from the seed.
+
+    ``own_text`` leaves out the sentences of other authors (aphorisms, documentation).
+    Raises MissingPackagesError when a text package is not installed.
+    """
+    system.require(system.WORDS if own_text else system.WORDS + system.TEXT)
+    dictionary = Dictionary(system.HUNSPELL_AFFIXES, system.HUNSPELL_WORDS)
+    draw = stream(seed, "text", NUMBER)
+    pools = {
+        **({} if own_text else _borrowed(dictionary)),
         WORDS: _word_sequences(dictionary, sizes.words, seed),
         NUMBER: unique(
             clean(NUMBER, number_sentence(draw), dictionary) for _ in range(sizes.numbers)
@@ -143,10 +150,12 @@ def read_sentences(path: Path) -> list[Sentence]:
     return found
 
 
-def build(folder: Path, sizes: PoolSizes, seed: int, report: Report) -> None:
+def build(
+    folder: Path, sizes: PoolSizes, seed: int, report: Report, own_text: bool = False
+) -> None:
     """Write ``train.tsv`` and ``test.tsv`` into the folder and report their sizes."""
     folder.mkdir(parents=True, exist_ok=True)
-    train, test = split_pools(read_pools(sizes, seed))
+    train, test = split_pools(read_pools(sizes, seed, own_text))
     stream(seed, "order", "train").shuffle(train)
     write_sentences(folder / "train.tsv", train)
     write_sentences(folder / "test.tsv", test)

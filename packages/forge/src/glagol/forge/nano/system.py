@@ -29,8 +29,8 @@ class Requirement:
         return self.path is not None and self.path.exists()
 
 
+WORDS = (Requirement("hunspell-ru", path=HUNSPELL_WORDS),)
 TEXT = (
-    Requirement("hunspell-ru", path=HUNSPELL_WORDS),
     Requirement("fortunes-ru", path=FORTUNES),
     Requirement("manpages-ru", path=MANUALS),
     Requirement("gimp-help-ru", path=GIMP_HELP),
