@@ -47,6 +47,10 @@ def test_codes_are_stable() -> None:
             *("manifest_invalid", "manifest_too_new"),
             *("artifact_missing", "artifact_altered", "artifact_unpinned"),
             *("provider_missing", "disk_full", "not_ready", "cancelled", "host_io"),
+            *("bundle_not_found", "bundle_source", "bundle_target", "bundle_downgrade"),
+            *("bundle_no_previous", "bundle_invalid", "bundle_too_new", "bundle_altered"),
+            *("bundle_missing", "bundle_added", "bundle_unsigned", "bundle_signature"),
+            *("bundle_base", "bundle_licence", "bundle_platform", "bundle_rejected", "bundle_tool"),
         ]
     )
 
