@@ -1,0 +1,114 @@
+"""Every change that an installation makes to the disk goes through here, one primitive at a time.
+
+`before` is called ahead of each primitive with its name and path. Tests raise "disk full" there, or
+kill the process, at every single one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glagol.registry.store import host_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+
+def _nothing(_operation: str, _path: Path) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk of a target.
+
+    Every method raises HostError `disk_full` or `host_io`.
+
+    Attributes:
+        before: called as `before(operation, path)` ahead of each primitive.
+    """
+
+    before: Callable[[str, Path], None] = _nothing
+
+    def folder(self, path: Path) -> None:
+        """Make a folder and its parents."""
+        if not path.is_dir():
+            with self._step("mkdir", path):
+                path.mkdir(parents=True, exist_ok=True)
+
+    def file(self, path: Path, chunks: Iterable[bytes], mode: int) -> None:
+        """Write a whole file or nothing: a temporary beside it, synced, then renamed.
+
+        An exception from `chunks` leaves the old file, if any, as it was.
+        """
+        part = path.with_name(path.name + ".partial")
+        try:
+            with self._step("open", part):
+                file = part.open("wb")
+            with file:
+                for data in chunks:
+                    with self._step("write", part):
+                        file.write(data)
+                with self._step("sync", part):
+                    os.fchmod(file.fileno(), mode)
+                    file.flush()
+                    os.fsync(file.fileno())
+            self.rename(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def link(self, path: Path, to: Path) -> None:
+        """A second name for a file; a copy where the file system has no hard links."""
+        with self._step("link", path):
+            try:
+                path.hardlink_to(to)
+            except PermissionError:
+                shutil.copyfile(to, path)
+
+    def point(self, path: Path, to: str) -> None:
+        """Make or move a symbolic link by one atomic rename."""
+        part = path.with_name(path.name + ".partial")
+        with self._step("unlink", part):
+            part.unlink(missing_ok=True)
+        with self._step("symlink", part):
+            part.symlink_to(to)
+        self.rename(part, path)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename, and bring the folder to the disk."""
+        with self._step("rename", new):
+            old.replace(new)
+        with self._step("syncdir", new.parent):
+            descriptor = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, a link or a whole folder; nothing when it is not there."""
+        if not path.is_symlink() and not path.exists():
+            return
+        with self._step("remove", path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def settle(self, path: Path) -> None:
+        """Bring everything written so far, by other programs too, to the disk."""
+        with self._step("settle", path):
+            os.sync()
+
+    @contextmanager
+    def _step(self, operation: str, path: Path) -> Iterator[None]:
+        try:
+            self.before(operation, path)
+            yield
+        except OSError as failed:
+            raise host_error(failed, path) from failed

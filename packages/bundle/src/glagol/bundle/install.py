@@ -1,0 +1,153 @@
+"""The plan of an installation: pure, from an index and what the target holds to a list of steps.
+
+The order is the promise: whatever runs keeps running until `Switch`, and everything before it can
+be repeated, so a run that was killed anywhere is resumed by the same command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from glagol.bundle.target import Installed
+    from glagol.bundle.verify import Entry
+
+SOURCES = ("src/", "wheels/", "licences/")
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Read a file of the bundle to its end; put it in the store unless it is there and right."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A file that a delta leaves to its base: it must be in the store, with the right bytes."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Begin the release folder anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Give a stored file its name in the release folder."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Make the Python environment from the locked wheels, with no index."""
+
+    lock: str
+    uv: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write the launchers, the units and the front files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The staged release must transcribe the golden clip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Give the release folder its name."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Make a generation for the release and point `current` at it."""
+
+    folder: str
+    generation: int
+    stale: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Ask once more through `current`; a wrong answer brings the previous release back."""
+
+    previous: int | None
+
+
+Step: TypeAlias = (
+    Take | Check | Stage | Link | Environment | Write | Accept | Publish | Switch | Confirm
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the target holds.
+
+    Attributes:
+        running: the current release.
+        generations: numbers in use.
+        published: whether this very release lies there complete.
+    """
+
+    running: Installed | None
+    generations: tuple[int, ...]
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a bundle brings.
+
+    Attributes:
+        id: its identity.
+        index: bundle.json.
+        files: all files.
+        carried: those that this carrier holds; the rest comes from a delta's base.
+    """
+
+    id: str
+    index: dict[str, Any]
+    files: tuple[Entry, ...]
+    carried: tuple[Entry, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of the release folder."""
+        return f"{self.index['name']}-{self.id[:12]}"
+
+
+def steps(wanted: Wanted, situation: Situation) -> tuple[Step, ...]:
+    """What `apply` will do, in order.
+
+    Args:
+        wanted: the bundle.
+        situation: the target.
+
+    Returns:
+        The steps. A release that is published already is only switched to; one that runs already
+        is only asked.
+    """
+    running = situation.running
+    now = running.generation if running else 0
+    carried = {entry.path for entry in wanted.carried}
+    kept = [entry for entry in wanted.files if entry.path not in carried]
+    found: list[Step] = [*map(Check, kept), *map(Take, wanted.carried)]
+    if not situation.published:
+        environment = wanted.index["environment"]
+        linked = [entry for entry in wanted.files if not entry.path.startswith("store/")]
+        found += [Stage(), *map(Link, linked), Write()]
+        found += [Environment(environment["lock"], environment["uv"])]
+        found += [Accept(), Publish(wanted.folder)]
+    if running is None or running.folder != wanted.folder:
+        stale = tuple(number for number in situation.generations if number > now)
+        found.append(Switch(wanted.folder, now + 1, stale))
+    return (*found, Confirm(now or None))

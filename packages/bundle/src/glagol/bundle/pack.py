@@ -1,0 +1,232 @@
+"""Packing: from a plan and its sources to one tar that is a function of commit, locks, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from glagol.bundle import licences, sbom
+from glagol.bundle.fault import error
+from glagol.bundle.index import Index, front
+from glagol.bundle.plan import plan
+from glagol.bundle.sources import Bytes, File, made, unpacked_bytes
+from glagol.bundle.verify import BLOCK, CHUNK, INDEX, SIGNATURE, SUMS, Entry, Progress, header
+from glagol.registry.store import host_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from glagol.bundle.plan import Plan
+    from glagol.bundle.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A bundle that is ready to be written.
+
+    Attributes:
+        name: top folder and stem of the file.
+        sums: SHA256SUMS.
+        index: bundle.json.
+        members: every other file.
+    """
+
+    name: str
+    sums: bytes
+    index: bytes
+    members: tuple[Bytes | File, ...]
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of SHA256SUMS."""
+        return hashlib.sha256(self.sums).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished file: where it is, its digest, its size."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+def prepare(
+    sources: Sources, variant: str, system: str, models: tuple[str, ...] = ()
+) -> tuple[Plan, Contents]:
+    """Plan a bundle, find its files, and make what is made: licences, bill, provenance, lists.
+
+    Args:
+        sources: commit, wheels, stores.
+        variant: `cpu` or `cuda`.
+        system: as in `x86_64-linux`.
+        models: ids to carry; empty means every model that has artifacts.
+
+    Returns:
+        The plan and the contents; nothing is written.
+
+    Raises:
+        GlagolError: whatever `plan`, `Sources.take` and `licences` raise.
+    """
+    what = plan(sources.inputs(variant, system, models))
+    taken = sources.take(what.steps)
+    by_path = {member.entry.path: member for member in taken}
+    manifest = by_path["src/manifest.json"].entry.sha256
+    _check_golden(what, by_path)
+    found = _licences(what, by_path)
+    material = sbom.Material(what, found, sources.checkout.commit, manifest)
+    texts = {
+        f"licences/{licence.subject}/{name.rpartition('dist-info/')[2]}": data
+        for licence in found.values()
+        for name, data in licence.texts.items()
+    }
+    table = "".join(f"{licence.subject}\t{licence.expression}\n" for licence in found.values())
+    texts["licences/LIST.tsv"] = table.encode()
+    extra = [made(path, data) for path, data in texts.items()]
+    extra.append(made("sbom.cdx.json", sbom.bill(material)))
+    entries = [member.entry for member in (*taken, *extra)]
+    extra.append(made("provenance.json", sbom.provenance(material, entries)))
+    wheels = [member.path for member in taken if isinstance(member, File)]
+    index = Index(
+        release=what.release,
+        requires=what.requires,
+        acceptance=what.acceptance,
+        lock=what.lock,
+        uv=what.uv,
+        unpacked_bytes=unpacked_bytes([path for path in wheels if path.suffix == ".whl"]),
+        left_out=what.left_out,
+    )
+    members = sorted((*taken, *extra), key=lambda member: member.entry.path)
+    sums, data = front(index, [member.entry for member in members])
+    return what, Contents(what.release.name, sums, data, tuple(members))
+
+
+def pack(contents: Contents, signature: bytes | None, folder: Path, stream: Any = None) -> Written:
+    """Write NAME.tar and NAME.tar.sha256, each whole or not at all.
+
+    Args:
+        contents: of `prepare`.
+        signature: over `contents.sums`; None leaves the bundle unsigned.
+        folder: where to; made when absent.
+        stream: gets progress lines.
+
+    Returns:
+        The tar.
+
+    Raises:
+        IntegrityError: `bundle_altered`, a file changed while it was packed.
+        HostError: `disk_full` or `host_io`.
+    """
+    total = sum(member.entry.size for member in contents.members)
+    progress = Progress("pack", total, stream)
+    first = [(SUMS, contents.sums), (SIGNATURE, signature), (INDEX, contents.index)]
+
+    def blocks() -> Iterator[bytes]:
+        for name, data in first:
+            if data is not None:
+                yield from member_blocks(contents.name, _entry(name, data), iter([data]))
+        for member in contents.members:
+            chunks = iter([member.data]) if isinstance(member, Bytes) else _read(member)
+            yield from member_blocks(contents.name, member.entry, _told(chunks, progress))
+        yield bytes(2 * BLOCK)
+
+    return write_file(folder / f"{contents.name}.tar", blocks())
+
+
+def member_blocks(top: str, entry: Entry, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """One member of a tar: header, content, padding."""
+    yield header(f"{top}/{entry.path}", entry.size, entry.executable)
+    yield from chunks
+    yield bytes(-entry.size % BLOCK)
+
+
+def write_file(path: Path, blocks: Iterable[bytes]) -> Written:
+    """Write a file under a temporary name, then rename it, and put its digest beside it.
+
+    Raises:
+        HostError: `disk_full` or `host_io`.
+    """
+    part = path.with_name(path.name + ".partial")
+    digest, size = hashlib.sha256(), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            for block in blocks:
+                digest.update(block)
+                size += len(block)
+                file.write(block)
+            flush(file)
+        sums = path.with_name(path.name + ".sha256")
+        sums.write_text(f"{digest.hexdigest()}  {path.name}\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as failed:
+        raise host_error(failed, path) from failed
+    finally:
+        part.unlink(missing_ok=True)
+    return Written(path, digest.hexdigest(), size)
+
+
+def flush(file: BinaryIO) -> None:
+    """Bring a file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _entry(path: str, data: bytes) -> Entry:
+    return Entry(path, "", len(data))
+
+
+def _read(member: File) -> Iterator[bytes]:
+    """The file again; it was hashed before, so it must still hash to that."""
+    digest = hashlib.sha256()
+    with member.path.open("rb") as file:
+        while data := file.read(CHUNK):
+            digest.update(data)
+            yield data
+    if digest.hexdigest() != member.entry.sha256:
+        raise error(
+            "bundle_altered", f"{member.path} changed while it was packed", "pack once more"
+        )
+
+
+def _told(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for data in chunks:
+        yield data
+        progress.add(len(data))
+
+
+def _check_golden(what: Plan, by_path: dict[str, Bytes | File]) -> None:
+    for model, _ in what.models:
+        if model.golden is None:
+            continue
+        pins = {
+            model.golden.audio: model.golden.audio_sha256,
+            model.golden.transcript: model.golden.transcript_sha256,
+        }
+        for path, sha256 in pins.items():
+            if by_path[f"src/{path}"].entry.sha256 != sha256:
+                raise error(
+                    "artifact_altered",
+                    f"{path} does not have the digest that the manifest gives: {sha256}",
+                    "commit the clip and the manifest that belong together",
+                )
+
+
+def _licences(what: Plan, by_path: dict[str, Bytes | File]) -> dict[str, licences.Licence]:
+    found = []
+    for step in what.wheels:
+        member = by_path[step.path]
+        if isinstance(member, File):
+            found.append(licences.of_wheel(member.path, step.wheel.name, step.wheel.version))
+    for model, _ in what.models:
+        prefix = f"src/models/{model.id}/"
+        files = {
+            path.removeprefix(prefix): member.data
+            for path, member in by_path.items()
+            if path.startswith(prefix) and isinstance(member, Bytes)
+        }
+        found.append(licences.of_model(model.id, model.license, files))
+    return {licence.subject: licence for licence in sorted(found, key=lambda item: item.subject)}

@@ -1,0 +1,251 @@
+"""What goes into a bundle: pure, from the manifest, the locks and a listing of tracked files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from glagol.bundle.fault import error
+from glagol.bundle.index import Acceptance, Release, Requires
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from glagol.registry.entries import Artifact, Manifest, Model, Variant
+
+PYTHON = "3.11"
+LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda"}
+# Which providers' builds a variant carries: a CUDA machine keeps the CPU builds as its fallback.
+PROVIDERS = {"cpu": frozenset({"cpu"}), "cuda": frozenset({"cpu", "cuda"})}
+OWN = "packages/bundle/src/glagol/bundle"
+_TRACKED = re.compile(
+    r"packages/[^/]+/src/.+|build/seal\.py|manifest\.json|manifest\.schema\.json|pyproject\.toml"
+    r"|(README|RUNBOOK|CHANGELOG|ARCHITECTURE|LICENSE|LICENCE|NOTICE)[^/]*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """One line of a wheel plan: the one file of a locked release that a system installs."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """Take a file from the checkout's commit."""
+
+    source: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeWheel:
+    """Take a wheel from the wheel folders."""
+
+    wheel: Wheel
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBlob:
+    """Take a model file from the store."""
+
+    artifact: Artifact
+    model_id: str
+    path: str
+
+
+Step: TypeAlias = Tracked | TakeWheel | TakeBlob
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that a plan depends on.
+
+    Attributes:
+        version: of the code.
+        manifest: the models.
+        tracked: paths in the commit.
+        lock: text of the variant's hash lock.
+        tools: text of the lock of tools.
+        wheels: wheel plan of the variant's lock.
+        tool_wheels: wheel plan of the tools.
+        system: as in `x86_64-linux`.
+        variant: a key of `LOCKS`.
+        models: ids to carry; empty means every model that has artifacts for the variant.
+    """
+
+    version: str
+    manifest: Manifest
+    tracked: frozenset[str]
+    lock: str
+    tools: str
+    wheels: tuple[Wheel, ...]
+    tool_wheels: tuple[Wheel, ...]
+    system: str
+    variant: str
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A bundle before its bytes are looked at.
+
+    Attributes:
+        release: its name.
+        requires: what a target must have.
+        acceptance: the clip that a release must transcribe.
+        steps: every file but those that packing makes, sorted by path.
+        models: (model, its variants that are carried).
+        left_out: (model id, reason).
+    """
+
+    release: Release
+    requires: Requires
+    acceptance: Acceptance
+    steps: tuple[Step, ...]
+    models: tuple[tuple[Model, tuple[Variant, ...]], ...]
+    left_out: tuple[tuple[str, str], ...]
+
+    @property
+    def lock(self) -> str:
+        """Path of the lock that the environment is made from."""
+        return f"src/lock/{LOCKS[self.release.variant]}.txt"
+
+    @property
+    def wheels(self) -> tuple[TakeWheel, ...]:
+        """The steps that take wheels."""
+        return tuple(step for step in self.steps if isinstance(step, TakeWheel))
+
+    @property
+    def uv(self) -> str:
+        """Path of the wheel that brings uv."""
+        return next(step.path for step in self.wheels if step.wheel.name == "uv")
+
+
+def plan(inputs: Inputs) -> Plan:
+    """Decide what goes into a bundle.
+
+    Args:
+        inputs: manifest, locks, wheel plans and the listing.
+
+    Returns:
+        The plan; equal inputs give equal plans.
+
+    Raises:
+        InputError: `bundle_source`, something that the bundle needs is not tracked or not planned.
+        IntegrityError: `bundle_altered`, a wheel plan names a digest that its lock does not.
+    """
+    uv = tuple(wheel for wheel in inputs.tool_wheels if wheel.name == "uv")
+    if len(uv) != 1:
+        raise _source("the wheel plan of the tools names no uv")
+    for text, wheels in ((inputs.lock, inputs.wheels), (inputs.tools, uv)):
+        for wheel in wheels:
+            if f"sha256:{wheel.sha256}" not in text:
+                raise error(
+                    "bundle_altered",
+                    f"the lock does not list the digest that the wheel plan has for {wheel.file}",
+                    "run ./just lock and review the difference",
+                )
+    models, left_out = _models(inputs)
+    steps: dict[str, Step] = {}
+    for wheel in (*inputs.wheels, *uv):
+        steps[f"wheels/{wheel.file}"] = TakeWheel(wheel, f"wheels/{wheel.file}")
+    for model, variants in models:
+        for artifact in (a for variant in variants for a in variant.artifacts):
+            path = f"store/sha256/{artifact.sha256[:2]}/{artifact.sha256[2:]}"
+            steps[path] = TakeBlob(artifact, model.id, path)
+    for source in _selected(inputs, tuple(model for model, _ in models)):
+        steps[f"src/{source}"] = Tracked(source, f"src/{source}")
+    for name in ("install.sh", "verify.py"):
+        steps[name] = Tracked(f"{OWN}/{name}", name)
+    for step in steps.values():
+        if isinstance(step, Tracked) and step.source not in inputs.tracked:
+            raise _source(f"{step.source} is not in the commit")
+    return Plan(
+        release=Release(inputs.version, inputs.manifest.manifest_version, inputs.variant),
+        requires=Requires(inputs.system, glibc(inputs.wheels), PYTHON),
+        acceptance=_acceptance(inputs, frozenset(model.id for model, _ in models)),
+        steps=tuple(steps[path] for path in sorted(steps)),
+        models=models,
+        left_out=left_out,
+    )
+
+
+def glibc(wheels: tuple[Wheel, ...]) -> str:
+    """The oldest glibc that all wheels run on, as their manylinux tags say; "2.5" without any."""
+    old = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+    needed = [(2, 5)]
+    for wheel in wheels:
+        tags = [old[tag] for tag in re.findall(r"manylinux(?:1|2010|2014)(?=_)", wheel.file)]
+        pairs = re.findall(r"manylinux_(\d+)_(\d+)", wheel.file)
+        tags += [(int(major), int(minor)) for major, minor in pairs]
+        needed += [min(tags)] if tags else []
+    return ".".join(map(str, max(needed)))
+
+
+def _models(
+    inputs: Inputs,
+) -> tuple[tuple[tuple[Model, tuple[Variant, ...]], ...], tuple[tuple[str, str], ...]]:
+    carried: list[tuple[Model, tuple[Variant, ...]]] = []
+    left_out: list[tuple[str, str]] = []
+    unknown = set(inputs.models) - {model.id for model in inputs.manifest.models}
+    if unknown:
+        raise _source(f"the manifest has no model {', '.join(sorted(unknown))}")
+    for model in sorted(inputs.manifest.models, key=lambda model: model.id):
+        built = tuple(v for v in model.variants if v.artifacts)
+        fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
+        if inputs.models and model.id not in inputs.models:
+            left_out.append((model.id, "not asked for"))
+        elif fitting:
+            carried.append((model, fitting))
+        elif model.id in inputs.models:
+            raise _source(f"{model.id} has no artifacts for {inputs.variant} in the manifest")
+        else:
+            left_out.append(
+                (model.id, model.unpinned or f"no build for the variant {inputs.variant}")
+            )
+    return tuple(carried), tuple(left_out)
+
+
+def _acceptance(inputs: Inputs, carried: frozenset[str]) -> Acceptance:
+    """The clip of the default model, or of the first carried one that has a clip."""
+    default = inputs.manifest.defaults.asr
+    for model in sorted(inputs.manifest.models, key=lambda model: (model.id != default, model.id)):
+        if model.id in carried and model.golden is not None:
+            return Acceptance(
+                model.id, f"src/{model.golden.audio}", f"src/{model.golden.transcript}"
+            )
+    raise _source("no carried model has a golden clip, so no release could be accepted")
+
+
+def _selected(inputs: Inputs, models: tuple[Model, ...]) -> list[str]:
+    lock = LOCKS[inputs.variant]
+    needed = {"pyproject.toml", "manifest.json", "build/seal.py"}
+    needed |= {f"lock/{lock}.txt", f"lock/{lock}.{inputs.system}.json", "lock/tools.txt"}
+    needed |= {f"lock/tools.{inputs.system}.json"}
+    for model in models:
+        if model.golden:
+            needed |= {model.golden.audio, model.golden.transcript}
+        # Source weights are what artifacts are built from; a target only needs the artifacts.
+        needed |= {
+            path
+            for path in inputs.tracked
+            if path.startswith(f"models/{model.id}/") and not path.endswith(".safetensors")
+        }
+    needed |= {path for path in inputs.tracked if _TRACKED.fullmatch(path)}
+    return sorted(needed)
+
+
+def wheel_rows(rows: list[Mapping[str, str]]) -> tuple[Wheel, ...]:
+    """A wheel plan as it stands in lock/NAME.SYSTEM.json."""
+    return tuple(Wheel(r["name"], r["version"], r["file"], r["sha256"]) for r in rows)
+
+
+def _source(message: str) -> Exception:
+    return error("bundle_source", message, "commit what is missing, or choose other models")

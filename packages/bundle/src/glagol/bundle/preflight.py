@@ -1,0 +1,87 @@
+"""May this bundle be installed here? Pure: the answer is a function of the index and the facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from glagol.bundle.fault import error
+from glagol.bundle.target import Installed, age
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glagol.registry.errors import GlagolError
+
+MARGIN_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the target is.
+
+    Attributes:
+        system: as in `x86_64-linux`.
+        glibc: `2.36`; empty when it is not glibc.
+        python: version of the interpreter that was found, `3.11`; empty without one.
+        target: path, for messages.
+        kind: whose folder it is.
+        running: what runs there now.
+        free_bytes: room on its disk.
+        needed_bytes: what this installation will write.
+    """
+
+    system: str
+    glibc: str
+    python: str
+    target: str
+    kind: Literal["absent", "empty", "ours", "foreign"]
+    running: Installed | None
+    free_bytes: int
+    needed_bytes: int
+
+
+def preflight(index: dict[str, Any], facts: Facts, *, downgrade: bool) -> Iterator[GlagolError]:
+    """Every reason why not, the most basic first; nothing when the installation may begin.
+
+    Args:
+        index: bundle.json.
+        facts: the target.
+        downgrade: whether an older release is wanted.
+    """
+    requires = index["requires"]
+    if facts.kind == "foreign":
+        yield error(
+            "bundle_target",
+            f"{facts.target} holds files that are not ours",
+            "choose an empty or new folder",
+        )
+    if facts.system != requires["system"]:
+        yield _platform(f"is for {requires['system']}, this is {facts.system}")
+    elif _version(facts.glibc) < _version(requires["glibc"]):
+        here = f"glibc {facts.glibc}" if facts.glibc else "no glibc"
+        yield _platform(f"needs glibc {requires['glibc']} or later, this machine has {here}")
+    if facts.python != requires["python"]:
+        here = facts.python or "none"
+        yield _platform(f"needs Python {requires['python']}, found {here}")
+    if facts.running is not None and age(index) < facts.running.age and not downgrade:
+        yield error(
+            "bundle_downgrade",
+            f"{index['name']} is older than the running {facts.running.index['name']}",
+            "use rollback to return, or --downgrade to install the older one on purpose",
+        )
+    if facts.free_bytes < facts.needed_bytes + MARGIN_BYTES:
+        missing = facts.needed_bytes + MARGIN_BYTES - facts.free_bytes
+        yield error(
+            "disk_full",
+            f"{facts.target} has {facts.free_bytes} bytes free, {missing} too few",
+            "free some space (glagol bundle gc), or choose a folder on another disk",
+        )
+
+
+def _platform(message: str) -> GlagolError:
+    return error("bundle_platform", f"the bundle {message}", "get the bundle for this machine")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -1,0 +1,155 @@
+"""Bill of materials (CycloneDX 1.6) and provenance (in-toto, SLSA v1), byte for byte stable.
+
+Neither names a time, a host or a user: both are functions of the bundle's files and the commit. The
+serial number of the bill is a UUID of version 5 over its own content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from glagol.bundle.verify import Entry, canonical
+
+if TYPE_CHECKING:
+    from glagol.bundle.licences import Licence
+    from glagol.bundle.plan import Plan, Wheel
+
+BUILD_TYPE = "urn:glagol:bundle:1"
+BUILDER = "urn:glagol:bundle:pack"
+# RFC 9562, appendix A: the name space for URLs; the name is the digest of the bill as a URN.
+_NAMESPACE_URL = bytes.fromhex("6ba7b8119dad11d180b400c04fd430c8")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a bundle was made from.
+
+    Attributes:
+        plan: what it carries.
+        licences: by subject (`NAME-VERSION` of a wheel, id of a model).
+        commit: object id of the commit.
+        manifest_sha256: digest of manifest.json.
+    """
+
+    plan: Plan
+    licences: dict[str, Licence]
+    commit: str
+    manifest_sha256: str
+
+
+def bill(material: Material) -> bytes:
+    """The bill of materials: the release, its wheels, its models with their files."""
+    release = material.plan.release
+    components = [_wheel(step.wheel, material.licences) for step in material.plan.wheels]
+    components += [_model(model, variants, material) for model, variants in material.plan.models]
+    body: dict[str, Any] = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": release.name,
+                "name": "glagol",
+                "version": release.version,
+                "properties": [
+                    {"name": "glagol:variant", "value": release.variant},
+                    {"name": "glagol:manifest_version", "value": str(release.manifest_version)},
+                    {"name": "glagol:manifest_sha256", "value": material.manifest_sha256},
+                ],
+            }
+        },
+        "components": components,
+        "dependencies": [
+            {"ref": release.name, "dependsOn": sorted(c["bom-ref"] for c in components)}
+        ],
+    }
+    body["serialNumber"] = f"urn:uuid:{_uuid5(hashlib.sha256(canonical(body)).hexdigest())}"
+    return canonical(body)
+
+
+def provenance(material: Material, files: list[Entry]) -> bytes:
+    """An in-toto statement: these files, made by this kind of build, from that commit and lock."""
+    plan = material.plan
+    return canonical(
+        {
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": f.path, "digest": {"sha256": f.sha256}} for f in sorted(files)],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": BUILD_TYPE,
+                    "externalParameters": {
+                        "variant": plan.release.variant,
+                        "system": plan.requires.system,
+                        "models": [model.id for model, _ in plan.models],
+                    },
+                    "internalParameters": {},
+                    "resolvedDependencies": [
+                        {"uri": "urn:glagol:source", "digest": {"gitCommit": material.commit}},
+                        *(
+                            {"uri": _purl(step.wheel), "digest": {"sha256": step.wheel.sha256}}
+                            for step in plan.wheels
+                        ),
+                    ],
+                },
+                "runDetails": {"builder": {"id": BUILDER}},
+            },
+        }
+    )
+
+
+def _wheel(wheel: Wheel, licences: dict[str, Licence]) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "bom-ref": _purl(wheel),
+        "name": wheel.name,
+        "version": wheel.version,
+        "purl": _purl(wheel),
+        "hashes": [{"alg": "SHA-256", "content": wheel.sha256}],
+        "licenses": [{"expression": licences[f"{wheel.name}-{wheel.version}"].expression}],
+        "properties": [{"name": "glagol:file", "value": wheel.file}],
+    }
+
+
+def _model(model: Any, variants: Any, material: Material) -> dict[str, Any]:
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"model:{model.id}",
+        "name": model.id,
+        "version": model.version,
+        "licenses": [{"expression": material.licences[model.id].expression}],
+        "components": [
+            {
+                "type": "file",
+                "bom-ref": f"model:{model.id}/{variant.id}/{artifact.path}",
+                "name": f"{variant.id}/{artifact.path}",
+                "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
+            }
+            for variant in variants
+            for artifact in variant.artifacts
+        ],
+        "properties": [
+            {"name": "glagol:engine", "value": model.engine},
+            {"name": "glagol:source", "value": model.source.repo},
+        ]
+        + ([{"name": "glagol:note", "value": model.note}] if model.note else []),
+    }
+
+
+def _purl(wheel: Wheel) -> str:
+    return f"pkg:pypi/{wheel.name}@{wheel.version.replace('+', '%2B')}?file_name={wheel.file}"
+
+
+def _uuid5(name: str) -> str:
+    """RFC 9562, section 5.5, over `urn:sha256:NAME`."""
+    text = _NAMESPACE_URL + f"urn:sha256:{name}".encode()
+    raw = bytearray(hashlib.sha1(text, usedforsecurity=False).digest()[:16])
+    raw[6], raw[8] = raw[6] & 0x0F | 0x50, raw[8] & 0x3F | 0x80
+    digits = raw.hex()
+    return "-".join(
+        (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]),
+    )

@@ -1,0 +1,156 @@
+"""The layout of an installation, and what it says about itself.
+
+TARGET/.glagol-target       this folder is ours; also the lock of whoever changes it
+TARGET/current              -> generations/N, moved by one rename: this is the cut-over
+TARGET/generations/N        -> ../releases/NAME-ID; rolling back means N - 1
+TARGET/releases/NAME-ID/    src, wheels, env, bin, units; files are hard links into the store
+TARGET/store/sha256/..      every file of every release by digest: the registry's store
+TARGET/signers              allowed_signers of the first installation
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from glagol.bundle.fault import error
+from glagol.registry.errors import LimitError
+from glagol.registry.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glagol.bundle.disk import Disk
+
+MARKER = ".glagol-target"
+_MARK = b'{"format":1}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A release on the target.
+
+    Attributes:
+        generation: its number in `generations`.
+        folder: name in `releases`.
+        index: its bundle.json.
+    """
+
+    generation: int
+    folder: str
+    index: dict[str, Any]
+
+    @property
+    def age(self) -> tuple[tuple[int, ...], int]:
+        """What downgrades are judged by: version, then manifest version."""
+        return age(self.index)
+
+
+def age(index: dict[str, Any]) -> tuple[tuple[int, ...], int]:
+    """Version and manifest version of an index, comparable."""
+    digits = [part for part in str(index["version"]).replace("+", ".").split(".")]
+    return tuple(int(part) for part in digits if part.isdigit()), int(index["manifest_version"])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An installation folder.
+
+    Attributes:
+        root: the folder, absolute.
+    """
+
+    root: Path
+
+    @property
+    def store(self) -> Store:
+        """Every file of every release."""
+        return Store(self.root / "store")
+
+    @property
+    def current(self) -> Path:
+        """The link that services run through."""
+        return self.root / "current"
+
+    @property
+    def signers(self) -> Path:
+        """Whose signatures count here."""
+        return self.root / "signers"
+
+    def release(self, folder: str) -> Path:
+        """Where a release lies."""
+        return self.root / "releases" / folder
+
+    def generation(self, number: int) -> Path:
+        """The link of a generation."""
+        return self.root / "generations" / str(number)
+
+    def kind(self) -> Literal["absent", "empty", "ours", "foreign"]:
+        """Whose folder it is; what a killed first step leaves counts as empty."""
+        if not self.root.exists():
+            return "absent"
+        if not self.root.is_dir():
+            return "foreign"
+        if (self.root / MARKER).is_file():
+            return "ours"
+        left = {path.name for path in self.root.iterdir()} - {MARKER + ".partial"}
+        return "foreign" if left else "empty"
+
+    def generations(self) -> list[Installed]:
+        """Every release that a generation names, oldest first."""
+        found = []
+        with suppress(FileNotFoundError):
+            for link in (self.root / "generations").iterdir():
+                installed = self._installed(link) if link.name.isdigit() else None
+                if installed is not None:
+                    found.append(installed)
+        return sorted(found, key=lambda item: item.generation)
+
+    def running(self) -> Installed | None:
+        """The release that `current` names."""
+        return self._installed(self.current) if self.current.is_symlink() else None
+
+    def _installed(self, link: Path) -> Installed | None:
+        try:
+            number = int(
+                os.readlink(link).rpartition("/")[2] if link == self.current else link.name
+            )
+            folder = self.generation(number).readlink().name
+            index = json.loads((self.release(folder) / "bundle.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return Installed(number, folder, index)
+
+    @contextmanager
+    def changing(self, disk: Disk) -> Iterator[None]:
+        """Claim the folder and keep others from changing it meanwhile.
+
+        Raises:
+            LimitError: `busy`, another process changes it.
+        """
+        disk.folder(self.root)
+        marker = self.root / MARKER
+        if not marker.exists():
+            disk.file(marker, [_MARK], 0o644)
+        with marker.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LimitError(
+                    "busy", f"{self.root} is being changed by another process", "wait for it"
+                ) from None
+            yield
+
+    def need(self) -> None:
+        """Insist that an installation is here.
+
+        Raises:
+            InputError: `bundle_target`.
+        """
+        if self.kind() != "ours":
+            raise error("bundle_target", f"{self.root} is not an installation", "check the path")
