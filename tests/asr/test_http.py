@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 
+import sounds
 from asr.bench import Bench
 from glagol.asr import wire
 from glagol.asr.journal import JsonLines
@@ -19,6 +20,7 @@ from glagol.registry.errors import CODES, IntegrityError, LimitError
 from glagol.speech.types import Options
 
 URL = "/v1/transcribe"
+SOUND = sounds.silence(0.2)
 
 
 def error(answer: httpx.Response, code: str) -> wire.ErrorBody:
@@ -35,15 +37,15 @@ def error(answer: httpx.Response, code: str) -> wire.ErrorBody:
 
 def test_success_is_the_envelope(bench: Bench) -> None:
     """Strictly success, data, error; the same data for POST and PUT."""
-    posted = bench.send("POST", URL, files={"file": ("запись.wav", b"12345")})
-    put = bench.send("PUT", URL, content=b"12345")
+    posted = bench.send("POST", URL, files={"file": ("запись.wav", SOUND)})
+    put = bench.send("PUT", URL, content=SOUND)
     assert posted.status_code == put.status_code == 200
     assert posted.content == put.content
     answer = msgspec.json.decode(posted.content, type=wire.Envelope)
     assert list(json.loads(posted.content)) == ["success", "data", "error"]
     assert answer.data.text == "да"
     assert answer.data.provenance["audio_sha256"]
-    assert bench.stub.calls == [(5, Options()), (5, Options())]
+    assert bench.stub.calls == [(len(SOUND), Options())] * 2
 
 
 @pytest.mark.parametrize("where", ["query", "form"])
@@ -53,7 +55,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
     for form, mark in (("json", '"да"'), ("text", "да\n"), ("srt", "-->"), ("vtt", "WEBVTT")):
         options = {**given, "format": form}
         place = {"params": options} if where == "query" else {"data": options}
-        answer = bench.send("POST", URL, files={"file": b"abc"}, **place)
+        answer = bench.send("POST", URL, files={"file": SOUND}, **place)
         assert answer.status_code == 200, answer.text
         assert mark in answer.text
         assert answer.headers["content-type"].startswith(wire.MEDIA_TYPES[form].split(";")[0])  # type: ignore[index]
@@ -133,20 +135,20 @@ def test_a_full_queue_refuses_and_recovers(make_bench: Callable[..., Bench]) -> 
     bench.stub.gate.clear()
 
     async def crowd(client: httpx.AsyncClient) -> None:
-        running = asyncio.create_task(client.put(URL, content=b"1"))
+        running = asyncio.create_task(client.put(URL, content=SOUND))
         while not bench.stub.entered.is_set():
             await asyncio.sleep(0.01)
-        waiting = [asyncio.create_task(client.put(URL, content=b"1")) for _ in range(2)]
+        waiting = [asyncio.create_task(client.put(URL, content=SOUND)) for _ in range(2)]
         while len(bench.service.engine.queue) < 2:
             await asyncio.sleep(0.01)
-        refused = await client.put(URL, content=b"1")
+        refused = await client.put(URL, content=SOUND)
         error(refused, "queue_full")
         assert 1 <= int(refused.headers["retry-after"]) <= 120
         assert (await client.get("/health")).status_code == 200
         waiting[0].cancel()  # a client that leaves while it waits gives its place back
         while len(bench.service.engine.queue) == 2:
             await asyncio.sleep(0.01)
-        late = asyncio.create_task(client.put(URL, content=b"1"))
+        late = asyncio.create_task(client.put(URL, content=SOUND))
         await asyncio.sleep(0.05)
         bench.stub.gate.set()
         answers = await asyncio.gather(running, waiting[1], late)
@@ -161,14 +163,14 @@ def test_a_client_that_leaves_stops_its_transcription(bench: Bench) -> None:
     bench.stub.gate.clear()
 
     async def scene(client: httpx.AsyncClient) -> None:
-        leaving = asyncio.create_task(client.put(URL, content=b"1"))
+        leaving = asyncio.create_task(client.put(URL, content=SOUND))
         while not bench.stub.entered.is_set():
             await asyncio.sleep(0.01)
         leaving.cancel()
         while not bench.stub.cancelled.is_set():
             await asyncio.sleep(0.01)
         bench.stub.gate.set()
-        assert (await client.put(URL, content=b"2")).status_code == 200
+        assert (await client.put(URL, content=SOUND)).status_code == 200
 
     bench.run(scene)
 
@@ -176,9 +178,9 @@ def test_a_client_that_leaves_stops_its_transcription(bench: Bench) -> None:
 def test_errors_of_the_model_follow_the_table(bench: Bench) -> None:
     """A family member keeps its code; a bug becomes `internal` and tells the client nothing."""
     bench.stub.error = LimitError("audio_too_long", "13 hours", "split it")
-    error(bench.send("PUT", URL, content=b"1"), "audio_too_long")
+    error(bench.send("PUT", URL, content=SOUND), "audio_too_long")
     bench.stub.error = ValueError("secret detail")
-    answer = bench.send("PUT", URL, content=b"1")
+    answer = bench.send("PUT", URL, content=SOUND)
     error(answer, "internal")
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
@@ -188,7 +190,7 @@ def test_every_code_has_an_answer(bench: Bench) -> None:
     """Whatever the registry can raise, the server can say."""
     for code, row in CODES.items():
         bench.stub.error = row.family(code, "message", "remedy")
-        body = error(bench.send("PUT", URL, content=b"1"), code)
+        body = error(bench.send("PUT", URL, content=SOUND), code)
         assert (body.message, body.remedy) == ("message", "remedy")
 
 
@@ -197,7 +199,7 @@ def test_ready_says_why_not(make_bench: Callable[..., Bench]) -> None:
     broken = make_bench(
         trouble=IntegrityError("artifact_altered", "encoder.data: abc is not def", "fetch it")
     )
-    for answer in (broken.send("GET", "/ready"), broken.send("PUT", URL, content=b"1")):
+    for answer in (broken.send("GET", "/ready"), broken.send("PUT", URL, content=SOUND)):
         assert error(answer, "artifact_altered").message == "encoder.data: abc is not def"
     assert broken.send("GET", "/health").status_code == 200
     bug = make_bench(trouble=RuntimeError("driver"))
@@ -209,16 +211,16 @@ def test_stopping_refuses_what_waits(bench: Bench) -> None:
     bench.stub.gate.clear()
 
     async def scene(client: httpx.AsyncClient) -> None:
-        running = asyncio.create_task(client.put(URL, content=b"1"))
+        running = asyncio.create_task(client.put(URL, content=SOUND))
         while not bench.stub.entered.is_set():
             await asyncio.sleep(0.01)
-        waiting = asyncio.create_task(client.put(URL, content=b"2"))
+        waiting = asyncio.create_task(client.put(URL, content=SOUND))
         while not len(bench.service.engine.queue):
             await asyncio.sleep(0.01)
         await asyncio.to_thread(bench.service.engine.close, 0.2)
         error(await waiting, "not_ready")
         error(await running, "cancelled")
-        error(await client.put(URL, content=b"3"), "not_ready")
+        error(await client.put(URL, content=SOUND), "not_ready")
 
     bench.run(scene)
     assert len(bench.stub.calls) == 1
@@ -227,7 +229,7 @@ def test_stopping_refuses_what_waits(bench: Bench) -> None:
 def test_the_log_has_digests_and_no_content(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """One JSON line per request: identifiers, digests, durations; no text, no file name."""
     with caplog.at_level(logging.INFO, logger="glagol.asr"):
-        answer = bench.send("POST", URL, files={"file": ("секрет.wav", b"12345")})
+        answer = bench.send("POST", URL, files={"file": ("секрет.wav", SOUND)})
         bench.send("GET", "/секрет?x=секрет")
     lines = [JsonLines().format(r) for r in caplog.records if r.name == "glagol.asr"]
     line = json.loads(lines[0])

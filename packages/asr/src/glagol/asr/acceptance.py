@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from glagol.registry.errors import HostError, IntegrityError
 
 if TYPE_CHECKING:
-    from glagol.speech.recognizer import Recognizer
-
     from glagol.registry.manifest import Model
+    from glagol.speech.recognizer import Recognizer
 
 __all__ = ["known_answer"]
 

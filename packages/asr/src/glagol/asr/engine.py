@@ -25,6 +25,7 @@ __all__ = ["Engine", "Opened"]
 
 OPEN_MODELS_MAX: Final = 2
 RETRY_AFTER_S_MAX: Final = 120
+CHUNK_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,16 @@ class Engine:
         return max(1, min(RETRY_AFTER_S_MAX, math.ceil(self._work_s * (len(self.queue) + 1))))
 
     def close(self, grace_s: float) -> None:
-        """Refuse and fail what waits; give the running job `grace_s`, then stop it."""
+        """Refuse and fail what waits; give the running job `grace_s`, then stop it.
+
+        A stopped job ends after the chunk it is in, for which `CHUNK_S` more are given.
+        """
         self.queue.close()
         self._thread.join(grace_s)
         running = self._running
         if running is not None:
             running.cancel()
-            self._thread.join(grace_s)
+            self._thread.join(CHUNK_S)
 
     def _work(self) -> None:
         self._start_default()
@@ -153,6 +157,7 @@ class Engine:
         return opened
 
     def _transcribe(self, job: Job) -> None:
+        journal.write("working", level=logging.DEBUG, audio_sha256=job.audio_sha256)
         began = self._clock()
         try:
             recognizer = self._load(job.model).recognizer

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from glagol.registry.errors import HostError, LimitError
 
@@ -36,7 +36,7 @@ class Job:
         work_s: Seconds in the inference thread, once it ran.
     """
 
-    file: IO[bytes]
+    file: BinaryIO
     audio_sha256: str
     model: str
     options: Options
@@ -55,13 +55,17 @@ class Job:
 
 
 class JobQueue:
-    """First in, first out, at most `waiting_max` waiting; the running job does not count."""
+    """First in, first out, at most `waiting_max` waiting; the running job does not count.
+
+    Attributes:
+        closed: Whether the queue refuses everything, for good.
+    """
 
     def __init__(self, waiting_max: int) -> None:
         self._waiting_max = waiting_max
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._closed = False
+        self.closed = False
         self._idle = True
 
     def __len__(self) -> int:
@@ -75,7 +79,7 @@ class JobQueue:
             LimitError: `queue_full`.
             HostError: `not_ready`, the process is stopping.
         """
-        if self._closed:
+        if self.closed:
             raise _stopping()
         # An idle worker takes the head at once, so its place is free for one more.
         if len(self._jobs) >= self._waiting_max + self._idle:
@@ -103,9 +107,9 @@ class JobQueue:
         with self._changed:
             while True:
                 self._idle = True
-                while not self._jobs and not self._closed:
+                while not self._jobs and not self.closed:
                     self._changed.wait()
-                if self._closed:
+                if self.closed:
                     return None
                 job = self._jobs.popleft()
                 self._idle = False
@@ -115,7 +119,7 @@ class JobQueue:
     def close(self) -> None:
         """Refuse new jobs and fail those that wait with `not_ready`."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             waiting = list(self._jobs)
             self._jobs.clear()
             self._changed.notify_all()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import msgspec
 from litestar import Request, get, post, put
@@ -13,7 +14,7 @@ from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
-from glagol.asr import options, upload, wire
+from glagol.asr import journal, options, upload, wire
 from glagol.asr.openapi import FormOperation, RawOperation
 from glagol.asr.queue import Job
 from glagol.registry.errors import HostError, LimitError
@@ -167,8 +168,10 @@ async def _transcribe(
     try:
         wish = options.read(options.merge(query, body.fields), service.registry, service.default)
         note["model"] = wish.model.id
+        await asyncio.to_thread(_inspect, body.file, service.settings.max_audio_s)
         job = _job(service, body, wish)
         service.engine.queue.put(job)
+        journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
     except BaseException:
         body.file.close()
         raise
@@ -189,6 +192,14 @@ async def _received(
         return await read(receive)
     finally:
         service.uploads -= 1
+
+
+def _inspect(file: BinaryIO, max_audio_s: float) -> None:
+    """Open the container: what is no audio, or says that it is too long, needs no queue."""
+    from glagol.speech.audio import decode
+
+    decode(file, max_seconds=max_audio_s).close()
+    file.seek(0)
 
 
 def _job(service: Service, body: Upload, wish: options.Wish) -> Job:
@@ -215,7 +226,7 @@ def _render(form: wire.Format, transcript: Transcript) -> bytes:
         case "json":
             return wire.success(formats.as_json(transcript))
         case "text":
-            return (formats.as_text(transcript) + "\n").encode()
+            return f"{formats.as_text(transcript)}\n".encode()
         case "srt":
             return formats.as_srt(transcript).encode()
         case "vtt":

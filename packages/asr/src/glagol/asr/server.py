@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import journal
 from glagol.asr.acceptance import known_answer
-from glagol.asr.engine import Engine, Opened
+from glagol.asr.engine import CHUNK_S, Engine, Opened
+from glagol.asr.offline import forbid_telemetry
 from glagol.asr.settings import LOOPBACK, Settings
 from glagol.registry.errors import CODES, GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
@@ -38,6 +39,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     Returns:
         The exit status by the table of errors.
     """
+    forbid_telemetry()
     journal.configure("info")
     try:
         settings = Settings.from_environment(environment)
@@ -103,15 +105,8 @@ def opener(settings: Settings, registry: Registry, home: Path) -> Any:
             device=settings.device,
             threads=settings.threads,
         )
-        provenance = recognizer.provenance
-        if provenance.provider != settings.device:
-            raise HostError(
-                "provider_missing",
-                f"{model.id} runs on {provenance.provider}, ASR_DEVICE asks for {settings.device}",
-                "install the driver and onnxruntime-gpu, or set ASR_DEVICE=cpu",
-            )
         answer = known_answer(recognizer, model, home)
-        return Opened(recognizer, {"known_answer": answer, "provenance": provenance})
+        return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})
 
     return open_model
 
@@ -141,12 +136,19 @@ async def _run(app: Any, settings: Settings, engine: Engine) -> None:
 
 
 def _stop(server: Server, engine: Engine, task: asyncio.Task[None]) -> None:
-    """Stop listening, fail what waits, let the running transcription finish for a while."""
+    """Stop listening, fail what waits, let the running transcription finish for a while.
+
+    A second signal does not wait.
+    """
+    if engine.queue.closed:
+        task.cancel()
+        return
     journal.write("stopping")
+    engine.queue.close()
     server.stop()  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()
     loop.run_in_executor(None, engine.close, DRAIN_S)
-    loop.call_later(DRAIN_S + 3.0, task.cancel)
+    loop.call_later(DRAIN_S + 2 * CHUNK_S, task.cancel)
 
 
 def _default_model(settings: Settings, registry: Registry) -> str:

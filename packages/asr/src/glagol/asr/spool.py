@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
-from typing import IO, Final, cast
+from typing import BinaryIO, Final, cast
 
 from glagol.registry.errors import HostError, LimitError
 
@@ -61,7 +61,7 @@ class Spool:
         except OSError as error:
             raise _host_error(error) from error
 
-    def finish(self) -> tuple[IO[bytes], str]:
+    def finish(self) -> tuple[BinaryIO, str]:
         """Flush and rewind.
 
         Returns:
@@ -69,7 +69,7 @@ class Spool:
         """
         self.flush()
         self._file.seek(0)
-        return cast("IO[bytes]", self._file), self._digest.hexdigest()
+        return cast("BinaryIO", self._file), self._digest.hexdigest()
 
     def close(self) -> None:
         """Drop the bytes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import Any, BinaryIO, Final
 
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
@@ -42,7 +42,7 @@ class Upload:
         fields: The form's text fields.
     """
 
-    file: IO[bytes]
+    file: BinaryIO
     sha256: str
     size_bytes: int
     fields: dict[str, str] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
 import shutil
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import click
 
@@ -26,7 +25,6 @@ from glagol.registry.errors import GlagolError, InputError
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer
-
     from glagol.speech.types import Transcript
 
 __all__ = ["transcribe"]
@@ -97,13 +95,13 @@ def transcribe(
     from glagol.speech.recognizer import Recognizer
 
     registry = load(home)
-    pool: queue.SimpleQueue[Recognizer] = queue.SimpleQueue()
-    for _ in range(min(jobs, len(files))):
-        pool.put(
-            Recognizer.open(registry, model=model, variant=variant, device=device, threads=threads)
-        )
+    if jobs > 1 and not threads:
+        threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    recognizer = Recognizer.open(
+        registry, model=model, variant=variant, device=device, threads=threads
+    )
     with Bars(sys.stderr) as bars:
-        return _run(batch, pool, bars)
+        return _run(batch, recognizer, jobs, bars)
 
 
 def _check(batch: Batch) -> None:
@@ -120,21 +118,17 @@ def _check(batch: Batch) -> None:
         raise InputError("option_invalid", "- is given twice", "standard input can be read once")
 
 
-def _run(batch: Batch, pool: queue.SimpleQueue[Recognizer], bars: Bars) -> int:
+def _run(batch: Batch, recognizer: Recognizer, jobs: int, bars: Bars) -> int:
     """Transcribe every input; the first failure's exit status, or 0."""
     stop = threading.Event()
 
     def one(name: str) -> Transcript:
-        recognizer = pool.get()
-        try:
-            with _opened(name) as (file, sha256), bars.bar(name) as on_progress:
-                return recognizer.transcribe(
-                    file, audio_sha256=sha256, on_progress=on_progress, cancelled=stop.is_set
-                )
-        finally:
-            pool.put(recognizer)
+        with _opened(name) as (file, sha256), bars.bar(name) as on_progress:
+            return recognizer.transcribe(
+                file, audio_sha256=sha256, on_progress=on_progress, cancelled=stop.is_set
+            )
 
-    workers = ThreadPoolExecutor(pool.qsize(), thread_name_prefix="transcribe")
+    workers = ThreadPoolExecutor(jobs, thread_name_prefix="transcribe")
     try:
         results = [workers.submit(one, name) for name in batch.names]
         statuses = [_deliver(batch, index, result) for index, result in enumerate(results)]
@@ -167,7 +161,7 @@ def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
             data = formats.as_json(transcript)
             if together:
                 file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
-                data = b'{"file":' + file.encode() + b',"data":' + data + b"}"
+                data = b'{"file":%b,"data":%b}' % (file.encode(), data)
             return data + b"\n"
         case "srt":
             return formats.as_srt(transcript).encode()
@@ -179,7 +173,7 @@ def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[tuple[IO[bytes], str]]:
+def _opened(name: str) -> Iterator[tuple[BinaryIO, str]]:
     """A seekable file and the sha256 of its bytes.
 
     Raises:
@@ -187,6 +181,8 @@ def _opened(name: str) -> Iterator[tuple[IO[bytes], str]]:
         HostError: `host_io`, `disk_full`.
     """
     from glagol.registry.store import host_error
+    from glagol.speech.audio import decode
+    from glagol.speech.types import Options
 
     try:
         with ExitStack() as stack:
@@ -197,6 +193,7 @@ def _opened(name: str) -> Iterator[tuple[IO[bytes], str]]:
                 spool = stack.enter_context(tempfile.SpooledTemporaryFile(MEMORY_BYTES))
                 shutil.copyfileobj(source, spool)
                 source = spool
+            decode(source, max_seconds=Options().max_audio_s).close()  # before 3 GB are hashed
             source.seek(0)
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)

@@ -1,0 +1,91 @@
+"""A real server in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+PACKAGES = Path(__file__).resolve().parents[2] / "packages"
+PATIENCE_S = 100.0
+
+
+@dataclass
+class Server:
+    """A running server, its log and its scratch directory (TMPDIR)."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+    scratch: Path
+    home: Path
+
+    def client(self) -> httpx.Client:
+        """A client without any proxy of the environment."""
+        return httpx.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False)
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Log lines of one event."""
+        whole = self.log.read_text().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    def wait_for(self, event: str, count: int = 1) -> None:
+        """Until the log has `count` lines of `event`."""
+        until = time.monotonic() + PATIENCE_S
+        while len(self.lines(event)) < count:
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.01)
+
+    def peak_rss_bytes(self) -> int:
+        """The most memory that the process ever had resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """The variables of a child process that works on `home` alone."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ASR_", "GLAGOL_"))}
+    sources = os.pathsep.join(str(p) for p in sorted(PACKAGES.glob("*/src")))
+    return {**kept, "PYTHONPATH": sources, "GLAGOL_HOME": str(home), **settings}
+
+
+def start(home: Path, scratch: Path, *, wait: bool = True, **settings: str) -> Server:
+    """Start a server on a free port; returns when it is ready (or, without `wait`, alive)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    scratch.mkdir()
+    log = scratch.parent / f"{scratch.name}.log"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "glagol.asr"],
+        env=environment(home, ASR_PORT=str(port), TMPDIR=str(scratch), **settings),
+        stderr=log.open("wb"),
+    )
+    server = Server(process, f"http://127.0.0.1:{port}", log, scratch, home)
+    until = time.monotonic() + PATIENCE_S
+    with server.client() as client:
+        while process.poll() is None and time.monotonic() < until:
+            try:
+                if client.get("/ready" if wait else "/health").status_code == 200:
+                    return server
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+    process.kill()
+    raise AssertionError(log.read_text())

@@ -1,0 +1,242 @@
+"""The real server, the real model, real audio, over a real socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+import sounds
+from asr.process import Server, start
+from glagol.asr import wire
+from glagol.asr.server import main as server_main
+from glagol.cli.main import main as glagol
+from glagol.registry.errors import CODES
+from homes import MODEL, OTHER, altered
+
+URL = "/v1/transcribe"
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as client:
+        yield client
+
+
+def code(answer: httpx.Response) -> str:
+    """The error code, with the status that belongs to it."""
+    body = msgspec.json.decode(answer.content, type=wire.Failure).error
+    assert answer.status_code == CODES[body.code].http_status
+    return body.code
+
+
+def test_ready_tells_what_serves(client: httpx.Client) -> None:
+    """Verified digests, the provider in use and the known answer."""
+    data = client.get("/ready").json()["data"]
+    assert data["known_answer"] in ("exact", "same words")
+    assert data["provenance"]["model"] == MODEL
+    assert data["provenance"]["provider"] == "cpu"
+    assert all(len(digest) == 64 for digest in data["provenance"]["artifacts"].values())
+
+
+def test_speech_becomes_the_envelope(client: httpx.Client, server: Server) -> None:
+    """POST = PUT = the same bytes ten times; words inside segments inside the audio."""
+    first = client.post(URL, files={"file": ("запись.wav", sounds.clip())})
+    assert first.status_code == 200, first.text
+    data = msgspec.json.decode(first.content, type=wire.Envelope).data
+    assert len(data.text.split()) >= 4
+    assert data.coverage.decoded + data.coverage.dropped == pytest.approx(data.duration, abs=0.002)
+    for segment in data.segments:
+        times = [t for word in segment.words for t in (word.start, word.end)]
+        assert times == sorted(times)
+        assert 0 <= segment.start <= times[0] <= times[-1] <= segment.end <= data.duration
+    for _ in range(5):
+        assert client.put(URL, content=sounds.clip()).content == first.content
+    line = server.lines("request")[-1]
+    assert line["provenance"]["artifacts"] == data.provenance["artifacts"]
+    assert data.text.split()[0] not in server.log.read_text()
+    assert "запись" not in server.log.read_text()
+
+
+def test_cli_writes_the_data_of_http(
+    client: httpx.Client, home: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Byte for byte, for short audio and for audio that goes through voice detection."""
+    for name, audio in (("short", sounds.clip()), ("long", sounds.long_speech(35))):
+        answer = client.put(URL, content=audio).content
+        path = tmp_path / f"{name}.wav"
+        path.write_bytes(audio)
+        assert glagol(["transcribe", "--format", "json", "--home", str(home), str(path)]) == 0
+        printed = capfdbinary.readouterr().out
+        assert wire.success(printed.rstrip(b"\n")) == answer
+        vad = json.loads(printed)["provenance"]["vad"]
+        assert (vad is None) == (name == "short")
+
+
+@pytest.mark.parametrize("name", sounds.BAD)
+def test_what_people_send_by_mistake(client: httpx.Client, name: str) -> None:
+    """Each with its code, by POST and by PUT."""
+    data, expected = sounds.BAD[name]
+    assert code(client.put(URL, content=data)) == expected
+    assert code(client.post(URL, files={"file": (f"{name}.wav", data)})) == expected
+
+
+def test_half_a_file_is_refused(client: httpx.Client) -> None:
+    """A header that promises more than there is."""
+    assert code(client.put(URL, content=sounds.truncated())) == "audio_truncated"
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (96_000, 1), (16_000, 7)])
+def test_other_rates_and_channels_are_speech_too(
+    client: httpx.Client, rate: int, channels: int
+) -> None:
+    """Telephone, studio and microphone array give words in the same place."""
+    answer = client.put(URL, content=sounds.resampled(rate, channels))
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["data"]["text"].split()) >= 2
+
+
+def test_silence_is_an_empty_transcript(client: httpx.Client) -> None:
+    """Silence is not an error: short it may be nothing or little, long it is dropped."""
+    answer = client.put(URL, content=sounds.silence(40)).json()["data"]
+    assert answer["text"] == ""
+    assert answer["segments"] == []
+    assert answer["coverage"]["dropped"] == answer["duration"] == 40
+
+
+def test_three_gigabytes_are_refused_by_their_length(server: Server) -> None:
+    """The answer comes before a byte of the body was sent."""
+    place = urlsplit(server.url)
+    for method in ("PUT", "POST"):
+        raw = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
+        raw.putrequest(method, URL)
+        raw.putheader("Content-Length", str(3 << 30))
+        raw.putheader("Content-Type", "multipart/form-data; boundary=x")
+        raw.endheaders()
+        answer = raw.getresponse()
+        assert answer.status == 413
+        assert json.loads(answer.read())["error"]["code"] == "upload_too_large"
+        raw.close()
+
+
+def test_a_large_upload_costs_no_memory(server: Server, client: httpx.Client) -> None:
+    """200 MB around the clip, without a length: few MiB more, and nothing on disk afterwards."""
+    client.put(URL, content=sounds.clip())
+    before = server.peak_rss_bytes()
+    answer = client.put(URL, content=_padded(200 << 20))
+    assert answer.status_code == 200, answer.text
+    assert server.lines("request")[-1]["size_bytes"] > 200 << 20
+    assert server.peak_rss_bytes() - before < 24 << 20
+    assert not list(server.scratch.iterdir())
+
+
+def test_health_answers_while_the_model_works(server: Server) -> None:
+    """The event loop is free, the queue has an end, and everybody who was let in is served."""
+    audio = sounds.long_speech(90)
+    answers: list[httpx.Response] = []
+
+    def send() -> None:
+        with server.client() as other:
+            answers.append(other.put(URL, content=audio))
+
+    senders = [threading.Thread(target=send) for _ in range(6)]
+    for sender in senders:
+        sender.start()
+    healthy = 0
+    with server.client() as client:
+        while any(sender.is_alive() for sender in senders):
+            healthy += client.get("/health").status_code == 200
+            time.sleep(0.02)
+    assert healthy >= 3
+    served = [answer for answer in answers if answer.status_code == 200]
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(served) >= 3
+    assert len({answer.content for answer in served}) == 1
+    assert {code(answer) for answer in refused} <= {"queue_full"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+
+
+def test_a_dropped_connection_frees_the_model(server: Server, client: httpx.Client) -> None:
+    """The client's socket closes in the middle of a long transcription: it ends as cancelled."""
+    audio = sounds.long_speech(600)
+    place = urlsplit(server.url)
+    with socket.create_connection((place.hostname, place.port or 0)) as raw:
+        head = f"PUT {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(audio)}\r\n"
+        raw.sendall(f"{head}X-Request-ID: leaver\r\n\r\n".encode() + audio)
+        time.sleep(0.3)
+    assert client.put(URL, content=sounds.clip()).status_code == 200
+    line = next(line for line in server.lines("request") if line["request_id"] == "leaver")
+    assert (line["status"], line["code"]) == (499, "cancelled")
+
+
+def test_a_changed_file_is_refused_at_the_next_open(server: Server, client: httpx.Client) -> None:
+    """A model opened later is verified then; the model in service is not touched."""
+    default = client.put(URL, content=sounds.clip()).content
+    path = altered(server.home, model=OTHER)
+    answer = client.put(f"{URL}?model={OTHER}", content=sounds.clip())
+    assert code(answer) == "artifact_altered"
+    message = answer.json()["error"]["message"]
+    assert "encoder.data" in message
+    assert path.parent.name + path.name in message
+    assert "sha256" in message
+    assert client.put(URL, content=sounds.clip()).content == default
+
+
+def test_sigterm_lets_the_running_work_end(home: Path, tmp_path: Path) -> None:
+    """The transcription under way is answered, the waiting one refused, the exit status is 0."""
+    server = start(home, tmp_path / "scratch", ASR_LOG_LEVEL="debug")
+    answers: list[httpx.Response] = []
+
+    def send(name: str, audio: bytes) -> None:
+        with server.client() as other:
+            answers.append(other.put(URL, content=audio, headers={"X-Request-ID": name}))
+
+    running = threading.Thread(target=send, args=("running", sounds.long_speech(60)))
+    waiting = threading.Thread(target=send, args=("waiting", sounds.clip()))
+    running.start()
+    server.wait_for("working")
+    waiting.start()
+    server.wait_for("queued", 2)
+    assert server.stop() == 0
+    running.join()
+    waiting.join()
+    status = {answer.headers["x-request-id"]: answer.status_code for answer in answers}
+    assert status == {"running": 200, "waiting": 503}
+    assert server.lines("stopped")
+
+
+def test_wrong_settings_end_the_start(
+    home: Path, server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status by the table, one line that names variable, value and range."""
+    cases = [
+        ({"ASR_PORT": "eighty"}, 2, "ASR_PORT='eighty' is not a whole number 1..65535"),
+        ({"ASR_MODEL_NAME": "whisper"}, 2, "ASR_MODEL_NAME='whisper'"),
+        ({"GLAGOL_HOME": "/nowhere"}, 2, "there is no /nowhere/manifest.json"),
+        ({"ASR_PORT": server.url.rpartition(":")[2]}, 5, "cannot listen on"),
+    ]
+    for settings, status, words in cases:
+        assert server_main({"GLAGOL_HOME": str(home), **settings}) == status
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        assert words in lines[-1]["message"]
+        assert lines[-1]["remedy"]
+
+
+def _padded(size: int) -> Iterator[bytes]:
+    """The clip with an ignored chunk of `size` bytes before its samples, in pieces."""
+    clip = sounds.clip()
+    yield b"RIFF" + struct.pack("<I", len(clip) + size) + clip[8:12]
+    yield b"JUNK" + struct.pack("<I", size)
+    for _ in range(size >> 20):
+        yield bytes(1 << 20)
+    yield clip[12:]
