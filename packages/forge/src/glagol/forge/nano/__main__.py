@@ -40,6 +40,7 @@ def _phase(options: argparse.Namespace, phase: str) -> None:
 
     from glagol.forge.nano import evaluation, losses, process, sizes, training, weights
     from glagol.forge.nano.clips import read_shards
+    from glagol.forge.nano.seeds import derive
 
     system.require(system.COMPILER if options.compile else ())
     process.prepare()
@@ -52,17 +53,21 @@ def _phase(options: argparse.Namespace, phase: str) -> None:
         steps=options.steps,
         batch_seconds=options.batch_seconds,
         peak_rate=options.rate,
-        seed=options.seed,
+        seed=derive(options.seed, phase),
         device=options.device,
         compiled=options.compile,
+        until=options.until,
+        eager=() if phase == "ctc" else ("rnnt.",),
     )
     speech = options.work / "speech"
     tests = {name: read_shards(speech, f"test-{name}")[:150] for name in ("seen", "unseen")}
-    judge = evaluation.quick_judge(tests, phase, options.device)
+    heads = ("ctc",) if phase == "ctc" else ("ctc", "rnnt")
+    judge = evaluation.quick_judge(tests, heads, options.device)
     if phase == "ctc":
         trainer = training.Trainer(model, ("encoder.", "ctc."), losses.ctc_objective, settings)
     else:
-        trainer = training.Trainer(model, ("rnnt.",), losses.rnnt_objective, settings)
+        all_parts = ("encoder.", "ctc.", "rnnt.")
+        trainer = training.Trainer(model, all_parts, losses.joint_objective, settings)
     if trainer.resume():
         report(f"resumed at step {trainer.tally.step}")
     elif phase == "rnnt":
@@ -80,7 +85,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def rnnt(options: argparse.Namespace) -> None:
-    """Train the RNN-T head on the encoder of ``train``."""
+    """Train the RNN-T head together with the encoder and the CTC head of ``train``."""
     _phase(options, "rnnt")
 
 
@@ -147,10 +152,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--espeak-sentences", type=int, default=0, help="0: all")
     one.add_argument("--festival-sentences", type=int, default=6000)
     one.set_defaults(run=synth)
-    for name, run, minutes, rate in (("train", train, 80.0, 2.5e-3), ("rnnt", rnnt, 20.0, 3e-3)):
+    phases = (("train", train, 140.0, 2.5e-3, 0.6), ("rnnt", rnnt, 50.0, 1e-3, 1.0))
+    for name, run, minutes, rate, until in phases:
         one = commands.add_parser(name, parents=[common], help=run.__doc__)
         one.add_argument("--minutes", type=float, default=minutes, help="wall clock to spend")
         one.add_argument("--steps", type=int, default=0, help="instead of minutes")
+        one.add_argument("--until", type=float, default=until, help="share of the course to end at")
         one.add_argument("--rate", type=float, default=rate, help="peak learning rate")
         one.add_argument("--batch-seconds", type=float, default=110.0, help="audio in a step")
         one.add_argument("--threads", type=int, default=1)

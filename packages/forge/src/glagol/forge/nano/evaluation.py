@@ -60,16 +60,17 @@ def torch_recogniser(model: TwoHeadModel, head: str, device: str = "cpu") -> Rec
 
 
 def quick_judge(
-    clips: dict[str, list[Clip]], head: str, device: str
+    clips: dict[str, list[Clip]], heads: tuple[str, ...], device: str
 ) -> Callable[[TwoHeadModel], str]:
     """Return a function that tells a model's WER / CER on a few clips of each set."""
 
     def judge(model: TwoHeadModel) -> str:
-        recognise = torch_recogniser(model, head, device)
         parts = []
-        for name, members in clips.items():
-            found = evaluate(recognise, members)
-            parts.append(f"{name} WER {found.wer:.1f} CER {found.cer:.2f}")
-        return f"{head}: {', '.join(parts)}"
+        for head in heads:
+            recognise = torch_recogniser(model, head, device)
+            for name, members in clips.items():
+                found = evaluate(recognise, members)
+                parts.append(f"{head} {name} WER {found.wer:.1f} CER {found.cer:.2f}")
+        return ", ".join(parts)
 
     return judge

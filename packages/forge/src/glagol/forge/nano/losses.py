@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from glagol.forge.nano.batches import Batch
 from glagol.forge.nano.vocabulary import BLANK
-from glagol.forge.reference import RnntHead, TwoHeadModel
+from glagol.forge.reference import TwoHeadModel
 
 INTERMEDIATE_WEIGHT = 0.3
+RNNT_WEIGHT = 0.5
 
 
 def ctc(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
@@ -62,11 +63,12 @@ def transducer(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
     return -total[clips, lengths - 1, batch.target_lengths]
 
 
-def rnnt_objective(model: TwoHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the transducer loss per letter on the frozen encoder, twice."""
-    head: RnntHead = model.rnnt
-    with torch.no_grad():
-        encoded, lengths = model.encoder(batch.features, batch.lengths)
-    losses = transducer(head(encoded, batch.targets), lengths, batch)
-    mean = (losses / batch.target_lengths).mean()
-    return mean, mean.detach()
+def joint_objective(model: TwoHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the loss of both heads to minimise and the transducer loss per letter alone."""
+    encoded, lengths, middle = model.encoder.forward_with_middle(batch.features, batch.lengths)
+    final = ctc(model.ctc(encoded), lengths, batch)
+    early = ctc(model.ctc(middle), lengths, batch)
+    losses = transducer(model.rnnt(encoded, batch.targets), lengths, batch)
+    rnnt = (losses / batch.target_lengths).mean()
+    both_ctc = (1 - INTERMEDIATE_WEIGHT) * final + INTERMEDIATE_WEIGHT * early
+    return (1 - RNNT_WEIGHT) * both_ctc + RNNT_WEIGHT * rnnt, rnnt.detach()

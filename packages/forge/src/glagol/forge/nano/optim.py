@@ -13,6 +13,7 @@ from torch import Tensor, nn
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz iteration, from Jordan's Muon (2024)."""
 _ITERATIONS = 5
+EAGER_PACE = 4.0
 
 
 class StackedMuon:
@@ -81,15 +82,30 @@ def _orthogonal(stacked: Tensor) -> Tensor:
 class Optimiser:
     """Both optimisers behind one step with clipped gradients."""
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], limit: float = 1.0) -> None:
-        """Sort parameters: matrices of encoder layers go to Muon, all others to AdamW."""
+    def __init__(
+        self,
+        named: Iterable[tuple[str, nn.Parameter]],
+        eager: tuple[str, ...] = (),
+        limit: float = 1.0,
+    ) -> None:
+        """Sort parameters: matrices of encoder layers go to Muon, all others to AdamW.
+
+        Names that start with one of ``eager`` learn four times as fast: a head that must catch
+        up with an encoder near its end.
+        """
         chosen = dict(named)
         matrices = {name for name, value in chosen.items() if _is_matrix(name, value)}
-        rest = [value for name, value in chosen.items() if name not in matrices]
+        rest = {name: value for name, value in chosen.items() if name not in matrices}
+        paces = {
+            1.0: [value for name, value in rest.items() if not name.startswith(eager)],
+            EAGER_PACE: [value for name, value in rest.items() if name.startswith(eager)],
+        }
+        groups = [{"params": members} for members in paces.values() if members]
+        self.paces = [pace for pace, members in paces.items() if members]
         self.parameters = list(chosen.values())
         self.limit = limit
         self.muon = StackedMuon(chosen[name] for name in sorted(matrices))
-        self.adam = torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        self.adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
     def step(self, loss: Tensor, rate: float) -> bool:
         """Go one step down the loss; tell whether its gradient was finite."""
@@ -99,8 +115,8 @@ class Optimiser:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.limit)
         if not bool(torch.isfinite(norm)):
             return False
-        for group in self.adam.param_groups:
-            group["lr"] = rate
+        for group, pace in zip(self.adam.param_groups, self.paces, strict=True):
+            group["lr"] = rate * pace
         self.adam.step()
         self.muon.step(rate)
         return True

@@ -23,7 +23,11 @@ Judge = Callable[[TwoHeadModel], str]
 
 @dataclass(frozen=True)
 class Settings:
-    """How one phase runs; ``minutes`` of wall clock or ``steps``, whichever is given."""
+    """How one phase runs; ``minutes`` of wall clock or ``steps``, whichever is given.
+
+    ``until`` ends the phase at a share of its course, where the next one takes over at the
+    learning rate reached.
+    """
 
     checkpoint: Path
     minutes: float
@@ -34,6 +38,8 @@ class Settings:
     device: str = "cpu"
     compiled: bool = True
     judge_minutes: float = 5.0
+    eager: tuple[str, ...] = ()
+    until: float = 1.0
 
 
 @dataclass
@@ -66,7 +72,7 @@ class Trainer:
         chosen = [item for item in model.named_parameters() if item[0].startswith(prefixes)]
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(prefixes))
-        self.optimiser = Optimiser(chosen)
+        self.optimiser = Optimiser(chosen, rest.eager)
         self.tally = Tally()
         if rest.compiled:
             for layer in model.encoder.layers:
@@ -110,7 +116,7 @@ class Trainer:
         judged = tally.seconds
         losses: list[float] = []
         try:
-            while (progress := tally.progress(settings)) < 1.0:
+            while (progress := tally.progress(settings)) < settings.until:
                 began = time.monotonic()
                 batch, position = loader.take()
                 loss, finite = self._step(batch, course.rate(progress))
