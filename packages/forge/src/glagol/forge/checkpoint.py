@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[np.generic]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),

@@ -20,6 +20,7 @@ from glagol.forge.architecture import Architecture
 from glagol.forge.graph import Graph
 from glagol.forge.linear import FloatLinear, Linear, Matrix
 from glagol.forge.rope import rotary_tables
+from glagol.forge.subsampling import Subsampling
 from glagol.forge.wire import DataType
 
 Float32 = NDArray[np.float32]
@@ -27,6 +28,9 @@ Weights = Mapping[str, NDArray[np.generic]]
 
 EPSILON = 1e-5
 """Of every layer norm."""
+
+MASKED = 1e5
+"""Taken from the score of a padded key (before the scale): its weight underflows to zero."""
 
 
 class Encoder:
@@ -51,8 +55,9 @@ class Encoder:
         graph, sizes = self._graph, self._sizes
         features = graph.input("features", DataType.FLOAT, ["B", "L", sizes.features])
         lengths = graph.input("lengths", DataType.INT64, ["B"])
-        x = self._subsample(features, lengths)
-        self._position()
+        Subsampling(graph, sizes, self._weights, self._linear).author(features, lengths)
+        self._share()
+        x = "subsampled"
         x = self._norm(x, "encoder.layers.0.norm_feed_forward1", None)[0]
         residual = "subsampled"
         for number in range(sizes.layers):
@@ -67,113 +72,24 @@ class Encoder:
             graph.output("encoded", DataType.FLOAT, ["B", "T", sizes.joint])
         graph.output("encoded_lengths", DataType.INT64, ["B"])
 
-    # Subsampling
+    def _share(self) -> None:
+        """Write what all layers read: the rotary tables and the mask of padded keys.
 
-    def _subsample(self, features: str, lengths: str) -> str:
-        """Write both strided convolutions; values subsampled, encoded_lengths, keep."""
-        graph, sizes = self._graph, self._sizes
-        zero = graph.constant("zero", np.zeros((), np.float32))
-        one = graph.constant("one", np.ones((), np.int64))
-        two = graph.constant("two", np.full((), 2, np.int64))
-        shape = graph.op("Shape", [features], "features.shape")
-        index = graph.constant("axis_1", np.ones((), np.int64))
-        frames = graph.op("Gather", [shape, index], "frames_0", axis=0)
-        keep = self._valid(frames, lengths, "keep_0")
-        # A choice, not a product: what the caller left in the padding may be NaN.
-        x = graph.op("Where", [keep, features, zero], "features.kept")
-        for stage, width in ((1, sizes.features), (2, sizes.width)):
-            frames = graph.op("Add", [frames, one], f"frames_{stage}.up")
-            frames = graph.op("Div", [frames, two], f"frames_{stage}")
-            lengths = graph.op("Add", [lengths, one], f"lengths_{stage}.up")
-            name = "encoded_lengths" if stage == 2 else "lengths_1"
-            lengths = graph.op("Div", [lengths, two], name)
-            x = self._strided(x, frames, width, stage)
-            keep = self._valid(frames, lengths, f"keep_{stage}.bool")
-            keep = graph.op("Cast", [keep], f"keep_{stage}", to=DataType.FLOAT.value)
-            x = graph.op("Mul", [x, keep], "subsampled" if stage == 2 else f"kept_{stage}")
-        graph.op("Identity", [frames], "T")
-        return x
-
-    def _valid(self, frames: str, lengths: str, name: str) -> str:
-        """Return bool [B, frames, 1]: true where a frame belongs to its clip."""
-        graph = self._graph
-        zero = graph.constant("zero_i64", np.zeros((), np.int64))
-        one = graph.constant("one", np.ones((), np.int64))
-        steps = graph.op("Range", [zero, frames, one], f"{name}.range")
-        steps = graph.op("Unsqueeze", [steps, graph.integers(0, 2)], f"{name}.steps")
-        ends = graph.op("Unsqueeze", [lengths, graph.integers(1, 2)], f"{name}.ends")
-        return graph.op("Less", [steps, ends], name)
-
-    def _strided(self, x: str, frames: str, width: int, stage: int) -> str:
-        """Write one convolution of stride 2 and its ReLU as a product over windows.
-
-        Two frames side by side are one row; a window of k taps is k / 2 rows, the last one half.
+        Heads of query and key carry one column more than the checkpoint's: one in every query,
+        zero in the key of a frame and MASKED in the key of a pad. Their product takes the pads
+        out of the softmax without a mask operand, which the fused attention kernel cannot take.
         """
-        graph, taps = self._graph, self._sizes.subsampling_kernel
-        pad, rows = taps // 2, (taps + 1) // 2
-        name = f"subsampling.{stage}"
-        # Enough zeros behind the end for an even number of frames whatever the parity of L.
-        pads = graph.integers(0, pad, 0, 0, 2 * rows - pad, 0)
-        padded = graph.op("Pad", [x, pads], f"{name}.padded")
-        count = graph.op("Add", [frames, self._scalar(rows - 1)], f"{name}.rows")
-        count = graph.op("Unsqueeze", [count, graph.integers(0)], f"{name}.rows.list")
-        double = graph.op("Mul", [count, self._scalar(2)], f"{name}.ends")
-        even = graph.op(
-            "Slice", [padded, graph.integers(0), double, graph.integers(1)], f"{name}.even"
-        )
-        shape = graph.op(
-            "Concat",
-            [graph.integers(0), count, graph.integers(2 * width)],
-            f"{name}.shape",
-            axis=0,
-        )
-        paired = graph.op("Reshape", [even, shape], f"{name}.paired")
-        parts = []
-        for row in range(rows):
-            taken = 1 if 2 * row + 1 == taps else 2
-            ends = graph.op(
-                "Concat",
-                [
-                    graph.op(
-                        "Unsqueeze",
-                        [
-                            graph.op("Add", [frames, self._scalar(row)], f"{name}.end.{row}"),
-                            graph.integers(0),
-                        ],
-                        f"{name}.end.{row}.list",
-                    ),
-                    graph.integers(taken * width),
-                ],
-                f"{name}.ends.{row}",
-                axis=0,
-            )
-            parts.append(
-                graph.op(
-                    "Slice",
-                    [paired, graph.integers(row, 0), ends, graph.integers(1, 2)],
-                    f"{name}.part.{row}",
-                )
-            )
-        window = graph.op("Concat", parts, f"{name}.window", axis=2)
-        key = f"encoder.pre_encode.conv.{2 * (stage - 1)}"
-        matrix = Matrix(
-            key,
-            (taps * width, self._sizes.width),
-            lambda: self._float(f"{key}.weight").transpose(2, 1, 0).reshape(taps * width, -1),
-            lambda: self._float(f"{key}.bias"),
-        )
-        return graph.op("Relu", [self._exact.apply((window,), matrix)], f"{name}.relu")
-
-    def _scalar(self, value: int) -> str:
-        return self._graph.constant(f"scalar_{value}", np.full((), value, np.int64))
-
-    def _position(self) -> None:
-        """Write what all layers share: rotary tables, key lengths, shapes."""
         graph, sizes = self._graph, self._sizes
         shape = (sizes.max_frames, sizes.head_size // 2)
         for index, name in enumerate(("cosines", "sines")):
             graph.weight(name, np.float32, shape, self._table(index))
-        graph.op("Cast", ["encoded_lengths"], "key_lengths", to=DataType.INT32.value)
+        columns = np.zeros((sizes.heads, sizes.head_size + 1), np.float32)
+        columns[:, -1] = -MASKED
+        marks = graph.constant("mask.columns", columns.reshape(-1))
+        ones = graph.constant("ones", np.ones((), np.float32))
+        pads = graph.op("Sub", ["keep", ones], "pads")
+        pads = graph.op("Neg", [pads], "pads.positive")
+        graph.op("Mul", [pads, marks], "key_mask")
 
     def _table(self, index: int) -> Callable[[], Float32]:
         sizes = self._sizes
@@ -206,15 +122,11 @@ class Encoder:
         if residual is None:
             normed = graph.op("LayerNormalization", [x, gain, bias], key, axis=-1, epsilon=EPSILON)
             return normed, x
-        total = f"{key}.sum"
-        graph.contrib(
-            "SkipLayerNormalization",
-            [x, residual, gain, bias],
-            key,
-            outputs=[key, "", "", total],
-            epsilon=EPSILON,
+        total = graph.op("Add", [residual, x], f"{key}.sum")
+        normed = graph.op(
+            "LayerNormalization", [total, gain, bias], key, axis=-1, epsilon=EPSILON
         )
-        return key, total
+        return normed, total
 
     def _feed_forward(self, x: str, key: str) -> str:
         """Write linear, SiLU, linear; the module's factor one half is in the last weights."""
@@ -237,16 +149,19 @@ class Encoder:
         )
         fed = linear.feed(turned, f"{key}.turned")
         width = sizes.width
-        query = linear.apply(fed, self._dense(f"{key}.linear_q", width, width))
-        keys = linear.apply(fed, self._dense(f"{key}.linear_k", width, width))
+        query = linear.apply(fed, self._heads(f"{key}.linear_q", 1.0))
+        # The bias of the keys adds the same to every score of a query: softmax does not see it.
+        keys = linear.apply(fed, self._heads(f"{key}.linear_k", None))
+        keys = graph.op("Add", [keys, "key_mask"], f"{key}.keys")
         value = linear.apply(
             linear.feed(x, f"{key}.in"), self._dense(f"{key}.linear_v", width, width)
         )
         mixed = graph.contrib(
             "MultiHeadAttention",
-            [query, keys, value, "", "key_lengths"],
+            [query, keys, value],
             f"{key}.mixed",
             num_heads=sizes.heads,
+            scale=sizes.head_size**-0.5,
         )
         return linear.apply(
             linear.feed(mixed, f"{key}.mixed"), self._dense(f"{key}.linear_out", width, width)
@@ -260,7 +175,7 @@ class Encoder:
         value = linear.apply(fed, self._half(key, 0))
         gate = graph.op("Sigmoid", [linear.apply(fed, self._half(key, 1))], f"{key}.gate")
         x = graph.op("Mul", [value, gate], f"{key}.gated")
-        x = graph.op("Mul", [x, "keep_2"], f"{key}.kept")
+        x = graph.op("Mul", [x, "keep"], f"{key}.kept")
         x = graph.op("Unsqueeze", [x, graph.integers(1)], f"{key}.image")
         x = graph.op("Transpose", [x], f"{key}.channels", perm=(0, 3, 1, 2))
         depthwise = f"{key}.depthwise_conv"
@@ -303,6 +218,25 @@ class Encoder:
             lambda: self._float(f"{key}.weight").T * factor,
             lambda: self._float(f"{key}.bias") * factor,
         )
+
+    def _heads(self, key: str, last: float | None) -> Matrix:
+        """Return a projection whose heads are one column wider: zero weights, bias ``last``.
+
+        With ``last`` None there is no bias at all.
+        """
+        sizes = self._sizes
+        split, wide = (sizes.heads, sizes.head_size), sizes.heads * (sizes.head_size + 1)
+
+        def weight() -> Float32:
+            columns = self._float(f"{key}.weight").T.reshape(sizes.width, *split)
+            return np.pad(columns, ((0, 0), (0, 0), (0, 1))).reshape(sizes.width, wide)
+
+        def bias() -> Float32:
+            values = self._float(f"{key}.bias").reshape(split)
+            ends = np.full((sizes.heads, 1), last, np.float32)
+            return np.concatenate([values, ends], axis=1).reshape(wide)
+
+        return Matrix(key, (sizes.width, wide), weight, None if last is None else bias)
 
     def _pointwise(self, key: str) -> Matrix:
         """Return a convolution of one tap, or a linear layer, as a matrix."""

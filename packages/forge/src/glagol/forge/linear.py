@@ -21,12 +21,12 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A weight matrix [K, N] with its bias [N], both made on demand."""
+    """A weight matrix [K, N] with its bias [N], made on demand; None is no bias."""
 
     name: str
     shape: tuple[int, int]
     weight: Callable[[], Float32]
-    bias: Callable[[], Float32]
+    bias: Callable[[], Float32] | None
 
 
 class Linear(Protocol):
@@ -55,6 +55,8 @@ class FloatLinear:
         """Return the value [..., N] of ``x @ weight + bias``."""
         graph, name = self._graph, matrix.name
         weight = graph.weight(f"{name}.weight", np.float32, matrix.shape, matrix.weight)
+        if matrix.bias is None:
+            return graph.op("MatMul", [fed[0], weight], name)
         bias = graph.weight(f"{name}.bias", np.float32, matrix.shape[1:], matrix.bias)
         product = graph.op("MatMul", [fed[0], weight], f"{name}.product")
         return graph.op("Add", [product, bias], name)
@@ -83,7 +85,8 @@ class Int8Linear:
             f"{name}.steps", np.float32, columns, lambda: quantise(matrix.weight()).scales
         )
         zeros = graph.constant(f"zeros_{columns[0]}", np.zeros(columns, np.int8))
-        bias = graph.weight(f"{name}.bias", np.float32, columns, matrix.bias)
         quantised, scale, zero = fed
-        inputs = [quantised, values, scale, scales, zero, zeros, bias]
+        inputs = [quantised, values, scale, scales, zero, zeros]
+        if matrix.bias is not None:
+            inputs.append(graph.weight(f"{name}.bias", np.float32, columns, matrix.bias))
         return graph.contrib("MatMulIntegerToFloat", inputs, name)
