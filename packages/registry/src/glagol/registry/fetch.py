@@ -194,8 +194,6 @@ def _download(
 def _pull(url: str, file: FileIO, wanted: _Wanted, progress: Progress | None) -> str:
     """One conversation with one mirror; leaves in `file` what can be continued."""
     start = os.fstat(file.fileno()).st_size
-    if wanted.size is not None and start > wanted.size:
-        start = 0
     answer, start = (None, start) if start == wanted.size else _ask(url, start)
     total = start if answer is None else answer.meta["size"]
     if wanted.size not in {None, total}:
@@ -251,9 +249,7 @@ def _ask(url: str, start: int) -> tuple[GetResult, int]:
         place, name = _place(url)
         if start:
             try:
-                answer = obstore.get(place, name, options={"range": {"offset": start}})
-                if answer.range[0] == start:
-                    return answer, start
+                return obstore.get(place, name, options={"range": {"offset": start}}), start
             except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):
                 raise
             except BaseError:  # no ranges there, or our partial file is no prefix of theirs
