@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from glagol.bundle.target import Installed
     from glagol.bundle.verify import Entry
 
-SOURCES = ("src/", "wheels/", "licences/")
-
 
 @dataclass(frozen=True, slots=True)
 class Take:
@@ -78,9 +76,10 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Ask once more through `current`; a wrong answer brings the previous release back."""
+    """Ask again through `current`; a wrong answer brings generation `previous` back (0: none)."""
 
-    previous: int | None
+    folder: str
+    previous: int
 
 
 Step: TypeAlias = (
@@ -133,8 +132,8 @@ def steps(wanted: Wanted, situation: Situation) -> tuple[Step, ...]:
         situation: the target.
 
     Returns:
-        The steps. A release that is published already is only switched to; one that runs already
-        is only asked.
+        The steps. A release that is published already is only switched to; for one that runs
+        already the bundle is only read.
     """
     running = situation.running
     now = running.generation if running else 0
@@ -149,5 +148,5 @@ def steps(wanted: Wanted, situation: Situation) -> tuple[Step, ...]:
         found += [Accept(), Publish(wanted.folder)]
     if running is None or running.folder != wanted.folder:
         stale = tuple(number for number in situation.generations if number > now)
-        found.append(Switch(wanted.folder, now + 1, stale))
-    return (*found, Confirm(now or None))
+        found += [Switch(wanted.folder, now + 1, stale), Confirm(wanted.folder, now)]
+    return tuple(found)

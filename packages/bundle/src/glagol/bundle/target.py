@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ class Installed:
 
 def age(index: dict[str, Any]) -> tuple[tuple[int, ...], int]:
     """Version and manifest version of an index, comparable."""
-    digits = [part for part in str(index["version"]).replace("+", ".").split(".")]
+    digits = str(index["version"]).replace("+", ".").split(".")
     return tuple(int(part) for part in digits if part.isdigit()), int(index["manifest_version"])
 
 
@@ -117,9 +116,8 @@ class Target:
 
     def _installed(self, link: Path) -> Installed | None:
         try:
-            number = int(
-                os.readlink(link).rpartition("/")[2] if link == self.current else link.name
-            )
+            name = link.readlink().name if link == self.current else link.name
+            number = int(name)
             folder = self.generation(number).readlink().name
             index = json.loads((self.release(folder) / "bundle.json").read_bytes())
         except (OSError, ValueError):

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
     "models": ("glagol.cli.models:models", "List, verify, fetch and build models."),
     "demo": ("glagol.cli.demo:demo", "Transcribe the bundled clip and compare."),
+    "bundle": ("glagol.cli.bundle:bundle", "Pack, verify, install, roll back offline bundles."),
     "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),
 }
 

@@ -1,0 +1,349 @@
+"""Carrying out an installation plan, rolling back, and collecting what nothing needs any more."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glagol.bundle import install
+from glagol.bundle.fault import error, stop, translated
+from glagol.bundle.host import rejected
+from glagol.bundle.preflight import Facts, preflight
+from glagol.bundle.verify import (
+    INDEX,
+    SIGNATURE,
+    SUMS,
+    Progress,
+    Trusted,
+    read,
+    signature_check,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from glagol.bundle.disk import Disk
+    from glagol.bundle.host import Host
+    from glagol.bundle.target import Installed, Target
+    from glagol.bundle.verify import Entry, Files, Member
+
+STAGED = ".staged"
+TEMPLATES = "src/packages/bundle/src/glagol/bundle/release"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to apply.
+
+    Attributes:
+        signers: allowed_signers; None means those of the first installation.
+        allow_unsigned: take a bundle without a signature, on its sums alone.
+        downgrade: an older release is wanted.
+        stream: gets progress lines.
+    """
+
+    signers: Path | None = None
+    allow_unsigned: bool = False
+    downgrade: bool = False
+    stream: Any = None
+
+
+class Front(Trusted):
+    """Remembers the front files as they came, for the release folder."""
+
+    def __init__(self, options: Options, target: Target) -> None:
+        signers = options.signers or (target.signers if target.signers.is_file() else None)
+        super().__init__(signature_check(signers, options.allow_unsigned))
+        self.front: dict[str, bytes] = {}
+
+    def take_sums(self, data: bytes, signature: bytes | None) -> None:
+        """As the parent's."""
+        super().take_sums(data, signature)
+        self.front[SUMS] = data
+        if signature is not None:
+            self.front[SIGNATURE] = signature
+
+    def take_index(self, data: bytes) -> None:
+        """As the parent's."""
+        super().take_index(data)
+        self.front[INDEX] = data
+
+
+@dataclass(slots=True)
+class Applier:
+    """One installation: the target, the machine, the disk, and the bundle as it is read."""
+
+    target: Target
+    host: Host
+    disk: Disk
+    trusted: Front
+    files: Files
+    progress: Progress
+
+    @property
+    def staged(self) -> Path:
+        """The release folder while it is made."""
+        return self.target.release(STAGED)
+
+    def carry_out(self, step: install.Step) -> None:
+        """Do one step; a repetition of a finished step changes nothing."""
+        match step:
+            case install.Check(entry):
+                self._check(entry)
+            case install.Take(entry):
+                self._take(entry)
+            case install.Stage():
+                self.disk.remove(self.staged)
+                self.disk.folder(self.staged)
+            case install.Link(entry):
+                self._link(entry)
+            case install.Write():
+                self._write()
+            case install.Environment(lock, uv):
+                self.host.environment(self.disk, self.staged, lock, uv)
+            case install.Accept():
+                self._accept(self.staged)
+            case install.Publish(folder):
+                self.disk.settle(self.target.root)
+                self.disk.remove(self.target.release(folder))
+                self.disk.rename(self.staged, self.target.release(folder))
+            case install.Switch():
+                self._switch(step)
+            case install.Confirm():
+                self._confirm(step)
+
+    def _check(self, entry: Entry) -> None:
+        if not self.target.store.verify(entry.sha256):
+            base = (self.trusted.base or {}).get("name", "its base")
+            raise error(
+                "bundle_base",
+                f"{entry.path} ({entry.sha256}) of {base} is not here with the right bytes",
+                f"install {base} first, or bring the full bundle",
+            )
+
+    def _take(self, expected: Entry) -> None:
+        entry, chunks = next(self.files)
+        if entry != expected:
+            raise AssertionError(f"{entry.path} came for {expected.path}")
+        path = self.target.store.path_of(entry.sha256)
+        if self.target.store.verify(entry.sha256):
+            for data in chunks:
+                self.progress.add(len(data))
+            return
+        self.disk.folder(path.parent)
+        self.disk.file(path, self._told(chunks), 0o444)
+
+    def _told(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for data in chunks:
+            yield data
+            self.progress.add(len(data))
+
+    def finish_reading(self) -> None:
+        """The bundle must end where the plan does; its end is checked here.
+
+        Raises:
+            BundleError: something follows the last file.
+        """
+        if next(self.files, None) is not None:
+            raise AssertionError("the plan takes fewer files than the bundle carries")
+
+    def _link(self, entry: Entry) -> None:
+        path, blob = self.staged / entry.path, self.target.store.path_of(entry.sha256)
+        self.disk.folder(path.parent)
+        if entry.executable:
+            self.disk.file(path, [blob.read_bytes()], 0o555)
+        else:
+            self.disk.link(path, blob)
+
+    def _write(self) -> None:
+        for name, data in self.trusted.front.items():
+            self.disk.file(self.staged / name, [data], 0o444)
+        templates = self.staged / TEMPLATES
+        root = str(self.target.root)
+        for template in sorted(templates.rglob("*")):
+            if template.is_file():
+                path = self.staged / template.relative_to(templates)
+                text = template.read_text(encoding="utf-8").replace("@TARGET@", root)
+                self.disk.folder(path.parent)
+                mode = 0o755 if path.parent.name == "bin" else 0o644
+                self.disk.file(path, [text.encode()], mode)
+
+    def _accept(self, release: Path) -> None:
+        asked = self.trusted.index["acceptance"]
+        expected = (release / asked["transcript"]).read_text(encoding="utf-8")
+        found = self.host.answer(release, asked["model"], asked["audio"])
+        if _words(found) != _words(expected):
+            raise rejected(
+                f"{asked['model']} heard {found.strip()!r} in {asked['audio']}, "
+                f"expected {expected.strip()!r}"
+            )
+
+    def _switch(self, step: install.Switch) -> None:
+        for number in step.stale:
+            self.disk.remove(self.target.generation(number))
+        link = self.target.generation(step.generation)
+        self.disk.folder(link.parent)
+        self.disk.point(link, f"../releases/{step.folder}")
+        self.disk.point(self.target.current, f"generations/{step.generation}")
+
+    def _confirm(self, step: install.Confirm) -> None:
+        try:
+            self._accept(self.target.current)
+        except BaseException:
+            # Whatever went wrong, the release that served before serves again.
+            if step.previous:
+                self.disk.point(self.target.current, f"generations/{step.previous}")
+            else:
+                self.disk.remove(self.target.current)
+            self.disk.remove(self.target.generation(step.previous + 1))
+            raise
+
+
+def apply(
+    members: Iterator[Member], target: Target, host: Host, disk: Disk, options: Options
+) -> Installed:
+    """Install a bundle beside the running release, then cut over by one rename.
+
+    Args:
+        members: the bundle, of `carrier.members`.
+        target: where to.
+        host: the machine.
+        disk: how to write.
+        options: whom to trust and what is allowed.
+
+    Returns:
+        What runs now.
+
+    Raises:
+        GlagolError: nothing has changed for the release that runs; what was copied is kept, and
+            the same call continues.
+    """
+    with translated():
+        trusted = Front(options, target)
+        files = read(members, trusted, stop)
+        first = next(files, None)
+        wanted = install.Wanted(trusted.id, trusted.index, trusted.files, trusted.carried)
+        for fault in preflight(
+            trusted.index, facts(wanted, target, host), downgrade=options.downgrade
+        ):
+            raise fault
+        with target.changing(disk):
+            generations = tuple(item.generation for item in target.generations())
+            published = target.release(wanted.folder).is_dir()
+            situation = install.Situation(target.running(), generations, published)
+            total = sum(entry.size for entry in wanted.carried)
+            progress = Progress("apply", total, options.stream)
+            again = iter([first]) if first else iter(())
+            applier = Applier(target, host, disk, trusted, _chained(again, files), progress)
+            for step in install.steps(wanted, situation):
+                if not isinstance(step, install.Check | install.Take):
+                    applier.finish_reading()
+                applier.carry_out(step)
+            applier.finish_reading()
+            _keep_signers(target, disk, options)
+    running = target.running()
+    if running is None:
+        raise AssertionError("nothing runs after an installation")
+    return running
+
+
+def facts(wanted: install.Wanted, target: Target, host: Host) -> Facts:
+    """What `preflight` judges by."""
+    missing = [entry for entry in wanted.carried if not target.store.has(entry.sha256)]
+    unpacked = int(wanted.index["environment"]["unpacked_bytes"])
+    return Facts(
+        system=host.system(),
+        glibc=host.glibc(),
+        python=host.python(),
+        target=str(target.root),
+        kind=target.kind(),
+        running=target.running(),
+        free_bytes=host.free_bytes(target.root),
+        # byte code takes about as much as the sources it is made from
+        needed_bytes=sum(entry.size for entry in missing) + 2 * unpacked,
+    )
+
+
+def rollback(target: Target, disk: Disk) -> Installed:
+    """Point `current` at the generation before, by one rename.
+
+    Returns:
+        What runs now.
+
+    Raises:
+        InputError: `bundle_no_previous`; `bundle_target`.
+    """
+    target.need()
+    with target.changing(disk):
+        running = target.running()
+        now = running.generation if running else 0
+        earlier = [item for item in target.generations() if item.generation < now]
+        if not earlier:
+            raise error(
+                "bundle_no_previous",
+                f"{target.root} has no release before the running one",
+                "apply the bundle that is wanted with --downgrade",
+            )
+        disk.point(target.current, f"generations/{earlier[-1].generation}")
+        return earlier[-1]
+
+
+def garbage(target: Target, keep: int) -> list[Path]:
+    """What nothing needs: old generations, releases, and files of no kept release or its manifest.
+
+    Args:
+        target: the installation.
+        keep: how many generations to keep, the running one among them; at least 1.
+
+    Returns:
+        Paths to remove, in order. Models that a kept manifest names are kept, however they came.
+
+    Raises:
+        InputError: `bundle_target`.
+    """
+    target.need()
+    running = target.running()
+    now = running.generation if running else 0
+    generations = [item for item in target.generations() if item.generation <= now]
+    kept = generations[-max(keep, 1) :]
+    names = {item.folder for item in kept}
+    numbers = {str(item.generation) for item in kept}
+    roots = {entry["sha256"] for item in kept for entry in item.index["files"]}
+    for item in kept:
+        manifest = target.release(item.folder) / "src" / "manifest.json"
+        if manifest.is_file():
+            roots |= set(re.findall(r'"sha256": "([0-9a-f]{64})"', manifest.read_text()))
+    found = [p for p in _inside(target.root / "generations") if p.name not in numbers]
+    found += [p for p in _inside(target.root / "releases") if p.name not in names]
+    for folder in _inside(target.root / "store" / "sha256"):
+        found += [p for p in _inside(folder) if folder.name + p.name[:62] not in roots]
+    return found
+
+
+def collect(target: Target, disk: Disk, paths: list[Path]) -> None:
+    """Remove what `garbage` found."""
+    with target.changing(disk):
+        for path in paths:
+            disk.remove(path)
+
+
+def _keep_signers(target: Target, disk: Disk, options: Options) -> None:
+    if options.signers is not None:
+        data = options.signers.read_bytes()
+        if not target.signers.is_file() or target.signers.read_bytes() != data:
+            disk.file(target.signers, [data], 0o644)
+
+
+def _chained(first: Any, rest: Files) -> Files:
+    yield from first
+    yield from rest
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
