@@ -13,7 +13,7 @@ pytest.importorskip("scipy")
 pytest.importorskip("num2words")
 np = pytest.importorskip("numpy")
 
-from glagol.forge.nano import batches, evaluation, features, losses, sizes, training, weights
+from glagol.forge.nano import batches, features, losses, sizes, training, weights
 from glagol.forge.nano.clips import Clip
 from glagol.forge.nano.optim import Course
 from glagol.forge.nano.vocabulary import BLANK, NUM_CLASSES, encode
@@ -141,13 +141,6 @@ def test_the_rate_rises_and_falls() -> None:
     rates = [course.rate(p) for p in (0.0, 0.05, 0.5, 1.0)]
     assert rates[0] < rates[2] < rates[1]
     assert rates[3] == pytest.approx(1e-5)
-
-
-def test_evaluate_gives_texts_back_in_the_order_of_the_clips() -> None:
-    clips = some_clips(20)
-    by_length = {clip.samples: clip.text for clip in clips}
-    found = evaluation.evaluate(lambda waves: [by_length[len(w)] for w in waves], clips)
-    assert (found.clips, found.word_errors) == (20, 0)
 
 
 def test_the_mel_bank_is_htk_without_norm() -> None:

@@ -38,7 +38,7 @@ def synth(options: argparse.Namespace) -> None:
 def _phase(options: argparse.Namespace, phase: str) -> None:
     import torch
 
-    from glagol.forge.nano import evaluation, losses, process, sizes, training, weights
+    from glagol.forge.nano import losses, process, recognisers, sizes, training, weights
     from glagol.forge.nano.clips import read_shards
     from glagol.forge.nano.seeds import derive
 
@@ -62,7 +62,7 @@ def _phase(options: argparse.Namespace, phase: str) -> None:
     speech = options.work / "speech"
     tests = {name: read_shards(speech, f"test-{name}")[:150] for name in ("seen", "unseen")}
     heads = ("ctc",) if phase == "ctc" else ("ctc", "rnnt")
-    judge = evaluation.quick_judge(tests, heads, options.device)
+    judge = recognisers.quick_judge(tests, heads, options.device)
     if phase == "ctc":
         trainer = training.Trainer(model, ("encoder.", "ctc."), losses.ctc_objective, settings)
     else:
@@ -99,7 +99,7 @@ def export(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Make the test clips anew if absent and score the exported weights on them."""
-    from glagol.forge.nano import evaluation, process, sizes, suites, tables, weights
+    from glagol.forge.nano import process, recognisers, sizes, suites, tables, weights
 
     process.set_threads(options.threads)
     if not (options.work / "text" / "test.tsv").exists():
@@ -110,10 +110,8 @@ def evaluate(options: argparse.Namespace) -> None:
     path = options.model / "weights.safetensors"
     model = sizes.build(sizes.SHIPPED).eval()
     model.load_state_dict(weights.load_exported(path))
-    recognisers = {
-        head.upper(): evaluation.torch_recogniser(model, head) for head in ("ctc", "rnnt")
-    }
-    rows = tables.measure(recognisers, suites.cases(folder), report)
+    heads = {head.upper(): recognisers.torch_recogniser(model, head) for head in ("ctc", "rnnt")}
+    rows = tables.measure(heads, suites.cases(folder), report)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     results = options.results or options.work / "evaluation.json"
     results.write_text(tables.as_json(rows, digest), encoding="utf-8")

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glagol.forge.nano.voices import SAMPLE_RATE, Pcm
+Pcm = NDArray[np.int16]
+"""Mono 16-bit samples at 16 kHz, shape [N]."""
 
+SAMPLE_RATE = 16000
 MAX_SECONDS = 14
 _SUBSAMPLED_HOP = 640
 

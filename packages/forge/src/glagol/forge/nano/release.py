@@ -14,9 +14,10 @@ import torch
 
 from glagol.forge.nano import features, sizes, weights
 from glagol.forge.nano.cleaning import Sentence, held_out
+from glagol.forge.nano.clips import SAMPLE_RATE, Pcm
 from glagol.forge.nano.dictionary import WORD
 from glagol.forge.nano.vocabulary import BLANK, VOCABULARY
-from glagol.forge.nano.voices import DEFAULT_VOICE, SAMPLE_RATE, Manner, Pcm, espeak
+from glagol.forge.nano.voices import DEFAULT_VOICE, Manner, espeak
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 GOLDEN = (

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from glagol.forge.nano import pools
-from glagol.forge.nano.clips import Clip, read_shard
+from glagol.forge.nano.clips import SAMPLE_RATE, Clip, read_shard
 from glagol.forge.nano.seeds import array_stream
-from glagol.forge.nano.voices import SAMPLE_RATE
 
 VOICES, KINDS, NOISE = "voices", "kind of text", "noise"
 _NOISY_CLIPS = 300

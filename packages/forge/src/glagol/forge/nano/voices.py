@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-Pcm = NDArray[np.int16]
-"""Mono 16-bit samples at 16 kHz, shape [N]."""
+from glagol.forge.nano.clips import SAMPLE_RATE, Pcm
 
-SAMPLE_RATE = 16000
 DEFAULT_VOICE = ""
 """espeak-ng's plain Russian voice."""
 
