@@ -62,7 +62,7 @@ def _bank(warp: float) -> Tensor:
 
 
 def frame_count(samples: Tensor) -> Tensor:
-    """Return the number of mel frames of clips of so many samples (at least 320)."""
+    """Return the numbers of mel frames [B] of clips of so many samples [B], at least 320 each."""
     return torch.div(samples - FRAME, HOP, rounding_mode="floor") + 1
 
 

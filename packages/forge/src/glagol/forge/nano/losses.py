@@ -29,7 +29,7 @@ def ctc(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
 
 
 def ctc_objective(model: TwoHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the loss to minimise and the CTC loss of the last layer alone.
+    """Return the loss to minimise and the CTC loss of the last layer alone, both scalars [].
 
     The middle layer learns through the same head, which speeds the start up.
     """
@@ -64,7 +64,7 @@ def transducer(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
 
 
 def joint_objective(model: TwoHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the loss of both heads to minimise and the transducer loss per letter alone."""
+    """Return the loss of both heads to minimise and the transducer loss alone, both scalars []."""
     encoded, lengths, middle = model.encoder.forward_with_middle(batch.features, batch.lengths)
     final = ctc(model.ctc(encoded), lengths, batch)
     early = ctc(model.ctc(middle), lengths, batch)

@@ -108,7 +108,7 @@ class Optimiser:
         self.adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
 
     def step(self, loss: Tensor, rate: float) -> bool:
-        """Go one step down the loss; tell whether its gradient was finite."""
+        """Go one step down the scalar loss []; tell whether its gradient was finite."""
         self.muon.zero_grad()
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
