@@ -90,7 +90,7 @@ def tests(deps = [], data = [], srcs = ["**"]):
     python_test(
         name = "tests",
         argv = ["-m", "pytest", "-p", "no:cacheprovider", native.package_name()],
-        data = [":files", "//:pyproject.toml"] + data,
+        data = [":files", "//tests:helpers", "//:pyproject.toml"] + data,
         deps = ["//packages/" + dep for dep in deps],
         size = "medium",
     )
@@ -104,7 +104,7 @@ mkdir -p "$home"
 cp -rL manifest.json models "$home"
 export PYTHONPATH={path} PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
 export HOME="$home" GLAGOL_HOME="$home" GLAGOL_STORE="$PWD/{out}"
-{environment}/bin/python -m glagol.cli models build {models} --source {source}/lib/python3.11/site-packages
+{environment}/bin/python -m glagol.cli models build --missing --source {source}/lib/python3.11/site-packages
 rm -rf "$home" {out}/incoming
 """
 
@@ -120,7 +120,6 @@ def _store_impl(ctx):
             out = out.path,
             path = _path([ctx.attr.builder], "$PWD/"),
             environment = ctx.files.environment[0].path,
-            models = " ".join(ctx.attr.models),
             source = ctx.files.source[0].path,
         ),
         mnemonic = "Forge",
@@ -131,7 +130,6 @@ def _store_impl(ctx):
 store = rule(implementation = _store_impl, attrs = {
     "builder": attr.label(default = "//packages/cli", providers = [Library]),
     "environment": attr.label(default = "@env_dev//:env", allow_files = True),
-    "models": attr.string_list(),
     "source": attr.label(default = "@env_models//:env", allow_files = True),
     "srcs": attr.label_list(allow_files = True),
 })

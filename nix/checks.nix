@@ -5,13 +5,13 @@ let
   default = builtins.head (builtins.filter (model: model.id == manifest.defaults.asr) manifest.models);
 
   testsOf = folder: pkgs.runCommand "tests-${folder}" { } ''
-    cp -r --no-preserve=mode ${../packages} packages
+    cp -r --no-preserve=mode ${../lock} lock
     cp -r --no-preserve=mode ${../models} models
-    mkdir tests
-    cp -r --no-preserve=mode ${../tests + "/${folder}"} tests/${folder}
-    cp ${../pyproject.toml} pyproject.toml
-    cp ${../manifest.json} manifest.json
-    cp -r ${../lock} lock
+    cp -r --no-preserve=mode ${../packages} packages
+    cp -r --no-preserve=mode ${../tests} tests
+    cp --no-preserve=mode ${../manifest.json} manifest.json
+    cp --no-preserve=mode ${../manifest.schema.json} manifest.schema.json
+    cp --no-preserve=mode ${../pyproject.toml} pyproject.toml
     ln -s ${store} store
     export HOME=$TMPDIR PYTHONDONTWRITEBYTECODE=1 GLAGOL_HOME=$PWD
     export PYTHONPATH=$(echo packages/*/src | tr ' ' :) LD_LIBRARY_PATH=${pkgs.stdenv.cc.cc.lib}/lib

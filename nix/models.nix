@@ -3,8 +3,8 @@
 let
   manifest = builtins.fromJSON (builtins.readFile ../manifest.json);
   # small enough for the repository: built here, from weights in models/ and in a wheel read as data
-  embedded = [ "gigaam-nano" "gigaam-nano-rnnt" "silero-vad" ];
-  isEmbedded = model: builtins.elem model.id embedded;
+  isEmbedded = model: builtins.elem model.id [ "gigaam-nano" "gigaam-nano-rnnt" "silero-vad" ];
+  embedded = builtins.filter isEmbedded manifest.models;
 
   artifactsOf = model: builtins.concatMap (variant: variant.artifacts or [ ]) model.variants;
   # several variants and models share a file; attribute names are a set
@@ -57,12 +57,13 @@ rec {
     ${environments.python} -m zipfile -e ${wheels.only "models" "silero-vad"} wheel
     export PYTHONPATH=${library} PYTHONNOUSERSITE=1 HOME=$TMPDIR
     export LD_LIBRARY_PATH=${pkgs.stdenv.cc.cc.lib}/lib GLAGOL_HOME=$PWD/home GLAGOL_STORE=$out
-    ${environment}/bin/python -m glagol.cli models build ${builtins.concatStringsSep " " embedded} --source wheel
+    ${environment}/bin/python -m glagol.cli models build --source wheel ${
+      builtins.concatStringsSep " " (map (model: model.id) embedded)}
     cd $out
     rm -rf incoming
     cat > $TMPDIR/sums <<EOF
     ${builtins.concatStringsSep "\n" (map (digest: "${digest}  ${placeOf digest}")
-      (digestsOf (builtins.filter isEmbedded manifest.models)))}
+      (digestsOf embedded))}
     EOF
     sha256sum --check --strict --quiet $TMPDIR/sums
     test $(find . -type f | wc -l) = $(wc -l < $TMPDIR/sums)
