@@ -47,4 +47,4 @@ def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     running = start(home, tmp_path_factory.mktemp("server") / "scratch", ASR_QUEUE_SIZE="2")
     yield running
     assert running.stop() == 0
-    assert not list(running.scratch.iterdir())
+    assert not [*running.scratch.iterdir(), *running.own.iterdir()], "something was left behind"

@@ -21,12 +21,13 @@ PATIENCE_S = 100.0
 
 @dataclass
 class Server:
-    """A running server, its log and its scratch directory (TMPDIR)."""
+    """A running server, its log and its own TMPDIR (`scratch`) and HOME (`own`)."""
 
     process: subprocess.Popen[bytes]
     url: str
     log: Path
     scratch: Path
+    own: Path
     home: Path
 
     def client(self) -> httpx.Client:
@@ -60,7 +61,8 @@ class Server:
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
     """The variables of a child process that works on `home` alone."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ASR_", "GLAGOL_"))}
+    ours = ("ASR_", "GLAGOL_", "ORT_", "XDG_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     sources = os.pathsep.join(str(p) for p in sorted(PACKAGES.glob("*/src")))
     return {**kept, "PYTHONPATH": sources, "GLAGOL_HOME": str(home), **settings}
 
@@ -70,14 +72,16 @@ def start(home: Path, scratch: Path, *, wait: bool = True, **settings: str) -> S
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    own = scratch.with_name(f"{scratch.name}-home")
     scratch.mkdir()
+    own.mkdir()
     log = scratch.parent / f"{scratch.name}.log"
     process = subprocess.Popen(
         [sys.executable, "-m", "glagol.asr"],
-        env=environment(home, ASR_PORT=str(port), TMPDIR=str(scratch), **settings),
+        env=environment(home, ASR_PORT=str(port), TMPDIR=str(scratch), HOME=str(own), **settings),
         stderr=log.open("wb"),
     )
-    server = Server(process, f"http://127.0.0.1:{port}", log, scratch, home)
+    server = Server(process, f"http://127.0.0.1:{port}", log, scratch, own, home)
     until = time.monotonic() + PATIENCE_S
     with server.client() as client:
         while process.poll() is None and time.monotonic() < until:

@@ -80,13 +80,13 @@ def serve(settings: Settings, registry: Registry, home: Path) -> None:
         clock=time.perf_counter,
     )
     _probe(settings.host, settings.port)
+    _announce(settings, registry, default)
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
     from glagol.asr.app import build
     from glagol.asr.routes import Service
 
     app = build(Service(settings, registry, engine, default, time.perf_counter))
-    _announce(settings, registry, default)
     asyncio.run(_run(app, settings, engine))
     journal.write("stopped")
 
