@@ -11,7 +11,7 @@ from glagol.registry.errors import InputError
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
-from glagol.speech.session import device_of, open_session
+from glagol.speech.session import artifact, device_of, open_session
 from glagol.speech.tensors import read_float32
 from glagol.speech.types import SAMPLE_RATE, Array, Word
 from glagol.speech.vocabulary import Vocabulary
@@ -48,8 +48,8 @@ class Acoustic:
             )
         self._session = open_session(opened.blobs, "encoder.onnx", device=device, threads=threads)
         self.provider = device_of(self._session)
-        self.vocabulary = Vocabulary.read(opened.blobs["vocabulary.json"].data)
-        head = read_float32(opened.blobs["head.safetensors"].data)
+        self.vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
+        head = read_float32(artifact(opened.blobs, "head.safetensors").data)
         self._front_end = FrontEnd(head["window"], head["mel"])
         self._transducer = (
             Transducer(head, self.vocabulary.blank, decoding.max_symbols)

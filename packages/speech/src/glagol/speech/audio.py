@@ -29,7 +29,10 @@ MISSING_SECONDS = 0.15
 """Decoded audio may be this much shorter than promised: encoder delay, rounding."""
 
 RESYNCHRONISING = frozenset({"mp3"})
-"""Formats whose decoders skip a damaged packet, as every player does."""
+"""Formats whose decoders skip damaged packets, as every player does."""
+
+SKIPPED_SECONDS = 1.0
+"""What may be missing where damage is skipped."""
 
 FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 """Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
@@ -83,7 +86,8 @@ class Decoded(Iterator[Array]):
                 _too_long("more", self._max_seconds)
             yield block
         seconds = total / SAMPLE_RATE
-        if self.declared_s is not None and self.declared_s - seconds > MISSING_SECONDS:
+        allowed = SKIPPED_SECONDS if self._tolerant else MISSING_SECONDS
+        if self.declared_s is not None and self.declared_s - seconds > allowed:
             _truncated(f"{self.declared_s:.2f} s are promised, {seconds:.2f} s are there")
         if total == 0:
             raise InputError(

@@ -30,7 +30,10 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
     """
     return {
         "text": transcript.text,
-        "segments": [asdict(segment) for segment in transcript.segments],
+        "segments": [
+            {**asdict(segment), "words": [asdict(word) for word in segment.words]}
+            for segment in transcript.segments
+        ],
         "duration": transcript.duration_s,
         "language": transcript.language,
         "coverage": {

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 REACH = 0.6
 """Part of the common audio in which a seam is looked for; the rest has too little context."""
 
-SAME_WORD_S = 0.2
-"""Equal words whose middles are nearer than this were spoken once."""
+SAME_WORD = 0.5
+"""Equal words that overlap by more than this part of the shorter one were spoken once."""
 
 
 def middle(word: Word) -> float:
@@ -58,6 +58,8 @@ def after(words: Sequence[Word], seam: float, last: Word | None) -> list[Word]:
     """The right chunk's words from the seam on, without a second copy of the left's last word."""
     kept = [word for word in words if middle(word) >= seam]
     if kept and last is not None:
-        twice = kept[0].text == last.text and middle(kept[0]) - middle(last) < SAME_WORD_S
-        return kept[1:] if twice else kept
+        common = min(kept[0].end, last.end) - max(kept[0].start, last.start)
+        shorter = min(kept[0].end - kept[0].start, last.end - last.start)
+        if kept[0].text == last.text and common > SAME_WORD * shorter:
+            return kept[1:]
     return kept

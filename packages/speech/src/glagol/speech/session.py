@@ -47,11 +47,11 @@ def open_session(
     """
     provider = _provider(device)
     options = _options(threads)
-    model = _blob(blobs, graph)
+    model = artifact(blobs, graph)
     names, values, files = [], [], set()
     for tensor in external_tensors(model.data):
         files.add(tensor.location)
-        view = tensor.view(_blob(blobs, tensor.location).data)
+        view = tensor.view(artifact(blobs, tensor.location).data)
         names.append(tensor.name)
         values.append(onnxruntime.OrtValue.ortvalue_from_numpy(view))
     if names:
@@ -108,7 +108,12 @@ def _chain(provider: str) -> list[str]:
     return list(dict.fromkeys([provider, PROVIDERS["cpu"]]))
 
 
-def _blob(blobs: Mapping[str, Blob], path: str) -> Blob:
+def artifact(blobs: Mapping[str, Blob], path: str) -> Blob:
+    """One file of a model.
+
+    Raises:
+        IntegrityError: `artifact_missing`, the manifest entry lacks it.
+    """
     if path not in blobs:
         raise IntegrityError(
             "artifact_missing",

@@ -1,0 +1,99 @@
+"""Transcripts as JSON and subtitles."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glagol.speech.formats import as_data, as_json, as_srt, as_text, as_vtt, cues
+from glagol.speech.types import Coverage, Provenance, Segment, Transcript, VadProvenance, Word
+
+PROVENANCE = Provenance(
+    model="m",
+    model_version="1",
+    artifacts={"encoder.onnx": "ab"},
+    manifest_version=3,
+    manifest_sha256="cd",
+    variant="cpu-fp32",
+    provider="cpu",
+    onnxruntime="1.0",
+    vad=VadProvenance("v", {"v.onnx": "ef"}, {"threshold": 0.5}),
+    chunk_plan_sha256="01",
+    audio_sha256=None,
+)
+
+
+def transcript(*segments: Segment) -> Transcript:
+    text = " ".join(segment.text for segment in segments)
+    return Transcript(text, segments, 9.0, "ru", Coverage(8.0, 1.0), PROVENANCE)
+
+
+def segment(text: str, start: float, end: float) -> Segment:
+    pieces = text.split()
+    step = (end - start) / len(pieces)
+    words = tuple(
+        Word(round(start + i * step, 3), round(start + (i + 1) * step, 3), piece, 0.9)
+        for i, piece in enumerate(pieces)
+    )
+    return Segment(start, end, text, words)
+
+
+ONE = transcript(segment("привет, мир", 0.5, 1.25), Segment(3661.001, 3662.0, "a < b & c"))
+
+
+def test_json_is_the_data_of_the_envelope() -> None:
+    data = json.loads(as_json(ONE))
+    assert data == as_data(ONE)
+    assert list(data) == ["text", "segments", "duration", "language", "coverage", "provenance"]
+    assert data["segments"][0]["words"][0] == {
+        "start": 0.5,
+        "end": 0.875,
+        "text": "привет,",
+        "confidence": 0.9,
+    }
+    assert data["coverage"] == {"decoded": 8.0, "dropped": 1.0}
+    assert data["provenance"]["vad"]["parameters"] == {"threshold": 0.5}
+    assert "привет" in as_json(ONE).decode()
+    assert b"\n" not in as_json(ONE)
+
+
+def test_text_is_one_line() -> None:
+    assert as_text(ONE) == "привет, мир a < b & c"
+
+
+def test_srt_and_vtt_have_their_clocks() -> None:
+    assert as_srt(ONE) == (
+        "1\n00:00:00,500 --> 00:00:01,250\nпривет, мир\n\n"
+        "2\n01:01:01,001 --> 01:01:02,000\na < b & c\n\n"
+    )
+    assert as_vtt(ONE) == (
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nпривет, мир\n\n"
+        "01:01:01.001 --> 01:01:02.000\na &lt; b &amp; c\n\n"
+    )
+
+
+def test_no_segments_no_cues() -> None:
+    assert as_srt(transcript()) == ""
+    assert as_vtt(transcript()) == "WEBVTT\n\n"
+
+
+WORDS = st.lists(st.text("абвгде,.", min_size=1, max_size=14), min_size=1, max_size=60)
+
+
+@given(WORDS, st.floats(1.0, 40.0), st.booleans())
+def test_cues_can_be_read(words: list[str], length: float, timed: bool) -> None:
+    whole = segment(" ".join(words), 2.0, round(2.0 + length, 3))
+    given_segment = whole if timed else Segment(whole.start, whole.end, whole.text)
+    found = cues([given_segment])
+    assert re.split(r"[ \n]", "\n".join(cue.text for cue in found)) == words
+    for cue in found:
+        assert cue.start <= cue.end
+        assert len(cue.text.split("\n")) <= 2
+        assert all(len(line) <= 42 for line in cue.text.split("\n"))
+        assert cue.end - cue.start <= 7.0 + 1e-9 or len(cue.text.split()) == 1
+    for left, right in pairwise(found):
+        assert left.end <= right.start

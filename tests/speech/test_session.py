@@ -1,0 +1,144 @@
+"""Sessions from bytes: weights by name, honest providers, refusals that say what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import MappingProxyType
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from glagol.registry.errors import GlagolError, HostError, InputError, IntegrityError
+from glagol.registry.registry import Registry
+from glagol.registry.store import Blob
+from glagol.speech.acoustic import Acoustic
+from glagol.speech.recognizer import Recognizer
+from glagol.speech.session import device_of, open_session
+from glagol.speech.tensors import read_float32
+from glagol.speech.weights import external_tensors
+from speech import made
+from speech.conftest import MODELS
+
+
+def blob(data: bytes) -> Blob:
+    return Blob(sha256="", data=memoryview(data))
+
+
+def graph(weights: np.ndarray, location: str = "w.data") -> tuple[bytes, bytes]:
+    """A MatMul whose weights lie in a file after 64 other bytes."""
+    tensor = TensorProto(
+        name="w",
+        dims=weights.shape,
+        data_type=helper.np_dtype_to_tensor_dtype(weights.dtype),
+        data_location=TensorProto.EXTERNAL,
+    )
+    for key, value in (("location", location), ("offset", "64"), ("length", str(weights.nbytes))):
+        tensor.external_data.add(key=key, value=value)
+    small = helper.make_tensor("b", TensorProto.FLOAT, [weights.shape[1]], [1.0] * weights.shape[1])
+    model = helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("MatMul", ["x", "w"], ["y"]),
+                helper.make_node("Add", ["y", "b"], ["z"]),
+            ],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", weights.shape[0]])],
+            [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+            [tensor, small],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    return model.SerializeToString(), bytes(64) + weights.tobytes()
+
+
+WEIGHTS = np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)
+
+
+def test_weights_come_from_the_mapping() -> None:
+    model, data = graph(WEIGHTS)
+    blobs = {"m.onnx": blob(model), "w.data": blob(data)}
+    session = open_session(blobs, "m.onnx", device="cpu", threads=1)
+    x = np.ones((2, 40), np.float32)
+    assert np.allclose(session.run(None, {"x": x})[0], x @ WEIGHTS + 1, atol=1e-5)
+    assert device_of(session) == "cpu"
+    options = session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+
+
+def test_external_tensors_are_those_that_onnx_sees(registry: Registry) -> None:
+    for model in MODELS.values():
+        for variant in ("cpu-fp32", "cpu-int8"):
+            data = registry.open(model, variant).blobs["encoder.onnx"].data
+            proto = onnx.load_model_from_string(bytes(data))
+            expected = [
+                (t.name, tuple(t.dims), {e.key: e.value for e in t.external_data})
+                for t in proto.graph.initializer
+                if t.data_location == TensorProto.EXTERNAL
+            ]
+            found = external_tensors(data)
+            assert [(t.name, t.shape) for t in found] == [(n, s) for n, s, _ in expected]
+            assert [str(t.offset) for t in found] == [e.get("offset", "0") for *_, e in expected]
+
+
+def test_missing_or_short_weights_are_told() -> None:
+    model, data = graph(WEIGHTS)
+    with pytest.raises(IntegrityError, match=r"w\.data is not among"):
+        open_session({"m.onnx": blob(model)}, "m.onnx", device="cpu", threads=1)
+    short = {"m.onnx": blob(model), "w.data": blob(data[:-1])}
+    with pytest.raises(IntegrityError, match=r"w\.data is too short for w"):
+        open_session(short, "m.onnx", device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("junk", [b"\xff" * 40, b"\x3a\x7f", b"text that is no graph"])
+def test_other_bytes_are_refused(junk: bytes) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        open_session({"m.onnx": blob(junk)}, "m.onnx", device="cpu", threads=1)
+    assert caught.value.code == "artifact_altered"
+    with pytest.raises(IntegrityError, match=r"head\.safetensors"):
+        read_float32(memoryview(junk))
+
+
+def test_cuda_is_never_replaced_by_the_cpu(registry: Registry) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(HostError) as caught:
+        Recognizer.open(registry, model=MODELS["ctc"], device="cuda")
+    assert caught.value.code == "provider_missing"
+    assert "CUDAExecutionProvider" in caught.value.message
+
+
+@pytest.mark.parametrize("wrong", [{"device": "tpu"}, {"threads": -1}, {"variant": "cpu-int3"}])
+def test_wrong_options_are_the_callers(registry: Registry, wrong: dict[str, str]) -> None:
+    with pytest.raises(InputError) as caught:
+        Recognizer.open(registry, model=MODELS["ctc"], **wrong)
+    assert caught.value.code == "option_invalid"
+
+
+def test_models_of_another_kind_are_refused(registry: Registry) -> None:
+    for roles in ({"model": registry.manifest.defaults.vad}, {"vad": MODELS["ctc"]}):
+        with pytest.raises(InputError) as caught:
+            Recognizer.open(registry, **roles)
+        assert caught.value.code == "model_unknown"
+
+
+def test_windows_are_alone(registry: Registry) -> None:
+    samples = made.tone(2.0)
+    opened = registry.open(MODELS["ctc"], "cpu-fp32")
+    acoustic = Acoustic(opened, device="cpu", threads=1)
+    first = acoustic.tokens(samples)
+    acoustic.tokens(made.tone(5.0))
+    assert acoustic.tokens(samples) == first
+    assert acoustic.tokens(samples[:100]) == ([], 0)
+
+
+def test_a_model_without_its_vocabulary_is_an_integrity_error(registry: Registry) -> None:
+    opened = registry.open(MODELS["ctc"])
+    blobs = {p: b for p, b in opened.blobs.items() if p != "vocabulary.json"}
+    with pytest.raises(GlagolError, match=r"vocabulary\.json is not among"):
+        Acoustic(
+            dataclasses.replace(opened, blobs=MappingProxyType(blobs)), device="cpu", threads=1
+        )
