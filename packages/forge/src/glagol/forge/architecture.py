@@ -136,6 +136,8 @@ def infer(
             classes, joint = weights["head.joint.joint_net.1.weight"].shape[:2]
     except KeyError as error:
         raise CheckpointError(f"the checkpoint has no tensor {error.args[0]}") from error
+    if "n_heads" not in section:
+        raise CheckpointError("the configuration does not say n_heads, and no tensor can")
     max_frames = int(section.get("pos_emb_max_len", 5000))
     built = Architecture(
         features=features,

@@ -89,6 +89,8 @@ def build_graph(
         return graph.finish(BUILDER_VERSION, {"precision": precision, "head": sizes.head})
     except KeyError as error:
         raise CheckpointError(f"the checkpoint has no tensor {error.args[0]}") from error
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint has a misshapen tensor: {error}") from error
 
 
 def read_vocabulary(config: Mapping[str, Any], tokenizer: bytes | None) -> Vocabulary:

@@ -123,9 +123,7 @@ class Encoder:
             normed = graph.op("LayerNormalization", [x, gain, bias], key, axis=-1, epsilon=EPSILON)
             return normed, x
         total = graph.op("Add", [residual, x], f"{key}.sum")
-        normed = graph.op(
-            "LayerNormalization", [total, gain, bias], key, axis=-1, epsilon=EPSILON
-        )
+        normed = graph.op("LayerNormalization", [total, gain, bias], key, axis=-1, epsilon=EPSILON)
         return normed, total
 
     def _feed_forward(self, x: str, key: str) -> str:

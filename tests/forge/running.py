@@ -1,0 +1,32 @@
+"""Runs built artifacts from memory, as the service does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime as ort
+
+
+def session(artifacts: Mapping[str, bytes], *, threads: int = 1) -> ort.InferenceSession:
+    """Open the encoder of a set of artifacts."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    data = artifacts["encoder.data"]
+    options.add_external_initializers_from_files_in_memory(["encoder.data"], [data], [len(data)])
+    return ort.InferenceSession(artifacts["encoder.onnx"], options, ["CPUExecutionProvider"])
+
+
+def run(
+    opened: ort.InferenceSession, features: np.ndarray, lengths: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the output [B, T, C] and the lengths [B] for a batch."""
+    feeds = {"features": features, "lengths": np.array(lengths, np.int64)}
+    output, ends = opened.run(None, feeds)
+    return output, ends
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference over the largest value that is expected."""
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
