@@ -19,10 +19,12 @@ let
     touch $out
   '';
 
+  isTest = name: builtins.match "test_.*[.]py" name != null;
+  entries = builtins.readDir ../tests;
   folders = builtins.filter
-    (name: (builtins.readDir ../tests).${name} == "directory"
-      && builtins.pathExists (../packages + "/${name}"))
-    (builtins.attrNames (builtins.readDir ../tests));
+    (name: entries.${name} == "directory"
+      && builtins.any isTest (builtins.attrNames (builtins.readDir (../tests + "/${name}"))))
+    (builtins.attrNames entries);
 in
 builtins.listToAttrs (map (name: { name = "tests-${name}"; value = testsOf name; }) folders) // {
   # the known-answer clip through the installed program, word for word
