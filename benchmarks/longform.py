@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import report
+
 from glagol.speech.audio import decode
 
 ROOT = Path(__file__).resolve().parent.parent

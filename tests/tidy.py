@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "speech": {"speech", "registry"},
     "forge": {"forge", "registry"},
     "asr": {"asr", "speech", "registry"},
-    "cli": {"cli", "asr", "forge", "speech", "registry"},
+    "bundle": {"bundle", "registry"},
+    "cli": {"cli", "asr", "bundle", "forge", "speech", "registry"},
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
@@ -44,6 +45,7 @@ WORLD_IN = (
     "glagol.cli",
     "glagol.registry.fetch",
     "glagol.registry.store",
+    "glagol.bundle",
     "glagol.forge.nano",
 )
 SPEECH_MUST_NOT_KNOW = WORLD | {"os", "pathlib", "asyncio", "logging"}

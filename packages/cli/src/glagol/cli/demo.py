@@ -35,7 +35,8 @@ def demo(model: str | None, home: Path) -> None:
     done = time.perf_counter()
     expected = (home / entry.golden.transcript).read_text(encoding="utf-8").split()
     errors = word_errors(expected, transcript.text.lower().split())
-    click.echo(transcript.text)
+    click.echo(f"heard:    {transcript.text}")
+    click.echo(f"expected: {' '.join(expected)}")
     click.echo(
         f"{entry.id}: {transcript.duration_s:.1f} s of audio, opened in {opened - began:.2f} s,"
         f" transcribed in {done - opened:.2f} s, word error rate"
