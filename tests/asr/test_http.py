@@ -58,7 +58,8 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         answer = bench.send("POST", URL, files={"file": SOUND}, **place)
         assert answer.status_code == 200, answer.text
         assert mark in answer.text
-        assert answer.headers["content-type"].startswith(wire.MEDIA_TYPES[form].split(";")[0])  # type: ignore[index]
+        kind = wire.MEDIA_TYPES[form].split(";")[0]  # type: ignore[index]
+        assert answer.headers["content-type"].startswith(kind)
     assert all(not options.word_timestamps for _, options in bench.stub.calls)
 
 
@@ -92,6 +93,16 @@ def test_refusals_cost_the_model_nothing(
     bench = make_bench(max_upload_bytes=2000)
     error(bench.send(method, url, **rest), code)
     assert bench.stub.calls == []
+
+
+def test_limits_and_threshold_are_the_operators(make_bench: Callable[..., Bench]) -> None:
+    """Too long by its own header: refused before the queue; the rest reaches the recognizer."""
+    bench = make_bench(max_audio_s=1.0, short_audio_s=5.0)
+    error(bench.send("PUT", URL, content=sounds.silence(2)), "audio_too_long")
+    error(bench.send("PUT", URL, content=b"no sound"), "audio_unreadable")
+    assert bench.stub.calls == []
+    assert bench.send("PUT", URL, content=SOUND).status_code == 200
+    assert bench.stub.calls == [(len(SOUND), Options(max_audio_s=1.0, short_audio_s=5.0))]
 
 
 def test_a_wrong_method_is_told(bench: Bench) -> None:
@@ -134,6 +145,10 @@ def test_a_full_queue_refuses_and_recovers(make_bench: Callable[..., Bench]) -> 
     bench = make_bench(queue_size=2)
     bench.stub.gate.clear()
 
+    async def unread() -> Any:
+        raise AssertionError("the body was read")
+        yield b""
+
     async def crowd(client: httpx.AsyncClient) -> None:
         running = asyncio.create_task(client.put(URL, content=SOUND))
         while not bench.stub.entered.is_set():
@@ -141,7 +156,7 @@ def test_a_full_queue_refuses_and_recovers(make_bench: Callable[..., Bench]) -> 
         waiting = [asyncio.create_task(client.put(URL, content=SOUND)) for _ in range(2)]
         while len(bench.service.engine.queue) < 2:
             await asyncio.sleep(0.01)
-        refused = await client.put(URL, content=SOUND)
+        refused = await client.put(URL, content=unread())
         error(refused, "queue_full")
         assert 1 <= int(refused.headers["retry-after"]) <= 120
         assert (await client.get("/health")).status_code == 200

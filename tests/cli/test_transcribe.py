@@ -16,6 +16,8 @@ import pytest
 
 import sounds
 from cli.running import Result
+from glagol.cli import output
+from glagol.registry.errors import HostError
 from glagol.registry.registry import Registry
 from glagol.speech import Recognizer
 from homes import MODEL, OTHER, altered
@@ -212,3 +214,23 @@ def test_ctrl_c_leaves_nothing_half_written(home: Path, recording: Path, tmp_pat
     assert process.returncode == 130, err.decode()
     assert b"Traceback" not in err
     assert [path.name for path in folder.iterdir()] == [f"{recording.stem}.txt"]
+
+
+def test_a_write_that_stops_midway_leaves_the_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name always means a whole file, and no temporary one stays."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"older")
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(output.os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        output.write(path, b"newer")
+    assert path.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.undo()
+    with pytest.raises(HostError):
+        output.write(path / "inside a file", b"x")

@@ -79,7 +79,12 @@ def health() -> Response[bytes]:
 
 @get("/ready", summary="The model is verified, loaded and proven", sync_to_thread=False)
 def ready(request: AsrRequest) -> Response[bytes]:
-    """Readiness: 503 with the reason until the known-answer clip was transcribed."""
+    """Readiness: 503 with the reason until the known-answer clip was transcribed.
+
+    Raises:
+        HostError: `not_ready`, `provider_missing`.
+        IntegrityError: `artifact_missing`, `artifact_altered`, `artifact_unpinned`.
+    """
     engine = _service(request).engine
     trouble = engine.trouble
     if trouble is None:

@@ -85,10 +85,12 @@ def build(model: Model, files: Mapping[str, Path]) -> Built:
         IntegrityError: `artifact_altered`, the sources do not fit together.
     """
     if model.engine == "silero":
-        variants = {variant.id: _copied(variant, files) for variant in model.variants}
-    else:
-        variants = _forged(model, files)
-    return Built(model, files, variants)
+        return Built(
+            model, files, {variant.id: _copied(variant, files) for variant in model.variants}
+        )
+    from glagol.forge.model import build_model
+
+    return Built(model, files, build_model(model, files))
 
 
 def store(built: Built, registry: Registry) -> int:
@@ -178,45 +180,6 @@ def _copied(variant: Variant, files: Mapping[str, Path]) -> dict[str, bytes]:
         for artifact in variant.artifacts
         if artifact.path in by_name
     }
-
-
-def _forged(model: Model, files: Mapping[str, Path]) -> dict[str, dict[str, bytes]]:
-    from typing import cast, get_args
-
-    from glagol.forge.architecture import Head, Precision
-    from glagol.forge.build import build as forge
-    from glagol.forge.checkpoint import CheckpointError, Tensors
-
-    def read(suffix: str) -> bytes | None:
-        return next((f.read_bytes() for p, f in sorted(files.items()) if p.endswith(suffix)), None)
-
-    weights, config = read(".safetensors"), read("config.json")
-    if weights is None:
-        raise IntegrityError(
-            "artifact_missing",
-            f"{model.id} has no weights in the safetensors format among its sources",
-            "convert them on a machine that has torch; see the model's card",
-        )
-    kind = type(model.decoding).__struct_config__.tag if model.decoding else "ctc"
-    built = {}
-    try:
-        tensors = Tensors(weights)
-        for variant in model.variants:
-            if variant.precision in get_args(Precision):
-                built[variant.id] = forge(
-                    tensors,
-                    msgspec.json.decode(config or b"{}"),
-                    cast("Precision", variant.precision),
-                    cast("Head", kind),
-                    tokenizer=read("tokenizer.model"),
-                )
-    except (CheckpointError, msgspec.DecodeError) as error:
-        raise IntegrityError(
-            "artifact_altered",
-            f"the sources of {model.id} do not fit together: {error}",
-            "get them again from where they came",
-        ) from error
-    return built
 
 
 def _recorded(built: Built, home: Path) -> Model:
