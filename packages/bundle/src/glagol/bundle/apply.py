@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,18 +187,24 @@ class Applier:
         link = self.target.generation(step.generation)
         self.disk.folder(link.parent)
         self.disk.point(link, f"../releases/{step.folder}")
-        self.disk.point(self.target.current, f"generations/{step.generation}")
+        with self._returning(step.generation - 1):
+            self.disk.point(self.target.current, f"generations/{step.generation}")
 
     def _confirm(self, step: install.Confirm) -> None:
-        try:
+        with self._returning(step.previous):
             self._accept(self.target.current)
+
+    @contextmanager
+    def _returning(self, previous: int) -> Iterator[None]:
+        """Whatever goes wrong inside, the release that served before serves again."""
+        try:
+            yield
         except BaseException:
-            # Whatever went wrong, the release that served before serves again.
-            if step.previous:
-                self.disk.point(self.target.current, f"generations/{step.previous}")
+            if previous:
+                self.disk.point(self.target.current, f"generations/{previous}")
             else:
                 self.disk.remove(self.target.current)
-            self.disk.remove(self.target.generation(step.previous + 1))
+            self.disk.remove(self.target.generation(previous + 1))
             raise
 
 
@@ -237,12 +244,12 @@ def apply(
             progress = Progress("apply", total, options.stream)
             again = iter([first]) if first else iter(())
             applier = Applier(target, host, disk, trusted, _chained(again, files), progress)
+            _keep_signers(target, disk, options)
             for step in install.steps(wanted, situation):
                 if not isinstance(step, install.Check | install.Take):
                     applier.finish_reading()
                 applier.carry_out(step)
             applier.finish_reading()
-            _keep_signers(target, disk, options)
     running = target.running()
     if running is None:
         raise AssertionError("nothing runs after an installation")

@@ -49,14 +49,15 @@ class Disk:
         part = path.with_name(path.name + ".partial")
         try:
             with self._step("open", part):
-                file = part.open("wb")
+                file = part.open("wb", buffering=0)  # a buffer would fail once more when closed
             with file:
                 for data in chunks:
                     with self._step("write", part):
-                        file.write(data)
+                        left = memoryview(data)
+                        while left:
+                            left = left[file.write(left) :]
                 with self._step("sync", part):
                     os.fchmod(file.fileno(), mode)
-                    file.flush()
                     os.fsync(file.fileno())
             self.rename(part, path)
         finally:

@@ -1,0 +1,239 @@
+"""A small made-up release: a git checkout, wheels, a store, and a machine that needs no uv."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from glagol.bundle.checkout import Checkout
+from glagol.bundle.disk import Disk
+from glagol.bundle.index import Index
+from glagol.bundle.pack import Contents, Written, pack, prepare
+from glagol.bundle.sources import Sources
+from glagol.bundle.target import Target
+from glagol.bundle.verify import canonical
+from glagol.registry.store import Store
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OWN = "packages/bundle/src/glagol/bundle"
+VOICE = "packages/voice/src/glagol/voice/says.txt"
+SYSTEM = "x86_64-linux"
+TEXT = "съешь же ещё этих мягких французских булок"
+__all__ = ["Index", "Machine", "Release", "checkout", "release", "serves", "target_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A packed release and what it was packed from."""
+
+    root: Path
+    contents: Contents
+    written: Written
+
+    @property
+    def tar(self) -> Path:
+        """The plain tar."""
+        return self.written.path
+
+
+def wheel(name: str, version: str, files: dict[str, bytes], meta: str = "License: MIT\n") -> bytes:
+    """A wheel, the same bytes each time."""
+    info = f"{name}-{version}.dist-info"
+    content = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\n{meta}\n".encode(),
+        f"{info}/LICENSE": f"text of {name}\n".encode(),
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for path in sorted(content):
+            archive.writestr(zipfile.ZipInfo(path), content[path])
+    return out.getvalue()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _manifest(version: int, blobs: list[bytes], golden: dict[str, bytes]) -> bytes:
+    paths = sorted(golden)
+    clip, transcript = paths
+    tiny = {
+        "id": "tiny",
+        "engine": "gigaam",
+        "version": "1",
+        "license": "MIT",
+        "languages": ["ru"],
+        "source": {"repo": "made/up"},
+        "variants": [
+            {
+                "id": "cpu-fp32",
+                "provider": "cpu",
+                "precision": "fp32",
+                "artifacts": [
+                    {"path": f"blob{n}", "sha256": _sha256(b), "size_bytes": len(b)}
+                    for n, b in enumerate(blobs)
+                ],
+            }
+        ],
+        "decoding": {"kind": "ctc"},
+        "golden": {
+            "audio": clip,
+            "audio_sha256": _sha256(golden[clip]),
+            "transcript": transcript,
+            "transcript_sha256": _sha256(golden[transcript]),
+        },
+    }
+    absent = {
+        **{k: v for k, v in tiny.items() if k != "golden"},
+        "id": "absent",
+        "unpinned": "nobody built it yet",
+        "variants": [{"id": "cpu-fp32", "provider": "cpu", "precision": "fp32"}],
+    }
+    vad = {
+        **{k: v for k, v in tiny.items() if k not in {"golden", "languages"}},
+        "id": "vad",
+        "engine": "silero",
+        "decoding": {"kind": "vad"},
+    }
+    return json.dumps(
+        {
+            "manifest_version": version,
+            "min_reader_version": 1,
+            "defaults": {"asr": "tiny", "vad": "vad"},
+            "models": [tiny, absent, vad],
+        },
+        sort_keys=True,
+        indent=2,
+    ).encode()
+
+
+def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: int = 1) -> None:
+    """Make and commit a checkout at `root` with wheels in `.work/wheels` and a store in `store`."""
+    blobs = [b"encoder" * 300, b"weights" * 300]  # two of one size
+    golden = {"models/tiny/golden/clip.flac": b"fLaC made up", "models/tiny/golden/clip.txt": b""}
+    golden["models/tiny/golden/clip.txt"] = f"{TEXT}\n".encode()
+    uv = wheel("uv", "0.0.1", {"uv-0.0.1.data/scripts/uv": b"#!/bin/sh\nexit 1\n"})
+    sound = wheel("sound", "1.0", {"sound/__init__.py": b"answer = 42\n"})
+    wheels = {
+        "uv-0.0.1-py3-none-musllinux_1_1_x86_64.whl": uv,
+        "sound-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": sound,
+    }
+    rows = {
+        name: [{"name": name, "version": v, "file": file, "sha256": _sha256(wheels[file])}]
+        for file in wheels
+        for name, v in [file.split("-")[:2]]
+    }
+    files: dict[str, bytes] = {
+        "pyproject.toml": f'[project]\nname = "x"\nversion = "{version}"\n'.encode(),
+        "README.md": b"A made-up release.\n",
+        "manifest.json": _manifest(manifest, blobs, golden),
+        "build/seal.py": b"# nothing to seal\n",
+        "models/tiny/LICENSE": b"MIT, made up\n",
+        "models/tiny/weights.safetensors": b"source weights stay at home",
+        "models/vad/LICENSE": b"MIT, made up\n",
+        "tests/left_out.py": b"# stays at home\n",
+        VOICE: f"{says}\n".encode(),
+        f"{OWN}/install.sh": (REPOSITORY / OWN / "install.sh").read_bytes(),
+        f"{OWN}/verify.py": (REPOSITORY / OWN / "verify.py").read_bytes(),
+        f"{OWN}/release/bin/glagol": b"#!/bin/sh\ncat @TARGET@/current/src/" + VOICE.encode(),
+        **golden,
+    }
+    for lock, name in (("asr-cpu", "sound"), ("asr-cuda", "sound"), ("tools", "uv")):
+        row = rows[name][0]
+        files[f"lock/{lock}.txt"] = f"{name} --hash=sha256:{row['sha256']}\n".encode()
+        files[f"lock/{lock}.{SYSTEM}.json"] = json.dumps([row]).encode()
+    for path, data in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    (root / ".work" / "wheels").mkdir(parents=True)
+    for file, data in wheels.items():
+        (root / ".work" / "wheels" / file).write_bytes(data)
+    for blob in blobs:
+        Store(root / "store").add_bytes(blob)
+    commit(root, sorted(files))
+
+
+def commit(root: Path, files: list[str]) -> None:
+    """Commit files by nobody, at a fixed time."""
+    who = {f"GIT_{r}_{k}": v for r in ("AUTHOR", "COMMITTER") for k, v in _WHO.items()}
+    settings = {**os.environ, **who, "GIT_CONFIG_GLOBAL": "/dev/null"}
+    git = partial(subprocess.run, check=True, capture_output=True, cwd=root, env=settings)
+    if not (root / ".git").exists():
+        git(["git", "init", "-q"])
+    git(["git", "add", "--", *files])
+    git(["git", "commit", "-q", "-m", "made up"])
+
+
+_WHO = {"NAME": "nobody", "EMAIL": "nobody@invalid", "DATE": "2026-01-01T00:00:00Z"}
+
+
+def contents(root: Path, variant: str = "cpu") -> Contents:
+    """What a bundle of the checkout holds."""
+    sources = Sources(Checkout.open(root), (root / ".work" / "wheels",), (root / "store",))
+    return prepare(sources, variant, SYSTEM)[1]
+
+
+def release(root: Path, signature: bytes | None = None) -> Release:
+    """Pack the checkout at `root` into `root/dist`."""
+    made = contents(root)
+    return Release(root, made, pack(made, signature, root / "dist"))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine whose environments are one file, and whose releases say what their voice says."""
+
+    facts: tuple[str, str, str] = (SYSTEM, "2.36", "3.11")
+    free: int = 1 << 40
+
+    def system(self) -> str:
+        return self.facts[0]
+
+    def glibc(self) -> str:
+        return self.facts[1]
+
+    def python(self) -> str:
+        return self.facts[2]
+
+    def free_bytes(self, path: Path) -> int:  # noqa: ARG002 - every disk is the same
+        return self.free
+
+    def environment(self, disk: Disk, release: Path, lock: str, uv: str) -> None:
+        assert (release / lock).is_file()
+        assert (release / uv).is_file()
+        disk.folder(release / "env")
+        disk.file(release / "env" / "made", [b"environment"], 0o644)
+
+    def answer(self, release: Path, model: str, audio: str) -> str:
+        assert model == "tiny"
+        assert (release / audio).read_bytes() == b"fLaC made up"
+        return (release / "src" / VOICE).read_text(encoding="utf-8")
+
+
+def target_at(root: Path) -> Target:
+    """The installation at `root`."""
+    return Target(root)
+
+
+def serves(target: Target) -> str:
+    """The name of the release that runs, once every file of it has proved to be right."""
+    running = target.running()
+    assert running is not None
+    for row in running.index["files"]:
+        if not row["path"].startswith("store/"):
+            data = (target.current / row["path"]).read_bytes()
+            assert _sha256(data) == row["sha256"], row["path"]
+        assert target.store.verify(row["sha256"]), row["path"]
+    assert (target.current / "env" / "made").read_bytes() == b"environment"
+    assert canonical(running.index) == (target.current / "bundle.json").read_bytes()
+    spoken = subprocess.run([target.current / "bin" / "glagol"], capture_output=True, check=True)
+    assert spoken.stdout.decode().strip() == TEXT
+    return str(running.index["name"])
