@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glagol.registry.entries import Vad
@@ -133,7 +133,11 @@ PARAMETERS = st.builds(
 )
 
 
+EQUAL_SILENCES = [(0.9, 12), (0.0, 5), (0.9, 12), (0.0, 5), (0.9, 60)]
+
+
 @settings(max_examples=150, deadline=None)
+@example(EQUAL_SILENCES, Vad(max_speech_s=2.0, min_silence_ms=300), [], FRAME)
 @given(RUNS, PARAMETERS, st.lists(st.integers(0, 500), max_size=4), st.integers(1, FRAME))
 def test_stream_equals_the_offline_rule(
     runs: list[tuple[float, int]], parameters: Vad, cuts: list[int], last: int

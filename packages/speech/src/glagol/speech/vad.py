@@ -187,13 +187,10 @@ class SpanMachine:
 
     def _accept(self, span: Span) -> None:
         start = max(0, span.start - self._pad)
-        if self._last is not None:
-            gap = span.start - self._last.end
-            if gap < 2 * self._pad:
-                start = span.start - gap // 2
-                self._emit(self._last.end + gap // 2)
-            else:
-                self._emit(self._last.end + self._pad)
+        if self._last is not None:  # nearer than two pads, or `_release` had given it out
+            half = (span.start - self._last.end) // 2
+            start = span.start - half
+            self._emit(self._last.end + half)
         self._last = Span(start, span.end)
 
     def _release(self) -> None:
