@@ -24,10 +24,10 @@ _library = rule(implementation = _library_impl, attrs = {
 })
 
 def library(deps = []):
-    """A package of packages/: everything below its src/."""
+    """A package of packages/: its project file and everything below its src/."""
     _library(
         name = native.package_name().split("/")[-1],
-        srcs = native.glob(["src/**"], exclude = ["**/__pycache__/**"]),
+        srcs = native.glob(["pyproject.toml", "src/**"], exclude = ["**/__pycache__/**"]),
         deps = ["//packages/" + dep for dep in deps],
         visibility = ["//visibility:public"],
     )
@@ -87,6 +87,8 @@ def tests(deps = [], data = [], srcs = ["**"]):
         srcs = native.glob(srcs, exclude = ["BUILD", "**/__pycache__/**"]),
         visibility = ["//visibility:public"],
     )
+    if not native.glob(["**/test_*.py"]):
+        return  # helpers only
     python_test(
         name = "tests",
         argv = ["-m", "pytest", "-p", "no:cacheprovider", native.package_name()],
