@@ -67,7 +67,7 @@ def test_bytes_depend_on_nothing_else(tmp_path: Path) -> None:
 def test_artifacts_are_complete(tmp_path: Path) -> None:
     """Four files; the graph passes the checker; variants share what does not differ."""
     made = {
-        precision: build(seeded.weights(SIZES, 1), seeded.config(SIZES), precision, "ctc")  # type: ignore[arg-type]
+        precision: build(seeded.weights(SIZES, 1), seeded.config(SIZES), precision, "ctc")
         for precision in ("fp32", "int8")
     }
     for precision, files in made.items():
@@ -171,7 +171,7 @@ def test_int8_is_small() -> None:
     """The layers' matrices, most of the model, take a quarter."""
     sizes = seeded.architecture(width=96, hidden=384)
     both = [
-        build(seeded.weights(sizes, 1), seeded.config(sizes) | {}, precision, "ctc")  # type: ignore[arg-type]
+        build(seeded.weights(sizes, 1), seeded.config(sizes) | {}, precision, "ctc")
         for precision in ("fp32", "int8")
     ]
     table = 2 * 5000 * sizes.head_size // 2 * 4

@@ -27,7 +27,7 @@ by_head = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def artifacts(case: Case, precision: str) -> Mapping[str, bytes]:
     """Build a case once."""
     weights = seeded.weights(case.sizes, case.seed)
-    return build(weights, seeded.config(case.sizes), precision, case.sizes.head)  # type: ignore[arg-type]
+    return build(weights, seeded.config(case.sizes), precision, case.sizes.head)
 
 
 @by_head

@@ -10,8 +10,12 @@ from typing import cast, get_args
 from glagol.forge.architecture import Head, Precision
 from glagol.forge.build import build
 from glagol.forge.checkpoint import Tensors
+from glagol.forge.torchfile import MAGIC, read_torch
 from glagol.registry.entries import Ctc, Model, Rnnt
 from glagol.registry.errors import IntegrityError
+
+WEIGHTS = (".safetensors", ".bin", ".ckpt")
+"""Endings of files with weights, the preferred first."""
 
 Source = bytes | memoryview | Path
 """A source file: its bytes (an mmap too), or where they lie."""
@@ -22,9 +26,9 @@ def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str
 
     Args:
         model: the entry; its decoding says which head to build.
-        files: source path to source file, as named in ``model.source``: one ``.safetensors``,
-            one ``config.json``, at most one ``tokenizer.model``. Their digests are the caller's
-            business.
+        files: source path to source file, as named in ``model.source``: the weights (ending in
+            ``.safetensors``, else ``.bin`` or ``.ckpt``), one ``config.json``, at most one
+            ``tokenizer.model``. Their digests are the caller's business.
 
     Returns:
         Variant id to artifact name to bytes. Variants of another precision are absent.
@@ -41,13 +45,15 @@ def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str
             head = "rnnt"
         case _:
             raise _misfit(model, "its entry names no head that can be built")
-    weights = _one(model, files, ".safetensors")
+    weights = _one(model, files, *WEIGHTS)
     config = _one(model, files, "config.json")
     tokenizer = next(
         (_read(files[p]) for p in sorted(files) if p.endswith("tokenizer.model")), None
     )
     try:
-        tensors, settings = Tensors(weights), json.loads(bytes(config))
+        is_torch = bytes(weights[: len(MAGIC)]) == MAGIC
+        tensors = read_torch(weights) if is_torch else Tensors(weights)
+        settings = json.loads(bytes(config))
         return {
             variant.id: build(
                 tensors,
@@ -63,15 +69,16 @@ def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str
         raise _misfit(model, str(error)) from error
 
 
-def _one(model: Model, files: Mapping[str, Source], suffix: str) -> bytes | memoryview:
-    paths = sorted(path for path in files if path.endswith(suffix))
-    if not paths:
-        raise IntegrityError(
-            "artifact_missing",
-            f"{model.id} has no {suffix} file among its sources",
-            "fetch the sources, or convert the checkpoint to safetensors; see the model's card",
-        )
-    return _read(files[paths[0]])
+def _one(model: Model, files: Mapping[str, Source], *suffixes: str) -> bytes | memoryview:
+    for suffix in suffixes:
+        paths = sorted(path for path in files if path.endswith(suffix))
+        if paths:
+            return _read(files[paths[0]])
+    raise IntegrityError(
+        "artifact_missing",
+        f"{model.id} has no {' or '.join(suffixes)} among its sources",
+        "fetch the sources; see the model's card",
+    )
 
 
 def _read(source: Source) -> bytes | memoryview:
