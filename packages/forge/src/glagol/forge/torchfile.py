@@ -51,8 +51,9 @@ def _tensor(
     """Return the view of ``storage`` that a tensor is, as a contiguous array."""
     if len(shape) != len(strides) or min((offset, *shape, *strides), default=0) < 0:
         raise CheckpointError(f"a tensor has shape {shape} and strides {strides}")
+    count: int = math.prod(shape)
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if math.prod(shape) > storage.size or (math.prod(shape) and last >= storage.size):
+    if count > storage.size or (count and last >= storage.size):
         raise CheckpointError(f"a tensor of shape {shape} lies outside its storage")
     width = storage.itemsize
     view = np.lib.stride_tricks.as_strided(
