@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import onnxruntime
 import report
 from onnx import TensorProto, helper, numpy_helper
 
 from glagol.speech.rnnt import Transducer
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.types import Array
 
 MODEL, WIDTH, CLASSES, FRAMES = 768, 320, 1025, 500

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import report
 
 from glagol.registry.registry import Registry
 from glagol.speech.audio import decode
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session
 from glagol.speech.types import SAMPLE_RATE, Array, Span
 from glagol.speech.vad import CONTEXT, FRAME, ActivityStream, SpanMachine

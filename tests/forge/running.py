@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import onnxruntime as ort
+
+from glagol.speech.runtime import onnxruntime as ort
 
 
 def session(artifacts: Mapping[str, bytes], *, threads: int = 1) -> ort.InferenceSession:

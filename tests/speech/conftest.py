@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import onnxruntime
 import pytest
 
 from glagol.registry.registry import Registry
 from glagol.speech.recognizer import Recognizer
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session
 from speech import made
 

@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -16,6 +15,7 @@ from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.recognizer import Recognizer
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import device_of, open_session
 from glagol.speech.tensors import read_float32
 from glagol.speech.weights import external_tensors

@@ -6,13 +6,13 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glagol.registry.entries import Vad
 from glagol.speech.audio import decode
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.types import Span
 from glagol.speech.vad import FRAME, ActivityStream, SpanMachine
 from speech import made

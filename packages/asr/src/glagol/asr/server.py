@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 from glagol.asr import journal
 from glagol.asr.acceptance import known_answer
 from glagol.asr.engine import CHUNK_S, Engine, Opened
-from glagol.asr.offline import forbid_telemetry
 from glagol.asr.settings import LOOPBACK, Settings
 from glagol.registry.errors import CODES, GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
@@ -39,7 +38,6 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     Returns:
         The exit status by the table of errors.
     """
-    forbid_telemetry()
     journal.configure("info")
     try:
         settings = Settings.from_environment(environment)

@@ -182,7 +182,7 @@ def _record_digest(path: Path) -> str:
 
 
 def _providers(question: Question) -> Iterator[Finding]:
-    import onnxruntime
+    from glagol.speech.runtime import onnxruntime
 
     found = onnxruntime.get_available_providers()
     wanted = "CUDAExecutionProvider" if question.device == "cuda" else "CPUExecutionProvider"

@@ -12,7 +12,6 @@ from typing import Final, cast
 
 import click
 
-from glagol.asr.offline import forbid_telemetry
 from glagol.cli import VERSION, report
 from glagol.registry.errors import EXIT_INTERRUPTED, GlagolError
 
@@ -72,7 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, that of the error's code, or 130 when interrupted. A bug is not
         caught: Python prints its traceback and exits with 1.
     """
-    forbid_telemetry()
     try:
         status = glagol.main(arguments, prog_name="glagol", standalone_mode=False)
     except click.ClickException as error:

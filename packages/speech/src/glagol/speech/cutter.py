@@ -14,9 +14,8 @@ from glagol.speech.types import SAMPLE_RATE, Array, Span
 from glagol.speech.vad import ActivityStream, SpanMachine
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     from glagol.registry.entries import Vad
+    from glagol.speech.runtime import onnxruntime
 
 SILENCE = 3e-4
 """Short audio that never exceeds this amplitude (-70 dB) is not shown to the encoder."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
-import onnxruntime
 
 from glagol.registry.entries import Vad
 from glagol.registry.errors import HostError, InputError
@@ -14,6 +13,7 @@ from glagol.speech.acoustic import Acoustic
 from glagol.speech.audio import decode
 from glagol.speech.chunk import Rule
 from glagol.speech.cutter import Cutter, Piece
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.seams import after, before, seam_of
 from glagol.speech.segments import SegmentStream
 from glagol.speech.session import open_session

@@ -15,9 +15,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import onnxruntime
-
 from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.speech.runtime import onnxruntime
 from glagol.speech.weights import external_tensors
 
 if TYPE_CHECKING:

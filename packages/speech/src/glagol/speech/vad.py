@@ -21,9 +21,8 @@ from glagol.speech.types import SAMPLE_RATE, Array, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import onnxruntime
-
     from glagol.registry.entries import Vad
+    from glagol.speech.runtime import onnxruntime
 
 FRAME = 512
 """Samples per probability: 32 ms."""
