@@ -40,10 +40,10 @@ check:
     build/env dev && .env/dev/bin/ruff check --quiet && .env/dev/bin/ruff format --check --quiet
     .env/dev/bin/mypy
 
-# the torch reference against the authored graphs (needs the torch wheel of lock/forge.txt)
+# slow proofs: forge (torch against our graphs), nix, bazel, rebuild, v3
 [group('check')]
-proof-forge:
-    build/python forge -m pytest tests/forge
+proof +NAMES:
+    for name in "$@"; do "build/proof-$name" || exit 1; done
 
 # benchmarks with ratios; ./just bench vad runs one
 [group('check')]
@@ -59,6 +59,11 @@ env NAME:
 [group('build')]
 lock:
     build/lock
+
+# the offline bundle of this commit, its locks and its manifest, in dist/
+[group('build')]
+bundle-offline *ARGS: setup
+    {{glagol}} bundle pack "$@"
 
 # train gigaam-nano from nothing but synthesised speech
 [group('build')]
