@@ -120,6 +120,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "artifact_missing": _integrity(503, "a model file is not in the store"),
         "artifact_altered": _integrity(503, "a model file does not have the pinned digest"),
         "artifact_unpinned": _integrity(503, "the manifest has no digest for a model file yet"),
+        "checkpoint_refused": _integrity(503, "a checkpoint is damaged or more than tensors"),
         "provider_missing": _host(503, "the asked-for execution provider is not available"),
         "disk_full": _host(507, "the disk, a quota or a file size limit is exhausted"),
         "not_ready": _host(503, "the process is still starting or already stopping"),
