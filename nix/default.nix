@@ -10,6 +10,7 @@ let
   cpu = environments.make "asr-cpu";
   dev = environments.make "dev";
   models = import ./models.nix { inherit pkgs wheels environments library; environment = cpu; };
+  images = import ./images.nix { inherit pkgs environments; } (program cpu "asr-server" "glagol.asr");
   program = environment: name: module: programs.program {
     inherit name module library environment;
     inherit (models) home store;
@@ -22,6 +23,8 @@ rec {
     glagol = program cpu "glagol" "glagol.cli";
     environment = cpu;
     models = models.store;
+    image = images.oci;
+    squashfs = images.squashfs;
   } // models.packages;
 
   checks = import ./checks.nix {
