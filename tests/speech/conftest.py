@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import pytest
 
+import homes
 from glagol.registry.registry import Registry
 from glagol.speech.recognizer import Recognizer
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session
-from speech import made
 
-SCRATCH = Path(__file__).resolve().parents[2] / ".work"
-BUILT = SCRATCH / "proto"
-SILERO = SCRATCH / "silero/silero_vad/data/silero_vad_16k_sequence.onnx"
-MODELS = {"ctc": "proto-ctc", "rnnt": "proto-rnnt"}
-"""Model ids by head in the registry of the tests."""
+MODELS = {"ctc": homes.MODEL, "rnnt": homes.OTHER}
+"""Model ids by head."""
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """The registry under test; the one place that knows where models come from."""
-    if not (BUILT.is_dir() and SILERO.is_file()):
-        pytest.skip("no built models here")
-    return made.registry_of(tmp_path_factory.mktemp("home"), BUILT, SILERO)
+def registry() -> Registry:
+    """The registry under test: the repository's own."""
+    return homes.repository()
 
 
 @pytest.fixture(scope="session")
