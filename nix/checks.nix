@@ -1,5 +1,5 @@
 # What `nix flake check` runs: the tests of every package and the first transcript, with no network.
-{ pkgs, dev, glagol, home, store }:
+{ pkgs, environments, dev, glagol, home, store }:
 let
   manifest = builtins.fromJSON (builtins.readFile ../manifest.json);
   default = builtins.head (builtins.filter (model: model.id == manifest.defaults.asr) manifest.models);
@@ -14,7 +14,7 @@ let
     cp --no-preserve=mode ${../pyproject.toml} pyproject.toml
     ln -s ${store} store
     export HOME=$TMPDIR PYTHONDONTWRITEBYTECODE=1 GLAGOL_HOME=$PWD
-    export PYTHONPATH=$(echo packages/*/src | tr ' ' :) LD_LIBRARY_PATH=${pkgs.stdenv.cc.cc.lib}/lib
+    export PYTHONPATH=$(echo packages/*/src | tr ' ' :) LD_LIBRARY_PATH=${environments.libraries}
     ${dev}/bin/python -m pytest -p no:cacheprovider tests/${folder}
     touch $out
   '';

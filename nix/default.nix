@@ -1,5 +1,5 @@
 # What the flake offers, for one system. Of nixpkgs only these are used, so that nix/host can stand in:
-# cacert, mkShellNoCC, python3Packages.pip, python311, runCommand, runtimeShell, squashfsTools, stdenv.cc.cc.lib
+# cacert, mkShellNoCC, python3Packages.pip, python311, runCommand, runtimeShell, squashfsTools, stdenv.cc.cc.lib, zlib
 { pkgs, system }:
 let
   wheels = import ./wheels.nix { inherit pkgs system; };
@@ -28,7 +28,7 @@ rec {
   } // models.packages;
 
   checks = import ./checks.nix {
-    inherit pkgs dev;
+    inherit pkgs environments dev;
     inherit (packages) glagol;
     inherit (models) home store;
   };

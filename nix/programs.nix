@@ -18,7 +18,7 @@
     cat > $out/bin/${name} <<EOF
     #!${pkgs.runtimeShell}
     export PYTHONPATH=${library} PYTHONNOUSERSITE=1
-    export LD_LIBRARY_PATH=${pkgs.stdenv.cc.cc.lib}/lib:/run/opengl-driver/lib
+    export LD_LIBRARY_PATH=${environments.libraries}:/run/opengl-driver/lib
     export GLAGOL_HOME=\''${GLAGOL_HOME:-${home}} GLAGOL_STORE=\''${GLAGOL_STORE:-${store}}
     exec ${environment}/bin/python -m ${module} "\$@"
     EOF

@@ -35,7 +35,8 @@
             mkdir -p $out/etc/ssl/certs
             ln -s /etc/ssl/certs/ca-certificates.crt $out/etc/ssl/certs/ca-bundle.crt
           '';
-          stdenv.cc.cc.lib = runCommand "libraries" { } "mkdir -p $out/lib";
+          stdenv.cc.cc.lib = runCommand "gcc-libraries" { } "mkdir -p $out/lib";
+          zlib = runCommand "zlib" { } "mkdir -p $out/lib";
           mkShellNoCC = settings: runCommand "shell"
             {
               outputs = [ "out" ];
