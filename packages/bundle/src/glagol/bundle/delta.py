@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from glagol.bundle.carrier import opened
 from glagol.bundle.fault import error, stop, translated
-from glagol.bundle.pack import Written, member_blocks, write_file
 from glagol.bundle.verify import (
     BLOCK,
     CHUNK,
@@ -27,6 +26,7 @@ from glagol.bundle.verify import (
     read,
     tar_members,
 )
+from glagol.bundle.write import Written, member_blocks, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

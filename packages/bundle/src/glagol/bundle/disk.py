@@ -1,22 +1,44 @@
 """Every change that an installation makes to the disk goes through here, one primitive at a time.
 
 `before` is called ahead of each primitive with its name and path. Tests raise "disk full" there, or
-kill the process, at every single one.
+kill the process, at every single one. This module, and all that `apply` needs, runs on a bare
+Python 3.11: install.sh uses it before there is an environment.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glagol.registry.store import host_error
+from glagol.registry.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def failure(found: OSError, path: Path) -> HostError:
+    """What an operating system error means to an operator; without msgspec, unlike the registry's.
+
+    Args:
+        found: the error.
+        path: the file concerned, when the error itself names none.
+
+    Returns:
+        `disk_full` for an exhausted disk, quota or file size limit, else `host_io`.
+    """
+    place = found.filename or path
+    if found.errno in FULL:
+        text = f"no room to write {place}: {found.strerror}"
+        return HostError("disk_full", text, "free some space; the same command then continues")
+    return HostError("host_io", f"{place}: {found.strerror}", "check the path and its permissions")
 
 
 def _nothing(_operation: str, _path: Path) -> None:
@@ -112,4 +134,4 @@ class Disk:
             self.before(operation, path)
             yield
         except OSError as failed:
-            raise host_error(failed, path) from failed
+            raise failure(failed, path) from failed

@@ -96,13 +96,23 @@ def of_wheel(path: Path, name: str, version: str) -> Licence:
     return Licence(f"{name}-{version}", expression, texts)
 
 
-def of_model(model_id: str, expression: str, files: Mapping[str, bytes]) -> Licence:
-    """A model's licence from its manifest entry and the tracked files of models/ID/.
+def of_model(
+    model_id: str, expression: str, own: Mapping[str, bytes], kin: Mapping[str, bytes]
+) -> Licence:
+    """A model's licence from its manifest entry and tracked files.
+
+    Args:
+        model_id: the model.
+        expression: SPDX, as the manifest states it.
+        own: files of models/ID/ by path.
+        kin: files of every model made from the same source, taken when `own` has no text.
 
     Raises:
         IntegrityError: `bundle_licence`.
     """
-    texts = {n: data for n, data in files.items() if _TEXT.fullmatch(n.rpartition("/")[2])}
+    texts: dict[str, bytes] = {}
+    for files in (own, kin):
+        texts = texts or {n: d for n, d in files.items() if _TEXT.fullmatch(n.rpartition("/")[2])}
     if not known(expression) or not texts:
         why = "carries no licence text" if known(expression) else f"has the licence {expression!r}"
         raise error(
@@ -121,7 +131,8 @@ def known(expression: str) -> bool:
 
 def _expression(meta: Message) -> str | None:
     for stated in _stated(meta):
-        for candidate in (stated, SPELLED.get(stated.lower(), "")):
+        title = stated.lower().partition(" copyright ")[0]  # some put the whole text here
+        for candidate in (stated, SPELLED.get(title, "")):
             if known(candidate):
                 return candidate
     return None

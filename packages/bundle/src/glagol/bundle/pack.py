@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from glagol.bundle import licences, sbom
 from glagol.bundle.fault import error
 from glagol.bundle.index import Index, front
 from glagol.bundle.plan import plan
 from glagol.bundle.sources import Bytes, File, made, unpacked_bytes
-from glagol.bundle.verify import BLOCK, CHUNK, INDEX, SIGNATURE, SUMS, Entry, Progress, header
-from glagol.registry.store import host_error
+from glagol.bundle.verify import BLOCK, CHUNK, INDEX, SIGNATURE, SUMS, Entry, Progress
+from glagol.bundle.write import Written, member_blocks, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from glagol.bundle.plan import Plan
     from glagol.bundle.sources import Sources
@@ -43,15 +42,6 @@ class Contents:
     def id(self) -> str:
         """SHA-256 of SHA256SUMS."""
         return hashlib.sha256(self.sums).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A finished file: where it is, its digest, its size."""
-
-    path: Path
-    sha256: str
-    size_bytes: int
 
 
 def prepare(
@@ -136,45 +126,6 @@ def pack(contents: Contents, signature: bytes | None, folder: Path, stream: Any 
     return write_file(folder / f"{contents.name}.tar", blocks())
 
 
-def member_blocks(top: str, entry: Entry, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """One member of a tar: header, content, padding."""
-    yield header(f"{top}/{entry.path}", entry.size, entry.executable)
-    yield from chunks
-    yield bytes(-entry.size % BLOCK)
-
-
-def write_file(path: Path, blocks: Iterable[bytes]) -> Written:
-    """Write a file under a temporary name, then rename it, and put its digest beside it.
-
-    Raises:
-        HostError: `disk_full` or `host_io`.
-    """
-    part = path.with_name(path.name + ".partial")
-    digest, size = hashlib.sha256(), 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            for block in blocks:
-                digest.update(block)
-                size += len(block)
-                file.write(block)
-            flush(file)
-        sums = path.with_name(path.name + ".sha256")
-        sums.write_text(f"{digest.hexdigest()}  {path.name}\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as failed:
-        raise host_error(failed, path) from failed
-    finally:
-        part.unlink(missing_ok=True)
-    return Written(path, digest.hexdigest(), size)
-
-
-def flush(file: BinaryIO) -> None:
-    """Bring a file to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _entry(path: str, data: bytes) -> Entry:
     return Entry(path, "", len(data))
 
@@ -221,12 +172,16 @@ def _licences(what: Plan, by_path: dict[str, Bytes | File]) -> dict[str, licence
         member = by_path[step.path]
         if isinstance(member, File):
             found.append(licences.of_wheel(member.path, step.wheel.name, step.wheel.version))
+    # Models of one source share its licence text, wherever it lies.
+    sources = {model.id: model.source.repo for model, _ in what.models}
     for model, _ in what.models:
-        prefix = f"src/models/{model.id}/"
-        files = {
-            path.removeprefix(prefix): member.data
-            for path, member in by_path.items()
-            if path.startswith(prefix) and isinstance(member, Bytes)
-        }
-        found.append(licences.of_model(model.id, model.license, files))
+        kin = [model.id, *(name for name in sources if sources[name] == model.source.repo)]
+        files: dict[str, bytes] = {}
+        for path, member in by_path.items():
+            if isinstance(member, Bytes) and path.startswith(
+                tuple(f"src/models/{n}/" for n in kin)
+            ):
+                files[path.removeprefix("src/models/")] = member.data
+        own = {p: d for p, d in files.items() if p.startswith(f"{model.id}/")}
+        found.append(licences.of_model(model.id, model.license, own, files))
     return {licence.subject: licence for licence in sorted(found, key=lambda item: item.subject)}

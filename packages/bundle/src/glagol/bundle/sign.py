@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from glagol.bundle.fault import REMEDIES, error
-from glagol.bundle.pack import Written, write_file
 from glagol.bundle.verify import CHUNK, NAMESPACE, SUMS, Progress
+from glagol.bundle.write import Written, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

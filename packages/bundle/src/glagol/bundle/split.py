@@ -10,10 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from glagol.bundle.disk import failure
 from glagol.bundle.fault import error
-from glagol.bundle.pack import flush
 from glagol.bundle.verify import CHUNK, Progress, canonical
-from glagol.registry.store import host_error
+from glagol.bundle.write import flush
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def split(path: Path, folder: Path, part_bytes: int = PART_BYTES, stream: Any = 
         listing = folder / f"{path.name}.parts.json"
         listing.write_bytes(canonical({"file": path.name, "size_bytes": size, "parts": rows}))
     except OSError as failed:
-        raise host_error(failed, folder) from failed
+        raise failure(failed, folder) from failed
     return listing
 
 

@@ -11,6 +11,7 @@ TARGET/signers              allowed_signers of the first installation
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from glagol.bundle.fault import error
 from glagol.registry.errors import LimitError
-from glagol.registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,33 @@ if TYPE_CHECKING:
 
 MARKER = ".glagol-target"
 _MARK = b'{"format":1}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The registry's store, as far as an installation needs it, without the registry's msgspec.
+
+    Attributes:
+        root: the folder of the store.
+    """
+
+    root: Path
+
+    def path_of(self, sha256: str) -> Path:
+        """Where the blob of a digest lies, or would lie."""
+        return self.root / "sha256" / sha256[:2] / sha256[2:]
+
+    def has(self, sha256: str) -> bool:
+        """Whether there is a file for this digest; its bytes are not looked at."""
+        return self.path_of(sha256).is_file()
+
+    def verify(self, sha256: str) -> bool:
+        """Whether the blob is there and every byte of it is right."""
+        try:
+            with self.path_of(sha256).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        except FileNotFoundError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +94,9 @@ class Target:
     root: Path
 
     @property
-    def store(self) -> Store:
+    def store(self) -> Blobs:
         """Every file of every release."""
-        return Store(self.root / "store")
+        return Blobs(self.root / "store")
 
     @property
     def current(self) -> Path:
