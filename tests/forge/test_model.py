@@ -53,7 +53,7 @@ def test_every_cpu_variant_is_built(tmp_path: Path) -> None:
         (Rnnt(), {"w.safetensors": WEIGHTS, "config.json": CONFIG}, "artifact_altered"),
         (None, {"w.safetensors": WEIGHTS, "config.json": CONFIG}, "artifact_altered"),
         (Ctc(), {"w.safetensors": WEIGHTS, "config.json": b"{"}, "artifact_altered"),
-        (Ctc(), {"w.bin": b"PK\x03\x04", "config.json": CONFIG}, "artifact_altered"),
+        (Ctc(), {"w.bin": b"PK\x03\x04", "config.json": CONFIG}, "checkpoint_refused"),
         (Ctc(), {"w.safetensors": WEIGHTS[:-4], "config.json": CONFIG}, "artifact_altered"),
     ],
 )

@@ -1,41 +1,45 @@
-"""Builds every variant of a manifest entry from its source files."""
+"""Builds the variants of a manifest entry from its source files."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import cast, get_args
 
 from glagol.forge.architecture import Head, Precision
 from glagol.forge.build import build
-from glagol.forge.checkpoint import Tensors
-from glagol.forge.torchfile import MAGIC, read_torch
-from glagol.registry.entries import Ctc, Model, Rnnt
+from glagol.forge.source import Source, open_source
+from glagol.registry.entries import Ctc, Model, Rnnt, Variant
 from glagol.registry.errors import IntegrityError
 
-WEIGHTS = (".safetensors", ".bin", ".ckpt")
-"""Endings of files with weights, the preferred first."""
+__all__ = ["build_model", "build_variants", "buildable"]
 
-Source = bytes | memoryview | Path
-"""A source file: its bytes (an mmap too), or where they lie."""
+
+def buildable(variant: Variant) -> bool:
+    """Whether the forge can make a variant: CPU graphs in fp32 and int8."""
+    return variant.provider == "cpu" and variant.precision in get_args(Precision)
 
 
 def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str, bytes]]:
-    """Build the variants that the forge can make: CPU graphs in fp32 and int8.
+    """Build every buildable variant; as ``build_variants``, all in memory at once."""
+    return dict(build_variants(model, files))
+
+
+def build_variants(
+    model: Model, files: Mapping[str, Source]
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Build one variant after the other, so that only one has to be in memory.
 
     Args:
         model: the entry; its decoding says which head to build.
-        files: source path to source file, as named in ``model.source``: the weights (ending in
-            ``.safetensors``, else ``.bin`` or ``.ckpt``), one ``config.json``, at most one
-            ``tokenizer.model``. Their digests are the caller's business.
+        files: source path to source file, as named in ``model.source``; see ``open_source``.
+            Their digests are the caller's business.
 
-    Returns:
-        Variant id to artifact name to bytes. Variants of another precision are absent.
+    Yields:
+        Variant id, and artifact name to bytes. Variants that are not ``buildable`` are absent.
 
     Raises:
-        IntegrityError: ``artifact_missing`` (no weights or no configuration among the files) or
-            ``artifact_altered`` (the files do not fit together).
+        IntegrityError: ``artifact_missing`` (no weights or no configuration among the files),
+            ``artifact_altered`` (the files do not fit together), ``checkpoint_refused``.
     """
     head: Head
     match model.decoding:
@@ -45,44 +49,21 @@ def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str
             head = "rnnt"
         case _:
             raise _misfit(model, "its entry names no head that can be built")
-    weights = _one(model, files, *WEIGHTS)
-    config = _one(model, files, "config.json")
-    tokenizer = next(
-        (_read(files[p]) for p in sorted(files) if p.endswith("tokenizer.model")), None
-    )
     try:
-        is_torch = bytes(weights[: len(MAGIC)]) == MAGIC
-        tensors = read_torch(weights) if is_torch else Tensors(weights)
-        settings = json.loads(bytes(config))
-        return {
-            variant.id: build(
-                tensors,
-                settings,
-                cast("Precision", variant.precision),
-                head,
-                tokenizer=None if tokenizer is None else bytes(tokenizer),
-            )
-            for variant in model.variants
-            if variant.provider == "cpu" and variant.precision in get_args(Precision)
-        }
-    except ValueError as error:  # CheckpointError and broken JSON
+        opened = open_source(files)
+        for variant in filter(buildable, model.variants):
+            precision = cast("Precision", variant.precision)
+            made = build(opened.tensors, opened.config, precision, head, tokenizer=opened.tokenizer)
+            yield variant.id, made
+            del made  # the next one is built without it
+    except FileNotFoundError as error:
+        raise IntegrityError(
+            "artifact_missing",
+            f"{model.id} has no {error} among its sources",
+            "fetch the sources; see the model's card",
+        ) from error
+    except ValueError as error:  # CheckpointError
         raise _misfit(model, str(error)) from error
-
-
-def _one(model: Model, files: Mapping[str, Source], *suffixes: str) -> bytes | memoryview:
-    for suffix in suffixes:
-        paths = sorted(path for path in files if path.endswith(suffix))
-        if paths:
-            return _read(files[paths[0]])
-    raise IntegrityError(
-        "artifact_missing",
-        f"{model.id} has no {' or '.join(suffixes)} among its sources",
-        "fetch the sources; see the model's card",
-    )
-
-
-def _read(source: Source) -> bytes | memoryview:
-    return source.read_bytes() if isinstance(source, Path) else source
 
 
 def _misfit(model: Model, what: str) -> IntegrityError:

@@ -1,151 +1,283 @@
-"""Reading tensors of a torch checkpoint without torch, and without running what is in it.
+"""Torch checkpoints without torch, and without running what is in them.
 
-Such a file is a zip: a pickle that describes the tensors and one raw file per storage. Unpickling
-normally imports and calls whatever the pickle names; here only the names in ``_KNOWN`` resolve,
-all of them to code of this module, and any other name is an error.
+Such a file is a zip archive: a pickle that describes the tensors, and one raw member per storage.
+``archive`` gives the members as views, ``pickles`` reads the description as data, and the tensors
+here are views of the storages. Both published forms are understood: a dictionary of tensors
+(Hugging Face) and ``{cfg, state_dict}`` (upstream's ``.ckpt``), whose settings come out of
+omegaconf's objects as plain dictionaries and lists.
 
-Source: the zip format of ``torch.save`` (torch/serialization.py, torch/_utils.py).
+Source: the zip format of ``torch.save`` (torch/serialization.py, torch/_utils.py); the state of
+omegaconf 2.3's ``DictConfig``, ``ListConfig`` and nodes.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import pickle  # only through _Reader, which resolves no foreign name
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glagol.forge.checkpoint import CheckpointError
+from glagol.forge import pickles
+from glagol.forge.archive import Archive
+from glagol.forge.pickles import Name, Record, Table, refused
 
 Array = NDArray[np.generic]
 
-MAGIC = b"PK\x03\x04"
-"""First bytes of a zip, hence of a torch checkpoint."""
+MAGIC: Final = b"PK\x03\x04"
+"""First bytes of a zip file, hence of a torch checkpoint."""
 
-_BFLOAT16 = "bfloat16"
-_STORAGES = {
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": _BFLOAT16,
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
+RANK_MAX: Final = 8
+SETTINGS_MAX: Final = 100_000
+"""Values in the settings; those of v3 are a few hundred."""
+
+_DEPTH_MAX = 32
+_BRAIN = "bfloat16"
+_STORAGES: Mapping[str, str] = {
+    "torch DoubleStorage": "<f8",
+    "torch FloatStorage": "<f4",
+    "torch HalfStorage": "<f2",
+    "torch BFloat16Storage": _BRAIN,
+    "torch LongStorage": "<i8",
+    "torch IntStorage": "<i4",
+    "torch ShortStorage": "<i2",
+    "torch CharStorage": "i1",
+    "torch ByteStorage": "u1",
+    "torch BoolStorage": "?",
+    "torch.storage UntypedStorage": "u1",
 }
+_DICT, _LIST = "omegaconf.dictconfig DictConfig", "omegaconf.listconfig ListConfig"
+_NODES = frozenset(
+    f"omegaconf.nodes {kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean")
+)
+_METADATA = frozenset({"omegaconf.base ContainerMetadata", "omegaconf.base Metadata"})
+_TYPES = frozenset(
+    [f"typing {name}" for name in ("Any", "Dict", "List", "Optional", "Tuple", "Union")]
+    + [
+        f"{module} {name}"
+        for module in ("__builtin__", "builtins")
+        for name in ("dict", "list", "tuple", "int", "long", "float", "bool", "str", "unicode")
+    ]
+)
 
 
-def _tensor(
-    storage: Array,
-    offset: int,
-    shape: Sequence[int],
-    strides: Sequence[int],
-    *_: object,
-) -> Array:
-    """Return the view of ``storage`` that a tensor is, as a contiguous array."""
-    if len(shape) != len(strides) or min((offset, *shape, *strides), default=0) < 0:
-        raise CheckpointError(f"a tensor has shape {shape} and strides {strides}")
-    count: int = math.prod(shape)
-    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if count > storage.size or (count and last >= storage.size):
-        raise CheckpointError(f"a tensor of shape {shape} lies outside its storage")
-    width = storage.itemsize
-    view = np.lib.stride_tricks.as_strided(
-        storage[offset:], tuple(shape), tuple(step * width for step in strides), writeable=False
-    )
-    return np.ascontiguousarray(view).reshape(tuple(shape))
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """The elements of one member of the archive."""
+
+    kind: str
+    elements: Array
 
 
-def _parameter(data: Array, *_: object) -> Array:
-    return data
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A view of a storage; offset, shape and strides in elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def array(self) -> Array:
+        """Return the read-only view [*shape]; bfloat16 becomes float32, which holds it exactly."""
+        elements = self.storage.elements
+        view = np.lib.stride_tricks.as_strided(
+            elements[self.offset :],
+            self.shape,
+            [step * elements.itemsize for step in self.strides],
+            writeable=False,
+        )
+        if self.storage.kind != _BRAIN:
+            return view
+        wide = (view.astype("<u4") << np.uint32(16)).view("<f4")
+        wide.flags.writeable = False
+        return wide
 
 
-_KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-}
+class StoredTensors(Mapping[str, Array]):
+    """Tensors of a checkpoint by name, made when asked for: views of the file, read-only."""
+
+    def __init__(self, tensors: Mapping[str, _Tensor]) -> None:
+        self._tensors = dict(tensors)
+
+    def __getitem__(self, name: str) -> Array:
+        """Return a tensor, float16 or wider. Raises KeyError."""
+        return self._tensors[name].array()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def elements(self) -> int:
+        """Return how many numbers all tensors hold together."""
+        return sum(math.prod(tensor.shape) for tensor in self._tensors.values())
 
 
-class _Reader(pickle.Unpickler):
-    def __init__(self, description: bytes, storage: Callable[[str, str, int], Array]) -> None:
-        super().__init__(io.BytesIO(description))
-        self._storage = storage
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint holds.
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and name in _STORAGES:
-            return name
-        if (module, name) in _KNOWN:
-            return _KNOWN[module, name]
-        raise CheckpointError(f"the checkpoint asks for {module}.{name}; only tensors are read")
+    Attributes:
+        tensors: by name, as views of the file.
+        settings: upstream's ``cfg``, plain; None where there is none (Hugging Face).
+    """
 
-    def persistent_load(self, pid: Any) -> Array:
-        try:
-            kind, storage, key, _, count = pid
-            if kind != "storage":
-                raise ValueError(kind)
-            return self._storage(str(storage), str(key), int(count))
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint has a reference of unknown form: {pid!r}") from (
-                error
-            )
+    tensors: StoredTensors
+    settings: Mapping[str, Any] | None
 
 
-def _load_storage(archive: zipfile.ZipFile, prefix: str, kind: str, key: str, count: int) -> Array:
-    raw = archive.read(f"{prefix}/data/{key}")
-    dtype = _STORAGES.get(kind)
-    if dtype is None:
-        raise CheckpointError(f"storage {key} is of the unknown kind {kind}")
-    if dtype != _BFLOAT16:
-        values: Array = np.frombuffer(raw, dtype)
-    else:  # the upper half of a float32
-        values = (np.frombuffer(raw, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if values.size < count:
-        raise CheckpointError(f"storage {key} has {values.size} elements, not {count}")
-    return values[:count]
+def read_torch(data: bytes | memoryview) -> Checkpoint:
+    """Read a checkpoint that ``torch.save`` wrote.
 
-
-def read_torch(data: bytes | memoryview) -> dict[str, Array]:
-    """Return the tensors of a checkpoint that ``torch.save`` wrote, by name.
-
-    A state dict is read as it is; of a dictionary that holds one under ``state_dict``, that one.
-    bfloat16 tensors come back as float32, which holds them exactly.
+    Nothing is copied: keep ``data`` (a read-only mmap, say) as long as the tensors.
 
     Args:
         data: the whole file.
 
     Raises:
-        CheckpointError: no such file, or it holds anything but plain tensors.
+        IntegrityError: ``checkpoint_refused``: it asks for anything but tensors and settings (the
+            message says for what), it is damaged, a view leaves its storage, or it is too large.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            if len(names) != 1:
-                raise CheckpointError(f"{len(names)} descriptions in the checkpoint, not one")
-            prefix = names[0].removesuffix("/data.pkl")
-            order = f"{prefix}/byteorder"
-            if order in archive.namelist() and archive.read(order).strip() != b"little":
-                raise CheckpointError("the checkpoint was written in big-endian order")
-            found = _Reader(
-                archive.read(names[0]),
-                lambda kind, key, count: _load_storage(archive, prefix, kind, key, count),
-            ).load()
-    except (zipfile.BadZipFile, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"not a torch checkpoint: {error}") from error
-    except (AttributeError, IndexError, TypeError) as error:
-        raise CheckpointError(f"the checkpoint's description is broken: {error}") from error
-    return _state(found)
+    archive = Archive(data)
+    described = [name for name in archive if name.endswith("/data.pkl")]
+    if len(described) != 1:
+        raise refused(f"it has {len(described)} descriptions, not one")
+    storages = _Storages(archive, described[0].removesuffix("data.pkl"))
+    table = Table(
+        calls={
+            "collections OrderedDict": _empty,
+            "collections defaultdict": _default,
+            "torch._utils _rebuild_tensor_v2": _tensor,
+            "torch._utils _rebuild_parameter": _parameter,
+        },
+        records=_NODES | _METADATA | {_DICT, _LIST},
+        names=_TYPES | frozenset(_STORAGES),
+        stored=storages.load,
+    )
+    found = pickles.read(archive[described[0]], table)
+    if not isinstance(found, dict):
+        raise refused("it holds no dictionary")
+    state, settings = found, None
+    if "state_dict" in found:
+        state, settings = found["state_dict"], _Plain().value(found.get("cfg"))
+    if not isinstance(state, dict) or not state:
+        raise refused("it holds no tensors")
+    for name, value in state.items():
+        if not isinstance(value, _Tensor):
+            raise refused(f"{name[:80]!r} is no tensor but a {type(value).__name__}")
+    if not isinstance(settings, dict | None):
+        raise refused("its cfg is no dictionary")
+    return Checkpoint(StoredTensors(state), settings)
 
 
-def _state(found: object) -> dict[str, Array]:
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
-    if not isinstance(found, Mapping):
-        raise CheckpointError("the checkpoint holds no dictionary of tensors")
-    return {str(name): value for name, value in found.items() if isinstance(value, np.ndarray)}
+@dataclass(slots=True)
+class _Storages:
+    """The storages of an archive, each read and checked once."""
+
+    archive: Archive
+    prefix: str
+    known: dict[tuple[str, str], _Storage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        order = f"{self.prefix}byteorder"
+        if order in self.archive and bytes(self.archive[order]).strip() != b"little":
+            raise refused("it was written in big-endian order")
+
+    def load(self, reference: object) -> _Storage:
+        """Return the storage of a reference ``("storage", type, key, place, elements)``."""
+        match reference:
+            case ("storage", Name(kind), str(key), str(), int(count)) if kind in _STORAGES:
+                pass
+            case _:
+                raise refused("a reference in it is of unknown form")
+        dtype = _STORAGES[kind]
+        if (kind, key) not in self.known:
+            member = f"{self.prefix}data/{key}"
+            if member not in self.archive:
+                raise refused(f"the storage {key[:80]!r} is absent")
+            raw = self.archive[member]
+            width = np.dtype("<u2" if dtype == _BRAIN else dtype).itemsize
+            if len(raw) % width:
+                raise refused(f"the storage {key} ends inside an element")
+            elements = np.frombuffer(raw, "<u2" if dtype == _BRAIN else dtype)
+            self.known[kind, key] = _Storage(dtype, elements)
+        storage = self.known[kind, key]
+        if storage.elements.size != count:
+            raise refused(f"the storage {key} has {storage.elements.size} elements, not {count}")
+        return storage
+
+
+def _empty(*arguments: object) -> dict[str, object]:
+    if arguments:
+        raise refused("an ordered dictionary in it is made of something")
+    return {}
+
+
+def _default(kind: object = None) -> dict[str, object]:
+    if not isinstance(kind, Name | None):
+        raise refused("a dictionary in it makes its own values")
+    return {}
+
+
+def _parameter(tensor: object, *_: object) -> object:
+    if not isinstance(tensor, _Tensor):
+        raise refused("a parameter in it is no tensor")
+    return tensor
+
+
+def _tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> _Tensor:
+    sizes, steps = _counts(shape), _counts(strides)
+    if not isinstance(storage, _Storage) or len(sizes) != len(steps) or len(sizes) > RANK_MAX:
+        raise refused("a tensor in it is of unknown form")
+    (first,) = _counts((offset,))
+    count = storage.elements.size
+    last = first + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
+    empty = 0 in sizes
+    if first > count or (not empty and last >= count):
+        raise refused(f"a tensor of shape {sizes} leaves its storage of {count} elements")
+    reach = 0
+    for step, size in sorted(zip(steps, sizes, strict=True)):
+        if size > 1 and step <= reach and not empty:
+            raise refused(f"a tensor of shape {sizes} and strides {steps} overlaps itself")
+        reach += (size - 1) * step
+    return _Tensor(storage, first, sizes, steps)
+
+
+def _counts(values: object) -> tuple[int, ...]:
+    """``values`` as sizes: a tuple of integers from 0 to 2**62."""
+    if not isinstance(values, tuple):
+        raise refused("a tensor in it is of unknown form")
+    for value in values:
+        if type(value) is not int or not 0 <= value <= 1 << 62:
+            raise refused("a tensor in it has a size, stride or offset that is no count")
+    return values
+
+
+class _Plain:
+    """Takes omegaconf's objects apart; the number of values is bounded, shared ones included."""
+
+    def __init__(self) -> None:
+        self._left = SETTINGS_MAX
+
+    def value(self, value: object, depth: int = 0) -> Any:
+        """Return ``value`` as dictionaries, lists, texts, numbers, truth values and None."""
+        self._left -= 1
+        if self._left < 0 or depth > _DEPTH_MAX:
+            raise refused("its settings are endless")
+        step: Callable[[object], Any] = lambda item: self.value(item, depth + 1)  # noqa: E731
+        match value:
+            case Record(kind, state) if kind in (_DICT, _LIST) and "_content" in state:
+                return step(state["_content"])
+            case Record(kind, state) if kind in _NODES and "_val" in state:
+                return step(state["_val"])
+            case dict():
+                return {key: step(item) for key, item in value.items()}
+            case list() | tuple():
+                return [step(item) for item in value]
+            case None | bool() | int() | float() | str():
+                return value
+        raise refused(f"its settings hold a {type(value).__name__}")

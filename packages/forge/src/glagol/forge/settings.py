@@ -1,0 +1,131 @@
+"""The settings of a published checkpoint, in the one form that the builder reads.
+
+They stand in one of three places: in ``config.json`` beside the tensors (Hugging Face, under
+``cfg.model.cfg``), in the checkpoint itself (upstream's ``cfg``), or nowhere. Then shapes tell what
+they can and the constants of GigaAM-v3 the rest. What this forge would build wrongly without a word
+is refused: another front end, a second layer of the predictor, normalisation by batch.
+
+Source: the settings of the four v3 models, as k2-fsa/sherpa-onnx quotes them
+(scripts/nemo/GigaAM/export-onnx-{ctc,rnnt}-v3{,-punct}.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glagol.forge.checkpoint import CheckpointError
+from glagol.forge.weights import MEL, WINDOW
+
+Weights = Mapping[str, NDArray[np.generic]]
+
+FRONT_END: Final[Mapping[str, object]] = {
+    "sample_rate": 16_000,
+    "features": 64,
+    "win_length": 320,
+    "hop_length": 160,
+    "n_fft": 320,
+    "center": False,
+    "mel_scale": "htk",
+    "mel_norm": None,
+}
+"""Of v3. The earlier models' front end has the same shapes and other numbers."""
+
+ENCODER: Final[Mapping[str, object]] = {
+    "d_model": 768,
+    "n_heads": 16,
+    "pos_emb_max_len": 5000,
+    "subsampling_factor": 4,
+}
+"""What of v3's encoder no shape tells, and the width that shows that it is v3's."""
+
+LETTERS: Final = (" ", *"абвгдежзийклмнопрстуфхцчшщъыьэюя")
+"""The classes of v3's character models, the blank not among them: 33, without ё."""
+
+_NAMES = re.compile(
+    r"preprocessor\.featurizer\.0\.(spectrogram\.window|mel_scale\.fb)"
+    r"|encoder\.pos_enc\.pe"
+    r"|encoder\.pre_encode\.conv\.[02]\.(weight|bias)"
+    r"|encoder\.layers\.\d+\.(norm_(feed_forward[12]|self_att|conv|out)"
+    r"|feed_forward[12]\.linear[12]|self_attn\.linear_(q|k|v|out)"
+    r"|conv\.(pointwise_conv[12]|depthwise_conv|batch_norm))\.(weight|bias)"
+    r"|head\.decoder_layers\.0\.(weight|bias)"
+    r"|head\.decoder\.(embed\.weight|lstm\.(weight|bias)_(ih|hh)_l0)"
+    r"|head\.joint\.(pred|enc|joint_net\.1)\.(weight|bias)"
+)
+
+
+def published(
+    given: Mapping[str, Any] | None, own: Mapping[str, Any] | None, weights: Weights
+) -> dict[str, Any]:
+    """Return ``{"encoder": ..., "vocabulary": ...}`` for the tensors of a published checkpoint.
+
+    ``vocabulary`` is absent where a tokenizer has to say it.
+
+    Args:
+        given: the parsed ``config.json``, if there is one.
+        own: the settings inside the checkpoint, if there are some; these win.
+        weights: its tensors by name, of any shape [...], perhaps with the prefix ``model.``.
+
+    Raises:
+        CheckpointError: tensors or settings are not those of a model that can be built.
+    """
+    plain = {name.removeprefix("model."): name for name in weights}
+    strange = sorted(name for name in plain if not _NAMES.fullmatch(name))
+    if strange:
+        raise CheckpointError(f"{len(strange)} tensors have no place in the model: {strange[0]}")
+    for name in (WINDOW, MEL):
+        if name not in plain:
+            raise CheckpointError(f"the checkpoint has no tensor {name}")
+    sections = _sections(given) if own is None else own
+    _same("preprocessor", _section(sections, "preprocessor"), FRONT_END)
+    encoder = dict(_section(sections, "encoder"))
+    if "n_heads" not in encoder:
+        _is_v3(plain, weights)
+        encoder = {**ENCODER, **encoder}
+    found: dict[str, Any] = {"encoder": encoder}
+    symbols = _section(sections, "decoding").get("vocabulary")
+    if symbols is None and _classes(plain, weights) == len(LETTERS) + 1:
+        symbols = list(LETTERS)
+    if symbols is not None:
+        found["vocabulary"] = symbols
+    return found
+
+
+def _sections(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Of ``config.json`` what lies under ``cfg.model.cfg``, or all of it."""
+    nested: Any = config or {}
+    for key in ("cfg", "model", "cfg"):
+        nested = nested.get(key) if isinstance(nested, Mapping) else None
+    return nested if isinstance(nested, Mapping) else config or {}
+
+
+def _section(sections: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = sections.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise CheckpointError(f"{name} in the settings is no section")
+    return section
+
+
+def _same(place: str, section: Mapping[str, Any], expected: Mapping[str, object]) -> None:
+    for key, value in expected.items():
+        if section.get(key, value) != value:
+            raise CheckpointError(f"{place}.{key} = {section[key]!r}, only {value!r} can be built")
+
+
+def _is_v3(plain: Mapping[str, str], weights: Weights) -> None:
+    first = plain.get("encoder.pre_encode.conv.0.weight")
+    width = weights[first].shape[0] if first else None
+    if width != ENCODER["d_model"]:
+        raise CheckpointError(f"no settings, and an encoder of width {width} is not v3's")
+
+
+def _classes(plain: Mapping[str, str], weights: Weights) -> int | None:
+    for name in ("head.decoder_layers.0.bias", "head.joint.joint_net.1.bias"):
+        if name in plain:
+            return int(weights[plain[name]].shape[0])
+    return None
