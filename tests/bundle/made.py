@@ -143,7 +143,7 @@ def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: 
         VOICE: f"{says}\n".encode(),
         f"{OWN}/install.sh": (REPOSITORY / OWN / "install.sh").read_bytes(),
         f"{OWN}/verify.py": (REPOSITORY / OWN / "verify.py").read_bytes(),
-        f"{OWN}/release/bin/glagol": b"#!/bin/sh\ncat @TARGET@/current/src/" + VOICE.encode(),
+        f"{OWN}/release/bin/glagol": f'#!/bin/sh\ncat "@TARGET@/current/src/{VOICE}"\n'.encode(),
         **golden,
     }
     for lock, name in (("asr-cpu", "sound"), ("asr-cuda", "sound"), ("tools", "uv")):

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from glagol.bundle.fault import REMEDIES, error
-from glagol.bundle.verify import CHUNK, NAMESPACE, SUMS, Progress
+from glagol.bundle.verify import CHUNK, NAMESPACE, SUMS, BundleError, Progress
 from glagol.bundle.write import Written, write_file
+from glagol.registry.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,14 +80,28 @@ def opened(path: Path, identity: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _run(command: list[str]) -> Iterator[BinaryIO]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, errors = cast("BinaryIO", process.stdout), cast("BinaryIO", process.stderr)
     try:
-        yield cast("BinaryIO", process.stdout)
-        text = (process.communicate()[1] or b"").decode(errors="replace").strip()
-        if process.returncode:
-            raise error("bundle_tool", f"{command[0]} failed: {text}", "check keys and the file")
+        try:
+            yield output
+        except (BundleError, IntegrityError):
+            output.close()
+            _check(command[0], process, errors)  # why the bytes ended says more than that they did
+            raise
+        output.close()
+        _check(command[0], process, errors)
     finally:
         process.kill()
         process.communicate()
+
+
+def _check(tool: str, process: subprocess.Popen[bytes], errors: BinaryIO) -> None:
+    text = errors.read().decode(errors="replace").strip()
+    if process.wait() > 0:  # negative: it was ended because nobody reads on
+        first = text.partition("\n")[0]
+        if "decrypt" in text or "EOF" in text:
+            raise error("bundle_altered", f"the sealed file is damaged: {first}", "copy it again")
+        raise error("bundle_tool", f"{tool} failed: {first}", "check the keys and the file")
 
 
 def _need(tool: str) -> None:

@@ -128,7 +128,7 @@ class Trusted:
         self.carried: tuple[Entry, ...] = ()
 
     def take_sums(self, data: bytes, signature: bytes | None) -> None:
-        """The signed list; raises `bundle_unsigned`, `bundle_signature` or `bundle_invalid`."""
+        """The signed list. Raises `bundle_unsigned`, `bundle_signature` or `bundle_invalid`."""
         self.signer, self.id = self._check(data, signature), hashlib.sha256(data).hexdigest()
         for line in data.decode(errors="replace").splitlines(keepends=True):
             match = re.fullmatch(r"([0-9a-f]{64})  ([^\n]+)\n", line)
@@ -137,7 +137,7 @@ class Trusted:
             self._sums[match.group(2)] = match.group(1)
 
     def take_index(self, data: bytes) -> None:
-        """bundle.json; raises `bundle_altered`, `bundle_too_new` or `bundle_invalid`."""
+        """bundle.json. Raises `bundle_altered`, `bundle_too_new` or `bundle_invalid`."""
         found = hashlib.sha256(data).hexdigest()
         if found != self._sums.get(INDEX):
             raise BundleError("bundle_altered", f"{INDEX} is not the one that {SUMS} lists")
@@ -159,7 +159,7 @@ class Trusted:
         self.index, self.files, self.carried = index, files, files
 
     def take_delta(self, data: bytes) -> None:
-        """delta.json: what the base brings; raises `bundle_altered`."""
+        """delta.json: what the base brings. Raises `bundle_altered`."""
         try:
             raw = json.loads(data)
             check, base, kept = raw.pop("check"), raw["base"], {*raw["kept"]}
@@ -174,7 +174,7 @@ class Trusted:
 def tar_members(stream: BinaryIO) -> Iterator[Member]:
     """The members of a plain tar without their common top folder; `path` None: a damaged header.
 
-    Each must be read through before the next one is asked for. A bad end is `bundle_altered`.
+    Each must be read through before the next one. Raises `bundle_altered` for a bad end.
     """
     top = None
     while True:
@@ -272,7 +272,7 @@ def _checked(entry: Entry, chunks: Iterator[bytes], fault: Faults) -> Iterator[b
 
 
 def check_parts(listing: Path, fault: Faults, stream: Any = None) -> list[Path]:
-    """Hash each part of a split file alone; their paths in order. `bundle_invalid` is raised."""
+    """Hash each part of a split file alone; their paths in order. Raises `bundle_invalid`."""
     data = listing.read_bytes()
     try:
         raw = json.loads(data)
@@ -316,7 +316,7 @@ class Progress:
 
 
 def signature_check(signers: Path | None, allow_unsigned: bool = False) -> SignatureCheck:
-    """A check by `ssh-keygen -Y verify` against an allowed_signers file; it gives the signer."""
+    """A check by `ssh-keygen -Y verify`; it gives the signer. Raises `bundle_signature` etc."""
 
     def check(sums: bytes, signature: bytes | None) -> str:
         if allow_unsigned and (signature is None or signers is None):
