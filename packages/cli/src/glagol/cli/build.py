@@ -1,175 +1,210 @@
-"""`glagol models build`: from pinned source files to pinned artifacts in the store.
+"""`glagol models build`: from source files to pinned artifacts in the store.
 
-The bytes that come out are compared with the manifest before the store gets them. `--record` is
-the other direction, for the person who adds a model: it writes the digests into the manifest.
+One variant is made, judged, stored and forgotten before the next, so a build needs memory for one.
+The bytes are compared with the manifest before the store gets them. `--record` is the other
+direction, for the person who adds a model: each variant must pass `glagol.cli.smoke`, then its
+digests go into the manifest. What is recorded stays when the rest fails; `--missing` goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from glagol.registry.entries import Artifact
 from glagol.registry.errors import IntegrityError
+from glagol.registry.manifest import canonical
+from glagol.registry.registry import OpenModel
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from glagol.registry.entries import Model, SourceFile, Variant
     from glagol.registry.registry import Registry
 
-__all__ = ["Built", "build", "record", "sources", "store"]
+    Progress = Callable[[float, float | None], None]
+
+__all__ = ["Recorder", "lacking", "makeable", "record", "store"]
 
 LOCK: Final = "lock/asr-cpu.txt"
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """What a build gave.
+def makeable(model: Model) -> tuple[Variant, ...]:
+    """Variants that can be made here: of a recogniser those that the forge knows."""
+    from glagol.forge.model import buildable
 
-    Attributes:
-        model: The entry it was made from.
-        sources: Source path to the file that was read.
-        variants: Variant id to artifact name to bytes; variants that this machine's forge cannot
-            make are absent.
-    """
-
-    model: Model
-    sources: Mapping[str, Path]
-    variants: Mapping[str, Mapping[str, bytes]]
+    if model.engine != "gigaam":
+        return model.variants
+    return tuple(variant for variant in model.variants if buildable(variant))
 
 
-def sources(model: Model, registry: Registry, folders: Sequence[Path]) -> dict[str, Path]:
-    """Find and verify the source files of `model`.
+def lacking(model: Model, registry: Registry) -> Model:
+    """The entry with those variants alone that can be made here and are not whole in the store."""
+
+    def whole(variant: Variant) -> bool:
+        have = [registry.store.has(artifact.sha256) for artifact in variant.artifacts]
+        return bool(have) and all(have)
+
+    left = tuple(variant for variant in makeable(model) if not whole(variant))
+    return msgspec.structs.replace(model, variants=left)
+
+
+def store(
+    model: Model, files: Mapping[str, Path], registry: Registry, progress: Progress | None = None
+) -> int:
+    """Build every variant that can be made here, compare with the manifest, add to the store.
 
     Args:
-        model: The entry.
-        registry: Its store may hold fetched source files.
-        folders: Where to look, in order; each may hold `models/ID/PATH` or `PATH`.
-
-    Returns:
-        Source path to file. Of a file and its alternatives the first that exists is taken.
-        An archive is not needed when the files inside it are there.
-
-    Raises:
-        IntegrityError: `artifact_missing` or `artifact_altered`.
-    """
-    archives = {file.archive for file in model.source.files if file.archive}
-    found: dict[str, Path] = {}
-    missing: list[SourceFile] = []
-    for file in model.source.files:
-        path = _locate(file, model.id, registry, folders)
-        if path is not None:
-            found[file.path] = path
-        elif file.path not in archives:
-            missing.append(file)
-    replaced = {file.alternative_to for file in model.source.files if file.path in found}
-    absent = [f for f in missing if f.path not in replaced and not f.alternative_to]
-    if absent:
-        raise IntegrityError(
-            "artifact_missing",
-            f"the source file {absent[0].path} of {model.id} is in none of: "
-            + ", ".join(str(folder) for folder in folders),
-            "give its folder with --source DIR"
-            + (f"; it can be had from {absent[0].urls[0]}" if absent[0].urls else ""),
-        )
-    return found
-
-
-def build(model: Model, files: Mapping[str, Path]) -> Built:
-    """Make every variant that the forge can make.
-
-    Raises:
-        IntegrityError: `artifact_altered`, the sources do not fit together.
-    """
-    if model.engine == "silero":
-        return Built(
-            model, files, {variant.id: _copied(variant, files) for variant in model.variants}
-        )
-    from glagol.forge.model import build_model
-
-    return Built(model, files, build_model(model, files))
-
-
-def store(built: Built, registry: Registry) -> int:
-    """Compare with the manifest, then add to the store.
+        model: The entry; only its variants are built.
+        files: Source path to file, verified.
+        registry: Where the bytes go.
+        progress: Called with the number of variants done and in all.
 
     Returns:
         How many files were added or were there already.
 
     Raises:
-        IntegrityError: `artifact_altered` with both digests, `artifact_unpinned`.
+        IntegrityError: `artifact_altered` with both digests, or the sources do not fit together;
+            `artifact_unpinned`, `checkpoint_refused`.
         HostError: `disk_full`, `host_io`.
     """
-    checked: list[tuple[bytes, str]] = []
-    for variant_id, artifacts in built.variants.items():
-        variant = registry.variant(built.model, variant_id)
+    for variant in makeable(model):
+        registry.variant(model, variant.id)  # says that digests are missing before the work
+    count = 0
+    for variant_id, artifacts in _made(model, files):
+        variant = registry.variant(model, variant_id)
         for artifact in variant.artifacts:
-            data = artifacts.get(artifact.path, b"")
-            found = hashlib.sha256(data).hexdigest()
+            found = hashlib.sha256(artifacts.get(artifact.path, b"")).hexdigest()
             if found != artifact.sha256:
                 raise IntegrityError(
                     "artifact_altered",
-                    f"{artifact.path} of {built.model.id} {variant_id} was built with sha256"
+                    f"{artifact.path} of {model.id} {variant_id} was built with sha256"
                     f" {found}, the manifest says {artifact.sha256}",
                     "use the release of the manifest, or review and --record the new digests",
                 )
-            checked.append((data, found))
-    for data, sha256 in checked:
-        registry.store.add_bytes(data, sha256)
-    return len(checked)
+        for artifact in variant.artifacts:
+            registry.store.add_bytes(artifacts[artifact.path], artifact.sha256)
+        count += len(variant.artifacts)
+        _tell(progress, model, variant)
+    return count
 
 
-def record(built: Built, registry: Registry, home: Path) -> None:
-    """Write the digests of `built` into HOME/manifest.json and add its files to the store.
+@dataclass(slots=True)
+class Recorder:
+    """Writes one entry into HOME/manifest.json, again whenever more of it is known.
 
-    The manifest's version grows by one when anything changed.
+    However often it writes, the manifest's version is one above that of `registry`.
+    """
+
+    registry: Registry
+    home: Path
+
+    def write(self, model: Model) -> None:
+        """Put `model` in the place of the entry with its id; nothing is written if it is the same.
+
+        Raises:
+            HostError: `disk_full`, `host_io`.
+        """
+        from glagol.cli.output import write
+
+        manifest = self.registry.manifest
+        if model in manifest.models:
+            return
+        models = tuple(model if entry.id == model.id else entry for entry in manifest.models)
+        changed = msgspec.structs.replace(
+            manifest, models=models, manifest_version=manifest.manifest_version + 1
+        )
+        write(self.home / "manifest.json", canonical(changed))
+
+
+def record(
+    model: Model,
+    files: Mapping[str, Path],
+    recorder: Recorder,
+    *,
+    every: bool = True,
+    progress: Progress | None = None,
+) -> int:
+    """Build, judge and store variants, and write their digests into the manifest.
+
+    Args:
+        model: The entry as it will be, digests of its sources included where they are known.
+        files: Source path to file, verified.
+        recorder: Where the entry is written.
+        every: Whether variants that the store has whole are built again.
+        progress: Called with the number of variants done and in all.
+
+    Returns:
+        How many files were made.
 
     Raises:
+        IntegrityError: the sources do not fit together, or a variant does not do what it must.
         HostError: `disk_full`, `host_io`.
     """
-    from glagol.cli.output import write
-    from glagol.registry.manifest import canonical
+    registry = recorder.registry
+    model = _sourced(model, files, recorder.home)
+    wanted = model if every else lacking(model, registry)
+    judge = _Judge(model)
+    count = 0
+    for variant_id, artifacts in _made(wanted, files):
+        fresh = _kept(model, variant_id, artifacts, registry)
+        count += len(artifacts)
+        artifacts.clear()  # the session needs the room
+        judge.judge(fresh, registry)
+        variants = tuple(fresh if entry.id == fresh.id else entry for entry in model.variants)
+        unbuilt = any(not entry.artifacts for entry in variants)
+        model = msgspec.structs.replace(
+            model, variants=variants, unpinned=model.unpinned if unbuilt else ""
+        )
+        recorder.write(model)
+        _tell(progress, model, fresh)
+    recorder.write(model)
+    return count
 
-    model = _recorded(built, home)
-    for artifacts in built.variants.values():
-        for data in artifacts.values():
-            registry.store.add_bytes(data)
-    manifest = registry.manifest
-    if model == built.model:
+
+def _tell(progress: Progress | None, model: Model, done: Variant) -> None:
+    if progress is not None:
+        ids = [variant.id for variant in model.variants]
+        progress(ids.index(done.id) + 1, len(ids))
+
+
+@dataclass(slots=True)
+class _Judge:
+    """Smoke tests of recognisers; variants of one model are also compared with each other."""
+
+    model: Model
+    heard: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def judge(self, variant: Variant, registry: Registry) -> None:
+        if self.model.engine != "gigaam":
+            return
+        from glagol.cli.smoke import smoke
+
+        blobs = {a.path: registry.store.open(a, model_id=self.model.id) for a in variant.artifacts}
+        opened = OpenModel(
+            model=self.model,
+            variant=variant,
+            blobs=blobs,
+            manifest_version=registry.manifest.manifest_version,
+            manifest_sha256=registry.manifest_sha256,
+        )
+        smoke(opened, self.heard)
+
+
+def _made(model: Model, files: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    if model.engine == "silero":
+        for variant in model.variants:
+            yield variant.id, _copied(variant, files)
         return
-    models = tuple(model if entry.id == model.id else entry for entry in manifest.models)
-    changed = msgspec.structs.replace(
-        manifest, models=models, manifest_version=manifest.manifest_version + 1
-    )
-    write(home / "manifest.json", canonical(changed))
+    from glagol.forge.model import build_variants
 
-
-def _locate(
-    file: SourceFile, model_id: str, registry: Registry, folders: Sequence[Path]
-) -> Path | None:
-    places = [
-        place
-        for folder in folders
-        for place in (folder / file.path, folder / "models" / model_id / file.path)
-    ]
-    if file.sha256 is not None:
-        places.append(registry.store.path_of(file.sha256))
-    for place in places:
-        if not place.is_file():
-            continue
-        with place.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
-        if file.sha256 not in {None, found}:
-            raise IntegrityError(
-                "artifact_altered",
-                f"the source file {place} has sha256 {found}, the manifest says {file.sha256}",
-                "get the file again from where it came",
-            )
-        return place
-    return None
+    yield from build_variants(model, files)
 
 
 def _copied(variant: Variant, files: Mapping[str, Path]) -> dict[str, bytes]:
@@ -182,48 +217,43 @@ def _copied(variant: Variant, files: Mapping[str, Path]) -> dict[str, bytes]:
     }
 
 
-def _recorded(built: Built, home: Path) -> Model:
-    """The manifest entry with every digest of `built` filled in."""
-    from glagol.registry.entries import Artifact, Builder
-
-    def variant(entry: Variant) -> Variant:
-        if entry.id not in built.variants:
-            return entry
-        old = {artifact.path: artifact.urls for artifact in entry.artifacts}
-        return msgspec.structs.replace(
-            entry,
-            artifacts=tuple(
-                Artifact(
-                    path=path,
-                    sha256=hashlib.sha256(data).hexdigest(),
-                    size_bytes=len(data),
-                    urls=old.get(path, ()),
-                )
-                for path, data in built.variants[entry.id].items()
-            ),
+def _kept(
+    model: Model, variant_id: str, artifacts: Mapping[str, bytes], registry: Registry
+) -> Variant:
+    """The variant with the digests of `artifacts`, which are in the store now."""
+    entry = next(entry for entry in model.variants if entry.id == variant_id)
+    urls = {artifact.path: artifact.urls for artifact in entry.artifacts}
+    fresh = tuple(
+        Artifact(
+            path=path,
+            sha256=registry.store.add_bytes(data),
+            size_bytes=len(data),
+            urls=urls.get(path, ()),
         )
+        for path, data in artifacts.items()
+    )
+    return msgspec.structs.replace(entry, artifacts=fresh)
+
+
+def _sourced(model: Model, files: Mapping[str, Path], home: Path) -> Model:
+    """The entry with digests of the files that were read and the name of this builder."""
 
     def source(entry: SourceFile) -> SourceFile:
-        if entry.path not in built.sources or entry.sha256 is not None:
+        if entry.path not in files or entry.sha256 is not None:
             return entry
-        data = built.sources[entry.path].read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        return msgspec.structs.replace(entry, sha256=sha256, size_bytes=len(data), unpinned="")
+        with files[entry.path].open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            size = opened.tell()
+        return msgspec.structs.replace(entry, sha256=sha256, size_bytes=size, unpinned="")
 
-    model = built.model
-    variants = tuple(variant(entry) for entry in model.variants)
     builder = model.builder
     if model.engine != "silero":
         from glagol.forge.build import BUILDER_VERSION
+        from glagol.registry.entries import Builder
 
         lock = hashlib.sha256((home / LOCK).read_bytes()).hexdigest()
         builder = Builder(name="glagol.forge", version=BUILDER_VERSION, lock_sha256=lock)
+    sources = tuple(source(entry) for entry in model.source.files)
     return msgspec.structs.replace(
-        model,
-        source=msgspec.structs.replace(
-            model.source, files=tuple(source(entry) for entry in model.source.files)
-        ),
-        builder=builder,
-        variants=variants,
-        unpinned="" if all(entry.artifacts for entry in variants) else model.unpinned,
+        model, source=msgspec.structs.replace(model.source, files=sources), builder=builder
     )

@@ -196,50 +196,34 @@ def _chosen(registry: Registry, ids: Sequence[str], *, present: bool) -> Iterabl
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Where source files are, besides the home directory.",
 )
+@click.option("--fetch", is_flag=True, help="Bring source files that are not here.")
 @click.option("--record", is_flag=True, help="Write the digests into manifest.json for review.")
 @click.option("--missing", is_flag=True, help="Only what the store lacks and the sources allow.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @home_option
-def build(
-    ids: tuple[str, ...],
-    folder: Path | None,
-    record: bool,
-    missing: bool,
-    home: Path,
-) -> int:
+def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:
     """Build models from their source files and compare with the manifest's digests.
 
-    Without IDs, --missing is needed.
+    Without IDs, --missing is needed. What was interrupted goes on with --missing.
     """
-    from glagol.cli import build as builder
+    from glagol.cli.builds import Order, build_one
 
-    if not ids and not missing:
+    folder = options.pop("folder")
+    order = Order(
+        home=home.absolute(),
+        folders=tuple(path for path in (folder, home.absolute()) if path is not None),
+        optional=not ids,
+        **options,
+    )
+    if not ids and not order.missing:
         raise click.UsageError("give an ID, or --missing")
-    folders = [path for path in (folder, home.absolute()) if path is not None]
     status = 0
     for name in ids or [model.id for model in load(home).manifest.models]:
         registry = load(home)  # again for each: --record changes the manifest
         model = registry.model(name)
-        if missing and _complete(registry, model):
-            continue
         try:
-            files = builder.sources(model, registry, folders)
-        except IntegrityError as error:
-            if missing and not ids and error.code == "artifact_missing":
-                continue  # its sources are for machines that have them
-            status = status or report.failure(error, subject=model.id)
-            continue
-        try:
-            built = builder.build(model, files)
-            if record:
-                builder.record(built, registry, home.absolute())
-            count = sum(map(len, built.variants.values()))
-            click.echo(f"{model.id}: {count if record else builder.store(built, registry)} files")
+            for line in build_one(model, registry, order):
+                click.echo(line)
         except GlagolError as error:
             status = status or report.failure(error, subject=model.id)
     return status
-
-
-def _complete(registry: Registry, model: Model) -> bool:
-    """Whether the store has a file for every digest; a model without digests is not complete."""
-    artifacts = [a for variant in model.variants for a in variant.artifacts]
-    return bool(artifacts) and all(registry.store.has(a.sha256) for a in artifacts)

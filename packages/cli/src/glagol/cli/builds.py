@@ -1,0 +1,87 @@
+"""One model of `glagol models build`: plan, sources, build, in this order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glagol.cli import build as builder
+from glagol.cli import sources
+from glagol.cli.plan import plan
+from glagol.cli.progress import Bars
+
+if TYPE_CHECKING:
+    from glagol.registry.entries import Model
+    from glagol.registry.registry import Registry
+
+__all__ = ["Order", "build_one"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the caller asked for.
+
+    Attributes:
+        home: Where manifest.json is.
+        folders: Where source files may be.
+        optional: Whether models whose sources are elsewhere are passed over.
+        fetch: Whether source files may be fetched.
+        record: Whether digests are written into the manifest instead of compared with it.
+        missing: Whether only variants are built that the store does not have whole.
+        dry_run: Whether only the plan is shown.
+    """
+
+    home: Path
+    folders: tuple[Path, ...]
+    optional: bool
+    fetch: bool
+    record: bool
+    missing: bool
+    dry_run: bool
+
+
+def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
+    """Build a model as ordered.
+
+    Yields:
+        Lines for standard output.
+
+    Raises:
+        IntegrityError: sources are missing, altered or refused; artifacts differ or do not work.
+        HostError: `disk_full`, `host_io`.
+    """
+    wanted = builder.lacking(model, registry) if order.missing else model
+    if not wanted.variants:
+        return
+    located = sources.find(model, registry, order.folders)
+    absent = bool(sources.missing(model, located))
+    if absent and order.optional and not order.fetch:
+        return  # its sources are for machines that have them
+    if order.dry_run:
+        yield from plan(wanted, registry, located).lines()
+        return
+    recorder = builder.Recorder(registry, order.home)
+    with Bars(sys.stderr) as bars:
+        if absent and order.fetch:
+            plan(wanted, registry, located).check()
+            with bars.counter(f"{model.id} sources", least=0) as progress:
+                model = sources.bring(
+                    model,
+                    registry,
+                    located,
+                    pinned=recorder.write if order.record else None,
+                    progress=progress,
+                )
+            located = sources.find(model, registry, order.folders)
+        files = sources.found(model, located, order.folders)
+        plan(wanted, registry, located).check()
+        with bars.counter(f"{model.id} variants", least=0) as progress:
+            if order.record:
+                every = not order.missing
+                count = builder.record(model, files, recorder, every=every, progress=progress)
+            else:
+                count = builder.store(wanted, files, registry, progress)
+    yield f"{model.id}: {count} files"

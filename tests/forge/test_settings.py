@@ -1,0 +1,108 @@
+"""Settings of published checkpoints: one result from three places, misfits refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from forge import published
+from glagol.forge.architecture import infer
+from glagol.forge.build import read_vocabulary
+from glagol.forge.checkpoint import CheckpointError
+from glagol.forge.settings import LETTERS
+from glagol.forge.settings import published as settings_of
+from glagol.forge.source import open_source
+from glagol.forge.weights import MEL, WINDOW, normalise
+
+CTC, RNNT, E2E, _ = published.MODELS
+
+
+def files(place: Path) -> dict[str, Path]:
+    return {path.name.replace("v3_e2e_ctc_", ""): path for path in place.iterdir()}
+
+
+def blank_weights(kind: published.Kind, sizes: Any) -> dict[str, np.ndarray]:
+    """Tensors of the right shapes that take no memory."""
+    shapes = published.shapes(sizes, 320)
+    return {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("kind", published.MODELS, ids=lambda kind: kind.name)
+def test_published_sizes_are_those_of_the_papers_table(kind: published.Kind) -> None:
+    """The full-size fixture has the published number of parameters and of tensors."""
+    counts = {
+        "v3_ctc": 220_707_874,
+        "v3_rnnt": 221_874_082,
+        "v3_e2e_ctc": 220_879_361,
+        "v3_e2e_rnnt": 222_509_313,
+    }
+    sizes = published.full(kind)
+    weights = blank_weights(kind, sizes)
+    total = sum(value.size for name, value in weights.items() if name not in (WINDOW, MEL))
+    assert total == counts[kind.name]
+    assert len(weights) == (561 if kind.head == "rnnt" else 552)
+    found = settings_of({"cfg": {"model": {"cfg": published.settings(kind, sizes)}}}, None, weights)
+    assert infer(found, normalise(weights, sizes.head), sizes.head) == sizes
+
+
+@pytest.mark.parametrize("kind", published.MODELS, ids=lambda kind: kind.name)
+def test_without_settings_v3_is_assumed_and_checked(kind: published.Kind) -> None:
+    """Of full width: heads, table and letters as published; of another width: refused."""
+    sizes = published.full(kind)
+    weights = blank_weights(kind, sizes)
+    found = settings_of(None, None, weights)
+    assert infer(found, normalise(weights, sizes.head), sizes.head) == sizes
+    assert found.get("vocabulary") == (None if kind.pieces else list(LETTERS))
+    with pytest.raises(CheckpointError, match="width 48"):
+        settings_of(None, None, blank_weights(kind, published.small(kind)))
+
+
+@pytest.mark.parametrize("kind", [CTC, E2E], ids=lambda kind: kind.name)
+def test_both_forms_say_the_same(kind: published.Kind, tmp_path: Path) -> None:
+    """Hugging Face's and upstream's files of one model: the same tensors, sizes, vocabulary."""
+    sizes = published.small(kind)
+    opened = [
+        open_source(files(published.folder(tmp_path / form, kind, sizes, form=form)))
+        for form in ("hf", "ckpt")
+    ]
+    built = [infer(o.config, normalise(o.tensors, sizes.head), sizes.head) for o in opened]
+    assert built == [sizes, sizes]
+    spelled = [read_vocabulary(o.config, o.tokenizer) for o in opened]
+    assert spelled[0] == spelled[1]
+    assert len(spelled[0].pieces) == kind.classes - 1
+    assert (spelled[0].pieces == LETTERS) == (kind is CTC)
+
+
+def changed(place: str, value: object, kind: published.Kind = CTC) -> None:
+    section, key = place.split(".")
+    settings = published.settings(kind, published.small(kind))
+    settings[section] = {**settings[section], key: value}
+    settings_of(None, settings, blank_weights(kind, published.small(kind)))
+
+
+def test_another_front_end_is_refused() -> None:
+    """The earlier models' has the same shapes and other numbers: silent garbage if mixed."""
+    changed("preprocessor.n_fft", 320)
+    for key, value in (("n_fft", 400), ("center", True), ("mel_scale", "slaney")):
+        with pytest.raises(CheckpointError, match=f"preprocessor.{key}"):
+            changed(f"preprocessor.{key}", value)
+
+
+def test_tensors_without_a_place_are_refused() -> None:
+    """A second LSTM layer or running statistics would be dropped without a word."""
+    weights = blank_weights(RNNT, published.small(RNNT))
+    settings = published.settings(RNNT, published.small(RNNT))
+    settings_of(None, settings, weights)
+    for name in (
+        "head.decoder.lstm.weight_ih_l1",
+        "model.encoder.layers.0.conv.batch_norm.running_mean",
+        "optimizer.state",
+    ):
+        with pytest.raises(CheckpointError, match="no place"):
+            settings_of(None, settings, weights | {name: np.zeros(1)})
+    for name in (WINDOW, MEL):
+        with pytest.raises(CheckpointError, match="no tensor"):
+            settings_of(None, settings, {k: v for k, v in weights.items() if k != name})
