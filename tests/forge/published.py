@@ -8,6 +8,7 @@ line with the reader. That real torch writes what the reader expects is shown by
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import struct
@@ -314,3 +315,26 @@ def folder(
         served = f"{kind.name}_tokenizer.model" if form == "ckpt" else "tokenizer.model"
         (place / served).write_bytes(tokenizer(kind))
     return place
+
+
+def unpinned(manifest: Mapping[str, Any], served: str) -> dict[str, Any]:
+    """The repository's manifest with the four models and the VAD alone, for weights made here.
+
+    Args:
+        manifest: the parsed file; the pins of the four models' real files are dropped.
+        served: address of the folder that stands for all of upstream's servers.
+    """
+    ids = {kind.id for kind in MODELS}
+    models = [copy.deepcopy(m) for m in manifest["models"] if m["id"] in {*ids, "silero-vad"}]
+    for file in (f for m in models if m["id"] in ids for f in m["source"]["files"]):
+        for key in ("sha256", "md5", "size_bytes", "note"):
+            file.pop(key, None)
+        file["unpinned"] = "made here"
+        tails = [url.partition("/resolve/")[2] or url.rpartition("/")[2] for url in file["urls"]]
+        file["urls"] = [f"{served}/{tail}" for tail in tails]
+    for model in (m for m in models if m["id"] in ids):
+        model.pop("builder", None)
+        model["unpinned"] = "made here"
+        for variant in model["variants"]:
+            variant["artifacts"] = []
+    return {**manifest, "models": models, "defaults": {"asr": MODELS[0].id, "vad": "silero-vad"}}
