@@ -126,7 +126,7 @@ def test_output_files_are_whole_and_named_after_their_input(
 ) -> None:
     """Every format; the folder is made; an older result is replaced; no stray files."""
     folder = tmp_path / "расшифровки" / "сегодня"
-    for form, extension in (("text", "txt"), ("json", "json"), ("srt", "srt"), ("vtt", "vtt")):
+    for form, extension in [("text", "txt"), *((x, x) for x in ("json", "tsv", "srt", "vtt"))]:
         result = glagol(
             "transcribe", "--home", home, "--output-dir", folder, "--format", form, recording
         )
@@ -136,7 +136,7 @@ def test_output_files_are_whole_and_named_after_their_input(
     (folder / "Запись № 1.txt").write_text("older")
     assert glagol("transcribe", "--home", home, "--output-dir", folder, recording).status == 0
     assert (folder / "Запись № 1.txt").read_text(encoding="utf-8") == f"{expected}\n"
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 5
 
 
 def test_what_cannot_end_well_is_refused_first(

@@ -13,7 +13,7 @@ from glagol.registry.errors import InputError
 
 __all__ = ["EXTENSIONS", "show", "targets", "write"]
 
-EXTENSIONS: Final = {"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt"}
+EXTENSIONS: Final = {"json": ".json", "text": ".txt", "tsv": ".tsv", "srt": ".srt", "vtt": ".vtt"}
 STDIN: Final = "-"
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["transcribe"]
 
-Format = Literal["json", "text", "srt", "vtt"]
+Format = Literal["json", "text", "tsv", "srt", "vtt"]
 STDIN: Final = "-"
 MEMORY_BYTES: Final = 1 << 20
 
@@ -56,7 +56,7 @@ class Batch:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["json", "text", "srt", "vtt"]),
+    type=click.Choice(["json", "text", "tsv", "srt", "vtt"]),
     default="text",
     show_default=True,
 )
@@ -64,7 +64,7 @@ class Batch:
     "--output-dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write NAME.txt (.json, .srt, .vtt) there instead of to standard output.",
+    help="Write NAME.txt (.json, .tsv, .srt, .vtt) there instead of to standard output.",
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
@@ -108,7 +108,7 @@ def _check(batch: Batch) -> None:
     """Refuse what cannot end well before a model is opened."""
     if batch.folder is not None:
         output.targets(batch.names, batch.form, batch.folder)
-    elif len(batch.names) > 1 and batch.form in ("srt", "vtt"):
+    elif len(batch.names) > 1 and batch.form in ("tsv", "srt", "vtt"):
         raise InputError(
             "option_invalid",
             f"several {batch.form} files cannot share standard output",
@@ -163,6 +163,8 @@ def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
                 file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
                 data = b'{"file":%b,"data":%b}' % (file.encode(), data)
             return data + b"\n"
+        case "tsv":
+            return formats.as_tsv(transcript).encode()
         case "srt":
             return formats.as_srt(transcript).encode()
         case "vtt":
