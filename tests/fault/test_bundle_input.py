@@ -172,6 +172,18 @@ def test_wrong_signature(
     assert made.serves(target) == OLD
 
 
+def test_no_ssh_keygen(
+    world: World, target: Target, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signature that cannot be checked is never skipped."""
+    place = signed(world, tmp_path, sign(world.new.contents.sums, keys / "release"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refusal(lambda: run(place, target, Options(signers=keys / "signers")), "bundle_tool")
+    assert verify.main([str(place), "--quiet", "--signers", str(keys / "signers")]) == 5
+    monkeypatch.undo()
+    assert made.serves(target) == OLD
+
+
 def test_unsigned_bundle(world: World, target: Target, keys: Path) -> None:
     """Refused unless the sums alone are to be trusted."""
     options = Options(signers=keys / "signers")

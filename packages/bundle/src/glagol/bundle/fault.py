@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glagol.bundle.disk import failure
 from glagol.bundle.verify import BundleError
 from glagol.registry.errors import CODES
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from glagol.registry.errors import GlagolError
 
 REMEDIES = {
-    "bundle_base": "bring the full bundle, or install the base first",
     "bundle_tool": "install it; Debian: apt install openssh-client age",
 }
 
@@ -40,12 +41,18 @@ def stop(found: BundleError) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the verifier's errors into those of the table.
+    """Turn the verifier's errors, and what the operating system refuses it, into the table's.
 
     Raises:
         GlagolError: for each `BundleError`, with the same code, message and remedy.
+        HostError: `bundle_tool`, there is no ssh-keygen; `host_io`, a medium cannot be read.
     """
     try:
         yield
     except BundleError as found:
         raise of(found) from found
+    except OSError as found:
+        if found.filename == "ssh-keygen":
+            text = f"the signature cannot be checked: ssh-keygen: {found.strerror}"
+            raise error("bundle_tool", text, REMEDIES["bundle_tool"]) from found
+        raise failure(found, Path("the bundle")) from found

@@ -16,7 +16,7 @@ from glagol.cli import report
 from glagol.registry.errors import GlagolError
 
 if TYPE_CHECKING:
-    from glagol.bundle.pack import Written
+    from glagol.bundle.write import Written
 
 __all__ = ["bundle", "main"]
 
@@ -108,11 +108,13 @@ def verify(place: str, signers: Path | None, allow_unsigned: bool, identity: Pat
     faults: list[reader.BundleError] = []
     trusted = reader.Trusted(reader.signature_check(signers, allow_unsigned))
     try:
-        with carrier.members(place, identity, sys.stderr) as members:
+        with fault.translated(), carrier.members(place, identity, sys.stderr) as members:
             count = reader.verify(reader.read(members, trusted, faults.append), trusted, sys.stderr)
-    except reader.BundleError as error:
-        faults.append(error)
-    status = [report.failure(fault.of(error)) for error in faults[: reader.FAULTS_MAX]]
+        found: list[GlagolError] = []
+    except GlagolError as error:
+        found = [error]
+    found = [*map(fault.of, faults), *found]
+    status = [report.failure(error) for error in found[: reader.FAULTS_MAX]]
     if status:
         return status[0]
     base = f", delta to {trusted.base['name']}" if trusted.base else ""
@@ -150,7 +152,7 @@ def split(path: Path, output: Path, part_bytes: int) -> None:
 def join(place: str, base: str | None, identity: Path | None, output: Path) -> None:
     """Write the full plain tar of parts, of a sealed bundle, or of a delta and its base."""
     from glagol.bundle import carrier, delta, fault
-    from glagol.bundle.pack import write_file
+    from glagol.bundle.write import write_file
 
     if base is not None:
         _say(delta.restore(place, base, output))
