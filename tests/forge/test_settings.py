@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from glagol.forge.settings import LETTERS
 from glagol.forge.settings import published as settings_of
 from glagol.forge.source import open_source
 from glagol.forge.weights import MEL, WINDOW, normalise
+from glagol.registry.errors import IntegrityError
 
 CTC, RNNT, E2E, _ = published.MODELS
 
@@ -106,3 +108,54 @@ def test_tensors_without_a_place_are_refused() -> None:
     for name in (WINDOW, MEL):
         with pytest.raises(CheckpointError, match="no tensor"):
             settings_of(None, settings, {k: v for k, v in weights.items() if k != name})
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("encoder.n_heads", "4"),
+        ("encoder.n_heads", [4]),
+        ("encoder.n_heads", True),
+        ("encoder.n_heads", 0),
+        ("encoder.n_heads", 4.5),
+        ("encoder.pos_emb_max_len", 10**9),
+        ("encoder.rope_base", -1),
+        ("decoding.vocabulary", 5),
+        ("decoding.vocabulary", [["а"]]),
+        ("decoding.vocabulary", "абв"),
+    ],
+)
+def test_settings_of_a_wrong_kind_are_refused(place: str, value: object) -> None:
+    """Settings come from outside: no number is taken on trust, no other error escapes."""
+    with pytest.raises(CheckpointError):
+        changed(place, value)
+
+
+def test_every_tensor_has_its_form() -> None:
+    """Another rank or an integer type is refused by name, whichever tensor it is."""
+    for kind in (CTC, RNNT):
+        settings = published.settings(kind, published.small(kind))
+        weights = blank_weights(kind, published.small(kind))
+        for name, value in weights.items():
+            for wrong in (value[None], value[0], value.astype(np.int64)):
+                with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):
+                    settings_of(None, settings, weights | {name: wrong})
+
+
+def test_files_beside_the_weights_are_bounded(tmp_path: Path) -> None:
+    """A configuration that is deep, huge, or no object."""
+    place = published.folder(tmp_path, CTC, published.small(CTC), form="hf")
+    for text in ("[" * 100_000, " " * (17 << 20), "[]", "{", '{"encoder": 1}', '{"cfg": []}'):
+        (place / "config.json").write_text(text)
+        with pytest.raises(CheckpointError):
+            open_source(files(place))
+
+
+def test_weights_of_another_format_are_refused(tmp_path: Path) -> None:
+    """Nothing, the form that torch wrote before zip (a bare pickle), somebody's page of HTML."""
+    place = published.folder(tmp_path, CTC, published.small(CTC), form="hf")
+    for data in (b"", pickle.dumps({}, 2), b"<!doctype html>" * 99):
+        (place / "pytorch_model.bin").write_bytes(data)
+        with pytest.raises(IntegrityError) as caught:
+            open_source(files(place))
+        assert caught.value.code == "checkpoint_refused"

@@ -46,6 +46,13 @@ ENCODER: Final[Mapping[str, object]] = {
 LETTERS: Final = (" ", *"абвгдежзийклмнопрстуфхцчшщъыьэюя")
 """The classes of v3's character models, the blank not among them: 33, without ё."""
 
+_COUNTS: Final = {"n_heads": 256, "pos_emb_max_len": 50_000, "rope_base": 1_000_000}
+"""Settings of the encoder that no shape tells, and the largest that is taken for one."""
+
+_PIECES_MAX: Final = 100_000
+
+_VECTORS = re.compile(r".*(\.bias(_[ih]h_l0)?|norm\w*\.weight|window)")
+_CUBES = re.compile(r".*(conv\.\d|conv\w*[12]?|decoder_layers\.0)\.weight")
 _NAMES = re.compile(
     r"preprocessor\.featurizer\.0\.(spectrogram\.window|mel_scale\.fb)"
     r"|encoder\.pos_enc\.pe"
@@ -81,19 +88,41 @@ def published(
     for name in (WINDOW, MEL):
         if name not in plain:
             raise CheckpointError(f"the checkpoint has no tensor {name}")
+    for name, original in plain.items():
+        _form(name, weights[original])
     sections = _sections(given) if own is None else own
     _same("preprocessor", _section(sections, "preprocessor"), FRONT_END)
     encoder = dict(_section(sections, "encoder"))
     if "n_heads" not in encoder:
         _is_v3(plain, weights)
         encoder = {**ENCODER, **encoder}
-    found: dict[str, Any] = {"encoder": encoder}
+    for key, most in _COUNTS.items():
+        value = encoder.get(key, 1)
+        if type(value) not in (int, float) or not 1 <= value <= most or value % 1:
+            raise CheckpointError(f"encoder.{key} = {value!r} is no count")
     symbols = _section(sections, "decoding").get("vocabulary")
     if symbols is None and _classes(plain, weights) == len(LETTERS) + 1:
         symbols = list(LETTERS)
-    if symbols is not None:
-        found["vocabulary"] = symbols
-    return found
+    return {"encoder": encoder} | ({} if symbols is None else {"vocabulary": _symbols(symbols)})
+
+
+def _form(name: str, value: NDArray[np.generic]) -> None:
+    """Refuse a tensor whose rank or type its name does not have."""
+    rank = 1 if _VECTORS.fullmatch(name) else 3 if _CUBES.fullmatch(name) else 2
+    if name == "encoder.pos_enc.pe":
+        return  # computed anew
+    if value.ndim != rank or value.dtype.kind != "f":
+        raise CheckpointError(
+            f"{name} is {value.dtype} of {value.ndim} axes, expected floating point of {rank}"
+        )
+
+
+def _symbols(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > _PIECES_MAX:
+        raise CheckpointError("the vocabulary in the settings is no list of symbols")
+    if not all(isinstance(symbol, str) for symbol in value):
+        raise CheckpointError("a symbol of the vocabulary in the settings is no text")
+    return value
 
 
 def _sections(config: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glagol.forge.checkpoint import CheckpointError, Tensors
+from glagol.forge.pickles import refused
 from glagol.forge.settings import published
 from glagol.forge.torchfile import MAGIC, read_torch
 
@@ -29,6 +30,9 @@ WEIGHTS: Final = (".safetensors", ".bin", ".ckpt")
 
 CONFIG: Final = "config.json"
 TOKENIZER: Final = "tokenizer.model"
+
+SMALL_BYTES_MAX: Final = 16 << 20
+"""Of a configuration or a tokenizer; the published ones have 2 kB and 255 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,10 @@ def open_source(files: Mapping[str, Source]) -> Opened:
         checkpoint = read_torch(data)
         tensors: Mapping[str, NDArray[np.generic]] = checkpoint.tensors
         settings = published(settings, checkpoint.settings, tensors)
-    else:
+    elif name.endswith(WEIGHTS[0]):
         tensors = Tensors(data)
+    else:
+        raise refused(f"{name} is no zip file, as torch.save writes since 1.6")
     if settings is None:
         raise FileNotFoundError(CONFIG)
     return Opened(tensors, settings, tokenizer)
@@ -107,8 +113,13 @@ def _mapped(source: Source) -> bytes | memoryview:
 
 
 def _named(files: Mapping[str, Source], ending: str) -> bytes | None:
-    found = [files[path] for path in sorted(files) if path.endswith(ending)]
-    return bytes(_mapped(found[0])) if found else None
+    found = [path for path in sorted(files) if path.endswith(ending)]
+    if not found:
+        return None
+    data = _mapped(files[found[0]])
+    if len(data) > SMALL_BYTES_MAX:
+        raise CheckpointError(f"{found[0]} has {len(data)} bytes, the limit is {SMALL_BYTES_MAX}")
+    return bytes(data)
 
 
 def _json(data: bytes | None) -> Mapping[str, Any] | None:
@@ -116,7 +127,7 @@ def _json(data: bytes | None) -> Mapping[str, Any] | None:
         return None
     try:
         settings = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{CONFIG} is not JSON: {error}") from error
     if not isinstance(settings, dict):
         raise CheckpointError(f"{CONFIG} holds no object")
