@@ -91,6 +91,7 @@ def store(
         for artifact in variant.artifacts:
             registry.store.add_bytes(artifacts[artifact.path], artifact.sha256)
         count += len(variant.artifacts)
+        artifacts.clear()  # the next variant needs the room
         _tell(progress, model, variant)
     return count
 
