@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,40 +185,41 @@ def test_an_interrupted_record_goes_on(
     assert glagol(*arguments, "--missing") == Result(0, "", "")
 
 
-def test_what_does_not_work_is_not_recorded(glagol: Run, shop: Path) -> None:
-    """Weights that are not finite pass every shape check; the smoke test hears them."""
+@pytest.mark.parametrize(
+    ("tensor", "value", "reason"),
+    [
+        ("head.decoder_layers.0.bias", b"\0\0\xc0\x7f", "not finite"),
+        ("encoder.pre_encode.conv.0.weight", b"\0", "a sound is like silence"),
+    ],
+)
+def test_what_does_not_work_is_not_recorded(
+    glagol: Run, shop: Path, tensor: str, value: bytes, reason: str
+) -> None:
+    """Weights that pass every check of form, with a NaN or without effect, are heard."""
     source = made(shop / "in", CTC, "hf")
     path = source / "pytorch_model.bin"
-    data = bytearray(path.read_bytes())
-    data[: len(data)] = _poisoned(bytes(data))
-    path.write_bytes(data)
+    path.write_bytes(_overwritten(path.read_bytes(), tensor, value))
     before = (shop / "manifest.json").read_bytes()
     result = glagol("models", "build", "--home", shop, "--source", source, "--record", CTC.id)
     assert result.status == 4
-    assert "not finite" in result.err
+    assert reason in result.err
     assert (shop / "manifest.json").read_bytes() == before
 
 
-def _poisoned(data: bytes) -> bytes:
-    """The checkpoint with a NaN in the bias of the head, its CRC set right."""
-    import io
-    import zipfile
-
+def _overwritten(data: bytes, tensor: str, value: bytes) -> bytes:
+    """The checkpoint with ``value`` again and again in a tensor's place, its CRC set right."""
+    number = list(published.shapes(published.small(CTC), 12)).index(tensor)
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
-        names = list(published.shapes(published.small(CTC), 12))
-        bias = f"model/data/{names.index('head.decoder_layers.0.bias')}"
         for name in old.namelist():
             raw = old.read(name)
-            new.writestr(name, b"\0\0\xc0\x7f" + raw[4:] if name == bias else raw)
+            chosen = name == f"model/data/{number}"
+            new.writestr(name, value * (len(raw) // len(value)) if chosen else raw)
     return out.getvalue()
 
 
 def test_a_checkpoint_that_calls_is_refused(glagol: Run, shop: Path, tmp_path: Path) -> None:
     """Exit 4, the name it asked for, nothing ran, nothing stored."""
-    import pickle
-    import zipfile
-
     mark = tmp_path / "ran"
 
     class Attack:

@@ -62,6 +62,17 @@ def test_without_settings_v3_is_assumed_and_checked(kind: published.Kind) -> Non
         settings_of(None, None, blank_weights(kind, published.small(kind)))
 
 
+def test_settings_of_v3_are_not_taken_on_trust() -> None:
+    """A file beside the weights cannot give v3 other heads or positions: no shape would tell."""
+    sizes = published.full(CTC)
+    weights, settings = blank_weights(CTC, sizes), published.settings(CTC, sizes)
+    settings_of(settings, None, weights)
+    for key, value in (("n_heads", 8), ("pos_emb_max_len", 10_000), ("rope_base", 10_000)):
+        changed_ones = settings | {"encoder": settings["encoder"] | {key: value}}
+        with pytest.raises(CheckpointError, match=f"encoder.{key}"):
+            settings_of(changed_ones, None, weights)
+
+
 @pytest.mark.parametrize("kind", [CTC, E2E], ids=lambda kind: kind.name)
 def test_both_forms_say_the_same(kind: published.Kind, tmp_path: Path) -> None:
     """Hugging Face's and upstream's files of one model: the same tensors, sizes, vocabulary."""

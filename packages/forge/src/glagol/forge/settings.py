@@ -2,8 +2,9 @@
 
 They stand in one of three places: in ``config.json`` beside the tensors (Hugging Face, under
 ``cfg.model.cfg``), in the checkpoint itself (upstream's ``cfg``), or nowhere. Then shapes tell what
-they can and the constants of GigaAM-v3 the rest. What this forge would build wrongly without a word
-is refused: another front end, a second layer of the predictor, normalisation by batch.
+they can and the constants of GigaAM-v3 the rest; settings of an encoder of v3's width must agree
+with these, since no shape would show that they do not. What this forge would build wrongly without
+a word is refused: another front end, a second layer of the predictor, normalisation by batch.
 
 Source: the settings of the four v3 models, as k2-fsa/sherpa-onnx quotes them
 (scripts/nemo/GigaAM/export-onnx-{ctc,rnnt}-v3{,-punct}.py).
@@ -39,6 +40,7 @@ ENCODER: Final[Mapping[str, object]] = {
     "d_model": 768,
     "n_heads": 16,
     "pos_emb_max_len": 5000,
+    "rope_base": 5000,
     "subsampling_factor": 4,
 }
 """What of v3's encoder no shape tells, and the width that shows that it is v3's."""
@@ -93,9 +95,12 @@ def published(
     sections = _sections(given) if own is None else own
     _same("preprocessor", _section(sections, "preprocessor"), FRONT_END)
     encoder = dict(_section(sections, "encoder"))
-    if "n_heads" not in encoder:
-        _is_v3(plain, weights)
+    width = _width(plain, weights)
+    if width == ENCODER["d_model"]:
+        _same("encoder", encoder, ENCODER)
         encoder = {**ENCODER, **encoder}
+    elif "n_heads" not in encoder:
+        raise CheckpointError(f"no settings, and an encoder of width {width} is not v3's")
     for key, most in _COUNTS.items():
         value = encoder.get(key, 1)
         if type(value) not in (int, float) or not 1 <= value <= most or value % 1:
@@ -146,11 +151,9 @@ def _same(place: str, section: Mapping[str, Any], expected: Mapping[str, object]
             raise CheckpointError(f"{place}.{key} = {section[key]!r}, only {value!r} can be built")
 
 
-def _is_v3(plain: Mapping[str, str], weights: Weights) -> None:
+def _width(plain: Mapping[str, str], weights: Weights) -> int | None:
     first = plain.get("encoder.pre_encode.conv.0.weight")
-    width = weights[first].shape[0] if first else None
-    if width != ENCODER["d_model"]:
-        raise CheckpointError(f"no settings, and an encoder of width {width} is not v3's")
+    return weights[first].shape[0] if first else None
 
 
 def _classes(plain: Mapping[str, str], weights: Weights) -> int | None:
