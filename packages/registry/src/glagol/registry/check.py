@@ -29,7 +29,8 @@ _DECODING: dict[str, tuple[type, ...]] = {
     "vllm": (type(None),),
     "embed": (type(None),),
 }
-_ROLES: dict[str, frozenset[str]] = {
+# Which engines can serve a role of `Defaults`.
+ROLES: dict[str, frozenset[str]] = {
     "asr": frozenset({"gigaam", "whisper"}),
     "vad": frozenset({"silero"}),
     "llm": frozenset({"vllm"}),
@@ -65,7 +66,7 @@ def _names(manifest: Manifest) -> Iterator[str]:
 
 def _defaults(manifest: Manifest) -> Iterator[str]:
     engines = {model.id: model.engine for model in manifest.models}
-    for role, allowed in _ROLES.items():
+    for role, allowed in ROLES.items():
         name = getattr(manifest.defaults, role)
         if name is None:
             continue

@@ -1,0 +1,259 @@
+"""Edits of a manifest as pure functions: a manifest in, a sound one with the next version out.
+
+An edit is refused with the caller's error when its result breaks a rule of `check` or of the types,
+so whoever writes the result never writes a manifest that cannot be read. `changes` says in words
+what an edit did; the changelog is made of that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+
+from glagol.registry.check import ROLES
+from glagol.registry.entries import Artifact, Engine, Model
+from glagol.registry.errors import InputError, IntegrityError
+from glagol.registry.manifest import canonical, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from glagol.registry.entries import Manifest, SourceFile
+
+UNBUILT = "not built yet: `glagol models build --record` fills the digests"
+UNPINNED = "its artifacts are its source files, and not all of them have digest and size yet"
+UNFETCHED = "no sha256 was given; the first fetch on a connected machine fills it, for review"
+
+
+def entry(fields: Mapping[str, Any]) -> Model:
+    """A model entry from plain values, typed and checked field by field.
+
+    Args:
+        fields: as in `manifest.json`.
+
+    Raises:
+        InputError: `option_invalid`, naming the field.
+    """
+    try:
+        return msgspec.convert(fields, Model)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            "option_invalid",
+            str(error),
+            f"see manifest.schema.json; engines are {', '.join(get_args(Engine))}",
+        ) from error
+
+
+def add(manifest: Manifest, model: Model) -> Manifest:
+    """The manifest with one more model at the end.
+
+    Raises:
+        InputError: `option_invalid`, a rule is broken: the id is taken, the engine cannot decode
+            so, a path repeats.
+    """
+    return _next(manifest, models=(*manifest.models, model))
+
+
+def bump(
+    manifest: Manifest,
+    name: str,
+    version: str,
+    files: Sequence[SourceFile],
+    *,
+    commit: str | None = None,
+) -> Manifest:
+    """The manifest with another version of a model.
+
+    Artifacts belong to the source files they were made of: with the same files they stay, with
+    others every variant waits for a build. Upstream's own bytes, which have no builder, are their
+    own artifacts.
+
+    Args:
+        manifest: what is edited.
+        name: id of the model.
+        version: the new version; upstream's words, not compared but for equality.
+        files: its source files.
+        commit: upstream's commit; None keeps the one that is there when the files stay.
+
+    Raises:
+        InputError: `model_unknown`; `option_invalid`, it has that version, or a rule is broken.
+    """
+    model = find(manifest, name)
+    if model.version == version:
+        raise _refused(f"{name} has the version {version} already")
+    source = msgspec.structs.replace(model.source, files=tuple(files), commit=commit)
+    fresh = msgspec.structs.replace(model, version=version, source=source)
+    if tuple(files) == model.source.files:
+        kept = msgspec.structs.replace(source, commit=commit or model.source.commit)
+        return _replaced(manifest, msgspec.structs.replace(fresh, source=kept))
+    return _replaced(manifest, unbuilt(fresh))
+
+
+def unbuilt(model: Model) -> Model:
+    """The entry as before its first build.
+
+    Of an engine that runs upstream's own bytes the pinned source files are the artifacts; for
+    others every variant is empty and says so.
+    """
+    own = () if model.engine == "gigaam" else _own(model.source.files)
+    reason = UNBUILT if model.engine == "gigaam" else UNPINNED
+    variants = tuple(msgspec.structs.replace(entry, artifacts=own) for entry in model.variants)
+    return msgspec.structs.replace(
+        model, variants=variants, builder=None, unpinned="" if own else reason
+    )
+
+
+def _own(files: Sequence[SourceFile]) -> tuple[Artifact, ...]:
+    """Upstream's files as artifacts; none when one of them has no digest or size yet."""
+    archives = {file.archive for file in files}
+    found = []
+    for file in files:
+        if file.path in archives or file.alternative_to:
+            continue
+        if file.sha256 is None or file.size_bytes is None:
+            return ()
+        name = file.path.rpartition("/")[2]
+        found.append(
+            Artifact(path=name, sha256=file.sha256, size_bytes=file.size_bytes, urls=file.urls)
+        )
+    return tuple(found)
+
+
+def retire(manifest: Manifest, name: str) -> Manifest:
+    """The manifest without a model.
+
+    Raises:
+        InputError: `model_unknown`; `option_invalid`, it is a default.
+    """
+    model = find(manifest, name)
+    roles = [role for role in ROLES if getattr(manifest.defaults, role) == name]
+    if roles:
+        raise InputError(
+            "option_invalid",
+            f"{name} is the default for {' and '.join(roles)}",
+            f"let another model serve first: `glagol models use ID --for {roles[0]}`",
+        )
+    return _next(manifest, models=tuple(other for other in manifest.models if other is not model))
+
+
+def role_of(model: Model) -> str:
+    """The role that a model's engine can serve: asr, vad or llm.
+
+    Raises:
+        InputError: `option_invalid`, no role takes this engine.
+    """
+    for role, engines in ROLES.items():
+        if model.engine in engines:
+            return role
+    raise _refused(f"{model.id} has the engine {model.engine}, which is the default for nothing")
+
+
+def use(manifest: Manifest, name: str, role: str | None = None) -> Manifest:
+    """The manifest with another default.
+
+    Args:
+        manifest: what is edited.
+        name: id of the model.
+        role: asr, vad or llm; None takes the one that the engine can serve.
+
+    Raises:
+        InputError: `model_unknown`; `option_invalid`, the engine cannot serve the role, or the
+            model is the default already.
+    """
+    model = find(manifest, name)
+    role = role or role_of(model)
+    if role not in ROLES:
+        raise _refused(f"there is no role {role!r}; there are {', '.join(ROLES)}")
+    if getattr(manifest.defaults, role) == name:
+        raise _refused(f"{name} is the default for {role} already")
+    return _next(manifest, defaults=msgspec.structs.replace(manifest.defaults, **{role: name}))
+
+
+def restore(manifest: Manifest, old: Manifest) -> Manifest:
+    """The models and defaults of an old manifest as a new version; a number is never used twice.
+
+    Raises:
+        InputError: `option_invalid`, nothing would change.
+    """
+    version = max(manifest.manifest_version, old.manifest_version) + 1
+    if msgspec.structs.replace(old, manifest_version=manifest.manifest_version) == manifest:
+        raise _refused(f"manifest_version {old.manifest_version} has the same models and defaults")
+    return _sound(msgspec.structs.replace(old, manifest_version=version))
+
+
+def find(manifest: Manifest, name: str) -> Model:
+    """The entry with this id; an edit takes no alias, since aliases move.
+
+    Raises:
+        InputError: `model_unknown`, listing the ids.
+    """
+    for model in manifest.models:
+        if model.id == name:
+            return model
+    known = ", ".join(sorted(model.id for model in manifest.models))
+    raise InputError("model_unknown", f"no model has the id {name!r}", f"use one of: {known}")
+
+
+def changes(before: Manifest, after: Manifest) -> Iterator[str]:
+    """What differs between two manifests, one phrase each, models in the order of `after`."""
+    old = {model.id: model for model in before.models}
+    new = {model.id: model for model in after.models}
+    for name, model in new.items():
+        if name not in old:
+            yield f"`{name}` {model.version} ({model.engine}, {model.license}) added"
+        elif old[name] != model:
+            yield f"`{name}` {_difference(old[name], model)}"
+    yield from (
+        f"`{name}` {model.version} retired" for name, model in old.items() if name not in new
+    )
+    for role in ROLES:
+        was, now = getattr(before.defaults, role), getattr(after.defaults, role)
+        if was != now:
+            yield f"default {role}: {_name(was)} -> {_name(now)}"
+
+
+def _name(default: str | None) -> str:
+    return "none" if default is None else f"`{default}`"
+
+
+def _difference(old: Model, new: Model) -> str:
+    fields = [
+        name
+        for name in msgspec.structs.asdict(new)
+        if name not in {"version", "unpinned", "builder"}
+        and getattr(old, name) != getattr(new, name)
+    ]
+    said = [] if old.version == new.version else [f"{old.version} -> {new.version}"]
+    built = Counter(bool(variant.artifacts) for variant in new.variants)[True]
+    if "variants" in fields:
+        fields.remove("variants")
+        fields.append(f"variants ({built} of {len(new.variants)} built)")
+    if fields:
+        said.append(f"changed {', '.join(fields)}")
+    return "; ".join(said) or "changed builder"
+
+
+def _replaced(manifest: Manifest, model: Model) -> Manifest:
+    return _next(
+        manifest,
+        models=tuple(model if other.id == model.id else other for other in manifest.models),
+    )
+
+
+def _next(manifest: Manifest, **changed: object) -> Manifest:
+    version = manifest.manifest_version + 1
+    return _sound(msgspec.structs.replace(manifest, manifest_version=version, **changed))
+
+
+def _sound(manifest: Manifest) -> Manifest:
+    """The manifest as its own bytes say it, so that writing and reading it cannot fail."""
+    try:
+        return parse(canonical(manifest))
+    except IntegrityError as error:
+        raise _refused(error.message.partition(": ")[2]) from error
+
+
+def _refused(what: str) -> InputError:
+    return InputError("option_invalid", what, "change the arguments; nothing was written")
