@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -273,6 +274,35 @@ def test_s3_bucket_is_a_mirror(
     fetch(ENTRY, store, mirrors=["s3://models/glagol"])
     assert mirror.asked == [(f"/models/glagol{PATH}", 1000)]
     assert holds_only_the_blob(store)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"AWS_SKIP_SIGNATURE": "0"},
+        {"AWS_ACCESS_KEY_ID": "key"},
+        {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": ""},
+        {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"},
+    ],
+)
+def test_s3_without_credentials_asks_nobody(
+    store: Store, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    """The client would ask the cloud's metadata address: mirrors are refused, urls passed over."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in {"AWS_ENDPOINT": mirror.url, **given}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError) as caught:
+        fetch(ENTRY, store, mirrors=["s3://models/glagol"])
+    assert caught.value.code == "setting_invalid"
+    assert "AWS_ACCESS_KEY_ID" in caught.value.remedy
+    entry = artifact(DATA, "encoder.data", ("s3://models/encoder.data",))
+    with pytest.raises(IntegrityError, match="no credentials"):
+        fetch(entry, store)
+    fetch(entry, store, mirrors=[mirror.url])
+    assert mirror.asked == [(PATH, None)]
 
 
 # The first fetch of a file whose digest nobody has published.

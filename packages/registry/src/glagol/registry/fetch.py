@@ -62,6 +62,19 @@ _RETRY: RetryConfig = {
 }
 
 
+# One of these must be set whole, else the S3 client asks the cloud's metadata address for a key.
+_KEYS = (
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+)
+_KEY_REMEDY = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT, AWS_REGION for a server of "
+    "your own), or AWS_SKIP_SIGNATURE=true for a public bucket"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """What complete bytes must be; None: whatever comes."""
@@ -100,7 +113,8 @@ def fetch(
         The blob's path; its bytes were verified by this call.
 
     Raises:
-        InputError: `option_invalid`, a mirror is not an address of a known kind.
+        InputError: `option_invalid`, a mirror is not an address of a known kind;
+            `setting_invalid`, an s3:// mirror and no AWS_* credentials.
         IntegrityError: `artifact_unpinned`, or after the last mirror `artifact_altered` (some
             mirror delivered wrong bytes) or `artifact_missing`, with each mirror's reason.
         HostError: `disk_full` or `host_io` on this side.
@@ -112,6 +126,8 @@ def fetch(
             "pin it with `glagol models build` on a connected machine and review the diff",
         )
     for mirror in mirrors:
+        if urlsplit(mirror).scheme == "s3" and not _has_key():
+            raise InputError("setting_invalid", f"{mirror} needs credentials", _KEY_REMEDY)
         if urlsplit(mirror).scheme not in {"file", "http", "https", "s3"}:
             raise InputError(
                 "option_invalid",
@@ -270,10 +286,18 @@ def _place(url: str) -> tuple[LocalStore | HTTPStore | S3Store, str]:
             raise ValueError("no such directory")
         return LocalStore(unquote(folder) or "/"), unquote(name)
     if parts.scheme == "s3":
+        if not _has_key():
+            raise ValueError(f"no credentials: {_KEY_REMEDY}")
         bucket = S3Store(parts.netloc, client_options=_CLIENT, retry_config=_RETRY)
         return bucket, unquote(parts.path.lstrip("/"))
     base = f"{parts.scheme}://{parts.netloc}{folder}"
     return HTTPStore(base, client_options=_CLIENT, retry_config=_RETRY), unquote(name)
+
+
+def _has_key() -> bool:
+    """Whether an S3 request can be signed, or need not be, without asking anybody for a key."""
+    public = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "on", "yes", "y"}
+    return public or any(all(os.environ.get(name) for name in names) for names in _KEYS)
 
 
 def _write(file: FileIO, data: bytes) -> None:
