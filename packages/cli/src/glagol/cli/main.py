@@ -20,7 +20,10 @@ __all__ = ["main"]
 _COMMANDS: Final = {
     "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
     "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
-    "models": ("glagol.cli.models:models", "List, verify, fetch and build models."),
+    "models": (
+        "glagol.cli.models:models",
+        "List, verify, fetch, build, edit and roll back models.",
+    ),
     "demo": ("glagol.cli.demo:demo", "Transcribe the bundled clip and compare."),
     "bundle": ("glagol.cli.bundle:bundle", "Pack, verify, install, roll back offline bundles."),
     "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),

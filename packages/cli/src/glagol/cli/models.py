@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from glagol.cli import output, report
+from glagol.cli import life, output, report
 from glagol.cli.home import home_option, load
 from glagol.registry.errors import GlagolError, IntegrityError
 
@@ -22,7 +22,7 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List, verify, fetch and build models."""
+    """List, verify, fetch, build, edit and roll back models."""
 
 
 @models.command("list")
@@ -227,3 +227,7 @@ def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:
         except GlagolError as error:
             status = status or report.failure(error, subject=model.id)
     return status
+
+
+for command in life.COMMANDS:
+    models.add_command(command)

@@ -1,0 +1,177 @@
+"""Manifests before, now and next: the archive, and the one way to replace `manifest.json`.
+
+    STORE/manifests/<sha256>.json    every manifest that an edit replaced or made, byte for byte
+
+The archive lies with the artifacts, since a manifest without them restores nothing; it needs
+neither version control nor a network. Reading checks each file against its name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glagol.cli import changelog, output, report
+from glagol.cli.home import load
+from glagol.registry.errors import GlagolError, InputError, IntegrityError
+
+if TYPE_CHECKING:
+    from glagol.registry.entries import Manifest
+    from glagol.registry.registry import Registry
+
+__all__ = ["Kept", "archive", "editing", "history", "select", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A manifest that was or is in force.
+
+    Attributes:
+        sha256: Digest of its bytes, as transcripts name it in their provenance.
+        manifest: Its content.
+    """
+
+    sha256: str
+    manifest: Manifest
+
+
+@contextmanager
+def editing(home: Path) -> Iterator[Registry]:
+    """The registry at `home`; other edits wait until this one is done.
+
+    Raises:
+        InputError: `setting_invalid`, there is no manifest.
+        IntegrityError: `manifest_invalid`, `manifest_too_new`.
+    """
+    load(home)  # says what is wrong with the home before it is locked
+    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield load(home)
+    finally:
+        os.close(descriptor)
+
+
+def write(
+    home: Path, registry: Registry, after: Manifest, section: str, text: str, *, dry_run: bool
+) -> str:
+    """Put `after` in the place of the manifest, with its changelog line and both in the archive.
+
+    The manifest is renamed into place last: an edit that was killed before changed nothing that
+    is read, and can be run again.
+
+    Args:
+        home: The directory of manifest.json and CHANGELOG.md; the latter is made when absent.
+        registry: What is replaced.
+        after: What replaces it.
+        section: The section of the changelog.
+        text: What changed, in words.
+        dry_run: Write nothing.
+
+    Returns:
+        The difference in both files, as a unified diff.
+
+    Raises:
+        InputError: `option_invalid`, the file has changed since it was read.
+        HostError: `disk_full`, `host_io`.
+    """
+    from glagol.registry.manifest import canonical
+
+    manifest, log = home / "manifest.json", home / "CHANGELOG.md"
+    old, new = manifest.read_bytes(), canonical(after)
+    if hashlib.sha256(old).hexdigest() != registry.manifest_sha256:
+        raise InputError(
+            "option_invalid", f"{manifest} has changed meanwhile", "run the command again"
+        )
+    said = log.read_text(encoding="utf-8") if log.is_file() else changelog.NEW
+    saying = changelog.insert(said, section, f"manifest_version {after.manifest_version}: {text}.")
+    if not dry_run:
+        archive(registry.store.root, old)
+        archive(registry.store.root, new)
+        output.write(log, saying.encode())
+        output.write(manifest, new)
+    return _diff("manifest.json", old.decode(), new.decode()) + _diff("CHANGELOG.md", said, saying)
+
+
+def archive(store: Path, data: bytes) -> None:
+    """Keep a manifest's bytes under their digest; nothing happens when they are kept already.
+
+    Raises:
+        HostError: `disk_full`, `host_io`.
+    """
+    path = store / "manifests" / f"{hashlib.sha256(data).hexdigest()}.json"
+    if not path.is_file() or path.read_bytes() != data:
+        output.write(path, data)
+
+
+def history(registry: Registry) -> list[Kept]:
+    """Every manifest of the archive and the current one, by version.
+
+    A file that is not what its name says, or that this reader cannot read, is named on stderr and
+    left out.
+    """
+    from glagol.registry.manifest import parse
+
+    found = {registry.manifest_sha256: Kept(registry.manifest_sha256, registry.manifest)}
+    for path in sorted((registry.store.root / "manifests").glob("*.json")):
+        data = path.read_bytes()
+        try:
+            if hashlib.sha256(data).hexdigest() != path.stem:
+                raise IntegrityError("manifest_invalid", "its bytes have another digest", "")
+            found.setdefault(path.stem, Kept(path.stem, parse(data)))
+        except GlagolError as error:
+            report.note(f"{path} is left out: {error.message}")
+    return sorted(found.values(), key=lambda kept: (kept.manifest.manifest_version, kept.sha256))
+
+
+def select(registry: Registry, wanted: str | None) -> Kept:
+    """The manifest of the archive that is meant.
+
+    Args:
+        registry: The current manifest, and the store with the archive.
+        wanted: A manifest_version or the first characters of a digest, at least four; None: the
+            one before the current.
+
+    Raises:
+        InputError: `not_found`, or `option_invalid` when several fit.
+    """
+    others = [kept for kept in history(registry) if kept.sha256 != registry.manifest_sha256]
+    now = registry.manifest.manifest_version
+    versions = [kept.manifest.manifest_version for kept in others]
+    if wanted is None:
+        wanted = str(max((version for version in versions if version < now), default=0))
+    fitting = [
+        kept
+        for kept in others
+        if wanted == str(kept.manifest.manifest_version)
+        or (len(wanted) >= 4 and kept.sha256.startswith(wanted))
+    ]
+    if len(fitting) > 1:
+        raise InputError(
+            "option_invalid",
+            f"{wanted} is the name of several manifests: {', '.join(k.sha256 for k in fitting)}",
+            "give more of the digest",
+        )
+    if not fitting:
+        known = ", ".join(str(version) for version in versions) or "no other version"
+        raise InputError(
+            "not_found",
+            f"the archive has {known}, not the one asked for",
+            "see `glagol models history`; a manifest.json from version control can be given"
+            " with --from FILE",
+        )
+    return fitting[0]
+
+
+def _diff(name: str, old: str, new: str) -> str:
+    lines = difflib.unified_diff(
+        old.splitlines(keepends=True), new.splitlines(keepends=True), f"a/{name}", f"b/{name}"
+    )
+    return "".join(lines)

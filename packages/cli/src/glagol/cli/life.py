@@ -1,0 +1,332 @@
+"""`glagol models add|bump|retire|use|history|rollback`: the reviewed edits of `manifest.json`.
+
+Each takes the next manifest_version, writes its line into CHANGELOG.md, keeps the manifest before
+it in the archive (`glagol.cli.ledger`), and with --dry-run only shows the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from glagol.cli import ledger, output, report
+from glagol.cli.home import home_option, load
+from glagol.registry.errors import InputError, IntegrityError
+
+if TYPE_CHECKING:
+    from glagol.cli.origin import Origin
+    from glagol.registry.entries import Artifact, Manifest, Model
+    from glagol.registry.registry import Registry
+
+__all__ = ["COMMANDS"]
+
+_DECODING: Final = ("ctc", "rnnt", "vad")
+_ROLES: Final = ("asr", "vad", "llm")
+_VARIANTS: Final = {"gigaam": ("cpu-fp32", "cpu-int8")}
+_NAMED_MAX: Final = 5  # files that one message lists
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show the difference, write nothing.")
+
+
+@click.command()
+@click.argument("name", metavar="ID")
+@click.option("--engine", required=True, help="gigaam, silero, whisper, vllm or embed.")
+@click.option("--version", required=True, help="As upstream says it.")
+@click.option("--license", required=True, help="SPDX expression.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="FILE|URL",
+    help="A source file, hashed now, or its address, optionally with #sha256=DIGEST.",
+)
+@click.option("--repo", help="Where upstream lives; else the first source.")
+@click.option("--commit", help="Upstream's commit.")
+@click.option("--language", "languages", multiple=True, metavar="TAG", help="BCP 47, such as ru.")
+@click.option("--decoding", type=click.Choice(_DECODING), help="The head.")
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="PROVIDER-PRECISION",
+    help="Such as cpu-int8; the preferred first.",
+)
+@click.option("--alias", "aliases", multiple=True, help="Another name that callers may use.")
+@click.option("--note", default="", help="What a user must know.")
+@dry_run_option
+@home_option
+def add(home: Path, dry_run: bool, **given: Any) -> None:
+    """Add a model to the manifest; `models build ID --record` then fills its digests.
+
+    An engine that runs upstream's own files gets them into the store at once.
+    """
+    from glagol.cli import origin
+    from glagol.registry import edit
+
+    with ledger.editing(home) as registry:
+        origins = origin.given(given["sources"], home)
+        model = edit.unbuilt(edit.entry(_fields(given, origins, home)))
+        after = edit.add(registry.manifest, model)
+        if not dry_run:
+            _store(model, origins, registry)
+        _finish(home, registry, after, "Added", dry_run=dry_run)
+
+
+def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dict[str, Any]:
+    """Plain values of a new entry from the options of `add`."""
+    import msgspec
+
+    name, engine = given["name"], given["engine"]
+    source = {
+        "repo": given["repo"] or _repo(origins, home),
+        "commit": given["commit"],
+        "files": [msgspec.to_builtins(item.file) for item in origins],
+    }
+    variants = [
+        {"id": id_, "provider": id_.partition("-")[0], "precision": id_.partition("-")[2]}
+        for id_ in given["variants"] or _VARIANTS.get(engine, ("cpu-fp32",))
+    ]
+    decoding = given["decoding"] or ("vad" if engine == "silero" else None)
+    return {
+        "id": name,
+        **{key: given[key] for key in ("engine", "version", "license", "aliases", "note")},
+        "languages": given["languages"],
+        "source": source,
+        "variants": variants,
+        "decoding": None if decoding is None else {"kind": decoding},
+    }
+
+
+def _repo(origins: Sequence[Origin], home: Path) -> str:
+    """Where source files come from when nobody says it; a path of this machine never counts."""
+    for item in origins:
+        if item.file.urls:
+            return item.file.urls[0]
+    if all(item.path and item.path.is_relative_to(home.absolute()) for item in origins):
+        return "this repository"
+    raise InputError(
+        "option_invalid",
+        "the source is a file from outside, so the manifest cannot say where it comes from",
+        "give --repo, or the address of the file as one more --source",
+    )
+
+
+@click.command()
+@click.argument("name", metavar="ID")
+@click.option("--version", required=True, help="The new version.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="FILE|URL",
+    help="As for add; without any the same files, hashed again.",
+)
+@click.option("--commit", help="Upstream's commit.")
+@dry_run_option
+@home_option
+def bump(
+    name: str, version: str, sources: tuple[str, ...], commit: str | None, dry_run: bool, home: Path
+) -> None:
+    """Give a model another version; what was built of other source files waits for a build."""
+    from glagol.cli import origin
+    from glagol.registry import edit
+
+    with ledger.editing(home) as registry:
+        model = edit.find(registry.manifest, name)
+        origins = origin.given(sources, home) if sources else origin.again(model, home)
+        files = [item.file for item in origins]
+        after = edit.bump(registry.manifest, name, version, files, commit=commit)
+        if not dry_run:
+            _store(edit.find(after, name), origins, registry)
+        _finish(home, registry, after, "Changed", dry_run=dry_run)
+
+
+@click.command()
+@click.argument("name", metavar="ID")
+@dry_run_option
+@home_option
+def retire(name: str, dry_run: bool, home: Path) -> None:
+    """Take a model out of the manifest; its files stay in the store, for `models rollback`."""
+    from glagol.registry import edit
+
+    with ledger.editing(home) as registry:
+        after = edit.retire(registry.manifest, name)
+        _finish(home, registry, after, "Removed", dry_run=dry_run)
+
+
+@click.command()
+@click.argument("name", metavar="ID")
+@click.option("--for", "role", type=click.Choice(_ROLES), help="Else what its engine can serve.")
+@dry_run_option
+@home_option
+def use(name: str, role: str | None, dry_run: bool, home: Path) -> None:
+    """Make a model the default of its role; it must be in the store, every byte right."""
+    from glagol.registry import edit
+
+    with ledger.editing(home) as registry:
+        after = edit.use(registry.manifest, name, role)
+        registry.open(name)
+        _finish(home, registry, after, "Changed", dry_run=dry_run)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@home_option
+def history(as_json: bool, home: Path) -> None:
+    """List the manifests that the store's archive keeps, the current one marked with *.
+
+    The archive begins with the first edit by this command. Older versions are in version control.
+    """
+    registry = load(home)
+    rows = list(_rows(registry))
+    if as_json:
+        import msgspec
+
+        output.show(msgspec.json.encode(rows) + b"\n")
+        return
+    for row in rows:
+        mark = "*" if row["current"] else " "
+        click.echo(f"{mark} {row['manifest_version']:>4}  {row['sha256'][:12]}  {row['changes']}")
+
+
+def _rows(registry: Registry) -> Iterator[dict[str, Any]]:
+    from glagol.registry.edit import changes
+
+    before: Manifest | None = None
+    for kept in ledger.history(registry):
+        said = "; ".join(changes(before, kept.manifest)) if before else "the oldest in the archive"
+        yield {
+            "manifest_version": kept.manifest.manifest_version,
+            "sha256": kept.sha256,
+            "current": kept.sha256 == registry.manifest_sha256,
+            "defaults": kept.manifest.defaults,
+            "changes": said or "the same models and defaults",
+        }
+        before = kept.manifest
+
+
+@click.command()
+@click.argument("version", required=False, metavar="[VERSION|SHA256]")
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An old manifest.json, instead of one from the archive.",
+)
+@click.option("--mirror", "mirrors", multiple=True, help="Address of a store that has the files.")
+@dry_run_option
+@home_option
+def rollback(
+    version: str | None, file: Path | None, mirrors: tuple[str, ...], dry_run: bool, home: Path
+) -> None:
+    """Restore models and defaults of an old manifest, as a new manifest_version.
+
+    Without VERSION: the one before the current, so a second rollback takes back the first. Every
+    artifact that the old manifest pins must be in the store, or come from a --mirror.
+    """
+    from glagol.registry import edit
+    from glagol.registry.manifest import parse
+
+    if file is not None and version is not None:
+        raise click.UsageError("give VERSION or --from FILE")
+    with ledger.editing(home) as registry:
+        old = parse(file.read_bytes()) if file else ledger.select(registry, version).manifest
+        after = edit.restore(registry.manifest, old)
+        _complete(old, registry, () if dry_run else mirrors)
+        said = "; ".join(edit.changes(registry.manifest, after))
+        text = f"models and defaults of manifest_version {old.manifest_version} again ({said})"
+        _finish(home, registry, after, "Changed", text=text, dry_run=dry_run)
+
+
+def _complete(old: Manifest, registry: Registry, mirrors: Sequence[str]) -> None:
+    """See that the store has every artifact of a manifest, fetching from mirrors what it lacks.
+
+    Raises:
+        IntegrityError: `artifact_missing`, naming model, file and digest.
+    """
+    lacking = [
+        (model, artifact)
+        for model, artifact in _pinned(old)
+        if not registry.store.verify(artifact.sha256)
+    ]
+    if lacking and mirrors:
+        from glagol.registry.fetch import fetch
+
+        for _, artifact in lacking:
+            fetch(artifact, registry.store, mirrors=mirrors)
+        return
+    if lacking:
+        named = [f"{a.path} of {m.id} ({a.sha256})" for m, a in lacking[:_NAMED_MAX]]
+        rest = len(lacking) - len(named)
+        raise IntegrityError(
+            "artifact_missing",
+            f"manifest_version {old.manifest_version} needs files that {registry.store.root} lacks"
+            f" or has altered: {', '.join(named)}" + (f" and {rest} more" if rest else ""),
+            "give --mirror ADDRESS of a store that has them, or copy its files into this one",
+        )
+
+
+def _pinned(manifest: Manifest) -> Iterator[tuple[Model, Artifact]]:
+    """Every artifact of a manifest, each digest once."""
+    seen = set()
+    for model in manifest.models:
+        for variant in model.variants:
+            for artifact in variant.artifacts:
+                if artifact.sha256 not in seen:
+                    seen.add(artifact.sha256)
+                    yield model, artifact
+
+
+def _strangers(manifest: Manifest, home: Path) -> Iterator[tuple[Path, str]]:
+    """Sources and known-answer clips in the home with other bytes than a model pins."""
+    import hashlib
+
+    digests: dict[Path, str] = {}
+    for model in manifest.models:
+        pins = {file.path: file.sha256 for file in model.source.files if file.sha256}
+        if model.golden is not None:
+            pins[model.golden.audio] = model.golden.audio_sha256
+            pins[model.golden.transcript] = model.golden.transcript_sha256
+        for path, sha256 in ((home / name, sha256) for name, sha256 in pins.items()):
+            if path not in digests and path.is_file():
+                with path.open("rb") as opened:
+                    digests[path] = hashlib.file_digest(opened, "sha256").hexdigest()
+            if digests.get(path, sha256) != sha256:
+                yield path, model.id
+
+
+def _store(model: Model, origins: Sequence[Origin], registry: Registry) -> None:
+    """Put source files that are artifacts themselves into the store."""
+    wanted = {artifact.sha256 for variant in model.variants for artifact in variant.artifacts}
+    for item in origins:
+        if item.path is not None and item.file.sha256 in wanted:
+            registry.store.add_file(item.path, item.file.sha256)
+
+
+def _finish(
+    home: Path, registry: Registry, after: Manifest, section: str, *, text: str = "", dry_run: bool
+) -> None:
+    """Write the edit, or show it; say what was done."""
+    from glagol.registry.edit import changes
+
+    said = text or "; ".join(changes(registry.manifest, after))
+    difference = ledger.write(home, registry, after, section, said, dry_run=dry_run)
+    if dry_run:
+        output.show(difference.encode())
+    else:
+        click.echo(f"manifest_version {after.manifest_version}: {said}")
+    for path, name in _strangers(after, home):
+        report.note(f"{path} is not the file that {name} pins: restore it, or bump {name}, too")
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (
+    add,
+    bump,
+    retire,
+    use,
+    history,
+    rollback,
+)

@@ -1,0 +1,129 @@
+"""Source files as the command line gives them: a file, an address, or both for one file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from glagol.registry.edit import UNFETCHED
+from glagol.registry.entries import SourceFile
+from glagol.registry.errors import InputError
+
+if TYPE_CHECKING:
+    from glagol.registry.entries import Model
+
+__all__ = ["Origin", "again", "given"]
+
+_PIN = "#sha256="
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A source file and, when this machine has it, where.
+
+    Attributes:
+        file: The manifest's entry.
+        path: The file that was hashed; None for one that is only an address.
+    """
+
+    file: SourceFile
+    path: Path | None
+
+
+def given(sources: Sequence[str], home: Path) -> tuple[Origin, ...]:
+    """Entries of `--source` values.
+
+    A file inside `home` is named by its path there, another by its name; it is hashed now. An
+    address may end with `#sha256=DIGEST`, and is one more address of the file that has its name.
+
+    Args:
+        sources: Paths and addresses.
+        home: The directory of the manifest.
+
+    Raises:
+        InputError: `option_invalid`, there is no such file, or its digest is not the given one.
+    """
+    found: list[Origin] = []
+    for text in sources:
+        fresh = _address(text) if "://" in text else _local(Path(text), home)
+        name = fresh.file.path.rpartition("/")[2]
+        same = [n for n, other in enumerate(found) if other.file.path.rpartition("/")[2] == name]
+        if same and (fresh.path is None or found[same[0]].path is None):
+            found[same[0]] = _merged(found[same[0]], fresh)
+        else:
+            found.append(fresh)
+    return tuple(found)
+
+
+def again(model: Model, home: Path) -> tuple[Origin, ...]:
+    """The source files of a model for its next version: hashed again, or without a digest.
+
+    What an address served for one version says nothing about the next, so a file that is not in
+    `home` loses its digests.
+    """
+    origins = []
+    for file in model.source.files:
+        path = home / file.path
+        if path.is_file():
+            local = _local(path, home)
+            same = local.file.sha256 == file.sha256
+            origins.append(Origin(file if same else _with(local.file, file), path))
+            continue
+        blank = msgspec.structs.replace(
+            file, sha256=None, size_bytes=None, md5=None, note="", unpinned=UNFETCHED
+        )
+        origins.append(Origin(blank, None))
+    return tuple(origins)
+
+
+def _with(local: SourceFile, before: SourceFile) -> SourceFile:
+    return msgspec.structs.replace(
+        local, urls=before.urls, archive=before.archive, alternative_to=before.alternative_to
+    )
+
+
+def _address(text: str) -> Origin:
+    url, _, pin = text.partition(_PIN)
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    reason = "" if pin else UNFETCHED
+    return Origin(SourceFile(path=name, urls=(url,), sha256=pin or None, unpinned=reason), None)
+
+
+def _local(path: Path, home: Path) -> Origin:
+    place = path.resolve() if ".." in path.parts else path.absolute()
+    if not place.is_file():
+        raise InputError(
+            "option_invalid", f"there is no file {path}", "give a file, or an address with ://"
+        )
+    with place.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        size = opened.tell()
+    top = home.absolute()
+    name = place.relative_to(top).as_posix() if place.is_relative_to(top) else place.name
+    return Origin(SourceFile(path=name, sha256=sha256, size_bytes=size), place)
+
+
+def _merged(one: Origin, two: Origin) -> Origin:
+    """Two entries of one file; at most one of them is a file here, and that one names it."""
+    base = one if one.path or not two.path else two
+    pins = {file.sha256 for file in (one.file, two.file) if file.sha256}
+    if len(pins) > 1:
+        raise InputError(
+            "option_invalid",
+            f"{base.file.path} has two digests: {' and '.join(sorted(pins))}",
+            "give the file and the address that belong together",
+        )
+    urls = tuple(dict.fromkeys((*one.file.urls, *two.file.urls)))
+    file = msgspec.structs.replace(
+        base.file,
+        urls=urls,
+        sha256=next(iter(pins), None),
+        unpinned="" if pins else UNFETCHED,
+    )
+    return Origin(file, base.path)
