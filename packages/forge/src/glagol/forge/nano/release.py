@@ -22,7 +22,7 @@ from glagol.forge.nano.voices import DEFAULT_VOICE, Manner, espeak
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 GOLDEN = (
     "Екатерина не любит грибы, зато любит картошку.",
-    "Поставь будильник на восемь минут.",
+    "Нам принесли укроп, огурцы и тёплый пирог.",
     "К оплате девяносто две тысячи пятьсот сорок пять рублей.",
 )
 _PAUSE = int(0.45 * SAMPLE_RATE)
