@@ -63,6 +63,7 @@ lock:
 # the offline bundle of this commit, its locks and its manifest, in dist/
 [group('build')]
 bundle-offline *ARGS: setup
+    build/wheels .work/wheels asr-cpu tools/uv
     {{glagol}} bundle pack "$@"
 
 # train gigaam-nano from nothing but synthesised speech

@@ -19,7 +19,12 @@ __all__ = ["demo", "word_errors"]
 @click.option("--model", help="Model id or alias; the manifest's default otherwise.")
 @home_option
 def demo(model: str | None, home: Path) -> None:
-    """Transcribe the known-answer clip of a model and print text and word error rate."""
+    """Transcribe the known-answer clip of a model and print text and word error rate.
+
+    \b
+    Raises:
+        InputError: `option_invalid`, the model has no clip.
+    """
     registry = load(home)
     entry = registry.model(model or registry.manifest.defaults.asr)
     if entry.golden is None:

@@ -29,7 +29,11 @@ class Tape:
             self.end += len(samples)
 
     def read(self, span: Span) -> Array:
-        """Samples of a span, float32 [len(span)]; start <= span.start <= span.end <= end."""
+        """Samples of a span, float32 [len(span)]; start <= span.start <= span.end <= end.
+
+        Raises:
+            IndexError: the span is not held (a bug of the caller).
+        """
         if not self.start <= span.start <= span.end <= self.end:
             raise IndexError(f"{span} is outside of {self.start}..{self.end}")
         pieces = []
