@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -16,13 +16,14 @@ import httpx
 
 from glagol.asr.app import Observed, build
 from glagol.asr.engine import Engine, Opened
-from glagol.asr.routes import Service
+from glagol.asr.intake import Service
+from glagol.asr.metrics import Metrics
 from glagol.asr.settings import Settings
 from glagol.registry.errors import HostError
 from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
-from glagol.speech.types import Coverage, Options, Provenance, Segment, Transcript
+from glagol.speech.types import Coverage, Options, Provenance, Segment, Transcript, Word
 
 MANIFEST = {
     "manifest_version": 7,
@@ -60,6 +61,7 @@ class Stub:
     entered: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
+    texts: tuple[str, ...] = ("да",)
 
     def transcribe(
         self,
@@ -80,11 +82,28 @@ class Stub:
                 raise HostError("cancelled", "told to stop", "none")
         if self.error is not None:
             raise self.error
+        return self._transcript(audio_sha256)
+
+    def segments(self, file: IO[bytes], **rest: Any) -> Generator[Segment, None, Transcript]:
+        """The first segment at once, the others as `transcribe` does."""
+        transcript = self._transcript(rest["audio_sha256"])
+        first, *others = transcript.segments
+        yield first
+        self.transcribe(file, **rest)
+        yield from others
+        return transcript
+
+    def _transcript(self, sha256: str) -> Transcript:
         origin = Provenance(
-            "tiny", "1", {}, 7, "0" * 64, "cpu-fp32", "cpu", "0", None, "0" * 64, audio_sha256
+            "tiny", "1", {}, 7, "0" * 64, "cpu-fp32", "cpu", "0", None, "0" * 64, sha256
         )
-        segment = Segment(0.0, 1.0, "да")
-        return Transcript("да", (segment,), 1.0, "ru", Coverage(1.0, 0.0), origin)
+        segments = tuple(
+            Segment(float(at), at + 1.0, text, (Word(float(at), at + 1.0, text, 0.5),))
+            for at, text in enumerate(self.texts)
+        )
+        seconds = float(len(segments))
+        text = " ".join(self.texts)
+        return Transcript(text, segments, seconds, "ru", Coverage(seconds, 0.0), origin)
 
 
 @dataclass
@@ -132,5 +151,5 @@ def make(trouble: Exception | None = None, **settings: Any) -> Bench:
     engine.start()
     while not engine._loaded:
         time.sleep(0.001)
-    service = Service(chosen, registry, engine, "tiny", time.perf_counter)
+    service = Service(chosen, registry, engine, Metrics(engine), "tiny", time.perf_counter)
     return Bench(build(service), service, stub)

@@ -52,7 +52,8 @@ def test_success_is_the_envelope(bench: Bench) -> None:
 def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -> None:
     """Both places, and a format of each kind."""
     given = {"model": "ai-sage/Tiny", "language": "ru", "word_timestamps": "false"}
-    for form, mark in (("json", '"да"'), ("text", "да\n"), ("srt", "-->"), ("vtt", "WEBVTT")):
+    for form, mark in (("json", '"да"'), ("text", "да\n"), ("srt", "-->"), ("vtt", "WEBVTT"),
+                       ("tsv", "0\t1000\tда")):  # fmt: skip
         options = {**given, "format": form}
         place = {"params": options} if where == "query" else {"data": options}
         answer = bench.send("POST", URL, files={"file": SOUND}, **place)

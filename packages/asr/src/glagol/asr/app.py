@@ -17,11 +17,13 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from glagol.asr import faults, journal, routes
+from glagol.asr import catalogue, faults, journal, routes, transcriptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from glagol.asr.intake import Service
+    from glagol.asr.metrics import Metrics
     from glagol.asr.upload import Receive
 
     # the three types of ASGI, as the servers really call them
@@ -37,13 +39,19 @@ _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-_QUIET: Final = frozenset({"/health", "/ready"})
+_QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
+_HANDLERS: Final = [
+    *routes.HANDLERS,
+    catalogue.models,
+    catalogue.model,
+    transcriptions.transcriptions,
+]
 
 
-def build(service: routes.Service) -> Observed:
+def build(service: Service) -> Observed:
     """The application around `service`."""
     app = Litestar(
-        route_handlers=routes.HANDLERS,
+        route_handlers=_HANDLERS,
         exception_handlers={Exception: faults.answer},
         openapi_config=OpenAPIConfig(
             title="Glagol asr-server",
@@ -55,14 +63,15 @@ def build(service: routes.Service) -> Observed:
         request_max_body_size=None,  # the upload reader has the operator's own limit
         logging_config=None,
     )
-    return Observed(cast("Asgi", app))
+    return Observed(cast("Asgi", app), service.metrics)
 
 
 class Observed:
-    """Request id, common headers and the log line around an ASGI application."""
+    """Request id, common headers, the log line and the metrics around an ASGI application."""
 
-    def __init__(self, app: Asgi) -> None:
+    def __init__(self, app: Asgi, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; other scopes pass through."""
@@ -83,16 +92,19 @@ class Observed:
             await send(message)
 
         began = time.perf_counter()
+        self._metrics.began()
         try:
             await self._app(scope, receive, observed_send)
         finally:
+            route, total_s = _known(scope["path"]), round(time.perf_counter() - began, 3)
+            self._metrics.ended(route, status, total_s, note)
             journal.write(
                 "request",
                 level=logging.DEBUG if scope["path"] in _QUIET else logging.INFO,
                 method=scope["method"],
-                path=_known(scope["path"]),
+                path=route,
                 status=status,
-                total_s=round(time.perf_counter() - began, 3),
+                total_s=total_s,
                 **note,
             )
 
@@ -104,10 +116,13 @@ def _request_id(given: bytes) -> str:
 
 
 def _known(path: str) -> str:
-    """A path as the log may hold it: other people's typing can be anything."""
+    """A path as log and metrics may hold it: other people's typing can be anything."""
+    if path.startswith(_MODEL):
+        return f"{_MODEL}{{id}}"
     return path if path in _PATHS else "other"
 
 
+_MODEL: Final = "/v1/models/"
 _PATHS: Final = frozenset(
-    {"/schema/openapi.json", *(path for handler in routes.HANDLERS for path in handler.paths)}
+    {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
 )

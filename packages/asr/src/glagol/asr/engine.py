@@ -20,6 +20,7 @@ from glagol.registry.errors import GlagolError, HostError
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer
+    from glagol.speech.types import Transcript
 
 __all__ = ["Engine", "Opened"]
 
@@ -96,6 +97,16 @@ class Engine:
             raise _copy(self._trouble)
         self.queue.admit()
 
+    def put(self, job: Job) -> None:
+        """Append `job` to the queue.
+
+        Raises:
+            LimitError: `queue_full`.
+            HostError: `not_ready`.
+        """
+        job.queued_s = self._clock()
+        self.queue.put(job)
+
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place, 1..120."""
         return max(1, min(RETRY_AFTER_S_MAX, math.ceil(self._work_s * (len(self.queue) + 1))))
@@ -159,14 +170,9 @@ class Engine:
     def _transcribe(self, job: Job) -> None:
         journal.write("working", level=logging.DEBUG, audio_sha256=job.audio_sha256)
         began = self._clock()
+        job.wait_s = began - job.queued_s
         try:
-            recognizer = self._load(job.model).recognizer
-            transcript = recognizer.transcribe(
-                job.file,
-                options=job.options,
-                audio_sha256=job.audio_sha256,
-                cancelled=job.stop.is_set,
-            )
+            transcript = _heard(self._load(job.model).recognizer, job)
             answer = job.render(transcript)
         except Exception as error:  # noqa: BLE001 - handed to the request that waits for it
             job.done.set_exception(error)
@@ -175,6 +181,27 @@ class Engine:
             job.work_s = self._clock() - began
         self._work_s += 0.2 * (job.work_s - self._work_s)
         job.done.set_result((transcript, answer))
+
+
+def _heard(recognizer: Recognizer, job: Job) -> Transcript:
+    """The transcript; its segments are handed over as they come when someone listens."""
+    if job.on_segment is None:
+        return recognizer.transcribe(
+            job.file,
+            options=job.options,
+            audio_sha256=job.audio_sha256,
+            cancelled=job.stop.is_set,
+        )
+    steps = recognizer.segments(
+        job.file, options=job.options, audio_sha256=job.audio_sha256, cancelled=job.stop.is_set
+    )
+    while True:
+        try:
+            segment = next(steps)
+        except StopIteration as end:
+            transcript: Transcript = end.value
+            return transcript
+        job.on_segment(segment)
 
 
 def _copy(error: GlagolError) -> GlagolError:

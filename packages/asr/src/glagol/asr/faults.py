@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
 from litestar.exceptions import HTTPException
 from litestar.response import Response
 
@@ -14,8 +17,11 @@ from glagol.registry.errors import CODES, GlagolError
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["answer", "status_of"]
+__all__ = ["Fault", "answer", "fault_of", "openai_body", "status_of", "told"]
 
+OPENAI: Final = ("/v1/audio/", "/v1/models")
+RATE_LIMITED: Final = 429
+SERVER_ERRORS: Final = 500
 RETRY_LATER: Final = frozenset({"queue_full", "busy", "not_ready"})
 
 
@@ -24,35 +30,91 @@ def status_of(code: str) -> int:
     return CODES[code].http_status if code in CODES else 500
 
 
-def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The envelope for `error`, and what the log must know about it."""
-    note = request.scope["state"]["note"]
-    headers: dict[str, str] = {}
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a client may know about an exception.
+
+    Attributes:
+        status: Of the HTTP answer.
+        code: From the table of errors, or `internal`.
+        message: What happened.
+        remedy: What to do.
+        headers: For the answer.
+        parameter: Which one is wrong, when that is known.
+    """
+
+    status: int
+    code: str
+    message: str
+    remedy: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parameter: str | None = None
+
+
+def fault_of(error: Exception, path: str) -> Fault:
+    """What a client that asked for `path` may know about `error`."""
     match error:
         case GlagolError():
-            status, body = status_of(error.code), (error.code, error.message, error.remedy)
-        case HTTPException(status_code=404):
-            status, body = 404, ("not_found", f"there is no {request.url.path}", _ROUTES)
-        case HTTPException(status_code=400 | 405 | 406 | 413 | 415 as status):
-            headers.update(error.headers or {})
-            body = ("request_invalid", str(error.detail), _ROUTES)
-        case _:
-            status, body = 500, ("internal", "the server made a mistake", "report the request id")
-            journal.write(
-                "unexpected exception",
-                level=logging.ERROR,
-                error=True,
-                request_id=note["request_id"],
+            named = getattr(error, "parameter", None) or _PARAMETERS.get(error.code)
+            return Fault(
+                status_of(error.code), error.code, error.message, error.remedy, parameter=named
             )
-    if body[0] in RETRY_LATER:
+        case HTTPException(status_code=404):
+            return Fault(404, "not_found", f"there is no {path}", _ROUTES)
+        case HTTPException(status_code=400 | 405 | 406 | 413 | 415 as status):
+            headers = error.headers or {}
+            return Fault(status, "request_invalid", str(error.detail), _ROUTES, headers)
+        case _:
+            return Fault(500, "internal", "the server made a mistake", "report the request id")
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer for `error`, in the shape that its route speaks, and what the log must know."""
+    note = request.scope["state"]["note"]
+    fault = told(error, request.scope["path"], note)
+    headers = dict(fault.headers)
+    if fault.code in RETRY_LATER:
         headers["Retry-After"] = str(request.app.state.engine.retry_after_s())
-    note["code"] = body[0]
+    body = wire.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
+    openai = request.scope["path"].startswith(OPENAI)
     return Response(
-        wire.failure(wire.ErrorBody(*body, request_id=note["request_id"])),
-        status_code=status,
+        openai_body(fault) if openai else wire.failure(body),
+        status_code=fault.status,
         headers=headers,
         media_type="application/json",
     )
 
 
+def told(error: Exception, path: str, note: dict[str, Any]) -> Fault:
+    """`fault_of`, and the log knows: the code in the note, a traceback when it is a bug."""
+    fault = fault_of(error, path)
+    note["code"] = fault.code
+    if fault.code == "internal":
+        journal.write(
+            "unexpected exception",
+            level=logging.ERROR,
+            error=True,
+            request_id=note["request_id"],
+        )
+    return fault
+
+
+def openai_body(fault: Fault) -> bytes:
+    """`fault` as OpenAI's error body; the remedy is part of the message."""
+    kind: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    if fault.status == RATE_LIMITED:
+        kind = "rate_limit_error"
+    else:
+        kind = "server_error" if fault.status >= SERVER_ERRORS else "invalid_request_error"
+    text = f"{fault.message} ({fault.remedy})"
+    return msgspec.json.encode(
+        wire.OpenaiFailure(wire.OpenaiError(text, kind, fault.parameter, fault.code))
+    )
+
+
 _ROUTES: Final = "see /schema/openapi.json for the routes and what they take"
+_PARAMETERS: Final = {
+    "model_unknown": "model",
+    "upload_too_large": "file",
+    **{code: "file" for code in CODES if code.startswith("audio_")},
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, get_args
 
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import (
     OpenAPIFormat,
     OpenAPIMediaType,
@@ -16,9 +17,10 @@ from litestar.openapi.spec import (
     Schema,
 )
 
+from glagol.asr import wire
 from glagol.asr.wire import Format
 
-__all__ = ["FormOperation", "RawOperation"]
+__all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
 
 _OPTIONS: Final = {
     "model": Schema(type=OpenAPIType.STRING, description="Model id or alias"),
@@ -60,3 +62,58 @@ class RawOperation(Operation):
 
     def __post_init__(self) -> None:
         self.parameters, self.request_body = _query(), _raw_body()
+
+
+@dataclass
+class OpenaiOperation(Operation):
+    """POST: the form of OpenAI's clients."""
+
+    def __post_init__(self) -> None:
+        form = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={"file": _BINARY, **_OPENAI},
+            required=["file"],
+        )
+        self.request_body = RequestBody(
+            content={"multipart/form-data": OpenAPIMediaType(schema=form)}
+        )
+
+
+def openai_responses() -> dict[int, ResponseSpec]:
+    """The errors of OpenAI's routes by status."""
+    return {
+        status: ResponseSpec(wire.OpenaiFailure, description=text, generate_examples=False)
+        for status, text in {
+            400: "A field is wrong or not supported",
+            404: "There is no such model",
+            413: "The file or the audio is over the limit",
+            415: "The bytes are not audio",
+            422: "The audio cannot be transcribed",
+            429: "The queue is full; see Retry-After",
+            503: "No model, or the server is stopping",
+        }.items()
+    }
+
+
+_OPENAI: Final = {
+    "model": Schema(
+        type=OpenAPIType.STRING, description="Model id or alias; whisper-1 means the default"
+    ),
+    "language": _OPTIONS["language"],
+    "response_format": Schema(
+        type=OpenAPIType.STRING,
+        enum=["json", "text", "srt", "verbose_json", "vtt"],
+        default="json",
+    ),
+    "timestamp_granularities[]": Schema(
+        type=OpenAPIType.ARRAY,
+        items=Schema(type=OpenAPIType.STRING, enum=["word", "segment"]),
+        description="With verbose_json",
+    ),
+    "stream": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Events transcript.text.delta and transcript.text.done",
+    ),
+    "temperature": Schema(type=OpenAPIType.NUMBER, enum=[0]),
+}

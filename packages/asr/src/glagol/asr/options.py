@@ -13,11 +13,25 @@ if TYPE_CHECKING:
     from glagol.registry.entries import Model
     from glagol.registry.registry import Registry
 
-__all__ = ["NAMES", "Wish", "merge", "read"]
+__all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "read"]
 
 NAMES: Final = ("model", "language", "word_timestamps", "format")
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 _ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
+
+
+class OptionError(InputError):
+    """`option_invalid` that knows which parameter is wrong.
+
+    Args:
+        parameter: Name of the parameter as the caller gave it.
+        message: What is wrong with it.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, parameter: str, message: str, remedy: str) -> None:
+        super().__init__("option_invalid", message, remedy)
+        self.parameter = parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +51,21 @@ class Wish:
     format: Format
 
 
-def merge(query: Mapping[str, list[str]], form: Mapping[str, str]) -> dict[str, str]:
+def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
     """One value per option.
 
     Raises:
-        InputError: `option_invalid`, unknown or given twice.
+        OptionError: `option_invalid`, unknown or given twice.
     """
     merged: dict[str, str] = {}
-    pairs = [(name, value) for name, values in query.items() for value in values]
-    for name, value in [*pairs, *form.items()]:
+    given = [*query.items(), *form.items()]
+    for name, value in [(name, value) for name, values in given for value in values]:
         if name not in NAMES:
-            raise _invalid(f"there is no option {name[:64]!r}", f"known are {', '.join(NAMES)}")
+            raise OptionError(
+                name[:64], f"there is no option {name[:64]!r}", f"known are {', '.join(NAMES)}"
+            )
         if name in merged:
-            raise _invalid(f"the option {name} is given twice", "give it once")
+            raise OptionError(name, f"the option {name} is given twice", "give it once")
         merged[name] = value.strip()
     return merged
 
@@ -63,26 +79,51 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
         default: Model id when none is asked for.
 
     Raises:
-        InputError: `option_invalid` or `model_unknown`.
+        OptionError: `option_invalid`.
+        InputError: `model_unknown`.
     """
-    model = registry.model(options.get("model") or default)
-    if model.engine not in _ASR_ENGINES:
-        raise _invalid(f"{model.id} does not transcribe", "choose one from GET /v1/models")
-    known = model.languages or ("ru",)
-    language = options.get("language") or known[0]
-    if language not in known:
-        raise _invalid(
-            f"{model.id} does not know the language {language[:16]!r}",
-            f"use one of {', '.join(known)}",
-        )
+    model = model_of(options.get("model") or default, registry)
+    language = language_of(options.get("language") or "", model)
     words = options.get("word_timestamps") or "true"
     if words.lower() not in _TRUTH:
-        raise _invalid(f"word_timestamps={words[:16]!r} is not true or false", "use true or false")
+        raise OptionError(
+            "word_timestamps",
+            f"word_timestamps={words[:16]!r} is not true or false",
+            "use true or false",
+        )
     form = options.get("format") or "json"
     if form not in get_args(Format):
-        raise _invalid(f"format={form[:16]!r} is unknown", f"use {', '.join(get_args(Format))}")
+        known = ", ".join(get_args(Format))
+        raise OptionError("format", f"format={form[:16]!r} is unknown", f"use {known}")
     return Wish(model, language, _TRUTH[words.lower()], cast("Format", form))
 
 
-def _invalid(message: str, remedy: str) -> InputError:
-    return InputError("option_invalid", message, remedy)
+def model_of(name: str, registry: Registry) -> Model:
+    """The model that an id or alias names, if it transcribes.
+
+    Raises:
+        OptionError: `option_invalid`, it does something else.
+        InputError: `model_unknown`.
+    """
+    model = registry.model(name)
+    if model.engine not in _ASR_ENGINES:
+        raise OptionError(
+            "model", f"{model.id} does not transcribe", "choose one from GET /v1/models"
+        )
+    return model
+
+
+def language_of(tag: str, model: Model) -> str:
+    """`tag`, or the model's first language when it is empty.
+
+    Raises:
+        OptionError: `option_invalid`, the model does not know it.
+    """
+    known = model.languages or ("ru",)
+    if tag and tag not in known:
+        raise OptionError(
+            "language",
+            f"{model.id} does not know the language {tag[:16]!r}",
+            f"use one of {', '.join(known)}",
+        )
+    return tag or known[0]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from glagol.registry.errors import HostError, LimitError
 
 if TYPE_CHECKING:
-    from glagol.speech.types import Options, Transcript
+    from glagol.speech.types import Options, Segment, Transcript
 
 __all__ = ["Job", "JobQueue"]
 
@@ -33,6 +33,10 @@ class Job:
         render: Turns the transcript into the answer's bytes, in the inference thread.
         done: The rendered answer with its transcript, or the error.
         stop: Set to make a running job stop after the chunk it is in.
+        on_segment: Called in the inference thread with each segment as soon as it is final; must
+            not wait. None takes the transcript as a whole.
+        queued_s: When it was put into the queue.
+        wait_s: Seconds in the queue, once it ran.
         work_s: Seconds in the inference thread, once it ran.
     """
 
@@ -43,6 +47,9 @@ class Job:
     render: Callable[[Transcript], bytes]
     done: Future[tuple[Transcript, bytes]] = field(default_factory=Future)
     stop: threading.Event = field(default_factory=threading.Event)
+    on_segment: Callable[[Segment], None] | None = None
+    queued_s: float = 0.0
+    wait_s: float = 0.0
     work_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -71,6 +78,11 @@ class JobQueue:
     def __len__(self) -> int:
         """Jobs that wait."""
         return len(self._jobs)
+
+    @property
+    def limit(self) -> int:
+        """Jobs that may wait."""
+        return self._waiting_max
 
     def admit(self) -> None:
         """Check, without taking a place, that a job would be accepted now.

@@ -1,36 +1,37 @@
-"""The routes: admission, reading the body, waiting for the engine, the answer."""
+"""Our own routes: liveness, readiness, metrics, and transcription with provenance."""
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from litestar import Request, get, post, put
-from litestar.datastructures import State
+from litestar import get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
-from glagol.asr import journal, options, upload, wire
+from glagol.asr import options, upload, wire
+from glagol.asr.intake import (
+    AsrRequest,
+    checked,
+    enqueue,
+    finished,
+    options_for,
+    received,
+    service_of,
+)
 from glagol.asr.openapi import FormOperation, RawOperation
 from glagol.asr.queue import Job
-from glagol.registry.errors import HostError, LimitError
+from glagol.registry.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from glagol.asr.engine import Engine
-    from glagol.asr.settings import Settings
     from glagol.asr.upload import Receive, Upload
-    from glagol.registry.registry import Registry
     from glagol.speech.types import Transcript
 
-__all__ = ["HANDLERS", "Service"]
+__all__ = ["HANDLERS"]
 
-UPLOADS_MAX: Final = 64
 _RESPONSES: Final = {
     200: ResponseSpec(wire.Envelope, description="The transcript", generate_examples=False),
     **{
@@ -47,29 +48,6 @@ _RESPONSES: Final = {
     },
 }
 
-AsrRequest = Request[Any, Any, State]
-
-
-@dataclass(slots=True)
-class Service:
-    """What the handlers share.
-
-    Attributes:
-        settings: The operator's.
-        registry: The manifest.
-        engine: The inference thread.
-        default: Id of the model that serves when none is asked for.
-        clock: Monotonic seconds.
-        uploads: Bodies being received now.
-    """
-
-    settings: Settings
-    registry: Registry
-    engine: Engine
-    default: str
-    clock: Callable[[], float]
-    uploads: int = 0
-
 
 @get("/health", summary="The process answers", sync_to_thread=False)
 def health() -> Response[bytes]:
@@ -85,7 +63,7 @@ def ready(request: AsrRequest) -> Response[bytes]:
         HostError: `not_ready`, `provider_missing`.
         IntegrityError: `artifact_missing`, `artifact_altered`, `artifact_unpinned`.
     """
-    engine = _service(request).engine
+    engine = service_of(request).engine
     trouble = engine.trouble
     if trouble is None:
         return _json(wire.success(msgspec.json.encode(engine.report())))
@@ -94,34 +72,12 @@ def ready(request: AsrRequest) -> Response[bytes]:
     raise HostError("not_ready", trouble.message, trouble.remedy)
 
 
-@get("/v1/models", summary="The models of the manifest", sync_to_thread=False)
-def models(request: AsrRequest) -> Response[wire.ModelList]:
-    """OpenAI's list shape, with digests and what a user must know about each model."""
-    service = _service(request)
-    entries = [
-        wire.ModelEntry(
-            id=model.id,
-            version=model.version,
-            engine=model.engine,
-            license=model.license,
-            languages=model.languages,
-            aliases=model.aliases,
-            default=model.id == service.default,
-            digests={
-                variant.id: {a.path: a.sha256 for a in variant.artifacts}
-                for variant in model.variants
-            },
-            note=model.note or model.unpinned,
-        )
-        for model in service.registry.manifest.models
-    ]
-    return Response(
-        wire.ModelList(
-            data=entries,
-            manifest_version=service.registry.manifest.manifest_version,
-            manifest_sha256=service.registry.manifest_sha256,
-        )
-    )
+@get("/metrics", summary="Prometheus metrics", sync_to_thread=False)
+def metrics(request: AsrRequest) -> Response[bytes]:
+    """Text format or OpenMetrics, as the Accept header asks."""
+    accept = request.headers.get("accept", "")
+    body, media_type = service_of(request).metrics.exposition(accept)
+    return Response(body, media_type=media_type)
 
 
 @post(
@@ -133,7 +89,7 @@ def models(request: AsrRequest) -> Response[wire.ModelList]:
 )
 async def transcribe_form(request: AsrRequest) -> Response[bytes]:
     """Multipart: the audio as `file`; options as fields or in the query."""
-    limit = _service(request).settings.max_upload_bytes
+    limit = service_of(request).settings.max_upload_bytes
     read = functools.partial(
         upload.read_multipart,
         content_type=request.headers.get("content-type", ""),
@@ -151,7 +107,7 @@ async def transcribe_form(request: AsrRequest) -> Response[bytes]:
 )
 async def transcribe_raw(request: AsrRequest) -> Response[bytes]:
     """The body is the audio file; options in the query."""
-    limit = _service(request).settings.max_upload_bytes
+    limit = service_of(request).settings.max_upload_bytes
     read = functools.partial(upload.read_raw, limit_bytes=limit)
     return await _transcribe(request, read, form=False)
 
@@ -159,69 +115,29 @@ async def transcribe_raw(request: AsrRequest) -> Response[bytes]:
 async def _transcribe(
     request: AsrRequest, read: Callable[[Receive], Awaitable[Upload]], *, form: bool
 ) -> Response[bytes]:
-    service, note = _service(request), _note(request)
+    service = service_of(request)
     query: dict[str, list[str]] = {
         name: request.query_params.getall(name) for name in request.query_params
     }
     early = options.read(options.merge(query, {}), service.registry, service.default)
     upload.refuse_announced(request.headers, service.settings.max_upload_bytes, form=form)
     service.engine.admit(early.model.id)
-    began = service.clock()
-    body = await _received(service, request.receive, read)
-    note["receive_s"] = round(service.clock() - began, 3)
-    note["audio_sha256"], note["size_bytes"] = body.sha256, body.size_bytes
+    body = await received(request, read)
     try:
         wish = options.read(options.merge(query, body.fields), service.registry, service.default)
-        note["model"] = wish.model.id
-        await asyncio.to_thread(_inspect, body.file, service.settings.max_audio_s)
-        job = _job(service, body, wish)
-        service.engine.queue.put(job)
-        journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
+        await checked(body, service.settings.max_audio_s)
+        job = Job(
+            file=body.file,
+            audio_sha256=body.sha256,
+            model=wish.model.id,
+            options=options_for(service, wish.language, word_timestamps=wish.word_timestamps),
+            render=functools.partial(_render, wish.format),
+        )
+        enqueue(request, job)
     except BaseException:
         body.file.close()
         raise
-    transcript, answer = await _finished(request.receive, job)
-    note["work_s"] = round(job.work_s, 3)
-    note["audio_s"] = transcript.duration_s
-    note["provenance"] = transcript.provenance
-    return Response(answer, media_type=wire.MEDIA_TYPES[wish.format])
-
-
-async def _received(
-    service: Service, receive: Receive, read: Callable[[Receive], Awaitable[Upload]]
-) -> Upload:
-    if service.uploads >= UPLOADS_MAX:
-        raise LimitError("busy", f"{UPLOADS_MAX} uploads are under way already", "try again later")
-    service.uploads += 1
-    try:
-        return await read(receive)
-    finally:
-        service.uploads -= 1
-
-
-def _inspect(file: BinaryIO, max_audio_s: float) -> None:
-    """Open the container: what is no audio, or says that it is too long, needs no queue."""
-    from glagol.speech.audio import decode
-
-    decode(file, max_seconds=max_audio_s).close()
-    file.seek(0)
-
-
-def _job(service: Service, body: Upload, wish: options.Wish) -> Job:
-    from glagol.speech.types import Options
-
-    return Job(
-        file=body.file,
-        audio_sha256=body.sha256,
-        model=wish.model.id,
-        options=Options(
-            language=wish.language,
-            word_timestamps=wish.word_timestamps,
-            short_audio_s=service.settings.short_audio_s,
-            max_audio_s=service.settings.max_audio_s,
-        ),
-        render=functools.partial(_render, wish.format),
-    )
+    return Response(await finished(request, job), media_type=wire.MEDIA_TYPES[wish.format])
 
 
 def _render(form: wire.Format, transcript: Transcript) -> bytes:
@@ -232,44 +148,16 @@ def _render(form: wire.Format, transcript: Transcript) -> bytes:
             return wire.success(formats.as_json(transcript))
         case "text":
             return f"{formats.as_text(transcript)}\n".encode()
+        case "tsv":
+            return formats.as_tsv(transcript).encode()
         case "srt":
             return formats.as_srt(transcript).encode()
         case "vtt":
             return formats.as_vtt(transcript).encode()
 
 
-async def _finished(receive: Receive, job: Job) -> tuple[Transcript, bytes]:
-    """The job's result, unless the client leaves first; then the job is cancelled."""
-    result = asyncio.wrap_future(job.done)
-    gone = asyncio.create_task(_disconnected(receive))
-    either: set[asyncio.Future[Any]] = {result, gone}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not result.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
-        return result.result()
-    finally:
-        gone.cancel()
-        if not result.done():
-            job.cancel()
-            result.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def _json(body: bytes) -> Response[bytes]:
     return Response(body, media_type=wire.MEDIA_TYPES["json"])
 
 
-def _service(request: AsrRequest) -> Service:
-    return cast("Service", request.app.state.service)
-
-
-def _note(request: AsrRequest) -> dict[str, Any]:
-    return cast("dict[str, Any]", request.scope["state"]["note"])
-
-
-HANDLERS: Final = [health, ready, models, transcribe_form, transcribe_raw]
+HANDLERS: Final = [health, ready, metrics, transcribe_form, transcribe_raw]

@@ -82,9 +82,10 @@ def serve(settings: Settings, registry: Registry, home: Path) -> None:
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
     from glagol.asr.app import build
-    from glagol.asr.routes import Service
+    from glagol.asr.intake import Service
+    from glagol.asr.metrics import Metrics
 
-    app = build(Service(settings, registry, engine, default, time.perf_counter))
+    app = build(Service(settings, registry, engine, Metrics(engine), default, time.perf_counter))
     asyncio.run(_run(app, settings, engine))
     journal.write("stopped")
 

@@ -39,13 +39,13 @@ class Upload:
         file: The audio, rewound; the receiver closes it.
         sha256: Of the audio's bytes, hexadecimal.
         size_bytes: Of the audio.
-        fields: The form's text fields.
+        fields: The form's text fields; only one whose name ends in [] can have several values.
     """
 
     file: BinaryIO
     sha256: str
     size_bytes: int
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, list[str]] = field(default_factory=dict)
 
 
 def refuse_announced(headers: Mapping[str, str], limit_bytes: int, *, form: bool) -> None:
@@ -113,7 +113,7 @@ class _Form:
                 "send the audio as the form field 'file', or PUT its raw bytes",
             )
         self.spool = Spool(limit_bytes)
-        self._fields: dict[str, bytearray] = {}
+        self._fields: dict[str, list[bytearray]] = {}
         self._part: MultipartSegment | None = None
         self._files = 0
         self._total_bytes = 0
@@ -139,7 +139,9 @@ class _Form:
         if not self._files:
             raise _malformed("there is no file part named 'file'")
         try:
-            fields = {name: value.decode() for name, value in self._fields.items()}
+            fields = {
+                name: [value.decode() for value in values] for name, values in self._fields.items()
+            }
         except UnicodeDecodeError as error:
             raise _malformed("a text field is not UTF-8") from error
         return _finished(self.spool, fields)
@@ -150,17 +152,17 @@ class _Form:
             self._files += 1
             if self._files > 1:
                 raise _malformed("there is more than one part named 'file'")
-        elif part.name in self._fields:
+        elif part.name in self._fields and not part.name.endswith("[]"):
             raise _malformed(f"the field {part.name[:64]!r} is there twice")
         else:
-            self._fields[part.name] = bytearray()
+            self._fields.setdefault(part.name, []).append(bytearray())
 
     def _take(self, data: bytes) -> bool:
         if self._part is None:
             raise AssertionError("the parser yields a part before its data")
         if self._part.name == "file":
             return self.spool.feed(data)
-        value = self._fields[self._part.name]
+        value = self._fields[self._part.name][-1]
         if len(value) + len(data) > FIELD_BYTES_MAX:
             raise _malformed(f"a text field is longer than {FIELD_BYTES_MAX} bytes")
         value += data
@@ -187,7 +189,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-def _finished(spool: Spool, fields: dict[str, str]) -> Upload:
+def _finished(spool: Spool, fields: dict[str, list[str]]) -> Upload:
     if not spool.size_bytes:
         raise InputError("audio_empty", "the audio has no bytes", "send a file with audio in it")
     file, sha256 = spool.finish()

@@ -19,6 +19,8 @@ __all__ = [
     "Format",
     "ModelEntry",
     "ModelList",
+    "OpenaiError",
+    "OpenaiFailure",
     "Segment",
     "Transcript",
     "Word",
@@ -26,11 +28,12 @@ __all__ = [
     "success",
 ]
 
-Format = Literal["json", "text", "srt", "vtt"]
+Format = Literal["json", "text", "tsv", "srt", "vtt"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "json": "application/json",
     "text": "text/plain; charset=utf-8",
+    "tsv": "text/tab-separated-values; charset=utf-8",
     "srt": "application/x-subrip; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
 }
@@ -79,6 +82,21 @@ class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: str
     remedy: str
     request_id: str
+
+
+class OpenaiError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a request failed, as OpenAI tells it; `code` is ours, `param` the wrong field if any."""
+
+    message: str
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    param: str | None
+    code: str
+
+
+class OpenaiFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A failed answer on OpenAI's routes."""
+
+    error: OpenaiError
 
 
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

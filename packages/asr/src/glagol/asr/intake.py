@@ -1,0 +1,177 @@
+"""The way of a request from its first byte to the job, the same for every transcription route."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+from litestar import Request
+from litestar.datastructures import State
+
+from glagol.asr import journal
+from glagol.registry.errors import HostError, LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from glagol.asr.engine import Engine
+    from glagol.asr.metrics import Metrics
+    from glagol.asr.queue import Job
+    from glagol.asr.settings import Settings
+    from glagol.asr.upload import Receive, Upload
+    from glagol.registry.registry import Registry
+    from glagol.speech.types import Options, Transcript
+
+__all__ = [
+    "AsrRequest",
+    "Service",
+    "checked",
+    "disconnected",
+    "enqueue",
+    "finished",
+    "note_of",
+    "options_for",
+    "received",
+    "report",
+    "service_of",
+]
+
+UPLOADS_MAX: Final = 64
+
+AsrRequest = Request[Any, Any, State]
+
+
+@dataclass(slots=True)
+class Service:
+    """What the handlers share.
+
+    Attributes:
+        settings: The operator's.
+        registry: The manifest.
+        engine: The inference thread.
+        metrics: What operators watch.
+        default: Id of the model that serves when none is asked for.
+        clock: Monotonic seconds.
+        uploads: Bodies being received now.
+    """
+
+    settings: Settings
+    registry: Registry
+    engine: Engine
+    metrics: Metrics
+    default: str
+    clock: Callable[[], float]
+    uploads: int = 0
+
+
+def service_of(request: AsrRequest) -> Service:
+    """What the handlers share."""
+    return cast("Service", request.app.state.service)
+
+
+def note_of(request: AsrRequest) -> dict[str, Any]:
+    """What the log line and the metrics will know about this request."""
+    return cast("dict[str, Any]", request.scope["state"]["note"])
+
+
+async def received(request: AsrRequest, read: Callable[[Receive], Awaitable[Upload]]) -> Upload:
+    """The body, read by `read`; the note learns its digest, size and time.
+
+    Raises:
+        LimitError: `busy`, too many uploads at a time; or what `read` raises.
+    """
+    service, note = service_of(request), note_of(request)
+    if service.uploads >= UPLOADS_MAX:
+        raise LimitError("busy", f"{UPLOADS_MAX} uploads are under way already", "try again later")
+    service.uploads += 1
+    began = service.clock()
+    try:
+        body = await read(request.receive)
+    finally:
+        service.uploads -= 1
+    note["receive_s"] = round(service.clock() - began, 3)
+    note["audio_sha256"], note["size_bytes"] = body.sha256, body.size_bytes
+    return body
+
+
+async def checked(body: Upload, max_audio_s: float) -> None:
+    """Open the container: what is no audio, or says that it is too long, needs no queue.
+
+    Raises:
+        InputError: The file is not audio that can be transcribed.
+        LimitError: `audio_too_long`.
+    """
+    await asyncio.to_thread(_inspect, body.file, max_audio_s)
+
+
+def options_for(service: Service, language: str, *, word_timestamps: bool) -> Options:
+    """The recogniser's options: the caller's and the operator's."""
+    from glagol.speech.types import Options
+
+    return Options(
+        language=language,
+        word_timestamps=word_timestamps,
+        short_audio_s=service.settings.short_audio_s,
+        max_audio_s=service.settings.max_audio_s,
+    )
+
+
+def enqueue(request: AsrRequest, job: Job) -> None:
+    """Give `job` its place in the queue.
+
+    Raises:
+        LimitError: `queue_full`.
+        HostError: `not_ready`.
+    """
+    note = note_of(request)
+    note["model"] = job.model
+    service_of(request).engine.put(job)
+    journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
+
+
+async def finished(request: AsrRequest, job: Job) -> bytes:
+    """The job's answer, unless the client leaves first; then the job is cancelled.
+
+    Raises:
+        HostError: `cancelled`; or whatever the job failed with.
+    """
+    result = asyncio.wrap_future(job.done)
+    gone = asyncio.create_task(disconnected(request.receive))
+    either: set[asyncio.Future[Any]] = {result, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise HostError("cancelled", "the client left before the answer", "send it again")
+        transcript, answer = result.result()
+        report(request, job, transcript)
+        return answer
+    finally:
+        gone.cancel()
+        if not result.done():
+            job.cancel()
+            result.cancel()
+
+
+def report(request: AsrRequest, job: Job, transcript: Transcript) -> None:
+    """Tell the note what was done."""
+    note_of(request).update(
+        wait_s=round(job.wait_s, 3),
+        work_s=round(job.work_s, 3),
+        audio_s=transcript.duration_s,
+        provenance=transcript.provenance,
+    )
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _inspect(file: BinaryIO, max_audio_s: float) -> None:
+    from glagol.speech.audio import decode
+
+    decode(file, max_seconds=max_audio_s).close()
+    file.seek(0)

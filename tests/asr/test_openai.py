@@ -1,0 +1,259 @@
+"""OpenAI's route up to the model: fields, refusals, error bodies, formats, events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sounds
+from asr.bench import Bench, make
+from glagol.asr import stream, wire
+from glagol.asr.stream import Mailbox
+from glagol.registry.errors import CODES, HostError, InputError
+from glagol.speech.types import Segment
+
+URL = "/v1/audio/transcriptions"
+SOUND = sounds.silence(0.2)
+
+
+def ask(bench: Bench, **fields: Any) -> httpx.Response:
+    """One request with a file."""
+    return bench.send("POST", URL, files={"file": ("запись.wav", SOUND)}, data=fields)
+
+
+def error(answer: httpx.Response, code: str, param: str | None) -> wire.OpenaiError:
+    """The error of OpenAI's body, with the status that the table gives its code."""
+    body = msgspec.json.decode(answer.content, type=wire.OpenaiFailure).error
+    assert (body.code, body.param) == (code, param)
+    assert answer.status_code == (CODES[code].http_status if code in CODES else 500)
+    assert body.message
+    return body
+
+
+def events(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The data of a stream's events."""
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = answer.text.splitlines()
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+def test_formats(bench: Bench) -> None:
+    """Each with its media type and OpenAI's fields, the real model told in all of them."""
+    bench.stub.texts = ("да", "нет")
+    plain = ask(bench, model="whisper-1").json()
+    assert set(plain) == {"text", "usage", "provenance"}
+    assert plain["text"] == "да нет"
+    assert plain["usage"] == {"type": "duration", "seconds": 2.0}
+    assert plain["provenance"]["model"] == "tiny"
+    verbose = ask(bench, response_format="verbose_json", model="ai-sage/Tiny").json()
+    assert (verbose["task"], verbose["language"], verbose["duration"]) == ("transcribe", "ru", 2.0)
+    assert verbose["segments"][1] == {
+        "id": 1, "start": 1.0, "end": 2.0, "text": "нет", "temperature": 0.0
+    }  # fmt: skip
+    assert "words" not in verbose
+    for form, text in (("text", "да нет\n"), ("srt", "1\n00:00"), ("vtt", "WEBVTT")):
+        answer = ask(bench, response_format=form)
+        assert answer.text.startswith(text)
+        assert answer.headers["glagol-model"] == "tiny"
+        assert not answer.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("given_", [["word"], ["segment"], ["word", "segment"], ["segment"] * 2])
+def test_granularities(bench: Bench, given_: list[str]) -> None:
+    """One or both, and only what was asked for."""
+    fields = {"response_format": "verbose_json", "timestamp_granularities[]": given_}
+    answer = ask(bench, **fields).json()
+    assert {"words", "segments"} & set(answer) == {f"{name}s" for name in given_}
+    if "word" in given_:
+        assert answer["words"] == [{"word": "да", "start": 0.0, "end": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param"),
+    [
+        ({"prompt": "Екатерина"}, "option_invalid", "prompt"),
+        ({"temperature": "0.2"}, "option_invalid", "temperature"),
+        ({"temperature": "warm"}, "option_invalid", "temperature"),
+        ({"temperature": "nan"}, "option_invalid", "temperature"),
+        ({"response_format": "diarized_json"}, "option_invalid", "response_format"),
+        ({"response_format": "srt", "stream": "true"}, "option_invalid", "response_format"),
+        ({"stream": "perhaps"}, "option_invalid", "stream"),
+        ({"language": "en"}, "option_invalid", "language"),
+        ({"include[]": ["logprobs"]}, "option_invalid", "include"),
+        ({"chunking_strategy": "auto"}, "option_invalid", "chunking_strategy"),
+        ({"known_speaker_names[]": ["a", "b"]}, "option_invalid", "known_speaker_names"),
+        ({"timestamp_granularities[]": ["word"]}, "option_invalid", "timestamp_granularities"),
+        (
+            {"timestamp_granularities[]": ["letter"], "response_format": "verbose_json"},
+            "option_invalid",
+            "timestamp_granularities",
+        ),
+        ({"colour": "red"}, "option_invalid", "colour"),
+        ({"model[]": ["tiny", "other"]}, "option_invalid", "model"),
+        ({"model": ["tiny", "tiny"]}, "request_invalid", None),
+        ({"model": "voice"}, "option_invalid", "model"),
+        ({"model": "gpt-4o-transcribe"}, "model_unknown", "model"),
+    ],
+)
+def test_refusals_name_the_field(
+    bench: Bench, fields: dict[str, Any], code: str, param: str | None
+) -> None:
+    """With a type of OpenAI's, and the model never hears of it."""
+    assert error(ask(bench, **fields), code, param).type == "invalid_request_error"
+    assert bench.stub.calls == []
+
+
+def test_empty_fields_are_not_given(bench: Bench) -> None:
+    """As forms of browsers and some tools send them."""
+    fields = {"prompt": "", "language": "", "temperature": "0", "model": "", "stream": "false"}
+    assert ask(bench, **fields).status_code == 200
+
+
+def test_errors_of_the_body_and_the_route(make_bench: Callable[..., Bench]) -> None:
+    """Size, sound, method, query, queue: all in OpenAI's shape."""
+    bench = make_bench(max_upload_bytes=10_000, queue_size=1)
+    error(bench.send("POST", URL, files={"file": b"x" * 20_000}), "upload_too_large", "file")
+    error(bench.send("POST", URL, files={"file": b"no sound"}), "audio_unreadable", "file")
+    error(bench.send("POST", URL, files={"file": b""}), "audio_empty", "file")
+    error(bench.send("POST", URL, content=b"x"), "request_invalid", None)
+    error(bench.send("POST", f"{URL}?stream=true", files={"file": SOUND}), "option_invalid",
+          "stream")  # fmt: skip
+    wrong = bench.send("GET", URL)
+    assert wrong.status_code == 405
+    assert wrong.json()["error"]["type"] == "invalid_request_error"
+    bench.stub.error = ValueError("secret detail")
+    internal = error(ask(bench), "internal", None)
+    assert internal.type == "server_error"
+    assert "secret" not in internal.message
+
+
+def test_a_full_queue_is_a_rate_limit(make_bench: Callable[..., Bench]) -> None:
+    """429 with Retry-After; a stream that waits or runs ends when its client leaves."""
+    bench = make_bench(queue_size=1)
+    bench.stub.gate.clear()
+
+    def post(client: httpx.AsyncClient, **fields: str) -> asyncio.Task[httpx.Response]:
+        return asyncio.create_task(client.post(URL, files={"file": SOUND}, data=fields))
+
+    async def crowd(client: httpx.AsyncClient) -> None:
+        running = post(client, stream="true")
+        while not bench.stub.entered.is_set():
+            await asyncio.sleep(0.01)
+        waiting = post(client, stream="true")
+        while not len(bench.service.engine.queue):
+            await asyncio.sleep(0.01)
+        refused = await post(client, stream="true")
+        assert error(refused, "queue_full", None).type == "rate_limit_error"
+        assert 1 <= int(refused.headers["retry-after"]) <= 120
+        waiting.cancel()
+        while len(bench.service.engine.queue):
+            await asyncio.sleep(0.01)
+        running.cancel()
+        while not bench.stub.cancelled.is_set():
+            await asyncio.sleep(0.01)
+        bench.stub.gate.set()
+        assert (await post(client)).status_code == 200
+
+    bench.run(crowd)
+
+
+@pytest.mark.parametrize("form", ["json", "text", "verbose_json"])
+def test_deltas_add_up_to_the_text(bench: Bench, form: str) -> None:
+    """Events in order, the last one with the whole."""
+    bench.stub.texts = ("раз", "два три", "четыре")
+    *deltas, done = events(ask(bench, stream="true", response_format=form))
+    assert deltas
+    assert {event["type"] for event in deltas} == {"transcript.text.delta"}
+    assert done["type"] == "transcript.text.done"
+    assert "".join(event["delta"] for event in deltas) == done["text"] == "раз два три четыре"
+    assert done["provenance"]["model"] == "tiny"
+    assert ("segments" in done) == (form == "verbose_json")
+
+
+def test_an_error_after_the_first_text_is_an_event(bench: Bench) -> None:
+    """The status is sent already; the code is in the event, a bug tells nothing."""
+    bench.stub.error = InputError("audio_truncated", "it ends in the middle", "send all of it")
+    first, last = events(ask(bench, stream="true"))
+    assert first["delta"] == "да"
+    assert last["error"]["code"] == "audio_truncated"
+    assert last["error"]["param"] == "file"
+    bench.stub.error = ValueError("secret detail")
+    assert "secret" not in ask(bench, stream="true").text
+
+
+def test_a_stream_that_waits_stays_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments keep proxies from closing the connection."""
+    monkeypatch.setattr(stream, "KEEP_ALIVE_S", 0.02)
+    bench.stub.gate.clear()
+
+    async def scene(client: httpx.AsyncClient) -> httpx.Response:
+        asyncio.get_running_loop().call_later(0.2, bench.stub.gate.set)
+        return await client.post(URL, files={"file": SOUND}, data={"stream": "true"})
+
+    answer = bench.run(scene)
+    assert ": the model is busy" in answer.text
+    assert events(answer)[-1]["type"] == "transcript.text.done"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text("абв", min_size=1, max_size=3), st.booleans()), max_size=12))
+def test_the_mailbox_loses_nothing(steps: list[tuple[str, bool]]) -> None:
+    """Whenever it is emptied, what was taken is the segments joined by spaces."""
+
+    async def run() -> str:
+        box, taken = Mailbox(asyncio.get_running_loop()), ""
+        for text, take in steps:
+            box.put(Segment(0.0, 1.0, text))
+            taken += box.take() if take else ""
+        return taken + box.take()
+
+    assert asyncio.run(run()) == " ".join(text for text, _ in steps)
+
+
+def test_a_reader_that_stands_still_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unread text has a bound."""
+    monkeypatch.setattr(stream, "UNREAD_CHARACTERS_MAX", 5)
+
+    async def run() -> None:
+        box = Mailbox(asyncio.get_running_loop())
+        box.put(Segment(0.0, 1.0, "12345"))
+        box.take()
+        box.put(Segment(0.0, 1.0, "1234"))
+        with pytest.raises(HostError, match="too slowly"):
+            box.put(Segment(0.0, 1.0, "1"))
+
+    asyncio.run(run())
+
+
+def test_one_model(bench: Bench) -> None:
+    """By id and by an alias with a slash; an unknown one in OpenAI's error body."""
+    (listed, *_) = bench.send("GET", "/v1/models").json()["data"]
+    for name in ("tiny", "ai-sage/Tiny", "ai-sage%2FTiny"):
+        assert bench.send("GET", f"/v1/models/{name}").json() == listed
+    error(bench.send("GET", "/v1/models/whisper"), "model_unknown", "model")
+
+
+def test_a_model_that_is_not_ready_is_told_early() -> None:
+    """503 in OpenAI's shape with Retry-After."""
+    bench = make(trouble=HostError("not_ready", "loading", "wait"))
+    answer = ask(bench)
+    bench.service.engine.close(5.0)
+    assert error(answer, "not_ready", None).type == "server_error"
+    assert answer.headers["retry-after"]
+
+
+def test_the_openapi_document_describes_the_route(bench: Bench) -> None:
+    """Form fields and errors."""
+    document = bench.send("GET", "/schema/openapi.json").json()
+    post = document["paths"][URL]["post"]
+    form = post["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert {"file", "model", "stream", "timestamp_granularities[]"} <= set(form["properties"])
+    assert {"200", "400", "429", "503"} <= set(post["responses"])
