@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge import published, seeded
@@ -216,6 +216,7 @@ def test_views_stay_inside_their_storage(value: bytes, reason: str) -> None:
     assert reason in refusal(described(value))
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=3), st.integers(0, 20))
 def test_every_accepted_view_is_sound(axes: list[tuple[int, int]], offset: int) -> None:
     """Whatever is not refused lies inside and reads no element twice."""
@@ -253,6 +254,7 @@ def test_endless_descriptions_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     refusal(described(b"\x8b" + struct.pack("<i", 1 << 30)))
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
     """A flipped byte anywhere gives the same tensors, or a refusal: never another error."""
@@ -267,6 +269,7 @@ def test_damage_is_refused_or_harmless(data: st.DataObject) -> None:
     assert values["half"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_program_is_refused_or_read(program: bytes) -> None:
     """Bytes that are no pickle never give another error than the refusal."""
