@@ -46,7 +46,7 @@ class ExternalTensor:
     shape: tuple[int, ...]
 
     def view(self, data: memoryview) -> npt.NDArray[Any]:
-        """The tensor inside the file's bytes, not copied.
+        """The tensor [*shape] inside the file's bytes, not copied.
 
         Raises:
             IntegrityError: `artifact_altered`, the file is too short for it.
@@ -59,7 +59,7 @@ class ExternalTensor:
 
 
 def external_tensors(graph: memoryview) -> list[ExternalTensor]:
-    """List the external initializers of a model.
+    """List the external initializers of a model, whatever their shapes [...].
 
     Args:
         graph: bytes of the ONNX file.
