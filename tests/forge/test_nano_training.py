@@ -13,9 +13,9 @@ pytest.importorskip("scipy")
 pytest.importorskip("num2words")
 np = pytest.importorskip("numpy")
 
-from glagol.forge.nano import batches, features, losses, sizes, training, weights
+from glagol.forge.nano import batches, features, losses, recognisers, sizes, training, weights
 from glagol.forge.nano.clips import Clip
-from glagol.forge.nano.optim import Course
+from glagol.forge.nano.optim import Course, Optimiser
 from glagol.forge.nano.vocabulary import BLANK, NUM_CLASSES, encode
 from glagol.forge.reference import CtcModel, EncoderConfig, TwoHeadModel
 
@@ -134,6 +134,35 @@ def test_training_resumes_where_it_stopped(tmp_path: Path) -> None:
     assert state["tally"]["step"] == 2
     run(3, "a.pt")
     assert torch.load(tmp_path / "a.pt", weights_only=True)["tally"]["step"] == 3
+
+
+def test_both_heads_learn_from_one_batch() -> None:
+    model = small_model(SMALL)
+    batch = batches.make_batch(some_clips(4), None)
+    named = dict(model.named_parameters())
+    optimiser = Optimiser(named.items(), eager=("rnnt.",))
+    assert optimiser.paces == [1.0, 4.0]
+    before = {name: value.detach().clone() for name, value in named.items()}
+    first = None
+    for _ in range(4):
+        loss, _shown = losses.joint_objective(model, batch)
+        first = first or float(loss.detach())
+        assert optimiser.step(loss, 1e-3)
+    assert float(loss.detach()) < first
+    moved = {name.split(".")[0] for name, value in named.items() if not value.equal(before[name])}
+    assert moved == {"encoder", "ctc", "rnnt"}
+
+
+@pytest.mark.parametrize("head", ["ctc", "rnnt"])
+def test_a_text_does_not_depend_on_its_batch(head: str) -> None:
+    recognise = recognisers.torch_recogniser(small_model(SMALL).eval(), head)
+    waves = [clip.waveform for clip in some_clips(3)]
+    assert recognise(waves) == [recognise([wave])[0] for wave in waves]
+
+
+def test_an_unknown_head_is_refused() -> None:
+    with pytest.raises(ValueError, match="ctc or rnnt"):
+        recognisers.torch_recogniser(small_model(SMALL), "attention")
 
 
 def test_the_rate_rises_and_falls() -> None:
