@@ -309,7 +309,8 @@ def _write(file: FileIO, data: bytes) -> None:
 def _brief(error: Exception) -> str:
     """One line of an error: object stores append pages of debugging, and the cause inside them."""
     text = str(error).strip()
-    causes = re.findall(r'(?:message|error): "([^"]+)"', text)
+    causes = re.findall(r"<Code>(\w+)</Code>", text)  # S3's own word
+    causes = causes or re.findall(r'(?:message|error): "([^"]+)"', text)
     line = text.partition("\n")[0][:_REASON_CHARACTERS_MAX]
     return f"{line} ({causes[-1]})" if causes else line
 
