@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from glagol.cli import changelog, output, report
 from glagol.cli.home import load
-from glagol.registry.errors import GlagolError, InputError, IntegrityError
+from glagol.registry.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Manifest
@@ -122,11 +122,12 @@ def history(registry: Registry) -> list[Kept]:
     found = {registry.manifest_sha256: Kept(registry.manifest_sha256, registry.manifest)}
     for path in sorted((registry.store.root / "manifests").glob("*.json")):
         data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != path.stem:
+            report.note(f"{path} is left out: its bytes have another digest")
+            continue
         try:
-            if hashlib.sha256(data).hexdigest() != path.stem:
-                raise IntegrityError("manifest_invalid", "its bytes have another digest", "")
             found.setdefault(path.stem, Kept(path.stem, parse(data)))
-        except GlagolError as error:
+        except IntegrityError as error:
             report.note(f"{path} is left out: {error.message}")
     return sorted(found.values(), key=lambda kept: (kept.manifest.manifest_version, kept.sha256))
 

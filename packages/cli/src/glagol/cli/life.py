@@ -228,17 +228,29 @@ def rollback(
     artifact that the old manifest pins must be in the store, or come from a --mirror.
     """
     from glagol.registry import edit
-    from glagol.registry.manifest import parse
 
-    if file is not None and version is not None:
-        raise click.UsageError("give VERSION or --from FILE")
     with ledger.editing(home) as registry:
-        old = parse(file.read_bytes()) if file else ledger.select(registry, version).manifest
+        old = _old(registry, version, file)
         after = edit.restore(registry.manifest, old)
         _complete(old, registry, () if dry_run else mirrors)
         said = "; ".join(edit.changes(registry.manifest, after))
         text = f"models and defaults of manifest_version {old.manifest_version} again ({said})"
         _finish(home, registry, after, "Changed", text=text, dry_run=dry_run)
+
+
+def _old(registry: Registry, version: str | None, file: Path | None) -> Manifest:
+    """The manifest to go back to, out of the archive or out of a file.
+
+    Raises:
+        UsageError: both were given.
+    """
+    from glagol.registry.manifest import parse
+
+    if file is None:
+        return ledger.select(registry, version).manifest
+    if version is not None:
+        raise click.UsageError("give VERSION or --from FILE")
+    return parse(file.read_bytes())
 
 
 def _complete(old: Manifest, registry: Registry, mirrors: Sequence[str]) -> None:
