@@ -148,19 +148,19 @@ def test_a_client_that_leaves_its_stream_frees_the_model(
         return {"X-Request-ID": name}
 
     minute = sounds.long_speech(60)
-    create(file=("a.wav", minute), model=MODEL, extra_headers=named("minute"))
+    create(file=("a.wav", minute), model=MODEL, extra_headers=named("stream-minute"))
     stream = create(
         file=("a.wav", sounds.long_speech(1200)),
         model=MODEL,
         stream=True,
-        extra_headers=named("leaver"),
+        extra_headers=named("stream-leaver"),
     )
     next(iter(stream))
     stream.close()
-    assert create(file=file(), model=MODEL, extra_headers=named("next")).text
-    assert line(server, "leaver")["code"] == "cancelled"
-    assert "provenance" not in line(server, "leaver")
-    assert line(server, "next")["wait_s"] < 10 * line(server, "minute")["work_s"]
+    assert create(file=file(), model=MODEL, extra_headers=named("stream-next")).text
+    assert line(server, "stream-leaver")["code"] == "cancelled"
+    assert "provenance" not in line(server, "stream-leaver")
+    assert line(server, "stream-next")["wait_s"] < 10 * line(server, "stream-minute")["work_s"]
 
 
 def test_metrics_tell_what_serves(server: Server) -> None:
