@@ -6,17 +6,21 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.running import Result
 from glagol.cli import changelog
+from glagol.cli.builds import Order
 from glagol.cli.main import main
-from glagol.registry.manifest import Manifest, canonical, parse
+from glagol.registry import edit
+from glagol.registry.errors import IntegrityError
+from glagol.registry.manifest import Manifest, Model, canonical, parse
+from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from registry.made import artifact, asr_model, manifest, variant
 
@@ -299,6 +303,7 @@ blocks = st.lists(
 )
 
 
+@example(["## [Unreleased]", "### Added", "### Removed", "### Removed"], "Added", "x")
 @given(blocks, sections, st.text("аб `-", min_size=1, max_size=200))
 def test_a_changelog_only_grows(block: list[str], section: str, line: str) -> None:
     """Every old line stays in its order; the item stands once, under its section of Unreleased."""
@@ -320,3 +325,27 @@ def test_main_reaches_every_command(capfd: pytest.CaptureFixture[str]) -> None:
     out = capfd.readouterr().out
     for name in ("add", "bump", "retire", "use", "history", "rollback"):
         assert f"\n  {name} " in out
+
+
+def test_a_recorded_build_is_written_down(
+    glagol: Run, workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `build --record` does to the manifest gets its line and its place in the archive.
+
+    Also when the build fails after it wrote something.
+    """
+    first = (workshop / "manifest.json").read_bytes()
+
+    def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
+        changed = edit.bump(registry.manifest, model.id, "2", model.source.files)
+        (order.home / "manifest.json").write_bytes(canonical(changed))
+        yield f"{model.id}: 1 files"
+        raise IntegrityError("artifact_altered", "the second variant differs", "look at it")
+
+    monkeypatch.setattr("glagol.cli.builds.build_one", build_one)
+    result = glagol("models", "build", "one", "--record", "--home", workshop)
+    assert (result.status, result.out) == (4, "one: 1 files\n")
+    text = (workshop / "CHANGELOG.md").read_text()
+    assert "### Changed\n- manifest_version 2: `one` 1 -> 2.\n" in text
+    assert glagol("models", "rollback", "1", "--home", workshop).status == 0
+    assert now(workshop).models == parse(first).models

@@ -62,15 +62,13 @@ def _unreleased(lines: list[str]) -> int:
 
 def _section(block: list[str], section: str) -> tuple[int, int, bool]:
     """First and last line (exclusive) of a section, and whether its heading has yet to be made."""
-    heads = {
-        line.removeprefix("###").strip(): number
-        for number, line in enumerate(block)
-        if line.startswith("### ")
-    }
-    borders = [*sorted(heads.values()), len(block)]
+    borders = [number for number, line in enumerate(block) if line.startswith("### ")]
+    heads: dict[str, int] = {}
+    for number in borders:
+        heads.setdefault(block[number].removeprefix("###").strip(), number)
     if section in heads:
         begun = heads[section]
-        return begun, borders[borders.index(begun) + 1], False
+        return begun, [*borders, len(block)][borders.index(begun) + 1], False
     later = _SECTIONS[_SECTIONS.index(section) + 1 :]
     place = min((heads[name] for name in later if name in heads), default=len(block))
     return place, place, True

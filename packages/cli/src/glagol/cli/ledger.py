@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from glagol.registry.entries import Manifest
     from glagol.registry.registry import Registry
 
-__all__ = ["Kept", "archive", "editing", "history", "select", "write"]
+__all__ = ["Kept", "archive", "editing", "history", "noting", "select", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +84,50 @@ def write(
     """
     from glagol.registry.manifest import canonical
 
-    manifest, log = home / "manifest.json", home / "CHANGELOG.md"
+    manifest = home / "manifest.json"
     old, new = manifest.read_bytes(), canonical(after)
     if hashlib.sha256(old).hexdigest() != registry.manifest_sha256:
         raise InputError(
             "option_invalid", f"{manifest} has changed meanwhile", "run the command again"
         )
-    said = log.read_text(encoding="utf-8") if log.is_file() else changelog.NEW
+    said = _log(home)
     saying = changelog.insert(said, section, f"manifest_version {after.manifest_version}: {text}.")
     if not dry_run:
         archive(registry.store.root, old)
         archive(registry.store.root, new)
-        output.write(log, saying.encode())
+        output.write(home / "CHANGELOG.md", saying.encode())
         output.write(manifest, new)
     return _diff("manifest.json", old.decode(), new.decode()) + _diff("CHANGELOG.md", said, saying)
+
+
+@contextmanager
+def noting(home: Path) -> Iterator[Registry]:
+    """The registry at `home`, for what replaces the manifest by itself, as `build --record` does.
+
+    Afterwards, also when that failed on the way, both manifests are in the archive and the change
+    is in the changelog. Nothing is written when the manifest is as it was.
+
+    Raises:
+        InputError: `setting_invalid`, there is no manifest.
+        IntegrityError: `manifest_invalid`, `manifest_too_new`.
+        HostError: `disk_full`, `host_io`.
+    """
+    from glagol.registry.edit import changes
+
+    registry = load(home)
+    old = (home / "manifest.json").read_bytes()
+    try:
+        yield registry
+    finally:
+        new = (home / "manifest.json").read_bytes()
+        if new != old:
+            after = load(home).manifest
+            archive(registry.store.root, old)
+            archive(registry.store.root, new)
+            text = "; ".join(changes(registry.manifest, after))
+            line = f"manifest_version {after.manifest_version}: {text}."
+            saying = changelog.insert(_log(home), "Changed", line)
+            output.write(home / "CHANGELOG.md", saying.encode())
 
 
 def archive(store: Path, data: bytes) -> None:
@@ -169,6 +199,12 @@ def select(registry: Registry, wanted: str | None) -> Kept:
             " with --from FILE",
         )
     return fitting[0]
+
+
+def _log(home: Path) -> str:
+    """The changelog as it is, or the beginning of one."""
+    path = home / "CHANGELOG.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else changelog.NEW
 
 
 def _diff(name: str, old: str, new: str) -> str:

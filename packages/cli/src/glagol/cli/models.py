@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from glagol.cli import life, output, report
+from glagol.cli import ledger, life, output, report
 from glagol.cli.home import home_option, load
 from glagol.registry.errors import GlagolError, IntegrityError
 
 if TYPE_CHECKING:
+    from glagol.cli.builds import Order
     from glagol.registry.entries import Model
     from glagol.registry.registry import Registry
 
@@ -206,27 +207,33 @@ def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:
 
     Without IDs, --missing is needed. What was interrupted goes on with --missing.
     """
-    from glagol.cli.builds import Order, build_one
+    from glagol.cli.builds import build_one
 
-    folder = options.pop("folder")
-    order = Order(
-        home=home.absolute(),
-        folders=tuple(path for path in (folder, home.absolute()) if path is not None),
-        optional=not ids,
-        **options,
-    )
-    if not ids and not order.missing:
-        raise click.UsageError("give an ID, or --missing")
+    order = _order(home, optional=not ids, **options)
     status = 0
     for name in ids or [model.id for model in load(home).manifest.models]:
-        registry = load(home)  # again for each: --record changes the manifest
-        model = registry.model(name)
-        try:
-            for line in build_one(model, registry, order):
-                click.echo(line)
-        except GlagolError as error:
-            status = status or report.failure(error, subject=model.id)
+        with ledger.noting(home) as registry:  # again for each: --record changes the manifest
+            model = registry.model(name)
+            try:
+                for line in build_one(model, registry, order):
+                    click.echo(line)
+            except GlagolError as error:
+                status = status or report.failure(error, subject=model.id)
     return status
+
+
+def _order(home: Path, *, folder: Path | None, optional: bool, **options: Any) -> Order:
+    """What `build` was asked for.
+
+    Raises:
+        UsageError: neither an ID nor --missing was given.
+    """
+    from glagol.cli.builds import Order
+
+    if optional and not options["missing"]:
+        raise click.UsageError("give an ID, or --missing")
+    folders = tuple(path for path in (folder, home.absolute()) if path is not None)
+    return Order(home=home.absolute(), folders=folders, optional=optional, **options)
 
 
 for command in life.COMMANDS:
