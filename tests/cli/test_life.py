@@ -176,8 +176,11 @@ def test_add_pins_what_is_here(glagol: Run, workshop: Path, tmp_path: Path) -> N
     inside = workshop / "models/new/weights.safetensors"
     inside.parent.mkdir(parents=True)
     inside.write_bytes(b"weights")
+    golden = (inside.with_name("clip.flac"), inside.with_name("clip.txt"))
+    for path in golden:
+        path.write_bytes(path.name.encode())
     arguments = ("models", "add", "new", "--engine", "gigaam", *facts, "--decoding", "rnnt",
-                 "--language", "ru", "--source", inside, "--source",
+                 "--language", "ru", "--golden", *golden, "--source", inside, "--source",
                  f"http://host.invalid/tokenizer.model#sha256={'3' * 64}")  # fmt: skip
     assert glagol(*arguments).status == 0
     model = now(workshop).models[-1]
@@ -186,7 +189,15 @@ def test_add_pins_what_is_here(glagol: Run, workshop: Path, tmp_path: Path) -> N
         ("tokenizer.model", "3" * 64),
     ]
     assert [v.id for v in model.variants] == ["cpu-fp32", "cpu-int8"]
-    assert now(workshop).manifest_version == 4
+    assert model.golden is not None
+    assert model.golden.audio == "models/new/clip.flac"
+    golden[1].write_bytes(b"other words")
+    assert glagol("models", "bump", "new", "--version", "10", "--home", workshop).status == 0
+    again = now(workshop).models[-1].golden
+    assert again is not None
+    assert again.audio_sha256 == model.golden.audio_sha256
+    assert again.transcript_sha256 == hashlib.sha256(b"other words").hexdigest()
+    assert now(workshop).manifest_version == 5
     assert (
         "### Added\n- manifest_version 1: all.\n- manifest_version 2: `ear` 9"
         in (workshop / "CHANGELOG.md").read_text()

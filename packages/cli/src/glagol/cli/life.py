@@ -54,6 +54,13 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show the differen
     metavar="PROVIDER-PRECISION",
     help="Such as cpu-int8; the preferred first.",
 )
+@click.option(
+    "--golden",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    metavar="CLIP TRANSCRIPT",
+    help="The known answer, files beside the manifest.",
+)
 @click.option("--alias", "aliases", multiple=True, help="Another name that callers may use.")
 @click.option("--note", default="", help="What a user must know.")
 @dry_run_option
@@ -63,12 +70,18 @@ def add(home: Path, dry_run: bool, **given: Any) -> None:
 
     An engine that runs upstream's own files gets them into the store at once.
     """
+    import msgspec
+
     from glagol.cli import origin
     from glagol.registry import edit
 
     with ledger.editing(home) as registry:
         origins = origin.given(given["sources"], home)
         model = edit.unbuilt(edit.entry(_fields(given, origins, home)))
+        if given["golden"]:
+            audio, transcript = given["golden"]
+            clip = origin.golden(audio, transcript, home)
+            model = msgspec.structs.replace(model, golden=clip)
         after = edit.add(registry.manifest, model)
         if not dry_run:
             _store(model, origins, registry)
@@ -122,7 +135,7 @@ def _repo(origins: Sequence[Origin], home: Path) -> str:
     "sources",
     multiple=True,
     metavar="FILE|URL",
-    help="As for add; without any the same files, hashed again.",
+    help="As for add; without any the same files, hashed again; so is the known answer.",
 )
 @click.option("--commit", help="Upstream's commit.")
 @dry_run_option
@@ -138,7 +151,8 @@ def bump(
         model = edit.find(registry.manifest, name)
         origins = origin.given(sources, home) if sources else origin.again(model, home)
         files = [item.file for item in origins]
-        after = edit.bump(registry.manifest, name, version, files, commit=commit)
+        clip = origin.golden_again(model, home)
+        after = edit.bump(registry.manifest, name, version, files, commit=commit, golden=clip)
         if not dry_run:
             _store(edit.find(after, name), origins, registry)
         _finish(home, registry, after, "Changed", dry_run=dry_run)

@@ -12,13 +12,13 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from glagol.registry.edit import UNFETCHED
-from glagol.registry.entries import SourceFile
+from glagol.registry.entries import Golden, SourceFile
 from glagol.registry.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model
 
-__all__ = ["Origin", "again", "given"]
+__all__ = ["Origin", "again", "given", "golden", "golden_again"]
 
 _PIN = "#sha256="
 
@@ -80,6 +80,41 @@ def again(model: Model, home: Path) -> tuple[Origin, ...]:
         )
         origins.append(Origin(blank, None))
     return tuple(origins)
+
+
+def golden(audio: Path, transcript: Path, home: Path) -> Golden:
+    """The known-answer clip of a model, hashed now.
+
+    Args:
+        audio: The clip, inside `home`.
+        transcript: What is said in it, inside `home`.
+        home: The directory of the manifest.
+
+    Raises:
+        InputError: `option_invalid`, one of them is no file, or lies outside.
+    """
+    clip, text = _local(audio, home), _local(transcript, home)
+    for item in (clip, text):
+        if item.path is None or not item.path.is_relative_to(home.absolute()):
+            raise InputError(
+                "option_invalid",
+                f"{item.path} is not in {home}",
+                "put clip and transcript beside the manifest, as models/ID/golden/",
+            )
+    return Golden(
+        audio=clip.file.path,
+        audio_sha256=clip.file.sha256 or "",
+        transcript=text.file.path,
+        transcript_sha256=text.file.sha256 or "",
+    )
+
+
+def golden_again(model: Model, home: Path) -> Golden | None:
+    """The known-answer clip of a model hashed again; as it is where its files are not in `home`."""
+    known = model.golden
+    if known is None or not all((home / p).is_file() for p in (known.audio, known.transcript)):
+        return known
+    return golden(home / known.audio, home / known.transcript, home)
 
 
 def _with(local: SourceFile, before: SourceFile) -> SourceFile:

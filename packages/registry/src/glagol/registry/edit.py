@@ -20,7 +20,7 @@ from glagol.registry.manifest import canonical, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from glagol.registry.entries import Manifest, SourceFile
+    from glagol.registry.entries import Golden, Manifest, SourceFile
 
 UNBUILT = "not built yet: `glagol models build --record` fills the digests"
 UNPINNED = "its artifacts are its source files, and not all of them have digest and size yet"
@@ -63,6 +63,7 @@ def bump(
     files: Sequence[SourceFile],
     *,
     commit: str | None = None,
+    golden: Golden | None = None,
 ) -> Manifest:
     """The manifest with another version of a model.
 
@@ -76,6 +77,7 @@ def bump(
         version: the new version; upstream's words, not compared but for equality.
         files: its source files.
         commit: upstream's commit; None keeps the one that is there when the files stay.
+        golden: its known-answer clip; None keeps what is there.
 
     Raises:
         InputError: `model_unknown`; `option_invalid`, it has that version, or a rule is broken.
@@ -84,7 +86,9 @@ def bump(
     if model.version == version:
         raise _refused(f"{name} has the version {version} already")
     source = msgspec.structs.replace(model.source, files=tuple(files), commit=commit)
-    fresh = msgspec.structs.replace(model, version=version, source=source)
+    fresh = msgspec.structs.replace(
+        model, version=version, source=source, golden=golden or model.golden
+    )
     if tuple(files) == model.source.files:
         kept = msgspec.structs.replace(source, commit=commit or model.source.commit)
         return _replaced(manifest, msgspec.structs.replace(fresh, source=kept))
