@@ -252,7 +252,7 @@ def test_an_archive_that_lies_is_not_used(glagol: Run, workshop: Path) -> None:
     shutil.copy(workshop / "manifest.json", old)
     glagol("models", "use", "two", "--home", workshop)
     kept = workshop / f"store/manifests/{hashlib.sha256(old.read_bytes()).hexdigest()}.json"
-    kept.write_bytes(kept.read_bytes().replace(b'"one"', b'"two"'))
+    kept.write_bytes(kept.read_bytes().replace(b'"MIT"', b'"BSD"'))
     result = glagol("models", "rollback", "--home", workshop)
     assert result.status == 2
     assert kept.name in result.err
