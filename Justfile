@@ -74,4 +74,4 @@ train-nano *ARGS:
 # regenerate gigaam-nano's test clips and print its WER table
 [group('build')]
 eval-nano *ARGS: setup
-    build/python forge -m glagol.forge.nano eval "$@"
+    build/python forge -m glagol.forge.nano eval --engine "$@"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from glagol.forge.nano import pools, synthesis, system
+from glagol.forge.nano.evaluation import Recogniser
 
 PROGRAM = "glagol.forge.nano"
 STARTED = time.monotonic()
@@ -98,8 +99,11 @@ def export(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Make the test clips anew if absent and score the exported weights on them."""
-    from glagol.forge.nano import process, recognisers, sizes, suites, tables, weights
+    """Make the test clips anew if absent and score the exported weights on them.
+
+    With ``--engine`` the artifacts that were built from the weights are scored, as users run them.
+    """
+    from glagol.forge.nano import process, suites, tables
 
     process.set_threads(options.threads)
     if not (options.work / "text" / "test.tsv").exists():
@@ -108,15 +112,27 @@ def evaluate(options: argparse.Namespace) -> None:
     source = options.work / "text"
     synthesis.synthesise_tests(folder, source, pools.HeldOutMix(), options.seed, report)
     path = options.model / "weights.safetensors"
-    model = sizes.build(sizes.SHIPPED).eval()
-    model.load_state_dict(weights.load_exported(path))
-    heads = {head.upper(): recognisers.torch_recogniser(model, head) for head in ("ctc", "rnnt")}
+    heads = _engine(options) if options.engine else _reference(path)
     rows = tables.measure(heads, suites.cases(folder), report)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     results = options.results or options.work / "evaluation.json"
     results.write_text(tables.as_json(rows, digest), encoding="utf-8")
     print(f"weights sha256 {digest}\n\nWER / CER, percent, greedy:\n\n{tables.markdown(rows)}")
     report(f"results: {results}")
+
+
+def _reference(path: Path) -> dict[str, Recogniser]:
+    from glagol.forge.nano import recognisers, sizes, weights
+
+    model = sizes.build(sizes.SHIPPED).eval()
+    model.load_state_dict(weights.load_exported(path))
+    return {head.upper(): recognisers.torch_recogniser(model, head) for head in ("ctc", "rnnt")}
+
+
+def _engine(options: argparse.Namespace) -> dict[str, Recogniser]:
+    from glagol.forge.nano.engine import engine_recognisers
+
+    return engine_recognisers(options.model.resolve().parents[1], options.threads)
 
 
 def everything(options: argparse.Namespace) -> None:
@@ -168,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--model", type=Path, default=Path("models/gigaam-nano"))
         one.add_argument("--threads", type=int, default=1)
         if name == "eval":
+            one.add_argument("--engine", action="store_true", help="score the built artifacts")
             one.add_argument("--results", type=Path, help="JSON file of error counts to write")
         if name == "all":
             one.add_argument("--warm-start", type=Path, help="folder of weights to start from")
