@@ -35,6 +35,7 @@ ONLY_IN = {
     "granian": ("glagol.asr",),
     "obstore": ("glagol.registry.fetch",),
     "onnxruntime": ("glagol.speech.runtime",),
+    "prometheus_client": ("glagol.asr.metrics",),
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }
@@ -328,7 +329,7 @@ def test_build_files_say_almost_nothing() -> None:
 def test_documents_keep_their_size() -> None:
     """ARCHITECTURE.md stays readable in one sitting; every document that CONTRIBUTING names is."""
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 300
-    for name in ("README.md", "STYLE.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in ("README.md", "STYLE.md", "CONTRIBUTING.md", "CHANGELOG.md", "RUNBOOK.md"):
         assert (ROOT / name).stat().st_size > 200, name
 
 

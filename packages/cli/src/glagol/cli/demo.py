@@ -15,13 +15,12 @@ from glagol.registry.errors import InputError
 __all__ = ["demo", "word_errors"]
 
 
-@click.command()
+@click.command(help="Transcribe the bundled clip; print what was heard, expected, and the WER.")
 @click.option("--model", help="Model id or alias; the manifest's default otherwise.")
 @home_option
 def demo(model: str | None, home: Path) -> None:
     """Transcribe the known-answer clip of a model and print text and word error rate.
 
-    \b
     Raises:
         InputError: `option_invalid`, the model has no clip.
     """

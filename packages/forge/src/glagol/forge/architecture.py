@@ -116,7 +116,7 @@ def infer(
 
     Args:
         config: a parsed configuration file.
-        weights: tensors, each of its own shape [...], under normalised names (see ``weights.normalise``).
+        weights: tensors [...] under normalised names (see ``weights.normalise``).
         head: the head to build.
 
     Raises:
