@@ -40,7 +40,7 @@ check:
     build/env dev && .env/dev/bin/ruff check --quiet && .env/dev/bin/ruff format --check --quiet
     .env/dev/bin/mypy
 
-# slow proofs: forge (torch against our graphs), nix, bazel, rebuild, v3
+# slow proofs: forge (torch against our graphs), rebuild, nix, bazel, image, s3, v3
 [group('check')]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done
