@@ -71,6 +71,7 @@ class Disk:
         part = path.with_name(path.name + ".partial")
         try:
             with self._step("open", part):
+                part.unlink(missing_ok=True)  # a killed run's may be read-only
                 file = part.open("wb", buffering=0)  # a buffer would fail once more when closed
             with file:
                 for data in chunks:

@@ -201,11 +201,11 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDONLY)
             try:
-                os.fchmod(descriptor, 0o444)
                 os.fsync(descriptor)
+                path.replace(target)
+                os.fchmod(descriptor, 0o444)  # last: a read-only partial file could not be resumed
             finally:
                 os.close(descriptor)
-            path.replace(target)
             _sync_directory(target.parent)
         return target
 
