@@ -47,6 +47,16 @@ class Server:
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.01)
 
+    def request(self, request_id: str) -> dict[str, Any]:
+        """The log line of a request, which is written after its answer."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            for line in self.lines("request"):
+                if line["request_id"] == request_id:
+                    return line
+            time.sleep(0.01)
+        raise AssertionError(self.log.read_text())
+
     def peak_rss_bytes(self) -> int:
         """The most memory that the process ever had resident."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import openai
@@ -34,17 +32,6 @@ def text(server: Server) -> str:
 def file() -> tuple[str, bytes]:
     """The clip as the client takes it."""
     return ("запись.wav", sounds.clip())
-
-
-def line(server: Server, request_id: str) -> dict[str, Any]:
-    """The log line of a request, which is written after its answer."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        for found in server.lines("request"):
-            if found["request_id"] == request_id:
-                return found
-        time.sleep(0.01)
-    raise AssertionError(server.log.read_text())
 
 
 def test_models(client: openai.OpenAI) -> None:
@@ -158,9 +145,9 @@ def test_a_client_that_leaves_its_stream_frees_the_model(
     next(iter(stream))
     stream.close()
     assert create(file=file(), model=MODEL, extra_headers=named("stream-next")).text
-    assert line(server, "stream-leaver")["code"] == "cancelled"
-    assert "provenance" not in line(server, "stream-leaver")
-    assert line(server, "stream-next")["wait_s"] < 10 * line(server, "stream-minute")["work_s"]
+    assert server.request("stream-leaver")["code"] == "cancelled"
+    assert "provenance" not in server.request("stream-leaver")
+    assert server.request("stream-next")["wait_s"] < 10 * server.request("stream-minute")["work_s"]
 
 
 def test_metrics_tell_what_serves(server: Server) -> None:

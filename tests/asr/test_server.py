@@ -62,7 +62,7 @@ def test_speech_becomes_the_envelope(client: httpx.Client, server: Server) -> No
         assert 0 <= segment.start <= times[0] <= times[-1] <= segment.end <= data.duration
     for _ in range(5):
         assert client.put(URL, content=sounds.clip()).content == first.content
-    line = server.lines("request")[-1]
+    line = server.request(first.headers["x-request-id"])
     assert line["provenance"]["artifacts"] == data.provenance["artifacts"]
     assert data.text.split()[0] not in server.log.read_text()
     assert "запись" not in server.log.read_text()
@@ -135,7 +135,7 @@ def test_a_large_upload_costs_no_memory(server: Server, client: httpx.Client) ->
     before = server.peak_rss_bytes()
     answer = client.put(URL, content=_padded(200 << 20))
     assert answer.status_code == 200, answer.text
-    assert server.lines("request")[-1]["size_bytes"] > 200 << 20
+    assert server.request(answer.headers["x-request-id"])["size_bytes"] > 200 << 20
     assert server.peak_rss_bytes() - before < 24 << 20
     assert not list(server.scratch.iterdir())
 
@@ -175,7 +175,7 @@ def test_a_dropped_connection_frees_the_model(server: Server, client: httpx.Clie
         raw.sendall(f"{head}X-Request-ID: leaver\r\n\r\n".encode() + audio)
         time.sleep(0.3)
     assert client.put(URL, content=sounds.clip()).status_code == 200
-    line = next(line for line in server.lines("request") if line["request_id"] == "leaver")
+    line = server.request("leaver")
     assert (line["status"], line["code"]) == (499, "cancelled")
 
 
