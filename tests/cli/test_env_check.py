@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,12 @@ def test_broken_manifest_is_a_finding_not_a_crash(home: Path) -> None:
 def test_command_exits_with_the_host_status_and_prints_json(home: Path) -> None:
     """The wrong lock: exit 5, findings readable by a program."""
     command = [sys.executable, "-m", "glagol.cli", "env-check", "--json", "--lock", "tools"]
-    done = subprocess.run([*command, "--home", home, "silero-vad"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--home", home, "silero-vad"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert done.returncode == 5, done.stderr
     answer = json.loads(done.stdout)
     assert answer["ok"] is False
