@@ -315,6 +315,14 @@ def _brief(error: Exception) -> str:
     return f"{line} ({causes[-1]})" if causes else line
 
 
+def _is_at(path: Path, file: FileIO) -> bool:
+    """Whether the path still leads to the open file; who held its lock may have moved it away."""
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def _locked(partial: Path) -> Iterator[FileIO]:
     """The partial file, open for update, held by this process alone; an empty one is removed."""
@@ -323,8 +331,7 @@ def _locked(partial: Path) -> Iterator[FileIO]:
         while True:
             file = partial.open("ab+", buffering=0)
             fcntl.flock(file, fcntl.LOCK_EX)
-            # who held the lock before may have renamed or removed the file
-            if partial.exists() and partial.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            if _is_at(partial, file):
                 break
             file.close()
     except OSError as error:
