@@ -24,18 +24,24 @@ MAY_IMPORT = {
     "registry": {"registry"},
     "speech": {"speech", "registry"},
     "forge": {"forge", "registry"},
-    "asr": {"asr", "speech", "registry"},
+    "service": {"service", "registry"},
+    "jobs": {"jobs", "registry"},
+    "asr": {"asr", "jobs", "service", "speech", "registry"},
+    "llm": {"llm", "service", "registry"},
     "bundle": {"bundle", "registry"},
-    "cli": {"cli", "asr", "bundle", "forge", "speech", "registry"},
+    "cli": {"cli", "asr", "bundle", "forge", "jobs", "llm", "service", "speech", "registry"},
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
     "torch": ("glagol.forge.reference", "glagol.forge.nano"),
-    "litestar": ("glagol.asr",),
-    "granian": ("glagol.asr",),
+    "litestar": ("glagol.asr", "glagol.llm", "glagol.service"),
+    "granian": ("glagol.asr", "glagol.llm", "glagol.service"),
     "obstore": ("glagol.registry.fetch",),
     "onnxruntime": ("glagol.speech.runtime",),
-    "prometheus_client": ("glagol.asr.metrics",),
+    "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.service"),
+    "redis": ("glagol.jobs.redis",),
+    "sqlite3": ("glagol.jobs.sqlite",),
+    "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli"),
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }
@@ -47,6 +53,9 @@ WORLD_IN = (
     "glagol.registry.fetch",
     "glagol.registry.store",
     "glagol.bundle",
+    "glagol.jobs",
+    "glagol.llm",
+    "glagol.service",
     "glagol.forge.nano",
 )
 SPEECH_MUST_NOT_KNOW = WORLD | {"os", "pathlib", "asyncio", "logging"}

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import httpx
 
-from glagol.asr.app import Observed, build
+from glagol.asr.app import build
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.intake import Service
 from glagol.asr.metrics import Metrics
@@ -23,6 +23,7 @@ from glagol.registry.errors import HostError
 from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
+from glagol.service.observed import Observed
 from glagol.speech.types import Coverage, Options, Provenance, Segment, Transcript, Word
 
 MANIFEST = {

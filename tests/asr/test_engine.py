@@ -165,7 +165,7 @@ def _with_golden(home: Path, **changes: str) -> None:
 
 def test_the_log_line_is_json(make_bench: Callable[..., Bench], capfd: Any) -> None:
     """What the engine says at start can be read by a program."""
-    from glagol.asr import journal
+    from glagol.service import journal
 
     journal.configure("info")
     make_bench(trouble=RuntimeError("broken driver"))

@@ -15,18 +15,19 @@ import pytest
 import sounds
 from asr.bench import Bench
 from glagol.asr import wire
-from glagol.asr.journal import JsonLines
 from glagol.registry.errors import CODES, IntegrityError, LimitError
+from glagol.service import envelope
+from glagol.service.journal import JsonLines
 from glagol.speech.types import Options
 
 URL = "/v1/transcribe"
 SOUND = sounds.silence(0.2)
 
 
-def error(answer: httpx.Response, code: str) -> wire.ErrorBody:
+def error(answer: httpx.Response, code: str) -> envelope.ErrorBody:
     """The error of a strict envelope, with the status that the table gives its code."""
     assert answer.headers["content-type"] == "application/json"
-    body = msgspec.json.decode(answer.content, type=wire.Failure).error
+    body = msgspec.json.decode(answer.content, type=envelope.Failure).error
     assert body.code == code
     assert answer.status_code == (CODES[code].http_status if code in CODES else 500)
     assert body.message
@@ -244,10 +245,10 @@ def test_stopping_refuses_what_waits(bench: Bench) -> None:
 
 def test_the_log_has_digests_and_no_content(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """One JSON line per request: identifiers, digests, durations; no text, no file name."""
-    with caplog.at_level(logging.INFO, logger="glagol.asr"):
+    with caplog.at_level(logging.INFO, logger="glagol"):
         answer = bench.send("POST", URL, files={"file": ("секрет.wav", SOUND)})
         bench.send("GET", "/секрет?x=секрет")
-    lines = [JsonLines().format(r) for r in caplog.records if r.name == "glagol.asr"]
+    lines = [JsonLines().format(r) for r in caplog.records if r.name == "glagol"]
     line = json.loads(lines[0])
     assert line["event"] == "request"
     assert line["request_id"] == answer.headers["x-request-id"]

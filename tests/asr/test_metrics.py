@@ -48,7 +48,7 @@ def test_requests_are_counted_by_route_and_code(bench: Bench) -> None:
     assert found[request("/v1/transcribe", 200, "ok")] == 1
     assert found[request("/v1/transcribe", 400, "option_invalid")] == 1
     assert found[request("/v1/audio/transcriptions", 200, "ok")] == 1
-    assert found[request("/v1/models/{id}", 404, "model_unknown")] == 2
+    assert found[request("/v1/models/{name}", 404, "model_unknown")] == 2
     assert found[request("other", 404, "not_found")] == 2
     assert found["asr_upload_bytes_total", ()] == 2 * len(SOUND)
     assert found["asr_audio_seconds_total", ()] == 2.0

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Bench, make
-from glagol.asr import stream, wire
+from glagol.asr import stream
 from glagol.asr.stream import Mailbox
 from glagol.registry.errors import CODES, HostError, InputError
+from glagol.service import envelope
 from glagol.speech.types import Segment
 
 URL = "/v1/audio/transcriptions"
@@ -29,9 +30,9 @@ def ask(bench: Bench, **fields: Any) -> httpx.Response:
     return bench.send("POST", URL, files={"file": ("запись.wav", SOUND)}, data=fields)
 
 
-def error(answer: httpx.Response, code: str, param: str | None) -> wire.OpenaiError:
+def error(answer: httpx.Response, code: str, param: str | None) -> envelope.OpenaiError:
     """The error of OpenAI's body, with the status that the table gives its code."""
-    body = msgspec.json.decode(answer.content, type=wire.OpenaiFailure).error
+    body = msgspec.json.decode(answer.content, type=envelope.OpenaiFailure).error
     assert (body.code, body.param) == (code, param)
     assert answer.status_code == (CODES[code].http_status if code in CODES else 500)
     assert body.message

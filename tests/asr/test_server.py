@@ -22,6 +22,7 @@ from glagol.asr import wire
 from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
 from glagol.registry.errors import CODES
+from glagol.service import envelope
 from homes import MODEL, OTHER, altered
 
 URL = "/v1/transcribe"
@@ -35,7 +36,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 def code(answer: httpx.Response) -> str:
     """The error code, with the status that belongs to it."""
-    body = msgspec.json.decode(answer.content, type=wire.Failure).error
+    body = msgspec.json.decode(answer.content, type=envelope.Failure).error
     assert answer.status_code == CODES[body.code].http_status
     return body.code
 
@@ -78,7 +79,7 @@ def test_cli_writes_the_data_of_http(
         path.write_bytes(audio)
         assert glagol(["transcribe", "--format", "json", "--home", str(home), str(path)]) == 0
         printed = capfdbinary.readouterr().out
-        assert wire.success(printed.rstrip(b"\n")) == answer
+        assert envelope.success(printed.rstrip(b"\n")) == answer
         vad = json.loads(printed)["provenance"]["vad"]
         assert (vad is None) == (name == "short")
 

@@ -51,6 +51,11 @@ def test_codes_are_stable() -> None:
             *("bundle_no_previous", "bundle_invalid", "bundle_too_new", "bundle_altered"),
             *("bundle_missing", "bundle_added", "bundle_unsigned", "bundle_signature"),
             *("bundle_base", "bundle_licence", "bundle_platform", "bundle_rejected", "bundle_tool"),
+            *("key_missing", "key_refused", "forbidden", "rate_limited", "spool_full"),
+            *("job_unknown", "job_expired", "job_state", "idempotency_conflict"),
+            *("webhook_refused", "audit_altered", "queue_unreachable", "attempts_exhausted"),
+            *("prompt_too_long", "text_empty", "llm_unavailable", "llm_output_invalid"),
+            *("vram_too_small",),
         ]
     )
 

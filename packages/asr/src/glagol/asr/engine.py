@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.asr import journal
 from glagol.asr.queue import Job, JobQueue
 from glagol.registry.errors import GlagolError, HostError
+from glagol.service import journal
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer

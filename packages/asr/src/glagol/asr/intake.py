@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 from litestar import Request
 from litestar.datastructures import State
 
-from glagol.asr import journal
 from glagol.registry.errors import HostError, LimitError
+from glagol.service import journal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,8 +17,8 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from glagol.asr import wire
 from glagol.asr.wire import Format
+from glagol.service import envelope
 
 __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
 
@@ -82,7 +82,7 @@ class OpenaiOperation(Operation):
 def openai_responses() -> dict[int, ResponseSpec]:
     """The errors of OpenAI's routes by status."""
     return {
-        status: ResponseSpec(wire.OpenaiFailure, description=text, generate_examples=False)
+        status: ResponseSpec(envelope.OpenaiFailure, description=text, generate_examples=False)
         for status, text in {
             400: "A field is wrong or not supported",
             404: "There is no such model",

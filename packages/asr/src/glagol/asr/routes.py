@@ -23,6 +23,7 @@ from glagol.asr.intake import (
 from glagol.asr.openapi import FormOperation, RawOperation
 from glagol.asr.queue import Job
 from glagol.registry.errors import HostError
+from glagol.service import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,7 +36,7 @@ __all__ = ["HANDLERS"]
 _RESPONSES: Final = {
     200: ResponseSpec(wire.Envelope, description="The transcript", generate_examples=False),
     **{
-        status: ResponseSpec(wire.Failure, description=text, generate_examples=False)
+        status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
         for status, text in {
             400: "The request or an option is wrong",
             404: "There is no such model",
@@ -52,7 +53,7 @@ _RESPONSES: Final = {
 @get("/health", summary="The process answers", sync_to_thread=False)
 def health() -> Response[bytes]:
     """Liveness; says nothing about the model."""
-    return _json(wire.success(b'{"status":"alive"}'))
+    return _json(envelope.success(b'{"status":"alive"}'))
 
 
 @get("/ready", summary="The model is verified, loaded and proven", sync_to_thread=False)
@@ -66,7 +67,7 @@ def ready(request: AsrRequest) -> Response[bytes]:
     engine = service_of(request).engine
     trouble = engine.trouble
     if trouble is None:
-        return _json(wire.success(msgspec.json.encode(engine.report())))
+        return _json(envelope.success(msgspec.json.encode(engine.report())))
     if isinstance(trouble, HostError) or trouble.code.startswith("artifact_"):
         raise trouble
     raise HostError("not_ready", trouble.message, trouble.remedy)
@@ -145,7 +146,7 @@ def _render(form: wire.Format, transcript: Transcript) -> bytes:
 
     match form:
         case "json":
-            return wire.success(formats.as_json(transcript))
+            return envelope.success(formats.as_json(transcript))
         case "text":
             return f"{formats.as_text(transcript)}\n".encode()
         case "tsv":

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.asr import journal
 from glagol.asr.acceptance import known_answer
 from glagol.asr.engine import CHUNK_S, Engine, Opened
 from glagol.asr.settings import LOOPBACK, Settings
 from glagol.registry.errors import CODES, GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
+from glagol.service import journal
 
 if TYPE_CHECKING:
     from granian.server.embed import Server

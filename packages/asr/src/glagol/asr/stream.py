@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from litestar.response import Stream
 
-from glagol.asr import faults
 from glagol.asr.intake import AsrRequest, disconnected, note_of, report
 from glagol.registry.errors import HostError
+from glagol.service import faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

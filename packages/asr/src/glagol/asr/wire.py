@@ -14,18 +14,12 @@ __all__ = [
     "MEDIA_TYPES",
     "Coverage",
     "Envelope",
-    "ErrorBody",
-    "Failure",
     "Format",
     "ModelEntry",
     "ModelList",
-    "OpenaiError",
-    "OpenaiFailure",
     "Segment",
     "Transcript",
     "Word",
-    "failure",
-    "success",
 ]
 
 Format = Literal["json", "text", "tsv", "srt", "vtt"]
@@ -75,44 +69,12 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provenance: dict[str, Any]
 
 
-class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a request failed: a stable code, what happened, what to do, which request."""
-
-    code: str
-    message: str
-    remedy: str
-    request_id: str
-
-
-class OpenaiError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a request failed, as OpenAI tells it; `code` is ours, `param` the wrong field if any."""
-
-    message: str
-    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
-    param: str | None
-    code: str
-
-
-class OpenaiFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A failed answer on OpenAI's routes."""
-
-    error: OpenaiError
-
-
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A successful answer."""
 
     success: Literal[True]
     data: Transcript
     error: None
-
-
-class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A failed answer."""
-
-    success: Literal[False]
-    data: None
-    error: ErrorBody
 
 
 class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,13 +101,3 @@ class ModelList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest_version: int
     manifest_sha256: str
     object: Literal["list"] = "list"
-
-
-def success(data: bytes) -> bytes:
-    """The envelope around `data`, which is JSON already and is not touched."""
-    return b'{"success":true,"data":' + data + b',"error":null}'
-
-
-def failure(body: ErrorBody) -> bytes:
-    """The envelope of a failed request."""
-    return msgspec.json.encode(Failure(success=False, data=None, error=body))

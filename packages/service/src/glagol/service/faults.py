@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,15 +11,14 @@ import msgspec
 from litestar.exceptions import HTTPException
 from litestar.response import Response
 
-from glagol.asr import journal, wire
 from glagol.registry.errors import CODES, GlagolError
+from glagol.service import envelope, journal
 
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["Fault", "answer", "fault_of", "openai_body", "status_of", "told"]
+__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "status_of", "told"]
 
-OPENAI: Final = ("/v1/audio/", "/v1/models")
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
 RETRY_LATER: Final = frozenset({"queue_full", "busy", "not_ready"})
@@ -51,6 +50,19 @@ class Fault:
     parameter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """What a server must say so that `answer` can speak for it; kept as `app.state.speaker`.
+
+    Attributes:
+        openai: Beginnings of the paths whose errors have OpenAI's shape.
+        retry_after_s: Whole seconds after which a refused client may find a place.
+    """
+
+    openai: tuple[str, ...]
+    retry_after_s: Callable[[], int]
+
+
 def fault_of(error: Exception, path: str) -> Fault:
     """What a client that asked for `path` may know about `error`."""
     match error:
@@ -71,14 +83,15 @@ def fault_of(error: Exception, path: str) -> Fault:
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer for `error`, in the shape that its route speaks, and what the log must know."""
     note = request.scope["state"]["note"]
+    speaker: Speaker = request.app.state.speaker
     fault = told(error, request.scope["path"], note)
     headers = dict(fault.headers)
     if fault.code in RETRY_LATER:
-        headers["Retry-After"] = str(request.app.state.engine.retry_after_s())
-    body = wire.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
-    openai = request.scope["path"].startswith(OPENAI)
+        headers["Retry-After"] = str(speaker.retry_after_s())
+    body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
+    openai = request.scope["path"].startswith(speaker.openai)
     return Response(
-        openai_body(fault) if openai else wire.failure(body),
+        openai_body(fault) if openai else envelope.failure(body),
         status_code=fault.status,
         headers=headers,
         media_type="application/json",
@@ -108,7 +121,7 @@ def openai_body(fault: Fault) -> bytes:
         kind = "server_error" if fault.status >= SERVER_ERRORS else "invalid_request_error"
     text = f"{fault.message} ({fault.remedy})"
     return msgspec.json.encode(
-        wire.OpenaiFailure(wire.OpenaiError(text, kind, fault.parameter, fault.code))
+        envelope.OpenaiFailure(envelope.OpenaiError(text, kind, fault.parameter, fault.code))
     )
 
 

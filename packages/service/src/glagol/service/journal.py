@@ -15,7 +15,7 @@ import msgspec
 
 __all__ = ["LOGGER", "JsonLines", "configure", "granian_config", "write"]
 
-LOGGER: Final = logging.getLogger("glagol.asr")
+LOGGER: Final = logging.getLogger("glagol")
 
 
 class JsonLines(logging.Formatter):

@@ -1,0 +1,1 @@
+"""Work that survives: a queue with leases and fencing, on SQLite or Redis, and webhook delivery."""

@@ -1,0 +1,274 @@
+"""The queue's port: what a job is, and what every adapter promises.
+
+A job is delivered at least once. Whoever claims it holds a lease; a lease that is not renewed runs
+out, and the job is given to somebody else under the next attempt number. The attempt number fences:
+every write of a claim names it, and a claim that was overtaken can change nothing any more.
+
+States: `queued -> running -> done | failed | cancelled`, and `running -> queued` for another try.
+A job that failed is the dead letter: it stays listed, with its error, until it is replayed or its
+time is over. Times are Unix seconds by the adapter's one clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+__all__ = [
+    "ENDED",
+    "Claim",
+    "Depth",
+    "Job",
+    "LeaseLostError",
+    "NewJob",
+    "Queue",
+    "State",
+    "Trouble",
+]
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED: Final[frozenset[State]] = frozenset({"done", "failed", "cancelled"})
+
+
+class LeaseLostError(Exception):
+    """The claim was overtaken, or its job is over: stop, and write nothing."""
+
+
+class Trouble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a job failed: a code of the error table, what happened, what to do."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to put into the queue.
+
+    Attributes:
+        id: Chosen by the caller, unique: 1..64 characters of `[A-Za-z0-9_-]`.
+        kind: What it is, such as `transcribe` or `deliver`; claims ask for kinds.
+        payload: Whatever the worker needs; the queue never looks into it. At most 1 MiB.
+        owner: Whose it is (a key's name); empty without keys.
+        idempotency_key: The caller's key, unique per owner; empty means none.
+        request_sha256: Digest of what the idempotency key stands for.
+        delay_s: Seconds before it may be claimed first.
+        attempts_max: How often it may be claimed before it counts as failed.
+        ttl_s: How long it is kept, with its result, once it ended.
+    """
+
+    id: str
+    kind: str
+    payload: bytes
+    owner: str = ""
+    idempotency_key: str = ""
+    request_sha256: str = ""
+    delay_s: float = 0.0
+    attempts_max: int = 3
+    ttl_s: float = 86400.0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it is now.
+
+    Attributes:
+        id: Its name.
+        kind: What it is.
+        payload: As it was put.
+        owner: Whose it is.
+        state: Where it stands.
+        attempt: How often it was claimed; never goes back, not even by a replay.
+        attempts_max: The attempt after which a failure is final.
+        created_s: When it was put.
+        changed_s: When anything of it changed last.
+        due_s: Not claimed before.
+        expires_s: When it will be forgotten; 0 until it ended.
+        done: Progress, in the kind's own unit (seconds of audio).
+        total: Of `done`; None while unknown.
+        cancelling: Whether the running claim was asked to stop.
+        trouble: Why the last attempt failed; kept while it waits for the next one.
+        version: Grows by one with every change.
+    """
+
+    id: str
+    kind: str
+    payload: bytes
+    owner: str
+    state: State
+    attempt: int
+    attempts_max: int
+    created_s: float
+    changed_s: float
+    due_s: float
+    expires_s: float
+    done: float
+    total: float | None
+    cancelling: bool
+    trouble: Trouble | None
+    version: int
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to work on a job until the lease runs out.
+
+    Attributes:
+        job: As it was when claimed; `job.attempt` is the fencing number.
+        worker: Who holds it.
+        lease_s: Seconds until it runs out, unless renewed.
+    """
+
+    job: Job
+    worker: str
+    lease_s: float
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How many jobs of a kind wait, run, and lie as dead letters."""
+
+    queued: int
+    running: int
+    failed: int
+
+
+class Queue(Protocol):
+    """A durable queue. Methods are safe from any thread and process, and may wait for a disk
+    or a network; none waits for a job.
+
+    Raises (each method):
+        HostError: `queue_unreachable`, nothing was changed; `disk_full`; `host_io`.
+    """  # noqa: D205
+
+    def put(self, new: NewJob) -> Job:
+        """Store `new`; once this returns, the job survives a crash.
+
+        Returns:
+            The job. With an idempotency key that was seen before: the job of that time (its id is
+            not `new.id`), whatever state it is in.
+
+        Raises:
+            InputError: `idempotency_conflict`, the key came with another `request_sha256`.
+        """
+
+    def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
+        """The oldest due job of `kinds`, if any: one that is queued, or whose lease ran out.
+
+        A job whose lease ran out at its last allowed attempt becomes `failed` with
+        `attempts_exhausted` and is not returned; one that was being cancelled becomes `cancelled`.
+        """
+
+    def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
+        """Return when a job of `kinds` may have become due, or after `timeout_s`."""
+
+    def renew(self, claim: Claim) -> bool:
+        """Begin the lease anew.
+
+        Returns:
+            Whether the job should go on; False when it was cancelled.
+
+        Raises:
+            LeaseLostError: Somebody else has it, or it is over.
+        """
+
+    def progress(self, claim: Claim, done: float, total: float | None) -> bool:
+        """Note how far it is, and renew the lease; returns and raises as `renew`."""
+
+    def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
+        """The job is `done`: its result and the jobs that follow are stored in one transaction.
+
+        Raises:
+            LeaseLostError: Nothing was stored.
+        """
+
+    def fail(
+        self,
+        claim: Claim,
+        trouble: Trouble,
+        retry_in_s: float | None,
+        follow: Sequence[NewJob] = (),
+    ) -> Job:
+        """This attempt failed.
+
+        Args:
+            claim: The attempt.
+            trouble: Why.
+            retry_in_s: Seconds until the next try; None, or no attempts left, makes it `failed`.
+            follow: Jobs stored in the same transaction if it became `failed`.
+
+        Raises:
+            LeaseLostError: Nothing was stored.
+        """
+
+    def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
+        """The claim obeyed a cancellation: the job is `cancelled`.
+
+        Raises:
+            LeaseLostError: Nothing was stored.
+        """
+
+    def release(self, claim: Claim) -> Job:
+        """Give the job back unfinished (the worker shuts down): queued, due now, and the attempt
+        does not count against `attempts_max`.
+
+        Raises:
+            LeaseLostError: Nothing was stored.
+        """  # noqa: D205
+
+    def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
+        """A queued job is `cancelled` (with `follow`); a running one is asked to stop; an ended one
+        stays as it is.
+
+        Raises:
+            InputError: `job_unknown`.
+        """  # noqa: D205
+
+    def replay(self, job_id: str) -> Job:
+        """A `failed` or `cancelled` job waits again, with its first number of attempts anew.
+
+        Raises:
+            InputError: `job_unknown`; `job_state`, it is in another state.
+        """
+
+    def get(self, job_id: str) -> Job:
+        """The job as it is now.
+
+        Raises:
+            InputError: `job_unknown`.
+        """
+
+    def result(self, job_id: str) -> bytes | None:
+        """What `finish` stored; None when there is nothing (any more)."""
+
+    def page(
+        self, *, kind: str, state: State | None = None, owner: str | None = None,
+        before: str = "", limit: int = 50,
+    ) -> list[Job]:  # fmt: skip
+        """Jobs, newest first.
+
+        Args:
+            kind: Only these.
+            state: Only these; None means all.
+            owner: Only this owner's; None means everybody's.
+            before: Id of the last job of the page before; empty for the first page.
+            limit: 1..200.
+        """
+
+    def ahead(self, job: Job) -> int:
+        """How many queued jobs of its kind are due before it; 0 when it does not wait."""
+
+    def depth(self, kind: str) -> Depth:
+        """What waits, runs, and lies dead."""
+
+    def sweep(self) -> list[Job]:
+        """Forget the ended jobs whose time is over, their results and idempotency keys.
+
+        Returns:
+            What was forgotten, at most 1,000 at a time, so that the caller can clean up after them.
+        """
+
+    def ping(self) -> None:
+        """Check that the queue can be used now."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""

@@ -1,0 +1,1 @@
+"""llm-server: a vLLM process of its own, checked, watched and spoken to, and summaries."""

@@ -1,0 +1,1 @@
+"""What every HTTP service of Glagol shares: envelope, errors, log, limits; no audio, no models."""

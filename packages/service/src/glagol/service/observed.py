@@ -1,0 +1,130 @@
+"""The layer around an ASGI application that sees every request.
+
+It gives the request its id, adds the headers that every answer carries, and writes one log line
+when the request is over. It wraps the framework from outside, so that an unknown path is treated
+alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from glagol.service import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    # the three types of ASGI, as the servers really call them
+    Scope = dict[str, Any]
+    Receive = Callable[[], Awaitable[Any]]
+    Send = Callable[[Any], Awaitable[None]]
+    Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+__all__ = ["Observed", "Watcher"]
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
+
+
+class Watcher(Protocol):
+    """Whoever counts requests."""
+
+    def began(self) -> None:
+        """A request is being served."""
+
+    def ended(self, route: str, status: int, total_s: float, note: Mapping[str, Any]) -> None:
+        """A request is over: its path as the routes know it, its status (0 for none), its note."""
+
+
+class Observed:
+    """Request id, common headers, the log line and the metrics around an ASGI application.
+
+    Args:
+        app: The application.
+        watcher: Counts requests.
+        routes: Path templates such as `/v1/models/{id}`. Log and metrics name a request by its
+            template, or "other": other people's typing can be anything.
+    """
+
+    def __init__(self, app: Asgi, watcher: Watcher, routes: Collection[str]) -> None:
+        self._app = app
+        self._watcher = watcher
+        self._routes = frozenset(route for route in routes if "{" not in route)
+        self._templates = tuple(
+            (_pattern(route), _plain(route)) for route in sorted(routes) if "{" in route
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(dict(scope["headers"]).get(b"x-request-id", b""))
+        note: dict[str, Any] = {"request_id": request_id}
+        scope.setdefault("state", {})["note"] = note
+        status = 0
+
+        async def observed_send(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                given = {name.lower() for name, _ in message["headers"]}
+                extra = [(name, value) for name, value in _HEADERS if name not in given]
+                extra.append((b"x-request-id", request_id.encode()))
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        began = time.perf_counter()
+        self._watcher.began()
+        try:
+            await self._app(scope, receive, observed_send)
+        finally:
+            route, total_s = self._known(scope["path"]), round(time.perf_counter() - began, 3)
+            self._watcher.ended(route, status, total_s, note)
+            journal.write(
+                "request",
+                level=logging.DEBUG if scope["path"] in _QUIET else logging.INFO,
+                method=scope["method"],
+                path=route,
+                status=status,
+                total_s=total_s,
+                **note,
+            )
+
+    def _known(self, path: str) -> str:
+        if path in self._routes:
+            return path
+        found = (name for pattern, name in self._templates if pattern.fullmatch(path))
+        return next(found, "other")
+
+
+def _request_id(given: bytes) -> str:
+    """The caller's id when it is a plain token, else a fresh one."""
+    text = given.decode("latin-1")
+    return text if _REQUEST_ID.fullmatch(text) else uuid.uuid4().hex
+
+
+def _plain(route: str) -> str:
+    """`/v1/models/{id:str}` as `/v1/models/{id}`."""
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", route)
+
+
+def _pattern(route: str) -> re.Pattern[str]:
+    """What the paths of a template look like; a parameter of type `path` holds slashes."""
+    parts = re.split(r"(\{[^}]*\})", route)
+    return re.compile(
+        "".join(
+            re.escape(part) if not part.startswith("{") else ".+" if ":path" in part else "[^/]+"
+            for part in parts
+        )
+    )
