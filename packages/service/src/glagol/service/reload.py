@@ -1,0 +1,101 @@
+"""A small file that an operator may change while the process runs.
+
+It is looked at when somebody asks, at most once a second; a change that cannot be read keeps what
+was there before and is logged once, so that a slip of the editor takes nothing down.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from glagol.registry.errors import InputError
+from glagol.service import journal
+
+__all__ = ["Reloaded"]
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int] | None
+
+LOOK_S: Final = 1.0
+
+
+class Reloaded(Generic[T]):
+    """The parsed content of a file, read again when the file changes. Safe from any thread.
+
+    Args:
+        path: The file; it may be absent.
+        parse: From its bytes (None when it is absent) to the value; raises InputError.
+        clock: Monotonic seconds.
+
+    Raises:
+        InputError: `setting_invalid`, the file is there and cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        parse: Callable[[bytes | None], T],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._parse = parse
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_s = clock()
+        self._stamp: Stamp | str = self._look()
+        self._value = parse(self._read())
+
+    def current(self) -> T:
+        """What the file says now, or said when it last could be read."""
+        with self._lock:
+            now = self._clock()
+            if now - self._looked_s >= LOOK_S:
+                self._looked_s = now
+                self._refresh()
+            return self._value
+
+    def _refresh(self) -> None:
+        stamp = self._look()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._value = self._parse(self._read())
+        except InputError as error:
+            journal.write(
+                "changed file refused, the one before still counts",
+                level=logging.ERROR,
+                file=self._path.name,
+                code=error.code,
+                message=error.message,
+                remedy=error.remedy,
+            )
+        else:
+            journal.write("changed file read", file=self._path.name)
+
+    def _look(self) -> Stamp | str:
+        """What tells one content from another: an editor changes at least one of the three."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return str(error.errno)
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(
+                "setting_invalid",
+                f"{self._path.name} cannot be read: {error.strerror}",
+                "let the server's user read it, or remove it",
+            ) from error
