@@ -75,7 +75,7 @@ def test_lock_names_no_host(name: str) -> None:
 def test_torch_is_apart_from_the_serving_path() -> None:
     """What serves speech must not carry torch; vLLM has processes and environments of its own."""
     with_torch = {n for n in NAMES for r, _ in entries(n) if canonicalize_name(r.name) == "torch"}
-    assert with_torch == {"forge", "llm-cpu-test", "llm-cuda"}
+    assert with_torch.isdisjoint({"asr-cpu", "asr-cuda", "dev", "models", "tools"})
 
 
 @pytest.mark.parametrize("name", ["asr-cpu", "asr-cuda", "bench", "dev", "forge"])
