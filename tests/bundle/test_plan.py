@@ -11,7 +11,7 @@ import pytest
 from bundle import made
 from glagol.bundle.checkout import Checkout
 from glagol.bundle.install import Accept, Check, Publish, Situation, Switch, Take, Wanted, steps
-from glagol.bundle.plan import Inputs, Wheel, glibc, plan
+from glagol.bundle.plan import Inputs, Wheel, glibc, place_of, plan
 from glagol.bundle.sources import Sources
 from glagol.bundle.verify import Entry
 from glagol.registry.errors import InputError, IntegrityError
@@ -91,6 +91,18 @@ def test_what_is_needed_must_be_tracked(inputs: Inputs, path: str) -> None:
 def test_glibc_follows_from_the_wheels(files: tuple[str, ...], expected: str) -> None:
     """The least that all of them run on, compared by number."""
     assert glibc(tuple(Wheel("x", "1", file, "0" * 64) for file in files)) == expected
+
+
+def test_a_long_wheel_name_gives_up_claims_until_a_tar_can_hold_it() -> None:
+    """Only the platform claim changes: an installer still reads name, version and tags."""
+    long = "charset_normalizer-3.5.2-cp311-cp311-" + ".".join(
+        f"{tag}_x86_64" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+    )
+    assert len(long) + len(".whl") > 100
+    found = place_of(Wheel("charset-normalizer", "3.5.2", f"{long}.whl", "0" * 64))
+    assert found == "wheels/charset_normalizer-3.5.2-cp311-cp311-manylinux2014_x86_64.whl"
+    short = "numpy-2.4.6-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"
+    assert place_of(Wheel("numpy", "2.4.6", short, "0" * 64)) == f"wheels/{short}"
 
 
 def test_variants_share_blobs(root: Path) -> None:

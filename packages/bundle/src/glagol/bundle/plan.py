@@ -18,6 +18,7 @@ PYTHON = "3.11"
 LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda"}
 # Which providers' builds a variant carries: a CUDA machine keeps the CPU builds as its fallback.
 PROVIDERS = {"cpu": frozenset({"cpu"}), "cuda": frozenset({"cpu", "cuda"})}
+NAME_BYTES_MAX = 100  # of the last part of a path, ustar
 OWN = "packages/bundle/src/glagol/bundle"
 _TRACKED = re.compile(
     r"packages/[^/]+/src/.+|build/seal\.py|manifest\.json|manifest\.schema\.json|pyproject\.toml"
@@ -155,7 +156,7 @@ def plan(inputs: Inputs) -> Plan:
     models, left_out = _models(inputs)
     steps: dict[str, Step] = {}
     for wheel in (*inputs.wheels, *uv):
-        steps[f"wheels/{wheel.file}"] = TakeWheel(wheel, f"wheels/{wheel.file}")
+        steps[place_of(wheel)] = TakeWheel(wheel, place_of(wheel))
     for model, variants in models:
         for artifact in (a for variant in variants for a in variant.artifacts):
             path = f"store/sha256/{artifact.sha256[:2]}/{artifact.sha256[2:]}"
@@ -179,14 +180,37 @@ def plan(inputs: Inputs) -> Plan:
 
 def glibc(wheels: tuple[Wheel, ...]) -> str:
     """The oldest glibc that all wheels run on, as their manylinux tags say; "2.5" without any."""
-    old = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
     needed = [(2, 5)]
     for wheel in wheels:
-        tags = [old[tag] for tag in re.findall(r"manylinux(?:1|2010|2014)(?=_)", wheel.file)]
-        pairs = re.findall(r"manylinux_(\d+)_(\d+)", wheel.file)
-        tags += [(int(major), int(minor)) for major, minor in pairs]
-        needed += [min(tags)] if tags else []
+        asked = [asks for tag in _platforms(wheel.file) if (asks := _asks(tag))]
+        needed += [min(asked)] if asked else []
     return ".".join(map(str, max(needed)))
+
+
+def place_of(wheel: Wheel) -> str:
+    """Where a wheel lies in the bundle.
+
+    A name in a tar holds 100 bytes. A wheel that claims several platforms in a longer name is
+    carried under the claim that asks for the oldest glibc; its bytes and digest stay the lock's.
+    """
+    file = wheel.file
+    if len(file.encode()) > NAME_BYTES_MAX:
+        head = file.removesuffix(".whl").rpartition("-")[0]
+        file = f"{head}-{min(_platforms(file), key=lambda tag: (_asks(tag) or (0, 0), tag))}.whl"
+    return f"wheels/{file}"
+
+
+def _platforms(file: str) -> list[str]:
+    """The platform tags in a wheel's name (PEP 425)."""
+    return file.removesuffix(".whl").rpartition("-")[2].split(".")
+
+
+def _asks(tag: str) -> tuple[int, int] | None:
+    """The glibc that a platform tag asks for, if it is about glibc (PEP 513, 571, 599, 600)."""
+    old = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
+    if found := re.match(r"manylinux_(\d+)_(\d+)_", tag):
+        return int(found[1]), int(found[2])
+    return old.get(tag.partition("_")[0])
 
 
 def _models(
