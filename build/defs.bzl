@@ -135,3 +135,47 @@ store = rule(implementation = _store_impl, attrs = {
     "source": attr.label(default = "@env_models//:env", allow_files = True),
     "srcs": attr.label_list(allow_files = True),
 })
+
+# The same command as ./just bundle-offline, on a clone of the commit.
+_PACK = """
+set -eu
+export HOME=$PWD/{out}.home PYTHONPATH={path} PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
+mkdir -p "$HOME"
+git clone --quiet "$(readlink -f {commit})" "$HOME/tree"
+{environment}/bin/python -m glagol.cli bundle pack --variant {variant} --source "$HOME/tree" \
+    --wheels {wheels} --store {store} --output {out} >"$HOME/log" 2>&1 || {{ cat "$HOME/log" >&2; exit 1; }}
+rm -rf "$HOME"
+"""
+
+def _bundle_impl(ctx):
+    out = ctx.actions.declare_directory(ctx.label.name)
+    places = {
+        name: getattr(ctx.files, name)[0].path
+        for name in ["commit", "environment", "store", "wheels"]
+    }
+    ctx.actions.run_shell(
+        outputs = [out],
+        inputs = depset(
+            ctx.files.commit + ctx.files.environment + ctx.files.store + ctx.files.wheels,
+            transitive = [ctx.attr.packer[Library].files],
+        ),
+        command = _PACK.format(
+            out = out.path,
+            path = _path([ctx.attr.packer], "$PWD/"),
+            variant = ctx.attr.variant,
+            **places
+        ),
+        mnemonic = "Pack",
+        progress_message = "Packing the offline bundle",
+    )
+    return [DefaultInfo(files = depset([out]))]
+
+bundle = rule(implementation = _bundle_impl, attrs = {
+    "commit": attr.label(default = "@commit//:git", allow_files = True),
+    "environment": attr.label(default = "@env_dev//:env", allow_files = True),
+    "packer": attr.label(default = "//packages/cli", providers = [Library]),
+    "store": attr.label(default = "//:store"),
+    "variant": attr.string(default = "cpu"),
+    "wheels": attr.label(default = "@wheels_cpu//:wheels", allow_files = True),
+})

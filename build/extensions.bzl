@@ -1,5 +1,6 @@
-"""The environments for MODULE.bazel; Bazel 4 reads WORKSPACE and knows no extensions."""
+"""The repositories for MODULE.bazel; Bazel 4 reads WORKSPACE and knows no extensions."""
 
+load("//build:commit.bzl", "commit", "wheels")
 load("//build:env.bzl", "environment")
 
 def _environments_impl(ctx):
@@ -14,3 +15,9 @@ environments = module_extension(
         "name": attr.string(mandatory = True),
     })},
 )
+
+def _bundles_impl(_ctx):
+    commit(name = "commit")
+    wheels(name = "wheels_cpu", plans = ["asr-cpu", "tools/uv"])
+
+bundles = module_extension(implementation = _bundles_impl)
