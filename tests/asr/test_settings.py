@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from glagol.asr.settings import FIELDS, Settings
@@ -22,6 +24,7 @@ WRONG = {
     "ASR_QUEUE_SIZE": "many",
     "ASR_LOG_LEVEL": "loud",
     "ASR_TRUST": "yes",
+    "ASR_STATE": "a\0b",
 }
 
 
@@ -36,7 +39,8 @@ def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
         assert CODES["setting_invalid"].exit_status == 2
         assert field.name in caught.value.message
         assert field.takes in caught.value.message
-        assert field.attribute == "redis_url" or WRONG[field.name] in caught.value.message
+        shown = repr(WRONG[field.name])
+        assert field.attribute == "redis_url" or shown in caught.value.message
 
 
 def test_the_users_four_and_the_defaults() -> None:
@@ -56,6 +60,18 @@ def test_the_users_four_and_the_defaults() -> None:
     assert settings.port == 8080
     assert "secret" not in str(settings.as_log())
     assert Settings.from_environment({}) == Settings()
+
+
+def test_state_is_where_the_system_keeps_it_unless_told() -> None:
+    """By the XDG specification; relative paths of the operator become absolute."""
+    for given, expected in (
+        ({"ASR_STATE": "/var/glagol"}, "/var/glagol"),
+        ({"XDG_STATE_HOME": "/state", "HOME": "/home/x"}, "/state/glagol"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/x"}, "/home/x/.local/state/glagol"),
+        ({}, ""),
+    ):
+        assert Settings.from_environment(given).state == expected
+    assert Settings.from_environment({"ASR_STATE": "here"}).state == str(Path("here").absolute())
 
 
 def test_unknown_names_are_reported_with_a_hint() -> None:

@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from glagol.registry.errors import InputError
@@ -40,6 +41,8 @@ class Settings:
         queue_size: Requests that may wait while one is transcribed.
         log_level: Least severe log level written to stderr.
         trust: How the store is believed, see `glagol.registry.store`.
+        state: Directory of what must survive: jobs, their inputs, keys, policy. Empty when the
+            environment names no home either.
         unknown: `ASR_*` names that were set but mean nothing, each with a hint.
     """
 
@@ -57,6 +60,7 @@ class Settings:
     queue_size: int = 16
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     trust: Literal["rehash", "receipt"] = "rehash"
+    state: str = ""
     unknown: tuple[str, ...] = ()
 
     @classmethod
@@ -75,6 +79,7 @@ class Settings:
             for field in FIELDS
             if environment.get(field.name)
         }
+        values.setdefault("state", _state_home(environment))
         return cls(**values, unknown=_unknown(environment))
 
     def as_log(self) -> dict[str, object]:
@@ -161,6 +166,21 @@ def _redis(text: str) -> str:
     return _word(text)
 
 
+def _folder(text: str) -> str:
+    if "\0" in text or not text:
+        raise ValueError(text)
+    return str(Path(text).absolute())
+
+
+def _state_home(environment: Mapping[str, str]) -> str:
+    """Where programs of this user keep their state, by the XDG base directory specification."""
+    given = environment.get("XDG_STATE_HOME", "")
+    if given.startswith("/"):
+        return f"{given.rstrip('/')}/glagol"
+    home = environment.get("HOME", "")
+    return f"{home.rstrip('/')}/.local/state/glagol" if home.startswith("/") else ""
+
+
 def _unknown(environment: Mapping[str, str]) -> tuple[str, ...]:
     known = [field.name for field in FIELDS]
     notes = []
@@ -198,4 +218,5 @@ FIELDS: Final = (
         _choice("debug", "info", "warning", "error"),
     ),
     Field("ASR_TRUST", "trust", "one of rehash, receipt", _choice("rehash", "receipt")),
+    Field("ASR_STATE", "state", "a directory", _folder),
 )
