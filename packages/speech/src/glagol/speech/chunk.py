@@ -106,6 +106,16 @@ class Planner:
         self.dropped = 0
 
     @property
+    def settled(self) -> int:
+        """Samples before this position are in the core of a chunk or dropped."""
+        return self._position
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a chunk has begun that is not given out yet."""
+        return self._open
+
+    @property
     def needed(self) -> int:
         """First sample that a later chunk may read."""
         return max(0, self._position - (self._lead if self._inside else 0))

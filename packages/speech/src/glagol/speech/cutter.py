@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,11 @@ import numpy as np
 from glagol.speech.chunk import Chunk, PlanDigest, Planner, Rule
 from glagol.speech.tape import Tape
 from glagol.speech.types import SAMPLE_RATE, Array, Span
-from glagol.speech.vad import ActivityStream, SpanMachine
+from glagol.speech.vad import BLOCK_FRAMES, ActivityStream, SpanMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from glagol.registry.entries import Vad
     from glagol.speech.runtime import onnxruntime
 
@@ -30,14 +31,22 @@ class Piece:
 
 
 class Cutter:
-    """Cuts one recording; iterate over `pieces` once, then read the totals.
+    """Cuts one recording that is pushed block by block; call `finish` once after the last.
+
+    Args:
+        vad: session of the voice activity model.
+        parameters: of its span rule.
+        rule: how long audio is cut.
+        short_s: audio up to this long (and up to 25 s) is not cut, and not shown to the model.
+        block_frames: frames per call of the model: how soon a pause is noticed. No cut depends on
+            it.
 
     Attributes:
-        total: samples of the recording.
+        total: samples of the recording so far.
         decoded: samples in the cores of the pieces.
-        dropped: samples dropped as silence; decoded + dropped = total.
+        dropped: samples dropped as silence; in the end decoded + dropped = total.
         used_vad: whether voice activity decided, that is, whether the audio was long.
-        plan_sha256: digest of the plan.
+        plan_sha256: digest of the plan, after `finish`.
     """
 
     def __init__(
@@ -47,63 +56,99 @@ class Cutter:
         *,
         rule: Rule,
         short_s: float,
+        block_frames: int = BLOCK_FRAMES,
     ) -> None:
-        self._vad = vad
-        self._parameters = parameters
-        self._rule = rule
         self._short = round(min(short_s, rule.window) * SAMPLE_RATE)
+        self._tape, self._planner = Tape(), Planner(rule)
+        self._stream = ActivityStream(vad, block_frames=block_frames)
+        self._machine = SpanMachine(parameters)
+        self._digest = PlanDigest()
+        self._head: list[Array] = []
         self.total = self.decoded = self.dropped = 0
         self.used_vad = False
         self.plan_sha256 = ""
 
-    def pieces(self, blocks: Iterator[Array]) -> Iterator[Piece]:
-        """Cut the blocks (float32 [n], in order) of one recording."""
-        digest = PlanDigest()
-        head: list[Array] = []
-        for block in blocks:
-            head.append(block)
-            self.total += len(block)
-            if self.total > self._short:
-                self.used_vad = True
-                break
-        found = self._long(head, blocks) if self.used_vad else self._whole(head)
-        for piece in found:
-            digest.add(piece.chunk)
-            yield piece
-        self.plan_sha256 = digest.finish(self.total)
+    @property
+    def settled(self) -> int:
+        """Samples before this position are decoded or dropped."""
+        return self._planner.settled if self.used_vad else self.decoded + self.dropped
 
-    def _whole(self, blocks: list[Array]) -> Iterator[Piece]:
-        samples = np.concatenate([*blocks, np.zeros(0, np.float32)])
+    @property
+    def needed(self) -> int:
+        """First sample that a later piece may hold."""
+        return self._planner.needed
+
+    def pieces(self, blocks: Iterable[Array]) -> Iterator[Piece | None]:
+        """Cut the blocks (float32 [n], in order) of a whole recording; yields as `push`."""
+        for block in blocks:
+            yield from self.push(block)
+        yield from self.finish()
+
+    def push(self, samples: Array) -> Iterator[Piece | None]:
+        """Take the next samples float32 [n]; give the pieces that they complete.
+
+        Yields:
+            None after each call of the voice activity model that completed no piece, so that
+            whoever shares a processor hears of the work.
+        """
+        self.total += len(samples)
+        if self.used_vad:
+            yield from self._advance(samples)
+            return
+        self._head.append(samples)
+        if self.total > self._short:
+            self.used_vad = True
+            head, self._head = self._head, []
+            for block in head:
+                yield from self._advance(block)
+
+    def finish(self) -> Iterator[Piece]:
+        """The remaining pieces."""
+        yield from self._end() if self.used_vad else self._whole()
+        self.plan_sha256 = self._digest.finish(self.total)
+
+    def open(self) -> Array:
+        """What the next piece holds so far, float32 [n]; empty in silence.
+
+        Only where voice activity decides, and only for a guess: the piece may end elsewhere.
+        """
+        planner = self._planner
+        if not self.used_vad or not (planner.speaking or self._machine.speaking):
+            return np.zeros(0, np.float32)
+        return self._tape.read(Span(max(planner.needed, self._tape.start), self._tape.end))
+
+    def _whole(self) -> Iterator[Piece]:
+        samples = np.concatenate([*self._head, np.zeros(0, np.float32)])
+        self._head = []
         if not len(samples) or np.abs(samples).max() <= SILENCE:
             self.dropped = len(samples)
             return
         self.decoded = len(samples)
         whole = Span(0, len(samples))
-        yield Piece(Chunk(whole, whole), samples)
+        yield self._piece(Chunk(whole, whole), samples)
 
-    def _long(self, head: list[Array], rest: Iterator[Array]) -> Iterator[Piece]:
-        tape, planner = Tape(), Planner(self._rule)
-        stream, machine = ActivityStream(self._vad), SpanMachine(self._parameters)
+    def _advance(self, samples: Array) -> Iterator[Piece | None]:
+        self._tape.append(samples)
+        for activity in self._stream.push(samples):
+            self._planner.observe(activity)
+            spans = self._machine.push(activity.probabilities.tolist())
+            chunk = None
+            for chunk in self._planner.advance(spans, self._machine.settled):
+                yield self._piece(chunk, self._tape.read(chunk.window))
+            if chunk is None:
+                yield None
+            self._tape.forget(self._planner.needed)
 
-        def advance(samples: Array) -> Iterator[Piece]:
-            tape.append(samples)
-            for activity in stream.push(samples):
-                planner.observe(activity)
-                spans = machine.push(activity.probabilities.tolist())
-                for chunk in planner.advance(spans, machine.settled):
-                    yield Piece(chunk, tape.read(chunk.window))
-                tape.forget(planner.needed)
-
-        for block in head:
-            yield from advance(block)
-        for block in rest:
-            self.total += len(block)
-            yield from advance(block)
+    def _end(self) -> Iterator[Piece]:
         spans = []
-        for activity in stream.finish():
-            planner.observe(activity)
-            spans += machine.push(activity.probabilities.tolist())
-        spans += machine.finish(self.total)
-        for chunk in planner.finish(spans, self.total):
-            yield Piece(chunk, tape.read(chunk.window))
-        self.decoded, self.dropped = planner.decoded, planner.dropped
+        for activity in self._stream.finish():
+            self._planner.observe(activity)
+            spans += self._machine.push(activity.probabilities.tolist())
+        spans += self._machine.finish(self.total)
+        for chunk in self._planner.finish(spans, self.total):
+            yield self._piece(chunk, self._tape.read(chunk.window))
+        self.decoded, self.dropped = self._planner.decoded, self._planner.dropped
+
+    def _piece(self, chunk: Chunk, samples: Array) -> Piece:
+        self._digest.add(chunk)
+        return Piece(chunk, samples)

@@ -37,6 +37,20 @@ class SegmentStream:
                 done.append(self._take(self._widest()))
         return done
 
+    @property
+    def begin(self) -> float | None:
+        """Where the segment that grows begins, seconds; None between segments."""
+        return self._words[0].start if self._words else None
+
+    def settle(self, seconds: float) -> list[Segment]:
+        """Learn that no later word starts before `seconds`; give the segment that this ends.
+
+        It is the segment that `push` would give with the next word, only earlier.
+        """
+        if self._words and round(seconds, 3) - self._words[-1].end >= PAUSE_S:
+            return [self._take(len(self._words))]
+        return []
+
     def finish(self) -> list[Segment]:
         """The last segment, if any."""
         return [self._take(len(self._words))] if self._words else []

@@ -30,7 +30,7 @@ FRAME = 512
 CONTEXT = 64
 STATE = 128
 BLOCK_FRAMES = 512
-"""Frames per call: 16.4 s. More does not run faster, fewer cost calls."""
+"""Frames per call: 16.4 s. More does not run faster, fewer cost calls; the numbers are the same."""
 
 PER_MS = SAMPLE_RATE // 1000
 
@@ -49,10 +49,18 @@ class Activity:
 
 
 class ActivityStream:
-    """Activity of one recording, pushed in blocks of any size."""
+    """Activity of one recording, pushed in blocks of any size.
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    Args:
+        session: the sequence model.
+        block_frames: frames per call of the model; what is measured does not depend on it.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, *, block_frames: int = BLOCK_FRAMES
+    ) -> None:
         self._session = session
+        self._block = block_frames * FRAME
         self._hidden = np.zeros((1, 1, STATE), np.float32)
         self._cell = np.zeros((1, 1, STATE), np.float32)
         self._context = np.zeros(CONTEXT, np.float32)
@@ -63,10 +71,10 @@ class ActivityStream:
         """Take the next samples float32 [N]; give the activity of every complete block."""
         self._pending.append(samples)
         self._waiting += len(samples)
-        if self._waiting < BLOCK_FRAMES * FRAME:
+        size = self._block
+        if self._waiting < size:
             return []
         ready = np.concatenate(self._pending)
-        size = BLOCK_FRAMES * FRAME
         whole = len(ready) // size * size
         self._pending, self._waiting = [ready[whole:]], len(ready) - whole
         return [self._run(ready[at : at + size]) for at in range(0, whole, size)]
@@ -115,6 +123,11 @@ class SpanMachine:
         self._longest: Span | None = None  # silence inside it
         self._last: Span | None = None  # accepted, left end padded, right end not yet
         self._out: list[Span] = []
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a span has begun that is not given out yet."""
+        return self._start is not None or self._last is not None
 
     @property
     def settled(self) -> int:
