@@ -1,0 +1,133 @@
+"""What a webhook tells, and the job that will tell it.
+
+The job is made here and stored by the queue in the transaction that ends the job it tells about:
+no job ends without its notice, and no notice is sent of something that did not happen.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import msgspec
+
+from glagol.jobs.port import NewJob, Trouble
+
+__all__ = ["INLINE_BYTES_MAX", "KIND", "Delivery", "Event", "Notice", "notify", "read"]
+
+KIND: Final = "deliver"
+INLINE_BYTES_MAX: Final = 64 * 1024
+
+Event = Literal["transcription.completed", "transcription.failed", "transcription.cancelled"]
+_STATES: Final[dict[str, str]] = {
+    "transcription.completed": "done",
+    "transcription.failed": "failed",
+    "transcription.cancelled": "cancelled",
+}
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a job.
+
+    Attributes:
+        event: What.
+        job_id: To which job.
+        owner: Whose job it is.
+        result: The transcript as a JSON object, when the job is done; empty otherwise.
+        trouble: Why it failed; None otherwise.
+        link: Where the result is: a path such as `/v1/jobs/ID/result`, or a whole address.
+        traceparent: The trace of the request that made the job (W3C); empty means none.
+    """
+
+    event: Event
+    job_id: str
+    owner: str = ""
+    result: bytes = b""
+    trouble: Trouble | None = None
+    link: str = ""
+    traceparent: str = ""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """The payload of a job of `KIND`.
+
+    Attributes:
+        url: The receiver.
+        job_id: The job that is told about.
+        event: What is told.
+        body: The JSON text that is sent, the same in every try.
+        attempts: How often it is tried.
+        traceparent: See `Notice`.
+    """
+
+    url: str
+    job_id: str
+    event: Event
+    body: str
+    attempts: int
+    traceparent: str = ""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    id: str
+    state: str
+
+
+class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
+    job: _Told
+    result: msgspec.Raw | None = None
+    result_url: str | None = None
+    error: Trouble | None = None
+
+
+class _Body(msgspec.Struct, frozen=True):
+    type: Event
+    timestamp: str
+    data: _Data
+
+
+def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400.0) -> NewJob:
+    """The job that tells `url` about `notice`; hand it on as `follow` of finish, fail or cancel.
+
+    A result of up to 64 KiB is part of what is sent, a longer one is named by its link alone.
+
+    Args:
+        notice: What happened.
+        url: The receiver; `guard.check_url` has seen it when the request came.
+        attempts: How often the delivery is tried.
+        ttl_s: How long an ended delivery stays listed.
+
+    Returns:
+        A job of `KIND`. Its id is the `webhook-id` of every try.
+    """
+    inline = 0 < len(notice.result) <= INLINE_BYTES_MAX
+    data = _Data(
+        job=_Told(notice.job_id, _STATES[notice.event]),
+        result=msgspec.Raw(notice.result) if inline else None,
+        result_url=(notice.link or None) if notice.result else None,
+        error=notice.trouble,
+    )
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    body = msgspec.json.encode(_Body(notice.event, now, data)).decode()
+    delivery = Delivery(
+        url=url,
+        job_id=notice.job_id,
+        event=notice.event,
+        body=body,
+        attempts=attempts,
+        traceparent=notice.traceparent,
+    )
+    return NewJob(
+        id=f"wh_{uuid.uuid4().hex}",
+        kind=KIND,
+        payload=msgspec.json.encode(delivery),
+        owner=notice.owner,
+        attempts_max=attempts,
+        ttl_s=ttl_s,
+    )
+
+
+def read(payload: bytes) -> Delivery:
+    """The delivery that a job of `KIND` carries."""
+    return msgspec.json.decode(payload, type=Delivery)
