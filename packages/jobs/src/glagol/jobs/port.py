@@ -57,6 +57,9 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
         delay_s: Seconds before it may be claimed first.
         attempts_max: How often it may be claimed before it counts as failed.
         ttl_s: How long it is kept, with its result, once it ended.
+        heir_kind: When the job ends with no worker left to follow up (its last lease ran out, or it
+            was cancelled while its worker was dead), a job of this kind is put in the same
+            transaction: `<id>-<attempt>`, its payload is this job's id. Empty: none.
     """
 
     id: str
@@ -68,6 +71,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     delay_s: float = 0.0
     attempts_max: int = 3
     ttl_s: float = 86400.0
+    heir_kind: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +141,10 @@ class Queue(Protocol):
     or a network; none waits for a job.
 
     Raises (each method):
-        HostError: `queue_unreachable`, nothing was changed; `disk_full`; `host_io`.
+        HostError: `queue_unreachable`; `disk_full`; `host_io`. An answer can get lost on its way,
+            so whether anything was changed is unknown. Repeating is always right: a `put` of an id
+            that is there gives that job, a claim whose answer was lost comes again when its lease
+            runs out, and whatever ended a job once gets `LeaseLostError` the second time.
     """  # noqa: D205
 
     def put(self, new: NewJob) -> Job:
@@ -145,7 +152,8 @@ class Queue(Protocol):
 
         Returns:
             The job. With an idempotency key that was seen before: the job of that time (its id is
-            not `new.id`), whatever state it is in.
+            not `new.id`), whatever state it is in, until it is forgotten. With an id that is there:
+            that job, untouched.
 
         Raises:
             InputError: `idempotency_conflict`, the key came with another `request_sha256`.
@@ -156,6 +164,7 @@ class Queue(Protocol):
 
         A job whose lease ran out at its last allowed attempt becomes `failed` with
         `attempts_exhausted` and is not returned; one that was being cancelled becomes `cancelled`.
+        Either way its heir is put. Progress begins anew, and the trouble of before is gone.
         """
 
     def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
@@ -177,6 +186,11 @@ class Queue(Protocol):
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
         """The job is `done`: its result and the jobs that follow are stored in one transaction.
 
+        Args:
+            claim: The attempt.
+            result: Any bytes.
+            follow: Without idempotency keys; one whose id is there already is left out.
+
         Raises:
             LeaseLostError: Nothing was stored.
         """
@@ -194,6 +208,7 @@ class Queue(Protocol):
             claim: The attempt.
             trouble: Why.
             retry_in_s: Seconds until the next try; None, or no attempts left, makes it `failed`.
+                A job that was being cancelled is not tried again: it is `cancelled`, its heir put.
             follow: Jobs stored in the same transaction if it became `failed`.
 
         Raises:
@@ -209,7 +224,8 @@ class Queue(Protocol):
 
     def release(self, claim: Claim) -> Job:
         """Give the job back unfinished (the worker shuts down): queued, due now, and the attempt
-        does not count against `attempts_max`.
+        does not count against `attempts_max`. One that was being cancelled is `cancelled`, its heir
+        put.
 
         Raises:
             LeaseLostError: Nothing was stored.
@@ -252,6 +268,9 @@ class Queue(Protocol):
             owner: Only this owner's; None means everybody's.
             before: Id of the last job of the page before; empty for the first page.
             limit: 1..200.
+
+        Raises:
+            InputError: `job_unknown`, `before` was forgotten.
         """
 
     def ahead(self, job: Job) -> int:
@@ -261,11 +280,12 @@ class Queue(Protocol):
         """What waits, runs, and lies dead."""
 
     def sweep(self) -> list[Job]:
-        """Forget the ended jobs whose time is over, their results and idempotency keys.
+        """Forget the ended jobs whose time is over, their results and idempotency keys. Nothing is
+        forgotten but by this.
 
         Returns:
             What was forgotten, at most 1,000 at a time, so that the caller can clean up after them.
-        """
+        """  # noqa: D205
 
     def ping(self) -> None:
         """Check that the queue can be used now."""

@@ -1,0 +1,355 @@
+"""The queue on SQLite: one file, any number of threads and processes of one machine.
+
+What was acknowledged is on the disk. The file has to be on a local disk, and a queue that was
+opened before a fork must not be used after it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from glagol.jobs import admission
+from glagol.jobs.database import Database
+from glagol.jobs.port import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
+from glagol.jobs.table import (
+    FIELDS,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SELECT,
+    get,
+    held,
+    insert,
+    read,
+    update,
+)
+
+__all__ = ["SqliteQueue"]
+
+_POLL_S: Final = 0.25  # how late a put of another process is seen, at most
+_SWEEP_MAX: Final = 1000
+
+_READY: Final = """
+    SELECT due_s, seq FROM job
+    WHERE kind = ? AND state IN ('queued', 'running') AND due_s <= ?
+        AND (state = 'queued' OR lease_until_s <= ?)
+    ORDER BY due_s, seq LIMIT 1"""
+_SOONEST: Final = """
+    SELECT min(CASE state WHEN 'queued' THEN due_s ELSE lease_until_s END) FROM job
+    WHERE kind = ? AND state IN ('queued', 'running')"""
+_CLAIM: Final = (
+    "state = 'running', attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
+    "trouble = NULL, worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
+)
+_REPLAY: Final = (
+    "state = 'queued', attempts_max = attempt + attempts_first, due_s = ?, expires_s = 0"
+)
+_END: Final = "state = ?, trouble = ?, expires_s = ? + ttl_s, cancelling = 0"
+
+
+class SqliteQueue:
+    """The queue port on one SQLite file.
+
+    Args:
+        path: The file; made, with its directory, when it is not there.
+        clock: Unix seconds. Every process of the machine must see the same.
+
+    Raises:
+        HostError: `queue_unreachable`, the file is of a newer schema or locked for 10 s;
+            `disk_full`; `host_io`.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = Database(path, SCHEMA, SCHEMA_VERSION)
+        self._clock = clock
+        self._puts = 0
+        self._changed = threading.Condition()
+
+    def put(self, new: NewJob) -> Job:
+        """See the port."""
+        admission.check(new)
+        with self._database.writing() as db:
+            if new.idempotency_key:
+                seen = db.execute(
+                    f"SELECT {FIELDS}, request_sha256 FROM job "  # noqa: S608 - a constant
+                    "WHERE owner = ? AND idempotency_key = ?",
+                    (new.owner, new.idempotency_key),
+                ).fetchone()
+                if seen is not None:
+                    if seen[-1] != new.request_sha256:
+                        raise admission.conflict(new.idempotency_key)
+                    return read(seen[:-1])
+            insert(db, [new], self._clock())
+            job = get(db, new.id)
+        self._wake()
+        return job
+
+    def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
+        """See the port."""
+        with self._database.reading() as db:  # idle workers leave the writer's lock alone
+            if _ready(db, kinds, self._clock()) is None:
+                return None
+        job = None
+        with self._database.writing() as db:
+            now = self._clock()
+            while job is None and (seq := _ready(db, kinds, now)) is not None:
+                if not _buried(db, seq, now):
+                    job = _claimed(db, seq, worker, lease_s, now)
+        return None if job is None else Claim(job, worker, lease_s)
+
+    def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
+        """See the port."""
+        end = time.monotonic() + timeout_s
+        while True:
+            with self._changed:
+                puts = self._puts
+            with self._database.reading() as db:
+                found = (db.execute(_SOONEST, (kind,)).fetchone()[0] for kind in kinds)
+                soonest = min((at for at in found if at is not None), default=float("inf"))
+            left = min(end - time.monotonic(), soonest - self._clock())
+            if left <= 0:
+                return
+            with self._changed:
+                self._changed.wait_for(lambda: self._puts != puts, min(left, _POLL_S))  # noqa: B023
+
+    def renew(self, claim: Claim) -> bool:
+        """See the port."""
+        with self._database.writing() as db:
+            rows = db.execute(
+                "UPDATE job SET lease_until_s = ? "
+                "WHERE id = ? AND state = 'running' AND attempt = ? RETURNING cancelling",
+                (self._clock() + claim.lease_s, claim.job.id, claim.job.attempt),
+            ).fetchall()
+        if not rows:
+            raise LeaseLostError(claim.job.id)
+        return not rows[0][0]
+
+    def progress(self, claim: Claim, done: float, total: float | None) -> bool:
+        """See the port."""
+        with self._database.writing() as db:
+            now = self._clock()
+            values = (done, total, now + claim.lease_s)
+            sets = "done = ?, total = ?, lease_until_s = ?"
+            job = update(db, sets, values, now, held(db, claim))
+        return not job.cancelling
+
+    def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
+        """See the port."""
+        admission.check_followers(follow)
+        with self._database.writing() as db:
+            now = self._clock()
+            job = update(db, _END, ("done", None, now), now, held(db, claim))
+            db.execute(
+                "INSERT OR REPLACE INTO result SELECT seq, ? FROM job WHERE id = ?",
+                (result, job.id),
+            )
+            insert(db, follow, now)
+        self._wake()
+        return job
+
+    def fail(
+        self,
+        claim: Claim,
+        trouble: Trouble,
+        retry_in_s: float | None,
+        follow: Sequence[NewJob] = (),
+    ) -> Job:
+        """See the port."""
+        admission.check_followers(follow)
+        why = msgspec.json.encode(trouble)
+        with self._database.writing() as db:
+            now = self._clock()
+            job = held(db, claim)
+            if retry_in_s is None or job.attempt >= job.attempts_max:
+                job = update(db, _END, ("failed", why, now), now, job)
+                insert(db, follow, now)
+            elif job.cancelling:
+                job = _orphan(db, job, why, now)
+            else:
+                sets = "state = 'queued', trouble = ?, due_s = ?"
+                job = update(db, sets, (why, now + retry_in_s), now, job)
+        self._wake()
+        return job
+
+    def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
+        """See the port."""
+        admission.check_followers(follow)
+        with self._database.writing() as db:
+            now = self._clock()
+            job = update(db, _END, ("cancelled", None, now), now, held(db, claim))
+            insert(db, follow, now)
+        self._wake()
+        return job
+
+    def release(self, claim: Claim) -> Job:
+        """See the port."""
+        with self._database.writing() as db:
+            now = self._clock()
+            job = held(db, claim)
+            if job.cancelling:
+                job = _orphan(db, job, None, now)
+            else:
+                sets = "state = 'queued', attempts_max = attempts_max + 1, due_s = ?"
+                job = update(db, sets, (now,), now, job)
+        self._wake()
+        return job
+
+    def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
+        """See the port."""
+        admission.check_followers(follow)
+        with self._database.writing() as db:
+            now = self._clock()
+            job = get(db, job_id)
+            if job.state == "queued":
+                job = update(db, _END, ("cancelled", None, now), now, job)
+                insert(db, follow, now)
+            elif job.state == "running" and not job.cancelling:
+                job = update(db, "cancelling = 1", (), now, job)
+        self._wake()
+        return job
+
+    def replay(self, job_id: str) -> Job:
+        """See the port."""
+        with self._database.writing() as db:
+            now = self._clock()
+            job = get(db, job_id)
+            if job.state not in {"failed", "cancelled"}:
+                raise admission.wrong_state(job)
+            job = update(db, _REPLAY, (now,), now, job)
+        self._wake()
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """See the port."""
+        with self._database.reading() as db:
+            return get(db, job_id)
+
+    def result(self, job_id: str) -> bytes | None:
+        """See the port."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT bytes FROM result JOIN job USING (seq) WHERE id = ?", (job_id,)
+            ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def page(
+        self, *, kind: str, state: State | None = None, owner: str | None = None,
+        before: str = "", limit: int = 50,
+    ) -> list[Job]:  # fmt: skip
+        """See the port."""
+        tests, values = ["kind = ?"], [kind]
+        for test, value in (("state = ?", state), ("owner = ?", owner)):
+            if value is not None:
+                tests.append(test)
+                values.append(value)
+        if before:
+            tests.append("seq < (SELECT seq FROM job WHERE id = ?)")
+            values.append(before)
+        with self._database.reading() as db:
+            if before:
+                get(db, before)
+            rows = db.execute(
+                f"SELECT {FIELDS} FROM job WHERE {' AND '.join(tests)} "  # noqa: S608 - constants
+                "ORDER BY seq DESC LIMIT ?",
+                (*values, limit),
+            ).fetchall()
+        return [read(row) for row in rows]
+
+    def ahead(self, job: Job) -> int:
+        """See the port."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT count(*) FROM job AS other, job AS mine "
+                "WHERE mine.id = ? AND mine.state = 'queued' AND other.state = 'queued' "
+                "AND other.kind = mine.kind AND (other.due_s, other.seq) < (mine.due_s, mine.seq)",
+                (job.id,),
+            ).fetchone()
+        return int(row[0])
+
+    def depth(self, kind: str) -> Depth:
+        """See the port."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT state, count(*) FROM job WHERE kind = ? "
+                "AND state IN ('queued', 'running', 'failed') GROUP BY state",
+                (kind,),
+            ).fetchall()
+        return Depth(**({"queued": 0, "running": 0, "failed": 0} | dict(rows)))
+
+    def sweep(self) -> list[Job]:
+        """See the port."""
+        over = "expires_s > 0 AND expires_s <= ?"
+        with self._database.reading() as db:
+            if db.execute(f"SELECT 1 FROM job WHERE {over}", (self._clock(),)).fetchone() is None:  # noqa: S608
+                return []
+        with self._database.writing() as db:
+            rows = db.execute(
+                f"SELECT {FIELDS}, seq FROM job WHERE {over} ORDER BY expires_s LIMIT ?",  # noqa: S608
+                (self._clock(), _SWEEP_MAX),
+            ).fetchall()
+            for table in ("job", "payload", "result"):
+                gone = [(row[-1],) for row in rows]
+                db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)  # noqa: S608
+        return [read(row[:-1]) for row in rows]
+
+    def ping(self) -> None:
+        """See the port; takes the writer's lock, so that a full or read-only disk is seen."""
+        with self._database.writing():
+            pass
+
+    def close(self) -> None:
+        """See the port."""
+        self._database.close()
+
+    def _wake(self) -> None:
+        """Let the waits of this process look again."""
+        with self._changed:
+            self._puts += 1
+            self._changed.notify_all()
+
+
+def _ready(db: sqlite3.Connection, kinds: Iterable[str], now: float) -> int | None:
+    """The `seq` of the oldest job that may be claimed."""
+    found = [db.execute(_READY, (kind, now, now)).fetchone() for kind in kinds]
+    first = min((row for row in found if row is not None), default=None)
+    return None if first is None else int(first[1])
+
+
+def _claimed(db: sqlite3.Connection, seq: int, worker: str, lease_s: float, now: float) -> Job:
+    rows = db.execute(
+        f"UPDATE job SET {_CLAIM} WHERE seq = ? RETURNING {FIELDS}",  # noqa: S608 - constants
+        (worker, now + lease_s, now, seq),
+    ).fetchall()
+    return read(rows[0])
+
+
+def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
+    """End a job whose lease ran out if nobody may work on it again; whether it ended."""
+    job = read(db.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone())
+    if job.state != "running" or not (job.cancelling or job.attempt >= job.attempts_max):
+        return False
+    if job.cancelling:
+        _orphan(db, job, None, now)
+    else:
+        why = msgspec.json.encode(admission.EXHAUSTED)
+        _bequeath(db, update(db, _END, ("failed", why, now), now, job), now)
+    return True
+
+
+def _orphan(db: sqlite3.Connection, job: Job, why: bytes | None, now: float) -> Job:
+    """Cancel a job at whose side nobody is."""
+    job = update(db, _END, ("cancelled", why, now), now, job)
+    _bequeath(db, job, now)
+    return job
+
+
+def _bequeath(db: sqlite3.Connection, job: Job, now: float) -> None:
+    kind, ttl_s = db.execute("SELECT heir_kind, ttl_s FROM job WHERE id = ?", (job.id,)).fetchone()
+    if kind:
+        insert(db, [admission.heir(job, kind, ttl_s)], now)

@@ -1,0 +1,128 @@
+"""The table of jobs in SQLite: its schema, and reading, adding and changing one row.
+
+Every function wants a connection, and those that write want it in a transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from glagol.jobs import admission
+from glagol.jobs.port import Claim, Job, LeaseLostError, NewJob, Trouble
+
+__all__ = [
+    "FIELDS",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "SELECT",
+    "get",
+    "held",
+    "insert",
+    "read",
+    "update",
+]
+
+SCHEMA_VERSION: Final = 1
+# Payloads live apart: SQLite writes a row whole, and a lease is renewed every few seconds.
+SCHEMA: Final = """
+CREATE TABLE job (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+    owner TEXT NOT NULL, idempotency_key TEXT NOT NULL, request_sha256 TEXT NOT NULL,
+    state TEXT NOT NULL, attempt INTEGER NOT NULL, attempts_max INTEGER NOT NULL,
+    attempts_first INTEGER NOT NULL, created_s REAL NOT NULL, changed_s REAL NOT NULL,
+    due_s REAL NOT NULL, expires_s REAL NOT NULL, ttl_s REAL NOT NULL, done REAL NOT NULL,
+    total REAL, cancelling INTEGER NOT NULL, trouble BLOB, version INTEGER NOT NULL,
+    worker TEXT NOT NULL, lease_until_s REAL NOT NULL, heir_kind TEXT NOT NULL
+) STRICT;
+CREATE TABLE payload (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE result (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX by_key ON job (owner, idempotency_key) WHERE idempotency_key <> '';
+CREATE INDEX by_due ON job (kind, due_s, seq) WHERE state IN ('queued', 'running');
+CREATE INDEX by_state ON job (kind, state, seq);
+CREATE INDEX by_owner ON job (kind, owner, seq);
+CREATE INDEX by_end ON job (expires_s) WHERE expires_s > 0;
+"""
+FIELDS: Final = (
+    "id, kind, (SELECT bytes FROM payload WHERE payload.seq = job.seq), owner, state, attempt, "
+    "attempts_max, created_s, changed_s, due_s, expires_s, done, total, cancelling, trouble, "
+    "version"
+)
+SELECT: Final = f"SELECT {FIELDS} FROM job"  # noqa: S608 - a constant
+_INSERT: Final = """
+    INSERT INTO job (id, kind, owner, idempotency_key, request_sha256, state, attempt, attempts_max,
+        attempts_first, created_s, changed_s, due_s, expires_s, ttl_s, done, cancelling, version,
+        worker, lease_until_s, heir_kind)
+    VALUES (:id, :kind, :owner, :idempotency_key, :request_sha256, 'queued', 0, :attempts_max,
+        :attempts_max, :now, :now, :due_s, 0, :ttl_s, 0, 0, 1, '', 0, :heir_kind)
+    ON CONFLICT (id) DO NOTHING RETURNING seq"""
+
+
+def insert(db: sqlite3.Connection, jobs: Iterable[NewJob], now: float) -> None:
+    """Add jobs; one whose id is there already is left as it is."""
+    for new in jobs:
+        rows = db.execute(
+            _INSERT,
+            {**msgspec.structs.asdict(new), "now": now, "due_s": now + new.delay_s},
+        ).fetchall()
+        for row in rows:
+            db.execute("INSERT INTO payload VALUES (?, ?)", (row[0], new.payload))
+
+
+def held(db: sqlite3.Connection, claim: Claim) -> Job:
+    """The job of a claim that holds it.
+
+    Raises:
+        LeaseLostError: It does not.
+    """
+    row = db.execute(f"{SELECT} WHERE id = ?", (claim.job.id,)).fetchone()
+    job = None if row is None else read(row)
+    if job is None or job.state != "running" or job.attempt != claim.job.attempt:
+        raise LeaseLostError(claim.job.id)
+    return job
+
+
+def update(db: sqlite3.Connection, sets: str, values: Sequence[Any], now: float, job: Job) -> Job:
+    """Change columns of a row, and note that it changed.
+
+    Args:
+        db: In a transaction.
+        sets: `column = ?` and the like, separated by commas; constants of ours.
+        values: Of its question marks.
+        now: Unix seconds.
+        job: Which.
+
+    Returns:
+        The job as it became.
+    """
+    rows = db.execute(
+        f"UPDATE job SET {sets}, changed_s = ?, version = version + 1 "  # noqa: S608 - constants
+        f"WHERE id = ? RETURNING {FIELDS}",
+        (*values, now, job.id),
+    ).fetchall()  # all, so that the statement is over before the transaction is
+    return read(rows[0])
+
+
+def get(db: sqlite3.Connection, job_id: str) -> Job:
+    """The job of this name.
+
+    Raises:
+        InputError: `job_unknown`.
+    """
+    row = db.execute(f"{SELECT} WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise admission.unknown(job_id)
+    return read(row)
+
+
+def read(row: Sequence[Any]) -> Job:
+    """The job of a row of `FIELDS`."""
+    fields = dict(zip(Job.__struct_fields__, row, strict=True))
+    why = fields["trouble"]
+    fields["trouble"] = None if why is None else msgspec.json.decode(why, type=Trouble)
+    fields["cancelling"] = bool(fields["cancelling"])
+    # RETURNING gives a whole number as it was bound, not as its column keeps it
+    return msgspec.convert(fields, Job)
