@@ -17,7 +17,7 @@ import msgspec
 
 from glagol.jobs import admission
 from glagol.jobs.database import Database
-from glagol.jobs.port import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
+from glagol.jobs.port import Claim, Depth, Job, NewJob, State, Trouble
 from glagol.jobs.table import (
     FIELDS,
     SCHEMA,
@@ -46,6 +46,10 @@ _SOONEST: Final = """
 _CLAIM: Final = (
     "state = 'running', attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
     "trouble = NULL, worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
+)
+_OVER: Final = (
+    f"SELECT {FIELDS}, seq FROM job WHERE expires_s > 0 AND expires_s <= ? "  # noqa: S608
+    "ORDER BY expires_s LIMIT ?"
 )
 _REPLAY: Final = (
     "state = 'queued', attempts_max = attempt + attempts_first, due_s = ?, expires_s = 0"
@@ -121,14 +125,10 @@ class SqliteQueue:
     def renew(self, claim: Claim) -> bool:
         """See the port."""
         with self._database.writing() as db:
-            rows = db.execute(
-                "UPDATE job SET lease_until_s = ? "
-                "WHERE id = ? AND state = 'running' AND attempt = ? RETURNING cancelling",
-                (self._clock() + claim.lease_s, claim.job.id, claim.job.attempt),
-            ).fetchall()
-        if not rows:
-            raise LeaseLostError(claim.job.id)
-        return not rows[0][0]
+            job = held(db, claim)
+            until_s = self._clock() + claim.lease_s
+            db.execute("UPDATE job SET lease_until_s = ? WHERE id = ?", (until_s, job.id))
+        return not job.cancelling
 
     def progress(self, claim: Claim, done: float, total: float | None) -> bool:
         """See the port."""
@@ -284,18 +284,14 @@ class SqliteQueue:
 
     def sweep(self) -> list[Job]:
         """See the port."""
-        over = "expires_s > 0 AND expires_s <= ?"
         with self._database.reading() as db:
-            if db.execute(f"SELECT 1 FROM job WHERE {over}", (self._clock(),)).fetchone() is None:  # noqa: S608
+            if not db.execute(_OVER, (self._clock(), 1)).fetchall():
                 return []
         with self._database.writing() as db:
-            rows = db.execute(
-                f"SELECT {FIELDS}, seq FROM job WHERE {over} ORDER BY expires_s LIMIT ?",  # noqa: S608
-                (self._clock(), _SWEEP_MAX),
-            ).fetchall()
+            rows = db.execute(_OVER, (self._clock(), _SWEEP_MAX)).fetchall()
+            gone = [(row[-1],) for row in rows]
             for table in ("job", "payload", "result"):
-                gone = [(row[-1],) for row in rows]
-                db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)  # noqa: S608
+                db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)  # noqa: S608 - constants
         return [read(row[:-1]) for row in rows]
 
     def ping(self) -> None:
