@@ -55,7 +55,7 @@ def test_codes_are_stable() -> None:
             *("job_unknown", "job_expired", "job_state", "idempotency_conflict"),
             *("webhook_refused", "audit_altered", "queue_unreachable", "attempts_exhausted"),
             *("prompt_too_long", "text_empty", "llm_unavailable", "llm_output_invalid"),
-            *("vram_too_small",),
+            *("vram_too_small", "webhook_failed"),
         ]
     )
 

@@ -119,6 +119,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "job_state": _input(409, "the job is not in a state that allows this"),
         "idempotency_conflict": _input(409, "this idempotency key came with another request"),
         "webhook_refused": _input(400, "the webhook's address may not be called"),
+        "webhook_failed": _host(502, "the webhook's receiver did not take the delivery"),
         "audit_altered": _integrity(500, "the audit log was altered or is incomplete"),
         "rate_limited": _limit(429, "the key's rate or concurrency is used up"),
         "spool_full": _limit(503, "the spool's quota is used up"),

@@ -1,0 +1,173 @@
+"""One try of one delivery: a signed POST over a guarded connection, and what came of it.
+
+No redirect is followed, no proxy of the environment is used, and the whole try, name lookup
+included, has one time limit. Of the answer only the status and Retry-After are looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal
+
+import httpcore
+
+from glagol.jobs import signing
+from glagol.jobs.guard import GuardedBackend, Resolver, Rules, Target, check_url, system_resolver
+from glagol.jobs.notice import Delivery
+from glagol.registry.errors import InputError
+
+__all__ = ["Outcome", "Terms", "retry_in_s", "send", "trust"]
+
+ANSWER_BYTES_MAX: Final = 64 * 1024
+FIRST_RETRY_S, RETRY_FACTOR, RETRY_S_MAX = 5.0, 4.0, 21600.0
+_AGAIN: Final = frozenset({408, 425, 429})
+
+Verdict = Literal["taken", "again", "final"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The operator's word on webhooks.
+
+    Attributes:
+        secrets: `whsec_<base64>`, the newest first.
+        rules: Where deliveries may go.
+        timeout_s: Seconds that one try may take in all.
+    """
+
+    secrets: tuple[str, ...]
+    rules: Rules
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a try.
+
+    Attributes:
+        verdict: `taken` by the receiver; worth trying `again`; `final`, it will not be taken.
+        said: The status such as `204`, or why there was none: `timeout`, `unreachable`,
+            `refused`, `unsigned`. Never anything the receiver wrote.
+        retry_after_s: What the receiver asked for; None when it did not.
+    """
+
+    verdict: Verdict
+    said: str
+    retry_after_s: float | None = None
+
+
+def trust() -> ssl.SSLContext:
+    """Whom TLS believes: the system's authorities, or those that SSL_CERT_FILE names."""
+    return ssl.create_default_context()
+
+
+async def send(
+    delivery: Delivery,
+    message_id: str,
+    sent_s: float,
+    terms: Terms,
+    *,
+    tls: ssl.SSLContext,
+    resolve: Resolver = system_resolver,
+) -> Outcome:
+    """Try to deliver once; whatever the world does becomes an outcome.
+
+    Args:
+        delivery: What and where.
+        message_id: The `webhook-id`.
+        sent_s: Unix seconds now.
+        terms: The operator's.
+        tls: See `trust`.
+        resolve: From name and port to addresses.
+    """
+    if not terms.secrets:
+        return Outcome("again", "unsigned")
+    body = delivery.body.encode()
+    headers = signing.headers(terms.secrets, message_id, int(sent_s), body)
+    if delivery.traceparent:
+        headers["traceparent"] = delivery.traceparent
+    try:
+        target = check_url(delivery.url, terms.rules)
+        async with asyncio.timeout(terms.timeout_s):
+            status, answered = await _post(
+                target, headers, body, GuardedBackend(terms.rules, resolve), tls
+            )
+    except InputError:
+        return Outcome("final", "refused")
+    except (TimeoutError, httpcore.TimeoutException):
+        return Outcome("again", "timeout")
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError):
+        return Outcome("again", "unreachable")
+    return _judged(status, answered, sent_s)
+
+
+def retry_in_s(tries: int, asked_s: float | None) -> float:
+    """Seconds until the next try: 5, 20, 80 ... at most six hours, or later if asked for.
+
+    Args:
+        tries: How many there were since the delivery was made or replayed, from 1.
+        asked_s: The receiver's Retry-After.
+    """
+    own = min(FIRST_RETRY_S * RETRY_FACTOR ** min(tries - 1, 20), RETRY_S_MAX)
+    return max(own, min(asked_s or 0.0, RETRY_S_MAX))
+
+
+async def _post(
+    target: Target,
+    headers: Mapping[str, str],
+    body: bytes,
+    backend: GuardedBackend,
+    tls: ssl.SSLContext,
+) -> tuple[int, dict[bytes, bytes]]:
+    """Status and headers; the body is read, as far as it is short, and dropped."""
+    shown = f"[{target.host}]" if ":" in target.host else target.host
+    url = httpcore.URL(
+        scheme=target.scheme.encode(),
+        host=target.host.encode(),
+        port=target.port,
+        target=target.path.encode(),
+    )
+    all_headers = {
+        "host": f"{shown}:{target.port}",
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "user-agent": "glagol-webhook/1",
+        "connection": "close",
+        **headers,
+    }
+    pool = httpcore.AsyncConnectionPool(ssl_context=tls, network_backend=backend, retries=0)
+    async with (
+        pool,
+        pool.stream("POST", url, headers=list(all_headers.items()), content=body) as response,
+    ):
+        size_bytes = 0
+        async for chunk in response.aiter_stream():
+            size_bytes += len(chunk)
+            if size_bytes > ANSWER_BYTES_MAX:
+                break
+        return response.status, {name.lower(): value for name, value in response.headers}
+
+
+def _judged(status: int, headers: Mapping[bytes, bytes], now_s: float) -> Outcome:
+    if 200 <= status < 300:
+        return Outcome("taken", str(status))
+    if status in _AGAIN or status >= 500:
+        return Outcome("again", str(status), _asked(headers.get(b"retry-after", b""), now_s))
+    return Outcome("final", str(status))
+
+
+def _asked(text: bytes, now_s: float) -> float | None:
+    """Retry-After, in seconds or as a date."""
+    value = text.decode("latin-1").strip()
+    try:
+        if value.isdigit():
+            return min(float(value), RETRY_S_MAX)
+        seconds = parsedate_to_datetime(value).timestamp() - now_s
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
