@@ -36,9 +36,14 @@ LOCK: Final = "lock/asr-cpu.txt"
 
 
 def makeable(model: Model) -> tuple[Variant, ...]:
-    """Variants that can be made here: of a recogniser those that the forge knows."""
+    """Variants that can be made here: of a recogniser those that the forge knows.
+
+    A language model is upstream's own files: there is nothing to make, `models fetch` brings it.
+    """
     from glagol.forge.model import buildable
 
+    if model.engine == "vllm":
+        return ()
     if model.engine != "gigaam":
         return model.variants
     return tuple(variant for variant in model.variants if buildable(variant))

@@ -12,6 +12,7 @@ from glagol.cli import build as builder
 from glagol.cli import sources
 from glagol.cli.plan import plan
 from glagol.cli.progress import Bars
+from glagol.registry.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model
@@ -50,9 +51,16 @@ def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
         Lines for standard output.
 
     Raises:
+        InputError: `option_invalid`, the model is upstream's own files.
         IntegrityError: sources are missing, altered or refused; artifacts differ or do not work.
         HostError: `disk_full`, `host_io`.
     """
+    if model.engine == "vllm" and not order.optional:
+        raise InputError(
+            "option_invalid",
+            f"{model.id} is upstream's own files: there is nothing to build",
+            f"run `glagol models fetch {model.id}`; --record fills digests that are absent",
+        )
     wanted = builder.lacking(model, registry) if order.missing else model
     if not wanted.variants:
         return

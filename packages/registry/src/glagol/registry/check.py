@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glagol.registry.entries import Ctc, Rnnt, Vad
+from glagol.registry.entries import Ctc, Llm, Rnnt, Vad
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _DECODING: dict[str, tuple[type, ...]] = {
     "gigaam": (Ctc, Rnnt),
     "silero": (Vad,),
     "whisper": (type(None),),
-    "vllm": (type(None),),
+    "vllm": (Llm, type(None)),
     "embed": (type(None),),
 }
 # Which engines can serve a role of `Defaults`.

@@ -138,6 +138,28 @@ class Vad(
     min_silence_at_max_speech_ms: Milliseconds = 98
 
 
+class Llm(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="kind",
+    tag="llm",
+):
+    """What a language model asks of a card; what is not known is absent.
+
+    Attributes:
+        context_tokens: prompt and answer together, as trained.
+        kv_values_per_token: numbers that one token leaves in the cache, all layers together.
+        weights_bytes: on the card; from the files' sizes, or computed as `note` of the model says.
+    """
+
+    context_tokens: Annotated[int, Meta(gt=0)] | None = None
+    kv_values_per_token: Annotated[int, Meta(gt=0)] | None = None
+    weights_bytes: Bytes | None = None
+
+
 Asr: TypeAlias = Ctc | Rnnt
 
 
@@ -177,7 +199,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_
     source: Source
     builder: Builder | None = None
     variants: tuple[Variant, ...]
-    decoding: Ctc | Rnnt | Vad | None = None
+    decoding: Ctc | Rnnt | Vad | Llm | None = None
     golden: Golden | None = None
     aliases: tuple[Alias, ...] = ()
     note: str = ""

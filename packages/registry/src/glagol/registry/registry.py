@@ -122,10 +122,11 @@ class Registry:
                 )
             found = by_id[variant_id]
         if not found.artifacts:
+            how = f"fetch {model.id} --record" if model.engine == "vllm" else f"build {model.id}"
             raise IntegrityError(
                 "artifact_unpinned",
                 f"{found.id} of {model.id} has no digests in the manifest: {model.unpinned}",
-                f"run `glagol models build {model.id}` on a connected machine and review the diff",
+                f"run `glagol models {how}` on a connected machine and review the diff",
             )
         return found
 
