@@ -52,7 +52,7 @@ def joined(pause: float) -> bytes:
 def plan_of(recognizer: Recognizer, data: bytes) -> tuple[list[Chunk], Cutter]:
     cutter = Cutter(recognizer._vad, recognizer._vad_parameters, rule=recognizer.rule, short_s=25.0)
     blocks = decode(io.BytesIO(data), max_seconds=1e5)
-    return [piece.chunk for piece in cutter.pieces(blocks)], cutter
+    return [piece.chunk for piece in cutter.pieces(blocks) if piece], cutter
 
 
 def edits(left: Sequence[str], right: Sequence[str]) -> list[list[int]]:

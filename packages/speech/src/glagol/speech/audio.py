@@ -1,6 +1,7 @@
-"""Any audio file to mono 16 kHz blocks, with memory that does not grow with the file.
+"""Any audio file to 16 kHz blocks, with memory that does not grow with the file.
 
-FFmpeg (through PyAV) decodes, the mean of the channels is taken, libsoxr resamples as a stream.
+FFmpeg (through PyAV) decodes, the mean of the channels is taken or all are kept, libsoxr resamples
+as a stream, each channel as if it were alone.
 Only audio containers of the list below are opened: playlists and the like could make FFmpeg read
 other files or the network. The file's name is never looked at, only its bytes.
 """
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
 FORMATS = "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,matroska,webm,aac,amr,asf,avi,flv,mpeg,mpegts"
+CHANNELS_MAX = 8
+"""Channels that may be kept apart; each costs a pass of the model."""
+
 MIN_SECONDS = 0.1
 MISSING_SECONDS = 0.15
 """Decoded audio may be this much shorter than promised: encoder delay, rounding."""
@@ -39,15 +43,17 @@ FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt"
 
 
 class Decoded(Iterator[Array]):
-    """Blocks of decoded audio, float32 [n] mono 16 kHz, about a second each.
+    """Blocks of decoded audio at 16 kHz, about a second each: float32 [n] mono, [n, C] if split.
 
     Attributes:
         declared_s: duration that the container promises, None when it does not know.
+        channels: in a block; 1 unless split.
     """
 
     declared_s: float | None
+    channels: int
 
-    def __init__(self, file: BinaryIO, max_seconds: float) -> None:
+    def __init__(self, file: BinaryIO, max_seconds: float, *, split: bool = False) -> None:
         _check_bytes(file)
         self._max_seconds = max_seconds
         try:
@@ -62,6 +68,10 @@ class Decoded(Iterator[Array]):
                 "send a file with a sound track",
             )
         self._stream = self._container.streams.audio[0]
+        self._split = split
+        self.channels = self._stream.codec_context.layout.nb_channels if split else 1
+        if self.channels > CHANNELS_MAX:
+            _too_many(self.channels)
         self._tolerant = name in RESYNCHRONISING
         exact = promises_length(file, name, len(self._container.streams))
         self.declared_s = _declared(self._container, self._stream) if exact else None
@@ -80,7 +90,7 @@ class Decoded(Iterator[Array]):
     def _decode(self) -> Generator[Array, None, None]:
         """Resampled blocks, then the checks that need the whole length."""
         total = 0
-        for block in _resampled(self._mono()):
+        for block in _resampled(self._frames(), self.channels, split=self._split):
             total += len(block)
             if total > self._max_seconds * SAMPLE_RATE:
                 _too_long("more", self._max_seconds)
@@ -100,8 +110,8 @@ class Decoded(Iterator[Array]):
                 "send a longer recording",
             )
 
-    def _mono(self) -> Iterator[tuple[int, Array]]:
-        """Decoded frames as (rate in Hz, mono float32 [n])."""
+    def _frames(self) -> Iterator[tuple[int, Array]]:
+        """Decoded frames as (rate in Hz, float32 [n] or [n, C])."""
         position = 0.0
         packets = self._container.demux(self._stream)
         while True:
@@ -115,30 +125,35 @@ class Decoded(Iterator[Array]):
                     continue
                 _truncated(f"the decoder failed after {position:.2f} s ({error.strerror})")
             for frame in frames:
-                mono = _downmix(frame, position)
-                position += len(mono) / frame.sample_rate
-                yield frame.sample_rate, mono
+                if self._split and frame.layout.nb_channels != self.channels:
+                    _other_channels(self.channels, frame.layout.nb_channels, position)
+                samples = _samples(frame, position, split=self._split)
+                position += len(samples) / frame.sample_rate
+                yield frame.sample_rate, samples
 
 
-def decode(file: BinaryIO, *, max_seconds: float) -> Decoded:
+def decode(file: BinaryIO, *, max_seconds: float, split: bool = False) -> Decoded:
     """Decode audio as a stream.
 
     WAV, FLAC, MP3, Ogg/Opus/Vorbis, M4A/MP4, AAC, WebM/Matroska and the sound of common video
-    containers; any number of channels (their mean is taken), any rate.
+    containers; any number of channels, any rate.
 
     Args:
         file: seekable binary file, positioned anywhere; it is not closed.
         max_seconds: longest accepted duration, seconds.
+        split: keep the channels apart, at most 8, instead of taking their mean.
 
     Returns:
-        An iterator of float32 [n] blocks, mono 16 kHz, values in [-1, 1] up to resampling ripple.
+        An iterator of blocks at 16 kHz, float32 [n], or [n, C] if split, values in [-1, 1] up to
+        resampling ripple. A channel's samples are those that it would have alone in a file.
 
     Raises:
-        InputError: audio_empty, audio_unreadable, audio_without_sound here; audio_truncated,
-            audio_not_finite, audio_too_short, audio_empty here or while iterating.
+        InputError: audio_empty, audio_unreadable, audio_without_sound, option_invalid (too many
+            channels) here; audio_truncated, audio_not_finite, audio_too_short, audio_empty here or
+            while iterating; audio_unreadable where a split file changes its number of channels.
         LimitError: audio_too_long, here when the container knows its duration, else at the limit.
     """
-    return Decoded(file, max_seconds)
+    return Decoded(file, max_seconds, split=split)
 
 
 class _Bytes:
@@ -167,47 +182,47 @@ def _declared(container: av.container.InputContainer, stream: AudioStream) -> fl
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _downmix(frame: AudioFrame, position: float) -> Array:
-    """Mean of the channels of one frame, float32 [n], limited to full scale."""
+def _samples(frame: AudioFrame, position: float, *, split: bool) -> Array:
+    """One frame limited to full scale: the mean of its channels float32 [n], or all [n, C]."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     name = frame.format.name.removesuffix("p")
     offset = 128.0 if name == "u8" else 0.0
-    mono = (samples.mean(axis=0, dtype=np.float64) - offset) / FULL_SCALE[name]
-    if not np.isfinite(mono).all():
+    exact = samples.T.astype(np.float64) if split else samples.mean(axis=0, dtype=np.float64)
+    exact = (exact - offset) / FULL_SCALE[name]
+    if not np.isfinite(exact).all():
         raise InputError(
             "audio_not_finite",
             f"the samples near {position:.2f} s are not finite numbers (NaN or infinity)",
             "export the recording again; 16-bit PCM cannot hold such values",
         )
-    limited: Array = np.clip(mono, -1.0, 1.0).astype(np.float32)
+    limited: Array = np.clip(exact, -1.0, 1.0).astype(np.float32)
     return limited
 
 
-def _resampled(frames: Iterator[tuple[int, Array]]) -> Iterator[Array]:
+def _resampled(
+    frames: Iterator[tuple[int, Array]], channels: int, *, split: bool
+) -> Iterator[Array]:
     """Gather about a second of one rate and resample it; the rate may change between frames."""
     pending: list[Array] = []
     count = 0
     rate = 0
+    empty = np.zeros((0, channels) if split else 0, np.float32)
     stream: soxr.ResampleStream | None = None
-    for frame_rate, mono in frames:
+    for frame_rate, samples in frames:
         if frame_rate != rate or stream is None:
-            yield from _flush(stream, pending)
+            if stream is not None:
+                yield stream.resample_chunk(np.concatenate([*pending, empty]), last=True)
             rate, count, pending = frame_rate, 0, []
-            stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        pending.append(mono)
-        count += len(mono)
+            stream = soxr.ResampleStream(rate, SAMPLE_RATE, channels, dtype="float32", quality="HQ")
+        pending.append(samples)
+        count += len(samples)
         if count >= rate:
             yield stream.resample_chunk(np.concatenate(pending))
             pending, count = [], 0
-    yield from _flush(stream, pending)
-
-
-def _flush(stream: soxr.ResampleStream | None, pending: list[Array]) -> Iterator[Array]:
     if stream is not None:
-        rest = np.concatenate([*pending, np.zeros(0, np.float32)])
-        yield stream.resample_chunk(rest, last=True)
+        yield stream.resample_chunk(np.concatenate([*pending, empty]), last=True)
 
 
 def _unreadable(error: Exception) -> NoReturn:
@@ -216,6 +231,22 @@ def _unreadable(error: Exception) -> NoReturn:
         "the bytes are not in an audio format that can be decoded",
         "send WAV, FLAC, MP3, Ogg/Opus, M4A/AAC or WebM",
     ) from error
+
+
+def _too_many(channels: int) -> NoReturn:
+    raise InputError(
+        "option_invalid",
+        f"the file has {channels} channels, channel=split takes at most {CHANNELS_MAX}",
+        "use channel=mix, or send the channels in several files",
+    )
+
+
+def _other_channels(before: int, after: int, position: float) -> NoReturn:
+    raise InputError(
+        "audio_unreadable",
+        f"the number of channels changes from {before} to {after} near {position:.2f} s",
+        "use channel=mix, or convert the recording to WAV",
+    )
 
 
 def _truncated(what: str) -> NoReturn:

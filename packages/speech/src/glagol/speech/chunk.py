@@ -29,7 +29,7 @@ from glagol.speech.types import SAMPLE_RATE, Array, Span
 from glagol.speech.vad import FRAME, Activity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 SMOOTHING = 5
 """Frames averaged before the weakest is looked for: 160 ms outlasts the closure of a plosive."""
@@ -250,3 +250,9 @@ class PlanDigest:
         """Digest of the chunks and the number of samples, lower-case hexadecimal."""
         self._hash.update(f"{total}\n".encode())
         return self._hash.hexdigest()
+
+
+def combined(plans: Sequence[str]) -> str:
+    """Digest of the plans of several channels: a line with number and digest for each."""
+    lines = "".join(f"{channel} {plan}\n" for channel, plan in enumerate(plans))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,37 +1,48 @@
-"""Transcripts as JSON, text, table and subtitles; equal transcripts give equal bytes."""
+"""Transcripts as JSON, text, table and subtitles; equal transcripts give equal bytes.
+
+Where the channels were split every form says who speaks, by the number of the channel: 0 is the
+first. Where they were not, no form has a trace of it.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from glagol.speech.subtitles import cues
 
 if TYPE_CHECKING:
-    from glagol.speech.types import Transcript
+    from glagol.speech.types import Coverage, Segment, Transcript
 
 
 def as_data(transcript: Transcript) -> dict[str, Any]:
     """The `data` object of the HTTP envelope; plain dicts, lists and numbers.
 
     Keys: text, segments [{start, end, text, words [{start, end, text, confidence}]}], duration,
-    language, coverage {decoded, dropped}, provenance. Times in seconds with 3 digits.
+    language, coverage {decoded, dropped}, provenance. Times in seconds with 3 digits. With split
+    channels segments have `channel` and coverage has `channels [{decoded, dropped}]`.
     """
     return {
         "text": transcript.text,
-        "segments": [
-            {**asdict(segment), "words": [asdict(word) for word in segment.words]}
-            for segment in transcript.segments
-        ],
+        "segments": [segment_data(segment) for segment in transcript.segments],
         "duration": transcript.duration_s,
         "language": transcript.language,
-        "coverage": {
-            "decoded": transcript.coverage.decoded_s,
-            "dropped": transcript.coverage.dropped_s,
-        },
+        "coverage": _coverage(transcript.coverage),
         "provenance": asdict(transcript.provenance),
     }
+
+
+def segment_data(segment: Segment) -> dict[str, Any]:
+    """One segment as `as_data` has it."""
+    data = {
+        "start": segment.start,
+        "end": segment.end,
+        "text": segment.text,
+        "words": [asdict(word) for word in segment.words],
+    }
+    return data if segment.channel is None else {**data, "channel": segment.channel}
 
 
 def as_json(transcript: Transcript) -> bytes:
@@ -40,33 +51,73 @@ def as_json(transcript: Transcript) -> bytes:
 
 
 def as_text(transcript: Transcript) -> str:
-    """The text alone, on one line without a newline."""
-    return transcript.text
-
-
-def as_tsv(transcript: Transcript) -> str:
-    """A table: start_ms, end_ms and text of every segment, between tabs, under a line of names."""
-    return "start_ms\tend_ms\ttext\n" + "".join(
-        f"{round(segment.start * 1000)}\t{round(segment.end * 1000)}\t{segment.text}\n"
-        for segment in transcript.segments
+    """The text alone, on one line without a newline; with split channels a line for each turn."""
+    if not transcript.coverage.channels:
+        return transcript.text
+    turns = groupby(transcript.segments, key=lambda segment: segment.channel)
+    return "\n".join(
+        " ".join([_mark(channel), *(segment.text for segment in turn)]) for channel, turn in turns
     )
 
 
+def as_tsv(transcript: Transcript) -> str:
+    """A table: start_ms, end_ms and text of every segment, between tabs, under a line of names.
+
+    With split channels there is a column `channel` before the text.
+    """
+    split = bool(transcript.coverage.channels)
+    rows = ["start_ms\tend_ms\tchannel\ttext" if split else "start_ms\tend_ms\ttext"]
+    for segment in transcript.segments:
+        times = [str(round(segment.start * 1000)), str(round(segment.end * 1000))]
+        speaker = [str(segment.channel)] if split else []
+        rows.append("\t".join([*times, *speaker, segment.text]))
+    return "".join(f"{row}\n" for row in rows)
+
+
 def as_srt(transcript: Transcript) -> str:
-    """SubRip subtitles."""
+    """SubRip subtitles; with split channels a cue begins with its channel, `[0]`."""
     return "".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{cue.text}\n\n"
-        for number, cue in enumerate(cues(transcript.segments), 1)
+        for number, cue in enumerate(_cues(transcript), 1)
     )
 
 
 def as_vtt(transcript: Transcript) -> str:
-    """WebVTT subtitles (W3C), text escaped."""
+    """WebVTT subtitles (W3C), text escaped; with split channels a cue has a voice, `<v 0>`."""
     escape = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-    return "WEBVTT\n\n" + "".join(
-        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{cue.text.translate(escape)}\n\n"
-        for cue in cues(transcript.segments)
-    )
+    blocks = ["WEBVTT\n\n"]
+    for cue in _cues(transcript):
+        text, voice = cue.text, ""
+        if cue.channel is not None:
+            text, voice = text.removeprefix(_mark(cue.channel)).lstrip(), f"<v {cue.channel}>"
+        times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
+        blocks.append(f"{times}\n{voice}{text.translate(escape)}\n\n")
+    return "".join(blocks)
+
+
+def _cues(transcript: Transcript) -> list[Segment]:
+    """Cues by rising start; speakers who interrupt each other have cues at the same time."""
+    if not transcript.coverage.channels:
+        return cues(transcript.segments)
+    found = [
+        replace(cue, channel=channel)
+        for channel in range(len(transcript.coverage.channels))
+        for cue in cues(
+            (s for s in transcript.segments if s.channel == channel), mark=_mark(channel)
+        )
+    ]
+    return sorted(found, key=lambda cue: cue.start)
+
+
+def _mark(channel: int | None) -> str:
+    return f"[{channel}]"
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    data: dict[str, Any] = {"decoded": coverage.decoded_s, "dropped": coverage.dropped_s}
+    if coverage.channels:
+        data["channels"] = [_coverage(channel) for channel in coverage.channels]
+    return data
 
 
 def _clock(seconds: float, point: str) -> str:

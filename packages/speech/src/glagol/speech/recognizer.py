@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
+import numpy as np
 
 from glagol.registry.entries import Vad
 from glagol.registry.errors import HostError, InputError
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.audio import decode
-from glagol.speech.chunk import Rule
-from glagol.speech.cutter import Cutter, Piece
+from glagol.speech.chunk import Rule, combined
+from glagol.speech.cutter import Cutter
+from glagol.speech.listener import Listener, Turns
+from glagol.speech.live import LIVE_FRAMES, Live
 from glagol.speech.runtime import onnxruntime
-from glagol.speech.seams import after, before, seam_of
-from glagol.speech.segments import SegmentStream
 from glagol.speech.session import open_session
 from glagol.speech.types import (
     SAMPLE_RATE,
@@ -25,16 +27,19 @@ from glagol.speech.types import (
     Progress,
     Provenance,
     Segment,
+    Step,
     Transcript,
     VadProvenance,
     Word,
 )
+from glagol.speech.vad import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from glagol.registry.entries import Model
     from glagol.registry.registry import OpenModel, Registry
+    from glagol.speech.listener import Hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +140,51 @@ class Recognizer:
         """Transcribe a file as a stream of segments, with memory that does not grow with it.
 
         Args:
-            file: seekable binary file with audio (see `glagol.speech.audio.decode`).
+            file: as for `steps`.
             options: what the caller chose.
             audio_sha256: digest of the file for the provenance.
-            on_progress: called after each chunk, and at the end with everything done.
+            on_progress: called after each step.
             cancelled: asked between blocks and chunks; True stops the work.
 
         Yields:
             Segments as soon as they are final. The generator's return value is the transcript.
+
+        Raises:
+            InputError, LimitError, HostError: as `steps`.
+        """
+        steps = self.steps(file, options=options, audio_sha256=audio_sha256, cancelled=cancelled)
+        with closing(steps):
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    transcript: Transcript = end.value
+                    return transcript
+                yield from step.segments
+                if on_progress is not None:
+                    on_progress(step.progress)
+
+    def steps(
+        self,
+        file: BinaryIO,
+        *,
+        options: Options = Options(),  # noqa: B008 - frozen
+        audio_sha256: str | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Generator[Step, None, Transcript]:
+        """Transcribe a file step by step: one chunk, or 16 s without one, between two steps.
+
+        All state is in the generator. It may rest between steps for any time, while others use the
+        recogniser, and may be resumed by another thread: the transcript is the same.
+
+        Args:
+            file: seekable binary file with audio (see `glagol.speech.audio.decode`).
+            options: what the caller chose.
+            audio_sha256: digest of the file for the provenance.
+            cancelled: asked between blocks and chunks; True stops the work.
+
+        Yields:
+            What each step brought. The generator's return value is the transcript.
 
         Raises:
             InputError: the audio or an option is wrong.
@@ -150,67 +192,112 @@ class Recognizer:
             HostError: `cancelled`.
         """
         _check(options, self.model)
-        report = on_progress or _ignore
-        source = decode(file, max_seconds=options.max_audio_s)
-        cutter = Cutter(
-            self._vad, self._vad_parameters, rule=self.rule, short_s=options.short_audio_s
-        )
+        split = options.channel == "split"
+        source = decode(file, max_seconds=options.max_audio_s, split=split)
+        listeners = [
+            self._listener(options.short_audio_s, channel if split else None)
+            for channel in range(source.channels)
+        ]
         found: list[Segment] = []
-        stream, joiner = SegmentStream(), _Joiner(self._acoustic, self.rule.lead)
-        try:
-            for piece in cutter.pieces(_watched(source, cancelled)):
-                for segment in stream.push(joiner.words(piece)):
-                    yield _shown(segment, options, found)
+        turns = Turns()
+
+        def step(segments: list[Segment], *, last: bool = False) -> Step:
+            told = turns.push(segments, [listener.frontier for listener in listeners])
+            told += turns.finish() if last else []
+            shown = tuple(_shown(segment, options) for segment in told)
+            found.extend(shown)
+            total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
+            settled = min(listener.cutter.settled for listener in listeners)
+            return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
+
+        with closing(source):
+            for block in _watched(source, cancelled):
+                for listener, samples in zip(listeners, block.T if split else [block], strict=True):
+                    for segments in listener.push(np.ascontiguousarray(samples)):
+                        yield step(segments)
+                        _stop_if(cancelled)
+        for listener in listeners:
+            for segments in listener.finish():
+                yield step(segments)
                 _stop_if(cancelled)
-                report(Progress(piece.chunk.core.end / SAMPLE_RATE, source.declared_s))
-        finally:
-            source.close()
-        for segment in stream.finish():
-            yield _shown(segment, options, found)
-        seconds = cutter.total / SAMPLE_RATE
-        report(Progress(seconds, seconds))
-        return self._transcript(tuple(found), cutter, options.language, audio_sha256)
+        yield step([], last=True)
+        return self._transcript(
+            tuple(found), [listener.cutter for listener in listeners], options, audio_sha256
+        )
+
+    def live(
+        self,
+        *,
+        options: Options = Options(),  # noqa: B008 - frozen
+        hear: Hear | None = None,
+    ) -> Live:
+        """Begin to transcribe audio that is still being spoken.
+
+        Args:
+            options: what the caller chose. Voice activity always decides: there is no short audio.
+            hear: what recognises a window, `words` if not given.
+
+        Returns:
+            The transcription; it may be used by one thread at a time.
+
+        Raises:
+            InputError: an option is wrong.
+        """
+        _check(options, self.model)
+        listener = self._listener(0.0, None, hear=hear, block_frames=LIVE_FRAMES)
+
+        def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
+            return self._transcript(segments, [listener.cutter], options, sha256)
+
+        return Live(listener, whole, options)
+
+    def words(self, samples: Array, start: int) -> list[Word]:
+        """Words of one window float32 [n], at most 25 s, that begins at sample `start`."""
+        return self._acoustic.words(samples, start)
+
+    def _listener(
+        self,
+        short_s: float,
+        channel: int | None,
+        *,
+        hear: Hear | None = None,
+        block_frames: int = BLOCK_FRAMES,
+    ) -> Listener:
+        cutter = Cutter(
+            self._vad,
+            self._vad_parameters,
+            rule=self.rule,
+            short_s=short_s,
+            block_frames=block_frames,
+        )
+        return Listener(cutter, hear or self.words, lead=self.rule.lead, channel=channel)
 
     def _transcript(
-        self, segments: tuple[Segment, ...], cutter: Cutter, language: str, sha256: str | None
+        self,
+        segments: tuple[Segment, ...],
+        cutters: Sequence[Cutter],
+        options: Options,
+        sha256: str | None,
     ) -> Transcript:
+        coverages = [
+            Coverage(round(c.decoded / SAMPLE_RATE, 3), round(c.dropped / SAMPLE_RATE, 3))
+            for c in cutters
+        ]
+        plans = [cutter.plan_sha256 for cutter in cutters]
+        split = options.channel == "split"
         return Transcript(
             text=" ".join(segment.text for segment in segments),
             segments=segments,
-            duration_s=round(cutter.total / SAMPLE_RATE, 3),
-            language=language,
-            coverage=Coverage(
-                round(cutter.decoded / SAMPLE_RATE, 3), round(cutter.dropped / SAMPLE_RATE, 3)
-            ),
+            duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
+            language=options.language,
+            coverage=_sum(coverages) if split else coverages[0],
             provenance=replace(
                 self.provenance,
-                vad=self.provenance.vad if cutter.used_vad else None,
-                chunk_plan_sha256=cutter.plan_sha256,
+                vad=self.provenance.vad if any(c.used_vad for c in cutters) else None,
+                chunk_plan_sha256=combined(plans) if split else plans[0],
                 audio_sha256=sha256,
             ),
         )
-
-
-class _Joiner:
-    """Words of consecutive pieces, each word once (see `glagol.speech.seams`)."""
-
-    def __init__(self, acoustic: Acoustic, lead: float) -> None:
-        self._acoustic = acoustic
-        self._lead = lead
-        self._seam: float | None = None
-        self._last: Word | None = None
-
-    def words(self, piece: Piece) -> list[Word]:
-        core, window = piece.chunk.core, piece.chunk.window
-        words = self._acoustic.words(piece.samples, window.start)
-        if self._seam is not None and window.start < core.start:
-            words = after(words, self._seam, self._last)
-        self._seam = None
-        if window.end > core.end:
-            self._seam = seam_of(words, core.end / SAMPLE_RATE, self._lead)
-            words = before(words, self._seam)
-        self._last = words[-1] if words else None
-        return words
 
 
 def _variant_for(model: Model, device: str) -> str | None:
@@ -269,11 +356,17 @@ def _check(options: Options, model: Model) -> None:
         )
 
 
-def _shown(segment: Segment, options: Options, found: list[Segment]) -> Segment:
-    """The segment as the caller wants it, remembered for the transcript."""
-    shown = segment if options.word_timestamps else replace(segment, words=())
-    found.append(shown)
-    return shown
+def _sum(coverages: Sequence[Coverage]) -> Coverage:
+    return Coverage(
+        round(sum(coverage.decoded_s for coverage in coverages), 3),
+        round(sum(coverage.dropped_s for coverage in coverages), 3),
+        tuple(coverages),
+    )
+
+
+def _shown(segment: Segment, options: Options) -> Segment:
+    """The segment as the caller wants it."""
+    return segment if options.word_timestamps else replace(segment, words=())
 
 
 def _watched(blocks: Iterator[Array], cancelled: Callable[[], bool] | None) -> Iterator[Array]:
@@ -285,7 +378,3 @@ def _watched(blocks: Iterator[Array], cancelled: Callable[[], bool] | None) -> I
 def _stop_if(cancelled: Callable[[], bool] | None) -> None:
     if cancelled is not None and cancelled():
         raise HostError("cancelled", "the transcription was cancelled", "send it again if needed")
-
-
-def _ignore(progress: Progress) -> None:
-    """Nobody asked."""

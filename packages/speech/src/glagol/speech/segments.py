@@ -24,6 +24,7 @@ class SegmentStream:
     def __init__(self) -> None:
         self._words: list[Word] = []
         self._edge = 0.0
+        self._settled = 0.0
 
     def push(self, words: Iterable[Word]) -> list[Segment]:
         """Take the next words; give the segments that they complete."""
@@ -38,16 +39,22 @@ class SegmentStream:
         return done
 
     @property
-    def begin(self) -> float | None:
-        """Where the segment that grows begins, seconds; None between segments."""
-        return self._words[0].start if self._words else None
+    def words(self) -> tuple[Word, ...]:
+        """The words of the segment that grows."""
+        return tuple(self._words)
+
+    @property
+    def frontier(self) -> float:
+        """No segment that is still to come starts before this, seconds."""
+        return self._words[0].start if self._words else max(self._edge, self._settled)
 
     def settle(self, seconds: float) -> list[Segment]:
         """Learn that no later word starts before `seconds`; give the segment that this ends.
 
         It is the segment that `push` would give with the next word, only earlier.
         """
-        if self._words and round(seconds, 3) - self._words[-1].end >= PAUSE_S:
+        self._settled = round(seconds, 3)
+        if self._words and self._settled - self._words[-1].end >= PAUSE_S:
             return [self._take(len(self._words))]
         return []
 

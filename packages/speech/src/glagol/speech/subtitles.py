@@ -22,7 +22,7 @@ CUE_S_MIN = 0.833
 """Five sixths of a second, to the millisecond."""
 
 
-def cues(segments: Iterable[Segment]) -> list[Segment]:
+def cues(segments: Iterable[Segment], *, mark: str = "") -> list[Segment]:
     """Segments as subtitle cues.
 
     A cue has at most two lines of 42 characters (a longer word has a line of its own), is shown
@@ -31,27 +31,29 @@ def cues(segments: Iterable[Segment]) -> list[Segment]:
 
     Args:
         segments: By rising time; word times are shared out by characters where there are none.
+        mark: Who speaks; every cue begins with it, and its lines leave room for it.
 
     Returns:
         Cues by rising time, every word once; the text of one has a line break where two lines are
         needed. Times in seconds with 3 digits.
     """
     shown: list[Segment] = []
-    taken = [cue for segment in segments for cue in _split(_timed(segment))]
+    head = [mark] if mark else []
+    taken = [cue for segment in segments for cue in _split(_timed(segment), head)]
     edge = 0.0
     for words in taken:
         start = max(words[0].start, edge)
         end = round(min(max(words[-1].end, start + CUE_S_MIN), start + CUE_S_MAX), 3)
-        shown.append(Segment(round(start, 3), end, _lines([word.text for word in words])))
+        shown.append(Segment(round(start, 3), end, _lines([*head, *(w.text for w in words)])))
         edge = end
     return shown
 
 
-def _split(words: Iterable[Word]) -> Iterator[list[Word]]:
+def _split(words: Iterable[Word], head: list[str]) -> Iterator[list[Word]]:
     """Fill cues word by word; a full one ends at its widest pause."""
     taken: list[Word] = []
     for word in words:
-        while taken and not _holds([*taken, word]):
+        while taken and not _holds([*taken, word], head):
             at = _widest([*taken, word])
             yield taken[:at]
             taken = taken[at:]
@@ -60,9 +62,10 @@ def _split(words: Iterable[Word]) -> Iterator[list[Word]]:
         yield taken
 
 
-def _holds(words: Sequence[Word]) -> bool:
-    """Whether one cue may hold `words`."""
-    return words[-1].end - words[0].start <= CUE_S_MAX and _fits([word.text for word in words])
+def _holds(words: Sequence[Word], head: list[str]) -> bool:
+    """Whether one cue may hold `words` after the `head`."""
+    short = words[-1].end - words[0].start <= CUE_S_MAX
+    return short and _fits([*head, *(word.text for word in words)])
 
 
 def _widest(words: Sequence[Word]) -> int:

@@ -7,7 +7,7 @@ the audio rounded to a millisecond.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -83,20 +83,33 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Words between two pauses; `words` is empty when word times were not asked for."""
+    """Words between two pauses.
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        text: the words joined by one space.
+        words: empty when word times were not asked for.
+        channel: in which it was spoken, from 0; None when the channels were mixed.
+    """
 
     start: float
     end: float
     text: str
     words: tuple[Word, ...] = ()
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Seconds that went through the model and seconds dropped as silence; they add up."""
+    """Seconds that went through the model and seconds dropped as silence; they add up.
+
+    With split channels to the sum of their durations; `channels` has each one's own.
+    """
 
     decoded_s: float
     dropped_s: float
+    channels: tuple[Coverage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,8 @@ class Provenance:
         provider: what really ran it, "cpu" or "cuda".
         onnxruntime: its version.
         vad: the voice activity model, None when the audio was short and did not need it.
-        chunk_plan_sha256: digest of where the audio was cut.
+        chunk_plan_sha256: digest of where the audio was cut; with split channels of the lines
+            "<channel> <digest of its plan>".
         audio_sha256: digest of the input file when the caller knows it.
     """
 
@@ -160,6 +174,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What one turn of the work on a recording brought.
+
+    Attributes:
+        segments: that became final with it; often none.
+        progress: how far it is now.
+    """
+
+    segments: tuple[Segment, ...]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a caller may choose for one transcription.
 
@@ -168,9 +195,11 @@ class Options:
         word_timestamps: keep the words of every segment.
         short_audio_s: audio up to this long (and up to 25 s) goes to the encoder in one piece.
         max_audio_s: longer audio is refused.
+        channel: "mix" transcribes the mean of the channels, "split" each one alone.
     """
 
     language: str = "ru"
     word_timestamps: bool = True
     short_audio_s: float = 30.0
     max_audio_s: float = 43_200.0
+    channel: Literal["mix", "split"] = "mix"

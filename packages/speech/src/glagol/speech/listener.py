@@ -1,0 +1,150 @@
+"""One channel on its way from samples to segments, and several channels told as one dialogue."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from glagol.speech.chunk import Chunk
+from glagol.speech.cutter import Cutter, Piece
+from glagol.speech.seams import after, before, seam_of
+from glagol.speech.segments import SegmentStream
+from glagol.speech.types import SAMPLE_RATE, Array, Segment, Span, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["Hear", "Listener", "Turns"]
+
+
+class Hear(Protocol):
+    """Whatever recognises the words of one window."""
+
+    def __call__(self, samples: Array, start: int) -> list[Word]:
+        """Words of samples float32 [n] that begin at sample `start` of the recording."""
+
+
+class Listener:
+    """Samples of one channel in, segments out as soon as they are final.
+
+    Every yield is a step: a piece was heard, or a while of audio was found to complete none. What
+    comes out does not depend on how the samples are divided into blocks.
+
+    Args:
+        cutter: a fresh one.
+        hear: recognises a piece.
+        lead: common audio of two pieces at a cut inside speech, seconds.
+        channel: number that the segments carry; None for none.
+    """
+
+    def __init__(
+        self, cutter: Cutter, hear: Hear, *, lead: float, channel: int | None = None
+    ) -> None:
+        self.cutter = cutter
+        self._hear = hear
+        self._joiner = _Joiner(lead)
+        self._stream = SegmentStream()
+        self._channel = channel
+
+    @property
+    def frontier(self) -> float:
+        """No segment that is still to come starts before this, seconds."""
+        return self._stream.frontier
+
+    def push(self, samples: Array) -> Iterator[list[Segment]]:
+        """Take the next samples float32 [n]; one list of segments for each step."""
+        for piece in self.cutter.push(samples):
+            yield self._step(piece)
+
+    def finish(self) -> Iterator[list[Segment]]:
+        """The recording is over: the remaining steps, the last one without a piece."""
+        for piece in self.cutter.finish():
+            yield self._step(piece)
+        yield self._named(self._stream.finish())
+
+    def open(self) -> Piece | None:
+        """The audio that no piece has taken yet, while somebody speaks; None in silence."""
+        samples = self.cutter.open()
+        if not len(samples):
+            return None
+        window = Span(self.cutter.total - len(samples), self.cutter.total)
+        return Piece(Chunk(window, window), samples)
+
+    def guess(self, words: Sequence[Word]) -> Segment | None:
+        """What is said since the last segment, the words of `open` taken for true; None: nothing.
+
+        It changes nothing, and the segment that comes in the end may differ.
+        """
+        told = [*self._stream.words, *self._joiner.new(words)]
+        if not told:
+            return None
+        text = " ".join(word.text for word in told)
+        start, end = round(told[0].start, 3), round(told[-1].end, 3)
+        return Segment(start, max(start, end), text, channel=self._channel)
+
+    def _step(self, piece: Piece | None) -> list[Segment]:
+        found: list[Segment] = []
+        if piece is not None:
+            words = self._hear(piece.samples, piece.chunk.window.start)
+            found = self._stream.push(self._joiner.words(piece.chunk, words))
+        found += self._stream.settle(self.cutter.needed / SAMPLE_RATE)
+        return self._named(found)
+
+    def _named(self, segments: list[Segment]) -> list[Segment]:
+        if self._channel is None:
+            return segments
+        return [replace(segment, channel=self._channel) for segment in segments]
+
+
+class Turns:
+    """Segments of several channels, told by rising start; of two equal ones the first channel's."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, int, Segment]] = []
+        self._count = 0
+
+    def push(self, segments: Iterable[Segment], frontiers: Sequence[float]) -> list[Segment]:
+        """Take one channel's next segments; give those that no channel can precede any more.
+
+        Args:
+            segments: of one channel, in its order.
+            frontiers: of each channel, seconds (see `Listener.frontier`).
+        """
+        for segment in segments:
+            key = (segment.start, segment.channel or 0, self._count)
+            heapq.heappush(self._waiting, (*key, segment))
+            self._count += 1
+        out = []
+        edge = min((second, channel) for channel, second in enumerate(frontiers))
+        while self._waiting and self._waiting[0][:2] <= edge:
+            out.append(heapq.heappop(self._waiting)[-1])
+        return out
+
+    def finish(self) -> list[Segment]:
+        """All that is left."""
+        return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
+
+
+class _Joiner:
+    """Words of consecutive pieces, each word once (see `glagol.speech.seams`)."""
+
+    def __init__(self, lead: float) -> None:
+        self._lead = lead
+        self._seam: float | None = None
+        self._last: Word | None = None
+
+    def new(self, words: Sequence[Word]) -> Sequence[Word]:
+        """Those of the next piece's words that the last one did not have."""
+        return words if self._seam is None else after(words, self._seam, self._last)
+
+    def words(self, chunk: Chunk, words: Sequence[Word]) -> list[Word]:
+        """The words that the next chunk answers for."""
+        core, window = chunk.core, chunk.window
+        kept = list(self.new(words) if window.start < core.start else words)
+        self._seam = None
+        if window.end > core.end:
+            self._seam = seam_of(kept, core.end / SAMPLE_RATE, self._lead)
+            kept = before(kept, self._seam)
+        self._last = kept[-1] if kept else None
+        return kept

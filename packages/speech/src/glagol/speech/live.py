@@ -1,0 +1,75 @@
+"""Transcription of audio that is still being spoken: finals, guesses, and the whole at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from glagol.speech.cutter import Piece
+    from glagol.speech.listener import Listener
+    from glagol.speech.types import Array, Options, Segment, Transcript, Word
+
+__all__ = ["LIVE_FRAMES", "Live"]
+
+LIVE_FRAMES = 8
+"""Frames per call of the voice activity model: a pause is noticed within 0.26 s."""
+
+
+class Live:
+    """One live transcription; made by `Recognizer.live`.
+
+    The finals are the segments that the same samples have in a file which is transcribed with
+    `short_audio_s=0`, however the samples are divided: both ways are one code.
+
+    Args:
+        listener: fresh, of one channel.
+        whole: makes the transcript of all segments and the digest of the audio.
+        options: what the caller chose.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        whole: Callable[[tuple[Segment, ...], str | None], Transcript],
+        options: Options,
+    ) -> None:
+        self._listener = listener
+        self._whole = whole
+        self._options = options
+        self._finals: list[Segment] = []
+
+    @property
+    def total(self) -> int:
+        """Samples taken so far."""
+        return self._listener.cutter.total
+
+    def push(self, samples: Array) -> Iterator[Segment]:
+        """Take the next samples float32 [n] at 16 kHz; give the segments that are final now."""
+        for segments in self._listener.push(samples):
+            yield from self._final(segments)
+
+    def open(self) -> Piece | None:
+        """The audio to guess from while somebody speaks; None in silence."""
+        return self._listener.open()
+
+    def guess(self, words: list[Word]) -> Segment | None:
+        """What is said since the last final, given the words of `open`; it changes nothing."""
+        return self._listener.guess(words)
+
+    def finish(self) -> Iterator[Segment]:
+        """The audio is over: the remaining finals."""
+        for segments in self._listener.finish():
+            yield from self._final(segments)
+
+    def transcript(self, audio_sha256: str | None = None) -> Transcript:
+        """The whole, after `finish`: its segments are the finals."""
+        return self._whole(tuple(self._finals), audio_sha256)
+
+    def _final(self, segments: list[Segment]) -> Iterator[Segment]:
+        for segment in segments:
+            keep = self._options.word_timestamps
+            self._finals.append(segment if keep else replace(segment, words=()))
+            yield self._finals[-1]
