@@ -290,5 +290,10 @@ class Queue(Protocol):
     def ping(self) -> None:
         """Check that the queue can be used now."""
 
+    def caveat(self) -> str:
+        """What the queue cannot promise the way it is set up, in words for an operator; empty when
+        everything above holds. Asked at start, so that the server can warn.
+        """  # noqa: D205
+
     def close(self) -> None:
         """Let go of files and connections."""

@@ -299,6 +299,10 @@ class SqliteQueue:
         with self._database.writing():
             pass
 
+    def caveat(self) -> str:
+        """See the port."""
+        return ""
+
     def close(self) -> None:
         """See the port."""
         self._database.close()

@@ -1,0 +1,397 @@
+-- The queue's transitions on Redis, each one script run: KEYS[1] is the prefix of every key, ARGV[1]
+-- the transition, the rest its arguments. The answer begins with a word: ok, none, lost, unknown,
+-- conflict or state. Before its first write a script can fail as a whole (out of memory, read-only);
+-- after it, Redis lets it end.
+--
+--   job:ID            hash: the job and what its adapter needs      result:ID   what it came to
+--   stream:KIND       the due jobs; group `workers`: who has which  keys        idempotency keys
+--   later:KIND        queued, not in the stream yet, by due time    due:KIND    all queued, by due time
+--   lease:KIND        running, by the end of their lease            ends        ended, by expiry
+--   list:KIND:STATE:OWNER, with STATE and OWNER also empty: jobs by age
+--   kinds             every kind there was                          seq         how many jobs there were
+local P, G = KEYS[1] .. ':', 'workers'
+local call = redis.call
+local clock = call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
+local FIELDS = {'id', 'kind', 'payload', 'owner', 'state', 'attempt', 'attempts_max', 'created_s',
+  'changed_s', 'due_s', 'expires_s', 'done', 'total', 'cancelling', 'trouble', 'version'}
+
+local function text(seconds) return string.format('%.6f', seconds) end  -- %.14g would round
+
+local function field(id, name) return call('HGET', P .. 'job:' .. id, name) end
+
+local function show(id)
+  local answer = call('HMGET', P .. 'job:' .. id, unpack(FIELDS))
+  table.insert(answer, 1, 'ok')
+  return answer
+end
+
+local function change(id, ...)
+  call('HSET', P .. 'job:' .. id, 'changed_s', text(now), ...)
+  call('HINCRBY', P .. 'job:' .. id, 'version', 1)
+end
+
+local function lists(kind, state, owner)
+  local key = P .. 'list:' .. kind .. ':' .. state .. ':'
+  return {key, key .. 'o' .. owner}
+end
+
+local function enlist(id, state)
+  local job = call('HMGET', P .. 'job:' .. id, 'kind', 'owner', 'seq')
+  for _, key in ipairs(lists(job[1], state, job[2])) do call('ZADD', key, job[3], id) end
+end
+
+local function delist(id, state)
+  local job = call('HMGET', P .. 'job:' .. id, 'kind', 'owner')
+  for _, key in ipairs(lists(job[1], state, job[2])) do call('ZREM', key, id) end
+end
+
+local function enter(id, state)
+  delist(id, field(id, 'state'))
+  enlist(id, state)
+  change(id, 'state', state)
+end
+
+local function promote(kind)
+  local stream, later = P .. 'stream:' .. kind, P .. 'later:' .. kind
+  if call('EXISTS', stream) == 0 then call('XGROUP', 'CREATE', stream, G, '0', 'MKSTREAM') end
+  local due = call('ZRANGEBYSCORE', later, '-inf', text(now), 'WITHSCORES', 'LIMIT', 0, 1000)
+  for i = 1, #due, 2 do
+    local entry = call('XADD', stream, '*', 'id', due[i], 'due_s', due[i + 1])
+    call('HSET', P .. 'job:' .. due[i], 'entry', entry)
+    call('ZREM', later, due[i])
+  end
+end
+
+local function enqueue(id, due_s)
+  local kind = field(id, 'kind')
+  call('HSET', P .. 'job:' .. id, 'due_s', text(due_s), 'entry', '')
+  call('ZADD', P .. 'due:' .. kind, text(due_s), id)
+  call('ZADD', P .. 'later:' .. kind, text(due_s), id)
+  promote(kind)
+end
+
+local function insert(new)
+  local key = P .. 'job:' .. new.id
+  if call('EXISTS', key) == 1 then return end
+  call('HSET', key, 'id', new.id, 'kind', new.kind, 'payload', new.payload, 'owner', new.owner,
+    'state', 'queued', 'attempt', 0, 'attempts_max', new.attempts_max, 'created_s', text(now),
+    'changed_s', text(now), 'expires_s', 0, 'done', 0, 'total', '', 'cancelling', 0, 'trouble', '',
+    'version', 1, 'seq', call('INCR', P .. 'seq'), 'attempts_first', new.attempts_max,
+    'ttl_s', new.ttl_s, 'heir_kind', new.heir_kind, 'idempotency_key', new.idempotency_key,
+    'request_sha256', new.request_sha256, 'worker', '')
+  call('SADD', P .. 'kinds', new.kind)
+  enlist(new.id, '')
+  enlist(new.id, 'queued')
+  enqueue(new.id, now + tonumber(new.delay_s))
+end
+
+local function newcomer(i)
+  return {id = ARGV[i], kind = ARGV[i + 1], payload = ARGV[i + 2], owner = ARGV[i + 3],
+    idempotency_key = ARGV[i + 4], request_sha256 = ARGV[i + 5], delay_s = ARGV[i + 6],
+    attempts_max = ARGV[i + 7], ttl_s = ARGV[i + 8], heir_kind = ARGV[i + 9]}
+end
+
+local function follow(i)
+  for j = i, #ARGV, 10 do insert(newcomer(j)) end
+end
+
+local function unqueue(id)
+  local job = call('HMGET', P .. 'job:' .. id, 'kind', 'entry')
+  call('ZREM', P .. 'due:' .. job[1], id)
+  call('ZREM', P .. 'later:' .. job[1], id)
+  if job[2] ~= '' then call('XDEL', P .. 'stream:' .. job[1], job[2]) end
+end
+
+local function unlease(id)
+  local job = call('HMGET', P .. 'job:' .. id, 'kind', 'entry')
+  call('ZREM', P .. 'lease:' .. job[1], id)
+  call('XACK', P .. 'stream:' .. job[1], G, job[2])
+  call('XDEL', P .. 'stream:' .. job[1], job[2])
+end
+
+local function finish(id, state, trouble)
+  local expires_s = text(now + tonumber(field(id, 'ttl_s')))
+  call('ZADD', P .. 'ends', expires_s, id)
+  enter(id, state)
+  call('HSET', P .. 'job:' .. id, 'expires_s', expires_s, 'trouble', trouble, 'cancelling', 0)
+end
+
+local function bequeath(id)
+  local job = call('HMGET', P .. 'job:' .. id, 'heir_kind', 'attempt', 'owner', 'ttl_s')
+  if job[1] == '' then return end
+  insert({id = id .. '-' .. job[2], kind = job[1], payload = id, owner = job[3], ttl_s = job[4],
+    idempotency_key = '', request_sha256 = '', delay_s = 0, attempts_max = 3, heir_kind = ''})
+end
+
+local function orphan(id, trouble)
+  unlease(id)
+  finish(id, 'cancelled', trouble)
+  bequeath(id)
+end
+
+local function held(id, attempt)
+  local job = call('HMGET', P .. 'job:' .. id, 'state', 'attempt')
+  return job[1] == 'running' and job[2] == attempt
+end
+
+-- whether the job, whose lease ran out, may not be worked on again
+local function buried(id, exhausted)
+  local job = call('HMGET', P .. 'job:' .. id, 'cancelling', 'attempt', 'attempts_max')
+  if job[1] == '1' then
+    orphan(id, '')
+  elseif tonumber(job[2]) >= tonumber(job[3]) then
+    unlease(id)
+    finish(id, 'failed', exhausted)
+    bequeath(id)
+  else
+    return false
+  end
+  return true
+end
+
+-- the oldest of a kind that may be claimed: its due time, id, and whether its lease ran out
+local function ready(kind)
+  local stream = P .. 'stream:' .. kind
+  if call('EXISTS', stream) == 0 then return nil end
+  promote(kind)
+  local overdue = call('ZRANGEBYSCORE', P .. 'lease:' .. kind, '-inf', text(now), 'LIMIT', 0, 1)
+  if overdue[1] then return tonumber(field(overdue[1], 'due_s')), overdue[1], true end
+  local group, last = call('XINFO', 'GROUPS', stream)[1], '0-0'
+  for i = 1, #group, 2 do
+    if group[i] == 'last-delivered-id' then last = group[i + 1] end
+  end
+  local entry = call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
+  if entry then return tonumber(entry[2][4]), entry[2][2], false end
+  return nil
+end
+
+local function oldest(first)
+  local found = {}
+  for i = first, #ARGV do
+    local due_s, id, overdue = ready(ARGV[i])
+    if due_s and (not found.due_s or due_s < found.due_s) then
+      found = {due_s = due_s, id = id, overdue = overdue, kind = ARGV[i]}
+    end
+  end
+  return found
+end
+
+local run = {}
+
+function run.put()
+  local new = newcomer(2)
+  local name = #new.owner .. ':' .. new.owner .. ':' .. new.idempotency_key
+  if new.idempotency_key ~= '' then
+    local seen = call('HGET', P .. 'keys', name)
+    if seen then
+      if field(seen, 'request_sha256') ~= new.request_sha256 then return {'conflict'} end
+      return show(seen)
+    end
+    if call('EXISTS', P .. 'job:' .. new.id) == 0 then call('HSET', P .. 'keys', name, new.id) end
+  end
+  insert(new)
+  return show(new.id)
+end
+
+function run.claim()
+  local worker, lease_s, exhausted = ARGV[2], tonumber(ARGV[3]), ARGV[4]
+  local found = oldest(5)
+  while found.id and found.overdue and buried(found.id, exhausted) do found = oldest(5) end
+  if not found.id then return {'none'} end
+  local id, stream = found.id, P .. 'stream:' .. found.kind
+  if found.overdue then
+    call('XCLAIM', stream, G, worker, 0, field(id, 'entry'))
+  else
+    call('XREADGROUP', 'GROUP', G, worker, 'COUNT', 1, 'STREAMS', stream, '>')
+    call('ZREM', P .. 'due:' .. found.kind, id)
+    enter(id, 'running')
+  end
+  call('HINCRBY', P .. 'job:' .. id, 'attempt', 1)
+  if found.overdue then change(id) end
+  call('HSET', P .. 'job:' .. id, 'worker', worker, 'done', 0, 'total', '', 'trouble', '')
+  call('ZADD', P .. 'lease:' .. found.kind, text(now + lease_s), id)
+  return show(id)
+end
+
+function run.renew()
+  local id, lease_s = ARGV[2], tonumber(ARGV[4])
+  if not held(id, ARGV[3]) then return {'lost'} end
+  local job = call('HMGET', P .. 'job:' .. id, 'kind', 'entry', 'worker', 'cancelling')
+  call('ZADD', P .. 'lease:' .. job[1], text(now + lease_s), id)
+  call('XCLAIM', P .. 'stream:' .. job[1], G, job[3], 0, job[2], 'JUSTID')
+  if ARGV[5] then change(id, 'done', ARGV[5], 'total', ARGV[6]) end
+  return {'ok', job[4]}
+end
+
+function run.finish()
+  local id = ARGV[2]
+  if not held(id, ARGV[3]) then return {'lost'} end
+  call('SET', P .. 'result:' .. id, ARGV[4])
+  unlease(id)
+  finish(id, 'done', '')
+  follow(5)
+  return show(id)
+end
+
+function run.fail()
+  local id, trouble, retry_in_s = ARGV[2], ARGV[4], tonumber(ARGV[5])
+  if not held(id, ARGV[3]) then return {'lost'} end
+  local job = call('HMGET', P .. 'job:' .. id, 'attempt', 'attempts_max', 'cancelling')
+  if not retry_in_s or tonumber(job[1]) >= tonumber(job[2]) then
+    unlease(id)
+    finish(id, 'failed', trouble)
+    follow(6)
+  elseif job[3] == '1' then
+    orphan(id, trouble)
+  else
+    unlease(id)
+    enter(id, 'queued')
+    call('HSET', P .. 'job:' .. id, 'trouble', trouble)
+    enqueue(id, now + retry_in_s)
+  end
+  return show(id)
+end
+
+function run.stop()
+  local id = ARGV[2]
+  if not held(id, ARGV[3]) then return {'lost'} end
+  unlease(id)
+  finish(id, 'cancelled', '')
+  follow(4)
+  return show(id)
+end
+
+function run.release()
+  local id = ARGV[2]
+  if not held(id, ARGV[3]) then return {'lost'} end
+  if field(id, 'cancelling') == '1' then
+    orphan(id, '')
+  else
+    unlease(id)
+    enter(id, 'queued')
+    call('HINCRBY', P .. 'job:' .. id, 'attempts_max', 1)
+    enqueue(id, now)
+  end
+  return show(id)
+end
+
+function run.cancel()
+  local id = ARGV[2]
+  local job = call('HMGET', P .. 'job:' .. id, 'state', 'cancelling')
+  if not job[1] then return {'unknown'} end
+  if job[1] == 'queued' then
+    unqueue(id)
+    finish(id, 'cancelled', '')
+    follow(3)
+  elseif job[1] == 'running' and job[2] == '0' then
+    change(id, 'cancelling', 1)
+  end
+  return show(id)
+end
+
+function run.replay()
+  local id = ARGV[2]
+  local job = call('HMGET', P .. 'job:' .. id, 'state', 'attempt', 'attempts_first')
+  if not job[1] then return {'unknown'} end
+  if job[1] ~= 'failed' and job[1] ~= 'cancelled' then
+    local answer = show(id)
+    answer[1] = 'state'
+    return answer
+  end
+  call('ZREM', P .. 'ends', id)
+  enter(id, 'queued')
+  call('HSET', P .. 'job:' .. id, 'attempts_max', job[2] + job[3], 'expires_s', 0)
+  enqueue(id, now)
+  return show(id)
+end
+
+function run.get()
+  if call('EXISTS', P .. 'job:' .. ARGV[2]) == 0 then return {'unknown'} end
+  return show(ARGV[2])
+end
+
+function run.page()
+  local kind, state, owner, before, limit = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local newest = '+inf'
+  if before ~= '' then
+    newest = field(before, 'seq')
+    if not newest then return {'unknown'} end
+    newest = '(' .. newest
+  end
+  local key = P .. 'list:' .. kind .. ':' .. state .. ':' .. owner
+  local answer = {'ok'}
+  for _, id in ipairs(call('ZREVRANGEBYSCORE', key, newest, '-inf', 'LIMIT', 0, limit)) do
+    table.insert(answer, show(id))
+  end
+  return answer
+end
+
+function run.ahead()
+  local kind = field(ARGV[2], 'kind')
+  return {'ok', kind and call('ZRANK', P .. 'due:' .. kind, ARGV[2]) or 0}
+end
+
+function run.depth()
+  local answer = {'ok'}
+  for _, state in ipairs({'queued', 'running', 'failed'}) do
+    table.insert(answer, call('ZCARD', P .. 'list:' .. ARGV[2] .. ':' .. state .. ':'))
+  end
+  return answer
+end
+
+-- seconds until one of the kinds may be due, and the newest entry of each of their streams
+function run.soonest()
+  local soonest, answer = nil, {'ok', ''}
+  for i = 2, #ARGV do
+    for _, name in ipairs({'due:', 'lease:'}) do
+      local first = call('ZRANGE', P .. name .. ARGV[i], 0, 0, 'WITHSCORES')[2]
+      if first and (not soonest or tonumber(first) < soonest) then soonest = tonumber(first) end
+    end
+    local last, stream = '0-0', P .. 'stream:' .. ARGV[i]
+    local about = call('EXISTS', stream) == 1 and call('XINFO', 'STREAM', stream) or {}
+    for j = 1, #about, 2 do
+      if about[j] == 'last-generated-id' then last = about[j + 1] end
+    end
+    table.insert(answer, last)
+  end
+  if soonest then answer[2] = text(soonest - now) end
+  return answer
+end
+
+function run.sweep()
+  local answer = {'ok'}
+  local over = call('ZRANGEBYSCORE', P .. 'ends', '-inf', text(now), 'LIMIT', 0, ARGV[2])
+  for _, id in ipairs(over) do
+    table.insert(answer, show(id))
+    local job = call('HMGET', P .. 'job:' .. id, 'state', 'owner', 'idempotency_key')
+    if job[3] ~= '' then call('HDEL', P .. 'keys', #job[2] .. ':' .. job[2] .. ':' .. job[3]) end
+    delist(id, '')
+    delist(id, job[1])
+    call('ZREM', P .. 'ends', id)
+    call('DEL', P .. 'job:' .. id, P .. 'result:' .. id)
+  end
+  return answer
+end
+
+-- workers that hold nothing and were not seen for ARGV[2] seconds leave their groups
+function run.tidy()
+  for _, kind in ipairs(call('SMEMBERS', P .. 'kinds')) do
+    local stream = P .. 'stream:' .. kind
+    for _, about in ipairs(call('XINFO', 'CONSUMERS', stream, G)) do
+      local is = {}
+      for i = 1, #about, 2 do is[about[i]] = about[i + 1] end
+      if is.pending == 0 and is.idle > ARGV[2] * 1000 then
+        call('XGROUP', 'DELCONSUMER', stream, G, is.name)
+      end
+    end
+  end
+  return {'ok'}
+end
+
+function run.ping()
+  call('SET', P .. 'ping', '1', 'EX', 60)
+  return {'ok'}
+end
+
+return run[ARGV[1]]()
