@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bundle import made
@@ -61,6 +62,18 @@ def test_models_can_be_chosen(inputs: Inputs) -> None:
         with pytest.raises(InputError) as caught:
             plan(replace(inputs, models=(model,)))
         assert caught.value.code == "bundle_source"
+
+
+def test_language_models_are_carried_when_named(inputs: Inputs) -> None:
+    """Eight gigabytes are nothing that comes along by itself."""
+    tiny = next(model for model in inputs.manifest.models if model.id == "tiny")
+    large = msgspec.structs.replace(tiny, id="large", engine="vllm", decoding=None)
+    manifest = msgspec.structs.replace(inputs.manifest, models=(*inputs.manifest.models, large))
+    both = replace(inputs, manifest=manifest)
+    assert "large" in dict(plan(both).left_out)
+    assert "large" not in {model.id for model, _ in plan(both).models}
+    named = plan(replace(both, models=("tiny", "large")))
+    assert [model.id for model, _ in named.models] == ["large", "tiny"]
 
 
 def test_wheel_plan_must_agree_with_the_lock(inputs: Inputs) -> None:

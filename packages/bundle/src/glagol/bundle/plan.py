@@ -226,6 +226,8 @@ def _models(
         fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
         if inputs.models and model.id not in inputs.models:
             left_out.append((model.id, "not asked for"))
+        elif model.engine == "vllm" and not inputs.models:
+            left_out.append((model.id, "a language model goes where it is asked for by its id"))
         elif fitting:
             carried.append((model, fitting))
         elif model.id in inputs.models:
