@@ -1,15 +1,15 @@
 """The queue on Redis Streams: any number of processes on any number of machines.
 
 A stream per kind holds the jobs that are due, and its consumer group says who has which; delayed
-jobs wait in a sorted set, leases in another. Every transition is one run of `queue.lua`, which takes
-the server's TIME as its clock and changes the job's state, its stream entry (XACK and XDEL, or XCLAIM for
-a lease) and its followers together or not at all. All keys share one hash tag, so that they lie
-on one node of a cluster.
+jobs wait in a sorted set, leases in another. Every transition is one run of `queue.lua`, which
+takes the server's TIME as its clock and changes the job's state, its stream entry (XACK and XDEL,
+or XCLAIM for a lease) and its followers together or not at all. All keys share one hash tag, so
+that they lie on one node of a cluster.
 
 What the server has to be: Redis 7.0 or newer with `appendonly yes` and `maxmemory-policy
-noeviction`. With `appendfsync everysec` a killed server loses nothing, a power cut up to a second of
-what was acknowledged; with `always` neither loses anything. A replica that takes over lacks what had
-not reached it. `caveat` says which of this does not hold.
+noeviction`. With `appendfsync everysec` a killed server loses nothing, a power cut up to a second
+of what was acknowledged; with `always` neither loses anything. A replica that takes over lacks
+what had not reached it. `caveat` says which of this does not hold.
 """
 
 from __future__ import annotations
