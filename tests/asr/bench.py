@@ -24,7 +24,16 @@ from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.service.observed import Observed
-from glagol.speech.types import Coverage, Options, Provenance, Segment, Transcript, Word
+from glagol.speech.types import (
+    Coverage,
+    Options,
+    Progress,
+    Provenance,
+    Segment,
+    Step,
+    Transcript,
+    Word,
+)
 
 MANIFEST = {
     "manifest_version": 7,
@@ -64,15 +73,18 @@ class Stub:
     error: Exception | None = None
     texts: tuple[str, ...] = ("да",)
 
-    def transcribe(
+    def steps(
         self,
         file: IO[bytes],
         *,
         options: Options,
         audio_sha256: str,
         cancelled: Callable[[], bool],
-    ) -> Transcript:
-        """Check the digest, wait for the gate, tell what was read."""
+    ) -> Generator[Step, None, Transcript]:
+        """The first segment at once; then check the digest, wait for the gate; the others."""
+        transcript = self._transcript(audio_sha256)
+        seconds = transcript.duration_s
+        yield Step(transcript.segments[:1], Progress(1.0, seconds))
         data = file.read()
         assert hashlib.sha256(data).hexdigest() == audio_sha256
         self.calls.append((len(data), options))
@@ -83,15 +95,7 @@ class Stub:
                 raise HostError("cancelled", "told to stop", "none")
         if self.error is not None:
             raise self.error
-        return self._transcript(audio_sha256)
-
-    def segments(self, file: IO[bytes], **rest: Any) -> Generator[Segment, None, Transcript]:
-        """The first segment at once, the others as `transcribe` does."""
-        transcript = self._transcript(rest["audio_sha256"])
-        first, *others = transcript.segments
-        yield first
-        self.transcribe(file, **rest)
-        yield from others
+        yield Step(transcript.segments[1:], Progress(seconds, seconds))
         return transcript
 
     def _transcript(self, sha256: str) -> Transcript:

@@ -1,7 +1,9 @@
-"""The inference thread: opens verified models, proves the default one, then works the queue.
+"""The inference threads: open verified models, prove the default one, then work the queue.
 
 Everything slow happens here, so the event loop stays free. The server listens while the model
-loads; requests wait in the queue, `/ready` says why it is not ready yet.
+loads; requests wait in the queue, `/ready` says why it is not ready yet. The threads share the
+models; a transcription is a generator that any of them may carry on, chunk by chunk, so that a long
+one gives way to a quick one (`glagol.asr.queue` says what is promised).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.asr.queue import Job, JobQueue
+from glagol.asr.queue import QUICK_STEPS, Job, JobQueue
 from glagol.registry.errors import GlagolError, HostError
 from glagol.service import journal
 
@@ -43,13 +45,14 @@ class Opened:
 
 
 class Engine:
-    """The queue, the thread that works it, and the models that the thread has open.
+    """The queue, the threads that work it, and the models that they have open.
 
     Args:
         default: Id of the model that must be open for the server to be ready.
         open_model: Opens and proves a model by id; runs in the inference thread.
-        queue_size: Jobs that may wait.
+        queue_size: Quick jobs that may wait.
         clock: Monotonic seconds.
+        workers: Inference threads; each works on one chunk at a time.
     """
 
     def __init__(
@@ -59,8 +62,9 @@ class Engine:
         *,
         queue_size: int,
         clock: Callable[[], float],
+        workers: int = 1,
     ) -> None:
-        self.queue = JobQueue(queue_size)
+        self.queue = JobQueue(queue_size, workers)
         self._default = default
         self._open_model = open_model
         self._clock = clock
@@ -69,13 +73,21 @@ class Engine:
             "not_ready", f"the model {default} is loading", "try again in a moment"
         )
         self._loaded = False
-        self._running: Job | None = None
+        self._opening = threading.Lock()
         self._work_s = 1.0
-        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._work, args=(turn,), name=f"inference-{turn}", daemon=True)
+            for turn in range(workers)
+        ]
 
     def start(self) -> None:
         """Begin to load the default model."""
-        self._thread.start()
+        self._threads[0].start()
+
+    @property
+    def workers(self) -> int:
+        """Inference threads."""
+        return len(self._threads)
 
     @property
     def trouble(self) -> GlagolError | None:
@@ -109,27 +121,34 @@ class Engine:
 
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place, 1..120."""
-        return max(1, min(RETRY_AFTER_S_MAX, math.ceil(self._work_s * (len(self.queue) + 1))))
+        wait_s = self._work_s * (len(self.queue) + 1) / self.workers
+        return max(1, min(RETRY_AFTER_S_MAX, math.ceil(wait_s)))
 
     def close(self, grace_s: float) -> None:
-        """Refuse and fail what waits; give the running job `grace_s`, then stop it.
+        """Refuse and fail what waits; give what has begun `grace_s`, then stop it.
 
         A stopped job ends after the chunk it is in, for which `CHUNK_S` more are given.
         """
         self.queue.close()
-        self._thread.join(grace_s)
-        running = self._running
-        if running is not None:
-            running.cancel()
-            self._thread.join(CHUNK_S)
+        self._join(grace_s)
+        self.queue.stop()
+        self._join(CHUNK_S)
 
-    def _work(self) -> None:
-        self._start_default()
-        self._loaded = True
+    def _join(self, patience_s: float) -> None:
+        """Wait for the threads, all together at most `patience_s`."""
+        end = self._clock() + patience_s
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, end - self._clock()))
+
+    def _work(self, turn: int) -> None:
+        if turn == 0:
+            self._start_default()
+            self._loaded = True
+            for other in self._threads[1:]:
+                other.start()
         while (job := self.queue.take()) is not None:
-            self._running = job
-            self._transcribe(job)
-            self._running = None
+            self._advance(job)
 
     def _start_default(self) -> None:
         try:
@@ -152,56 +171,70 @@ class Engine:
 
     def _load(self, model: str) -> Opened:
         """The open model, opened now if need be; the least recently used one gives way."""
-        if model in self._open:
-            self._open.move_to_end(model)
-            return self._open[model]
-        if self._loaded and model == self._default and self._trouble is not None:
-            raise _copy(self._trouble)
-        began = self._clock()
-        opened = self._open_model(model)
-        self._open[model] = opened
-        for other in list(self._open)[:-1]:
-            if len(self._open) > OPEN_MODELS_MAX and other != self._default:
-                del self._open[other]
-        load_s = round(self._clock() - began, 3)
-        journal.write("model ready", load_s=load_s, **opened.report)
-        return opened
+        with self._opening:
+            if model in self._open:
+                self._open.move_to_end(model)
+                return self._open[model]
+            if self._loaded and model == self._default and self._trouble is not None:
+                raise _copy(self._trouble)
+            began = self._clock()
+            opened = self._open_model(model)
+            self._open[model] = opened
+            for other in list(self._open)[:-1]:
+                if len(self._open) > OPEN_MODELS_MAX and other != self._default:
+                    del self._open[other]
+            load_s = round(self._clock() - began, 3)
+            journal.write("model ready", load_s=load_s, **opened.report)
+            return opened
 
-    def _transcribe(self, job: Job) -> None:
-        journal.write("working", level=logging.DEBUG, audio_sha256=job.audio_sha256)
+    def _advance(self, job: Job) -> None:
+        """One turn of a job: to its end, or until others may come first."""
         began = self._clock()
-        job.wait_s = began - job.queued_s
         try:
-            transcript = _heard(self._load(job.model).recognizer, job)
-            answer = job.render(transcript)
+            if job.steps is None:
+                journal.write("working", level=logging.DEBUG, audio_sha256=job.audio_sha256)
+                job.wait_s = began - job.queued_s
+                patience = QUICK_STEPS if job.lane == "quick" else 1
+                job.steps = self._load(job.model).recognizer.steps(
+                    job.file,
+                    options=job.options,
+                    audio_sha256=job.audio_sha256,
+                    cancelled=job.stop.is_set,
+                )
+            else:
+                patience = 1
+            transcript = _carried_on(job, patience)
+            answer = None if transcript is None else job.render(transcript)
         except Exception as error:  # noqa: BLE001 - handed to the request that waits for it
+            job.work_s += self._clock() - began
+            if job.steps is not None:
+                job.steps.close()
             job.done.set_exception(error)
             return
-        finally:
-            job.work_s = self._clock() - began
-        self._work_s += 0.2 * (job.work_s - self._work_s)
+        job.work_s += self._clock() - began
+        if transcript is None or answer is None:
+            self.queue.give_back(job)
+            return
+        if job.lane == "quick":
+            self._work_s += 0.2 * (job.work_s - self._work_s)
         job.done.set_result((transcript, answer))
 
 
-def _heard(recognizer: Recognizer, job: Job) -> Transcript:
-    """The transcript; its segments are handed over as they come when someone listens."""
-    if job.on_segment is None:
-        return recognizer.transcribe(
-            job.file,
-            options=job.options,
-            audio_sha256=job.audio_sha256,
-            cancelled=job.stop.is_set,
-        )
-    steps = recognizer.segments(
-        job.file, options=job.options, audio_sha256=job.audio_sha256, cancelled=job.stop.is_set
-    )
-    while True:
+def _carried_on(job: Job, patience: int) -> Transcript | None:
+    """Do at most `patience` steps of a job that has begun; its transcript if that was the end."""
+    assert job.steps is not None  # noqa: S101 - the caller has seen to it
+    for _ in range(patience):
         try:
-            segment = next(steps)
+            step = next(job.steps)
         except StopIteration as end:
             transcript: Transcript = end.value
             return transcript
-        job.on_segment(segment)
+        if job.on_segment is not None:
+            for segment in step.segments:
+                job.on_segment(segment)
+        if job.on_progress is not None:
+            job.on_progress(step.progress)
+    return None
 
 
 def _copy(error: GlagolError) -> GlagolError:

@@ -1,7 +1,14 @@
-"""One model, one thread: the bounded queue between the event loop and the inference thread.
+"""Two lanes of jobs between the event loop and the inference threads.
 
-The event loop only ever appends to a list under a lock that nobody holds for long. A job that is
-cancelled while it waits leaves the queue at once; one that runs is told between chunks.
+Quick jobs, for which somebody waits, are bounded and served in order. Long ones come a few at a
+time from the durable queue, and take turns of one chunk each. What is promised:
+
+- a quick job waits for the quick ones before it and at most one chunk of a long one;
+- a quick job that is not done after `QUICK_STEPS` steps goes on in the long lane;
+- while a long job waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's.
+
+The event loop only ever touches lists under a lock that nobody holds for long. A job that is
+cancelled while it waits leaves the queue at once; one that has begun is told between chunks.
 """
 
 from __future__ import annotations
@@ -11,14 +18,23 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
 
 from glagol.registry.errors import HostError, LimitError
 
 if TYPE_CHECKING:
-    from glagol.speech.types import Options, Segment, Transcript
+    from collections.abc import Generator
 
-__all__ = ["Job", "JobQueue"]
+    from glagol.speech.types import Options, Progress, Segment, Step, Transcript
+
+__all__ = ["QUICK_IN_A_ROW", "QUICK_STEPS", "Job", "JobQueue", "Lane"]
+
+Lane: TypeAlias = Literal["quick", "long"]
+
+QUICK_STEPS: Final = 6
+"""Steps that a quick job may do in its first turn: four chunks, over a minute, and its end."""
+
+QUICK_IN_A_ROW: Final = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -31,13 +47,16 @@ class Job:
         model: Model id.
         options: What to do with it.
         render: Turns the transcript into the answer's bytes, in the inference thread.
+        lane: Whether somebody waits for it ("quick") or it is one of many ("long").
         done: The rendered answer with its transcript, or the error.
         stop: Set to make a running job stop after the chunk it is in.
         on_segment: Called in the inference thread with each segment as soon as it is final; must
-            not wait. None takes the transcript as a whole.
+            not wait.
+        on_progress: Called in the inference thread after each chunk; must not wait.
+        steps: The transcription under way, once it began.
         queued_s: When it was put into the queue.
-        wait_s: Seconds in the queue, once it ran.
-        work_s: Seconds in the inference thread, once it ran.
+        wait_s: Seconds in the queue before its first turn.
+        work_s: Seconds in the inference thread, all turns together.
     """
 
     file: BinaryIO
@@ -45,9 +64,12 @@ class Job:
     model: str
     options: Options
     render: Callable[[Transcript], bytes]
+    lane: Lane = "quick"
     done: Future[tuple[Transcript, bytes]] = field(default_factory=Future)
     stop: threading.Event = field(default_factory=threading.Event)
     on_segment: Callable[[Segment], None] | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    steps: Generator[Step, None, Transcript] | None = None
     queued_s: float = 0.0
     wait_s: float = 0.0
     work_s: float = 0.0
@@ -56,36 +78,55 @@ class Job:
         self.done.add_done_callback(lambda _: self.file.close())
 
     def cancel(self) -> None:
-        """Drop the job if it waits, stop it after its current chunk if it runs."""
+        """Drop the job if it waits, stop it after its current chunk if it has begun."""
         self.stop.set()
         self.done.cancel()
 
 
 class JobQueue:
-    """First in, first out, at most `waiting_max` waiting; the running job does not count.
+    """Both lanes. At most `waiting_max` quick jobs wait; those in a worker's hands do not count.
+
+    Args:
+        waiting_max: Quick jobs that may wait, those that were interrupted included.
+        workers: Threads that will take jobs.
 
     Attributes:
         closed: Whether the queue refuses everything, for good.
     """
 
-    def __init__(self, waiting_max: int) -> None:
+    def __init__(self, waiting_max: int, workers: int = 1) -> None:
         self._waiting_max = waiting_max
-        self._jobs: deque[Job] = deque()
+        self._workers = workers
+        self._quick: deque[Job] = deque()
+        self._long: deque[Job] = deque()
+        self._taken: set[Job] = set()
+        self._in_a_row = 0
         self._changed = threading.Condition()
         self.closed = False
-        self._idle = True
 
     def __len__(self) -> int:
-        """Jobs that wait."""
-        return len(self._jobs)
+        """Quick jobs that wait, for their first turn or for another one."""
+        with self._changed:
+            return len(self._quick) + sum(job.lane == "quick" for job in self._long)
 
     @property
     def limit(self) -> int:
-        """Jobs that may wait."""
+        """Quick jobs that may wait."""
         return self._waiting_max
 
+    @property
+    def long(self) -> int:
+        """Long jobs that wait, for their first turn or for another one."""
+        with self._changed:
+            return sum(job.lane == "long" for job in self._long)
+
+    @property
+    def taken(self) -> int:
+        """Jobs in the workers' hands."""
+        return len(self._taken)
+
     def admit(self) -> None:
-        """Check, without taking a place, that a job would be accepted now.
+        """Check, without taking a place, that a quick job would be accepted now.
 
         Raises:
             LimitError: `queue_full`.
@@ -93,56 +134,90 @@ class JobQueue:
         """
         if self.closed:
             raise _stopping()
+        waiting = len(self)
         # An idle worker takes the head at once, so its place is free for one more.
-        if len(self._jobs) >= self._waiting_max + self._idle:
+        if waiting >= self._waiting_max + max(0, self._workers - self.taken):
             raise LimitError(
                 "queue_full",
-                f"{len(self._jobs)} transcriptions wait already",
+                f"{waiting} transcriptions wait already",
                 "try again after the time in Retry-After, or raise ASR_QUEUE_SIZE",
             )
 
     def put(self, job: Job) -> None:
-        """Append `job`.
+        """Append `job` to its lane.
 
         Raises:
-            LimitError: `queue_full`.
+            LimitError: `queue_full`, only for quick jobs.
             HostError: `not_ready`.
         """
         with self._changed:
-            self.admit()
-            self._jobs.append(job)
+            if job.lane == "quick":
+                self.admit()
+                self._quick.append(job)
+            elif self.closed:
+                raise _stopping()
+            else:
+                self._long.append(job)
             self._changed.notify()
         job.done.add_done_callback(lambda _: self._forget(job))
 
     def take(self) -> Job | None:
-        """Wait for the next job and mark it running; None once the queue is closed."""
+        """Wait for the next turn; None once the queue is closed and all that began is done.
+
+        The job is the caller's until it is done or given back.
+        """
         with self._changed:
             while True:
-                self._idle = True
-                while not self._jobs and not self.closed:
+                while not (self._quick or self._long or self.closed):
                     self._changed.wait()
-                if self.closed:
+                if not (self._quick or self._long):
                     return None
-                job = self._jobs.popleft()
-                self._idle = False
-                if job.done.set_running_or_notify_cancel():
+                job = self._next()
+                if job.steps is not None or job.done.set_running_or_notify_cancel():
+                    self._taken.add(job)
                     return job
 
+    def give_back(self, job: Job) -> None:
+        """Let `job`, which has begun and is not done, wait for another turn in the long lane."""
+        with self._changed:
+            self._taken.discard(job)
+            self._long.append(job)
+            self._changed.notify()
+
     def close(self) -> None:
-        """Refuse new jobs and fail those that wait with `not_ready`."""
+        """Refuse new jobs and fail those that never began with `not_ready`."""
         with self._changed:
             self.closed = True
-            waiting = list(self._jobs)
-            self._jobs.clear()
+            waiting = [*self._quick, *(job for job in self._long if job.steps is None)]
+            begun = [job for job in self._long if job.steps is not None]
+            self._quick.clear()
+            self._long = deque(begun)
             self._changed.notify_all()
         for job in waiting:
             if job.done.set_running_or_notify_cancel():
                 job.done.set_exception(_stopping())
 
+    def stop(self) -> None:
+        """Cancel everything that has begun; it ends after the chunk it is in."""
+        with self._changed:
+            begun = [*self._taken, *self._long]
+        for job in begun:
+            job.cancel()
+
+    def _next(self) -> Job:
+        hungry = self._long and self._in_a_row >= QUICK_IN_A_ROW
+        if self._quick and not hungry:
+            self._in_a_row += 1
+            return self._quick.popleft()
+        self._in_a_row = 0
+        return self._long.popleft()
+
     def _forget(self, job: Job) -> None:
         with self._changed:
-            if job in self._jobs:
-                self._jobs.remove(job)
+            self._taken.discard(job)
+            for lane in (self._quick, self._long):
+                if job in lane:
+                    lane.remove(job)
 
 
 def _stopping() -> HostError:

@@ -1,0 +1,183 @@
+"""Two lanes in one engine: who waits for whom, and that nobody's transcript depends on it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event
+from typing import IO, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sounds
+from asr.bench import Stub
+from glagol.asr.engine import Engine, Opened
+from glagol.asr.queue import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
+from glagol.registry.registry import Registry
+from glagol.speech.formats import as_json
+from glagol.speech.recognizer import Recognizer
+from glagol.speech.types import Options, Progress, Step, Transcript
+from homes import MODEL
+
+
+class Chunks:
+    """Stands for the recognizer: transcriptions of as many chunks as their file has bytes."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.gate = Event()
+
+    def steps(self, file: IO[bytes], **_: Any) -> Generator[Step, None, Transcript]:
+        """One step for each byte, noted in `order` by the byte."""
+        for byte in file.read().decode():
+            assert self.gate.wait(10)
+            self.order.append(byte)
+            yield Step((), Progress(len(self.order), None))
+        return Stub()._transcript("")
+
+
+@contextmanager
+def chunked(workers: int = 1) -> Iterator[tuple[Engine, Chunks]]:
+    """An engine on `Chunks`."""
+    chunks = Chunks()
+    engine = Engine(
+        "tiny",
+        lambda _: Opened(chunks, {}),  # type: ignore[arg-type]
+        queue_size=99,
+        clock=time.perf_counter,
+        workers=workers,
+    )
+    engine.start()
+    yield engine, chunks
+    engine.close(5)
+
+
+def letters(text: str, lane: Lane = "quick") -> Job:
+    """A job for `Chunks`."""
+    return Job(io.BytesIO(text.encode()), "", "tiny", Options(), lambda _: b"", lane)
+
+
+def test_a_quick_job_waits_for_one_chunk_of_a_long_one() -> None:
+    """Long jobs take turns chunk by chunk; what is quick goes before them."""
+    with chunked() as (engine, chunks):
+        long, other = letters("abcd", "long"), letters("xyz", "long")
+        engine.put(long)
+        while not engine.queue.taken:
+            time.sleep(0.001)
+        engine.put(other)
+        engine.put(letters("1"))
+        quick = letters("2")
+        engine.put(quick)
+        chunks.gate.set()
+        quick.done.result(10)
+        long.done.result(10)
+        other.done.result(10)
+    assert "".join(chunks.order) == "a12xbyczd"
+
+
+def test_no_stream_of_quick_jobs_starves_a_long_one() -> None:
+    """Every turn after QUICK_IN_A_ROW quick ones is a long job's."""
+    with chunked() as (engine, chunks):
+        engine.put(letters("abc", "long"))
+        while not engine.queue.taken:
+            time.sleep(0.001)
+        jobs = [letters("1") for _ in range(3 * QUICK_IN_A_ROW)]
+        for job in jobs:
+            engine.put(job)
+        assert (len(engine.queue), engine.queue.long) == (len(jobs), 0)
+        chunks.gate.set()
+        for job in jobs:
+            job.done.result(10)
+    row = "1" * QUICK_IN_A_ROW
+    assert "".join(chunks.order) == f"a{row}b{row}c{row}"
+
+
+def test_a_quick_job_that_is_long_goes_on_in_the_long_lane() -> None:
+    """Somebody's long upload does not hold up those who come after it."""
+    with chunked() as (engine, chunks):
+        long = letters("a" * (QUICK_STEPS + 2))
+        engine.put(long)
+        while not engine.queue.taken:
+            time.sleep(0.001)
+        short = letters("1")
+        engine.put(short)
+        chunks.gate.set()
+        long.done.result(10)
+        short.done.result(10)
+    assert "".join(chunks.order) == "a" * QUICK_STEPS + "1aa"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.lists(st.tuples(st.sampled_from(["quick", "long"]), st.integers(1, 9), st.booleans())),
+)
+def test_every_job_ends_and_none_works_twice(
+    workers: int, wanted: list[tuple[Lane, int, bool]]
+) -> None:
+    """Any mix of jobs on any number of threads: all chunks done once, in order, or cancelled."""
+    with chunked(workers) as (engine, chunks):
+        chunks.gate.set()
+        jobs = [letters(chr(at + 300) * size, lane) for at, (lane, size, _) in enumerate(wanted)]
+        told: list[list[float]] = [[] for _ in jobs]
+        for job, seen in zip(jobs, told, strict=True):
+            job.on_progress = lambda progress, seen=seen: seen.append(progress.done_s)  # type: ignore[misc]
+            engine.put(job)
+        for job, (_, _, cancelled) in zip(jobs, wanted, strict=True):
+            if cancelled:
+                job.cancel()
+        for at, (job, (_, size, cancelled)) in enumerate(zip(jobs, wanted, strict=True)):
+            if cancelled:
+                with suppress(CancelledError):
+                    job.done.result(10)
+            else:
+                job.done.result(10)
+                assert chunks.order.count(chr(at + 300)) == size == len(told[at])
+        assert len(engine.queue) == engine.queue.long == engine.queue.taken == 0
+
+
+def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
+    """Long jobs and quick ones on one model, each carried on by two threads: the bytes of alone."""
+    recognizer = Recognizer.open(Registry.load(home), model=MODEL, threads=1)
+    clip, long = sounds.clip(), sounds.long_speech(90)
+    alone = {audio: as_json(recognizer.transcribe(io.BytesIO(audio))) for audio in (clip, long)}
+    begun = Event()
+    done_s: list[float] = []
+
+    def heard(progress: Progress) -> None:
+        done_s.append(progress.done_s)
+        begun.set()
+
+    def real(audio: bytes, lane: Lane) -> Job:
+        return Job(io.BytesIO(audio), "", MODEL, Options(), as_json, lane)
+
+    engine = Engine(
+        MODEL, lambda _: Opened(recognizer, {}), queue_size=9, clock=time.perf_counter, workers=2
+    )
+    engine.start()
+    jobs = [(audio, real(audio, "long")) for audio in (long, long, long)]
+    jobs[0][1].on_progress = heard
+    for _, job in jobs:
+        engine.put(job)
+    assert begun.wait(60)
+    quick = [real(clip, "quick") for _ in range(4)]
+    for job in quick:
+        engine.put(job)
+        job.done.result(60)
+    assert not jobs[2][1].done.done()
+    for audio, job in [*jobs, *((clip, job) for job in quick)]:
+        assert _anonymous(job.done.result(60)[1]) == _anonymous(alone[audio])
+    engine.close(5)
+    assert done_s == sorted(done_s)
+    assert len(done_s) > 4
+    assert done_s[-1] == done_s[-2]
+
+
+def _anonymous(answer: bytes) -> bytes:
+    """Without the digest that only jobs have."""
+    return answer.replace(b'"audio_sha256":""', b'"audio_sha256":null')
