@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from pathlib import Path
 
 import pytest
 
 from glagol.registry.errors import InputError
-from glagol.service.policy import Policy, PolicyFile, parse
+from glagol.service.policy import Policy, PolicyFile, Webhooks, parse
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -76,6 +77,16 @@ def test_what_is_wrong_is_named(text: str, told: str) -> None:
         parse(text.encode(errors="surrogateescape"))
     assert caught.value.code == "setting_invalid"
     assert told in caught.value.message
+
+
+def test_the_documented_policy_is_one() -> None:
+    """What docs/webhooks.md shows can be written into the file."""
+    page = (Path(__file__).resolve().parents[2] / "docs/webhooks.md").read_text()
+    text = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0].replace("whsec_...", SECRET)
+    policy = parse(text.encode())
+    assert policy.webhooks.base_url == "https://asr.example"
+    assert policy.webhooks.ports == Webhooks().ports
+    assert policy.webhooks.attempts == Webhooks().attempts
 
 
 def test_secrets_are_not_shown() -> None:

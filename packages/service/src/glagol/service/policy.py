@@ -61,14 +61,18 @@ class Webhooks(_Section, frozen=True):
             Link-local and metadata addresses stay refused.
         ports: TCP ports that may be called.
         attempts: How often one delivery is tried.
+        base_url: What links to results begin with, such as `https://asr.example`; empty leaves
+            them without a host.
     """
 
     secrets: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     ports: tuple[Port, ...] = (80, 443, 8000, 8080, 8443)
     attempts: Attempts = 10
+    base_url: str = ""
 
     def __post_init__(self) -> None:
+        _check_url("base_url", self.base_url)
         for number, secret in enumerate(self.secrets):
             _check_secret(secret, number)
         for network in self.allow:
@@ -104,9 +108,7 @@ class Summaries(_Section, frozen=True):
     url: str = ""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if self.url and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            raise ValueError("url is not an http:// or https:// address")
+        _check_url("url", self.url)
 
 
 class Policy(_Section, frozen=True):
@@ -119,10 +121,10 @@ class Policy(_Section, frozen=True):
         summaries: The language model's service.
     """
 
-    limits: Limits = Limits()
-    webhooks: Webhooks = Webhooks()
-    jobs: Jobs = Jobs()
-    summaries: Summaries = Summaries()
+    limits: Limits = msgspec.field(default_factory=Limits)
+    webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
+    jobs: Jobs = msgspec.field(default_factory=Jobs)
+    summaries: Summaries = msgspec.field(default_factory=Summaries)
 
 
 def parse(text: bytes | None) -> Policy:
@@ -184,6 +186,12 @@ def _known(name: str, names: Mapping[str, Any] | tuple[str, ...], what: str) -> 
     near = difflib.get_close_matches(name, list(names), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
     raise ValueError(f"unknown {what}: {name[:64]!r} ({hint})")
+
+
+def _check_url(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError(f"{name} is not an http:// or https:// address")
 
 
 def _check_secret(secret: str, number: int) -> None:
