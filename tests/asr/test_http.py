@@ -73,6 +73,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         ("option_invalid", "PUT", f"{URL}?async=true", {"content": b"x"}),
         ("option_invalid", "PUT", f"{URL}?format=doc", {"content": b"x"}),
         ("option_invalid", "PUT", f"{URL}?language=en", {"content": b"x"}),
+        ("option_invalid", "PUT", f"{URL}?channel=left", {"content": b"x"}),
         ("option_invalid", "PUT", f"{URL}?word_timestamps=maybe", {"content": b"x"}),
         ("option_invalid", "PUT", f"{URL}?format=srt&format=vtt", {"content": b"x"}),
         ("option_invalid", "PUT", f"{URL}?model=voice", {"content": b"x"}),
@@ -105,6 +106,21 @@ def test_limits_and_threshold_are_the_operators(make_bench: Callable[..., Bench]
     assert bench.stub.calls == []
     assert bench.send("PUT", URL, content=SOUND).status_code == 200
     assert bench.stub.calls == [(len(SOUND), Options(max_audio_s=1.0, short_audio_s=5.0))]
+
+
+def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
+    """Too many are told before the queue; one file, both routes."""
+    nine = sounds.resampled(16_000, channels=9)
+    told = error(bench.send("PUT", f"{URL}?channel=split", content=nine), "option_invalid")
+    assert "9 channels" in told.message
+    assert bench.stub.calls == []
+    two = sounds.resampled(16_000, channels=2)
+    for answer in (
+        bench.send("PUT", f"{URL}?channel=split", content=two),
+        bench.send("POST", URL, files={"file": two}, data={"channel": "split"}),
+    ):
+        assert answer.status_code == 200
+    assert bench.stub.calls == [(len(two), Options(channel="split"))] * 2
 
 
 def test_a_wrong_method_is_told(bench: Bench) -> None:
@@ -277,7 +293,8 @@ def test_the_openapi_document_needs_no_network(bench: Bench) -> None:
     transcribe = document["paths"][URL]
     assert {"post", "put"} == set(transcribe)
     form = transcribe["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert {"file", "model", "language", "word_timestamps", "format"} == set(form["properties"])
+    names = {"file", "model", "language", "word_timestamps", "format", "channel"}
+    assert names == set(form["properties"])
     assert {"200", "400", "413", "415", "422", "429", "503"} <= set(transcribe["put"]["responses"])
     for path in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):
         assert "http" not in bench.send("GET", path).text.replace("http-", "")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sounds
@@ -50,6 +51,18 @@ def test_one_file_is_its_text(glagol: Run, home: Path, recording: Path, expected
     """Nothing but the text on stdout, nothing on stderr."""
     assert expected
     assert glagol("transcribe", "--home", home, recording) == Result(0, f"{expected}\n", "")
+
+
+def test_split_channels_are_told_by_their_numbers(
+    glagol: Run, home: Path, tmp_path: Path, expected: str
+) -> None:
+    """A stereo file with speech in the second channel alone."""
+    sound, rate = sounds.samples()
+    call = tmp_path / "call.wav"
+    call.write_bytes(sounds.wav(np.stack([np.zeros_like(sound), sound], axis=1), rate))
+    result = glagol("transcribe", "--home", home, "--channel", "split", call)
+    assert [line[:4] for line in result.out.splitlines()] == ["[1] "]
+    assert result.out.split()[1:] == expected.split()
 
 
 def test_several_files_are_prefixed_and_keep_their_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from glagol.registry.errors import InputError
 from glagol.speech import Options, Recognizer, Segment, Transcript
 from glagol.speech.audio import CHANNELS_MAX, decode
-from glagol.speech.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt
+from glagol.speech.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt, of_data
 from glagol.speech.listener import Turns
 from glagol.speech.segments import SegmentStream
 from glagol.speech.types import Coverage, Word
@@ -187,6 +188,12 @@ def test_every_form_says_who_speaks() -> None:
         "2\n00:00:00,500 --> 00:00:02,000\n[1] да"
     )  # at the same time as the first: they interrupt each other
     assert "\n<v 1>&lt;слушаю&gt;\n" in as_vtt(DIALOGUE)
+
+
+def test_a_transcript_comes_back_from_its_json() -> None:
+    assert of_data(json.loads(as_json(DIALOGUE))) == DIALOGUE
+    mixed = replace(DIALOGUE, coverage=Coverage(4.0, 0.0), segments=())
+    assert of_data(json.loads(as_json(mixed))) == mixed
 
 
 def test_subtitle_lines_leave_room_for_the_speaker() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from glagol.asr.queue import Job
     from glagol.asr.settings import Settings
     from glagol.asr.upload import Receive, Upload
+    from glagol.asr.wire import Channel
     from glagol.registry.registry import Registry
     from glagol.speech.types import Options, Transcript
 
@@ -96,17 +97,19 @@ async def received(request: AsrRequest, read: Callable[[Receive], Awaitable[Uplo
     return body
 
 
-async def checked(body: Upload, max_audio_s: float) -> None:
+async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> None:
     """Open the container: what is no audio, or says that it is too long, needs no queue.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
     """
-    await asyncio.to_thread(_inspect, body.file, max_audio_s)
+    await asyncio.to_thread(_inspect, body.file, max_audio_s, split=channel == "split")
 
 
-def options_for(service: Service, language: str, *, word_timestamps: bool) -> Options:
+def options_for(
+    service: Service, language: str, *, word_timestamps: bool, channel: Channel = "mix"
+) -> Options:
     """The recogniser's options: the caller's and the operator's."""
     from glagol.speech.types import Options
 
@@ -115,6 +118,7 @@ def options_for(service: Service, language: str, *, word_timestamps: bool) -> Op
         word_timestamps=word_timestamps,
         short_audio_s=service.settings.short_audio_s,
         max_audio_s=service.settings.max_audio_s,
+        channel=channel,
     )
 
 
@@ -170,8 +174,8 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def _inspect(file: BinaryIO, max_audio_s: float) -> None:
+def _inspect(file: BinaryIO, max_audio_s: float, *, split: bool) -> None:
     from glagol.speech.audio import decode
 
-    decode(file, max_seconds=max_audio_s).close()
+    decode(file, max_seconds=max_audio_s, split=split).close()
     file.seek(0)

@@ -17,7 +17,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from glagol.asr.wire import Format
+from glagol.asr.wire import Channel, Format
 from glagol.service import envelope
 
 __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
@@ -27,6 +27,12 @@ _OPTIONS: Final = {
     "language": Schema(type=OpenAPIType.STRING, description="BCP 47 tag"),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True),
     "format": Schema(type=OpenAPIType.STRING, enum=list(get_args(Format)), default="json"),
+    "channel": Schema(
+        type=OpenAPIType.STRING,
+        enum=list(get_args(Channel)),
+        default="mix",
+        description="split transcribes each channel alone (at most 8); segments say which",
+    ),
 }
 _BINARY: Final = Schema(
     type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video"

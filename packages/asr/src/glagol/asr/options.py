@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from glagol.asr.wire import Format
+from glagol.asr.wire import Channel, Format
 from glagol.registry.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "read"]
 
-NAMES: Final = ("model", "language", "word_timestamps", "format")
+NAMES: Final = ("model", "language", "word_timestamps", "format", "channel")
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 _ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
 
@@ -43,12 +43,14 @@ class Wish:
         language: BCP 47 tag.
         word_timestamps: Whether segments carry words.
         format: Of the answer.
+        channel: Whether channels are mixed or each is transcribed alone.
     """
 
     model: Model
     language: str
     word_timestamps: bool
     format: Format
+    channel: Channel = "mix"
 
 
 def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
@@ -91,11 +93,21 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
             f"word_timestamps={words[:16]!r} is not true or false",
             "use true or false",
         )
-    form = options.get("format") or "json"
-    if form not in get_args(Format):
-        known = ", ".join(get_args(Format))
-        raise OptionError("format", f"format={form[:16]!r} is unknown", f"use {known}")
-    return Wish(model, language, _TRUTH[words.lower()], cast("Format", form))
+    return Wish(
+        model,
+        language,
+        _TRUTH[words.lower()],
+        cast("Format", _one_of(options, "format", get_args(Format))),
+        cast("Channel", _one_of(options, "channel", get_args(Channel))),
+    )
+
+
+def _one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    """The option's value; the first known one when it is not given."""
+    value = options.get(name) or known[0]
+    if value not in known:
+        raise OptionError(name, f"{name}={value[:16]!r} is unknown", f"use {', '.join(known)}")
+    return value
 
 
 def model_of(name: str, registry: Registry) -> Model:

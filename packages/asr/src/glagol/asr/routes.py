@@ -126,12 +126,17 @@ async def _transcribe(
     body = await received(request, read)
     try:
         wish = options.read(options.merge(query, body.fields), service.registry, service.default)
-        await checked(body, service.settings.max_audio_s)
+        await checked(body, service.settings.max_audio_s, wish.channel)
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
             model=wish.model.id,
-            options=options_for(service, wish.language, word_timestamps=wish.word_timestamps),
+            options=options_for(
+                service,
+                wish.language,
+                word_timestamps=wish.word_timestamps,
+                channel=wish.channel,
+            ),
             render=functools.partial(_render, wish.format),
         )
         enqueue(request, job)

@@ -12,6 +12,7 @@ import msgspec
 
 __all__ = [
     "MEDIA_TYPES",
+    "Channel",
     "Coverage",
     "Envelope",
     "Format",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 Format = Literal["json", "text", "tsv", "srt", "vtt"]
+Channel = Literal["mix", "split"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "json": "application/json",
@@ -43,19 +45,27 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A stretch of speech; `words` is empty when word timestamps were switched off."""
+    """A stretch of speech; `words` is empty when word timestamps were switched off.
+
+    `channel` (0 is the first) is only there with channel=split.
+    """
 
     start: float
     end: float
     text: str
     words: list[Word] = []
+    channel: int | None = None
 
 
 class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Seconds of the input that reached the encoder, and seconds that voice detection dropped."""
+    """Seconds of the input that reached the encoder, and seconds that voice detection dropped.
+
+    With channel=split these are sums over the channels, and `channels` has each one's own.
+    """
 
     decoded: float
     dropped: float
+    channels: list[Coverage] | None = None
 
 
 class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

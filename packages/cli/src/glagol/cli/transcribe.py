@@ -25,7 +25,7 @@ from glagol.registry.errors import GlagolError, InputError
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer
-    from glagol.speech.types import Transcript
+    from glagol.speech.types import Options, Transcript
 
 __all__ = ["transcribe"]
 
@@ -42,11 +42,13 @@ class Batch:
         names: Inputs as typed; `-` is standard input.
         form: Of the results.
         folder: Where results go; None means standard output.
+        options: What to do with each input.
     """
 
     names: tuple[str, ...]
     form: Format
     folder: Path | None
+    options: Options
 
 
 @click.command()
@@ -66,6 +68,13 @@ class Batch:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write NAME.txt (.json, .tsv, .srt, .vtt) there instead of to standard output.",
 )
+@click.option(
+    "--channel",
+    type=click.Choice(["mix", "split"]),
+    default="mix",
+    show_default=True,
+    help="split: each channel alone, who speaks is told by its number.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads", type=click.IntRange(0, 256), default=0, help="Of one inference; 0 = every core."
@@ -80,6 +89,7 @@ def transcribe(
     variant: str | None,
     form: Format,
     folder: Path | None,
+    channel: Literal["mix", "split"],
     device: str,
     threads: int,
     jobs: int,
@@ -90,7 +100,9 @@ def transcribe(
     Several texts are prefixed by their file's name, several JSON results are lines of
     {"file", "data"}.
     """
-    batch = Batch(files, form, folder)
+    from glagol.speech.types import Options
+
+    batch = Batch(files, form, folder, Options(channel=channel))
     _check(batch)
     from glagol.speech.recognizer import Recognizer
 
@@ -123,9 +135,13 @@ def _run(batch: Batch, recognizer: Recognizer, jobs: int, bars: Bars) -> int:
     stop = threading.Event()
 
     def one(name: str) -> Transcript:
-        with _opened(name) as (file, sha256), bars.bar(name) as on_progress:
+        with _opened(name, batch.options) as (file, sha256), bars.bar(name) as on_progress:
             return recognizer.transcribe(
-                file, audio_sha256=sha256, on_progress=on_progress, cancelled=stop.is_set
+                file,
+                options=batch.options,
+                audio_sha256=sha256,
+                on_progress=on_progress,
+                cancelled=stop.is_set,
             )
 
     workers = ThreadPoolExecutor(jobs, thread_name_prefix="transcribe")
@@ -175,7 +191,7 @@ def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[tuple[BinaryIO, str]]:
+def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
     """A seekable file and the sha256 of its bytes.
 
     Raises:
@@ -184,7 +200,6 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, str]]:
     """
     from glagol.registry.store import host_error
     from glagol.speech.audio import decode
-    from glagol.speech.types import Options
 
     try:
         with ExitStack() as stack:
@@ -195,7 +210,9 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, str]]:
                 spool = stack.enter_context(tempfile.SpooledTemporaryFile(MEMORY_BYTES))
                 shutil.copyfileobj(source, spool)
                 source = spool
-            decode(source, max_seconds=Options().max_audio_s).close()  # before 3 GB are hashed
+            split = options.channel == "split"
+            # before 3 GB are hashed
+            decode(source, max_seconds=options.max_audio_s, split=split).close()
             source.seek(0)
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)

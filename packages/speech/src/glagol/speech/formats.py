@@ -11,10 +11,13 @@ from dataclasses import asdict, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from glagol.speech.subtitles import cues
+from glagol.speech.types import Coverage, Provenance, Segment, Transcript, VadProvenance
 
 if TYPE_CHECKING:
-    from glagol.speech.types import Coverage, Segment, Transcript
+    from collections.abc import Mapping
 
 
 def as_data(transcript: Transcript) -> dict[str, Any]:
@@ -32,6 +35,22 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "coverage": _coverage(transcript.coverage),
         "provenance": asdict(transcript.provenance),
     }
+
+
+def of_data(data: Mapping[str, Any]) -> Transcript:
+    """The transcript that `as_data` made `data` of, once it went through JSON.
+
+    Raises:
+        KeyError, TypeError, msgspec.ValidationError: `data` is something else.
+    """
+    return Transcript(
+        text=data["text"],
+        segments=msgspec.convert(data["segments"], tuple[Segment, ...]),
+        duration_s=data["duration"],
+        language=data["language"],
+        coverage=_coverage_of(data["coverage"]),
+        provenance=_provenance_of(data["provenance"]),
+    )
 
 
 def segment_data(segment: Segment) -> dict[str, Any]:
@@ -111,6 +130,16 @@ def _cues(transcript: Transcript) -> list[Segment]:
 
 def _mark(channel: int | None) -> str:
     return f"[{channel}]"
+
+
+def _provenance_of(data: Mapping[str, Any]) -> Provenance:
+    vad = data["vad"]
+    return Provenance(**{**data, "vad": None if vad is None else VadProvenance(**vad)})
+
+
+def _coverage_of(data: Mapping[str, Any]) -> Coverage:
+    channels = tuple(_coverage_of(channel) for channel in data.get("channels", ()))
+    return Coverage(data["decoded"], data["dropped"], channels)
 
 
 def _coverage(coverage: Coverage) -> dict[str, Any]:
