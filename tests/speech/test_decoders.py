@@ -131,3 +131,31 @@ def test_start_is_a_zero_embedding_not_a_row_of_the_table() -> None:
     expected = Transducer(tensors, 19, 10).greedy(encoded)
     tensors["embed"][19] = 100.0  # the blank's row must never be read
     assert Transducer(tensors, 19, 10).greedy(encoded) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    classes=st.sampled_from([2, 35, 140, 300]),
+    lengths=st.lists(st.integers(0, 40), max_size=9),
+    blank_bias=st.sampled_from([-1e4, 0.0, 3.0, 6.0, 1e4]),
+    max_symbols=st.sampled_from([1, 3, 10]),
+)
+def test_side_by_side_equals_alone_to_the_last_bit(
+    seed: int, classes: int, lengths: list[int], blank_bias: float, max_symbols: int
+) -> None:
+    decoder = Transducer(head(seed, classes, 16, blank_bias), classes - 1, max_symbols)
+    rng = np.random.default_rng(seed)
+    clips = [2 * rng.standard_normal((n, 16)).astype(np.float32) for n in lengths]
+    assert decoder.greedy_batch(clips) == [decoder.greedy(clip) for clip in clips]
+
+
+def test_side_by_side_at_the_published_size() -> None:
+    """Sizes of the e2e model: several tiles, recordings that end at different times."""
+    decoder = Transducer(head(4, 1025, 320, 100.0), 1024, 10)
+    rng = np.random.default_rng(4)
+    clips = [3 * rng.standard_normal((n, 320), np.float32) for n in (90, 1, 41, 0, 120, 7)]
+    alone = [decoder.greedy(clip) for clip in clips]
+    assert decoder.greedy_batch(clips) == alone
+    assert decoder.greedy_batch(clips[::-1]) == alone[::-1]
+    assert 20 < sum(map(len, alone)) < 5 * sum(map(len, clips))
