@@ -97,6 +97,22 @@ def test_use_history_rollback(glagol: Run, workshop: Path) -> None:
     assert next(row for row in listed if row["id"] == "one")["default_for"] == ["asr"]
 
 
+def test_a_preset_moves_and_comes_back(glagol: Run, workshop: Path) -> None:
+    """One name, two models in turn; the default stays, and a rollback moves the name back."""
+    assert glagol("models", "use", "one", "--as", "meetings", "--home", workshop).status == 0
+    assert glagol("models", "use", "two", "--as", "meetings", "--home", workshop).status == 0
+    named = {model.id: model.aliases for model in now(workshop).models}
+    assert ("meetings" in named["two"], "meetings" in named["one"]) == (True, False)
+    assert now(workshop).defaults.asr == "one"
+    text = (workshop / "CHANGELOG.md").read_text()
+    assert "`one` no longer called `meetings`; `two` now called `meetings`." in text
+    again = glagol("models", "use", "two", "--as", "meetings", "--home", workshop)
+    assert (again.status, "already" in again.err) == (2, True)
+    assert glagol("models", "rollback", "--home", workshop).status == 0
+    named = {model.id: model.aliases for model in now(workshop).models}
+    assert ("meetings" in named["two"], "meetings" in named["one"]) == (False, True)
+
+
 def test_dry_run_writes_nothing(glagol: Run, workshop: Path) -> None:
     """The difference of both files, as a patch."""
     before = files(workshop)
@@ -121,6 +137,7 @@ def test_dry_run_writes_nothing(glagol: Run, workshop: Path) -> None:
         ("retire nobody", 2, "nobody"),
         ("use idea", 4, "no digests"),
         ("use vad --for asr", 2, "cannot serve"),
+        ("use one --as two", 2, "two"),
         ("use one", 2, "already"),
         ("bump one --version 1", 2, "already"),
         ("bump one --version 2 --source absent.bin", 2, "absent.bin"),

@@ -37,6 +37,7 @@ steps = st.one_of(
     st.tuples(st.just("bump"), st.sampled_from(NAMES), st.sampled_from(["1", "2", ""]), sources),
     st.tuples(st.just("retire"), st.sampled_from(NAMES)),
     st.tuples(st.just("use"), st.sampled_from(NAMES), st.sampled_from([None, *ROLES, "tts"])),
+    st.tuples(st.just("preset"), st.sampled_from(NAMES), st.sampled_from([*NAMES, "fast", ""])),
     st.tuples(st.just("restore"), st.integers(0, 20)),
 )
 
@@ -54,6 +55,8 @@ def applied(value: Manifest, past: list[Manifest], step: tuple[Any, ...]) -> Man
             return edit.retire(value, name)
         case ("use", name, role):
             return edit.use(value, name, role)
+        case ("preset", name, called):
+            return edit.preset(value, name, called)
     return edit.restore(value, past[step[1] % len(past)])
 
 

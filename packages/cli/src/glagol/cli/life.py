@@ -174,14 +174,21 @@ def retire(name: str, dry_run: bool, home: Path) -> None:
 @click.command()
 @click.argument("name", metavar="ID")
 @click.option("--for", "role", type=click.Choice(_ROLES), help="Else what its engine can serve.")
+@click.option("--as", "called", metavar="PRESET", help="Move this name to it, not the default.")
 @dry_run_option
 @home_option
-def use(name: str, role: str | None, dry_run: bool, home: Path) -> None:
-    """Make a model the default of its role; it must be in the store, every byte right."""
+def use(name: str, role: str | None, called: str | None, dry_run: bool, home: Path) -> None:
+    """Make a model the default of its role; it must be in the store, every byte right.
+
+    With --as, a preset: ASR_MODEL_NAME=PRESET and requests for PRESET get this model from now on.
+    """
     from glagol.registry import edit
 
     with ledger.editing(home) as registry:
-        after = edit.use(registry.manifest, name, role)
+        if called is None:
+            after = edit.use(registry.manifest, name, role)
+        else:
+            after = edit.preset(registry.manifest, name, called)
         registry.open(name)
         _finish(home, registry, after, "Changed", dry_run=dry_run)
 

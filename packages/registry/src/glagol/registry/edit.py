@@ -175,6 +175,34 @@ def use(manifest: Manifest, name: str, role: str | None = None) -> Manifest:
     return _next(manifest, defaults=msgspec.structs.replace(manifest.defaults, **{role: name}))
 
 
+def preset(manifest: Manifest, name: str, called: str) -> Manifest:
+    """The manifest in which `called` names another model: a preset is an alias that moves.
+
+    Whoever asks for the preset, by a setting or in a request, gets the new model from then on.
+
+    Args:
+        manifest: what is edited.
+        name: id of the model.
+        called: the preset; a model that had this alias gives it up.
+
+    Raises:
+        InputError: `model_unknown`; `option_invalid`, it names that model already, is a model's
+            id, or names a model of another role.
+    """
+    model = find(manifest, name)
+    holder = next((other for other in manifest.models if called in other.aliases), None)
+    if holder == model:
+        raise _refused(f"{called} names {name} already")
+    if holder is not None and role_of(holder) != role_of(model):
+        raise _refused(f"{called} names {holder.id}, which serves {role_of(holder)}")
+    moved = []
+    for other in manifest.models:
+        kept = tuple(alias for alias in other.aliases if alias != called)
+        aliases = (*kept, called) if other == model else kept
+        moved.append(msgspec.structs.replace(other, aliases=aliases))
+    return _next(manifest, models=tuple(moved))
+
+
 def restore(manifest: Manifest, old: Manifest) -> Manifest:
     """The models and defaults of an old manifest as a new version; a number is never used twice.
 
@@ -226,7 +254,7 @@ def _difference(old: Model, new: Model) -> str:
     fields = [
         name
         for name in msgspec.structs.asdict(new)
-        if name not in {"version", "unpinned", "builder"}
+        if name not in {"version", "unpinned", "builder", "aliases"}
         and getattr(old, name) != getattr(new, name)
     ]
     said = [] if old.version == new.version else [f"{old.version} -> {new.version}"]
@@ -234,6 +262,8 @@ def _difference(old: Model, new: Model) -> str:
     if "variants" in fields:
         fields.remove("variants")
         fields.append(f"variants ({built} of {len(new.variants)} built)")
+    for alias in sorted(set(old.aliases) ^ set(new.aliases)):
+        said.append(f"{'now' if alias in new.aliases else 'no longer'} called `{alias}`")
     if fields:
         said.append(f"changed {', '.join(fields)}")
     return "; ".join(said) or "changed builder"
