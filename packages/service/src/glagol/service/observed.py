@@ -32,7 +32,10 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)  # a route that needs another one sets its own, as the page of the documentation does
 _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
 
 

@@ -1,0 +1,263 @@
+"""The layer that decides who may ask, before a byte of the body is read.
+
+It sits inside `Observed`, which gives the request its id and logs it, and around the application.
+With keys on, a request needs `Authorization: Bearer KEY`, the scope of its route, and room in the
+key's limits. With keys off, only the rate of a client's address can be limited.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from glagol.registry.errors import GlagolError, InputError
+from glagol.service import envelope, faults
+from glagol.service.keys import Key, Keyring, Scope, now_utc
+from glagol.service.limits import Concurrency, Rate, RateLimitError
+from glagol.service.policy import Policy
+
+if TYPE_CHECKING:
+    from glagol.service.observed import Asgi, Receive, Send
+    from glagol.service.observed import Scope as AsgiScope
+
+__all__ = ["Access", "Caller", "Doors", "caller_of"]
+
+_REALM: Final = 'Bearer realm="glagol"'
+_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+_POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the routes may know it.
+
+    Attributes:
+        name: The key's name; empty while keys are off.
+        admin: Whether it may see everybody's jobs; so may everybody while keys are off.
+    """
+
+    name: str = ""
+    admin: bool = True
+
+
+def caller_of(scope: AsgiScope) -> Caller:
+    """Who asks; also `note["key"]` of the scope's state holds the name."""
+    caller: Caller = scope.get("state", {}).get("caller", Caller())
+    return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Which paths are open, and what the others need.
+
+    Attributes:
+        open: Paths that need no key.
+        local: Paths that need no key when asked for from this machine, and this scope otherwise.
+        scopes: Beginnings of paths with their scope, the longest first; what begins like none of
+            them needs any key.
+    """
+
+    open: frozenset[str]
+    local: dict[str, Scope]
+    scopes: Sequence[tuple[str, Scope]]
+
+    def scope_of(self, path: str) -> Scope | None:
+        """What a key must be allowed to do for `path`; None means any key."""
+        if path in self.local:
+            return self.local[path]
+        return next((scope for start, scope in self.scopes if path.startswith(start)), None)
+
+
+class Access:
+    """Keys and limits around an ASGI application; HTTP and WebSocket alike.
+
+    Args:
+        app: The application.
+        doors: Its paths.
+        keys: Who may ask, as it is now; None while keys are off.
+        policy: The limits of callers that have none of their own, as it is now.
+        speaker: How errors are told on which path.
+        clock: Monotonic seconds.
+        now: The time that keys expire by.
+    """
+
+    def __init__(
+        self,
+        app: Asgi,
+        doors: Doors,
+        keys: Callable[[], Keyring | None],
+        policy: Callable[[], Policy],
+        speaker: faults.Speaker,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = now_utc,
+    ) -> None:
+        self._app = app
+        self._doors = doors
+        self._keys = keys
+        self._policy = policy
+        self._speaker = speaker
+        self._clock = clock
+        self._now = now
+        self._rate = Rate()
+        self._concurrency = Concurrency()
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Let one request through, or answer it."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        try:
+            key = self._admitted(scope)
+            with self._counted(scope, key):
+                await self._app(scope, receive, send)
+        except _Refused as refused:
+            await self._refuse(scope, send, refused.error)
+
+    def _admitted(self, scope: AsgiScope) -> Key | None:
+        """The key that the request may use; None when it needs none."""
+        path = _plain(scope["path"])
+        ring = self._keys()
+        if ring is None or path in self._doors.open:
+            return None
+        if path in self._doors.local and _from_here(scope):
+            return None
+        key = ring.find(_bearer(scope))
+        if key is None or key.expired(self._now()):
+            raise _Refused(
+                InputError(
+                    "key_refused",
+                    "the key is unknown, revoked or expired",
+                    "ask the operator for a key (`glagol keys add NAME`)",
+                )
+            )
+        wanted = self._doors.scope_of(path)
+        if not key.may(wanted):
+            raise _Refused(
+                InputError(
+                    "forbidden",
+                    f"the key {key.name} has no scope {wanted}",
+                    f"ask the operator for a key with the scope {wanted}",
+                )
+            )
+        return key
+
+    @contextmanager
+    def _counted(self, scope: AsgiScope, key: Key | None) -> Iterator[None]:
+        """Count the request against its caller's limits while it lasts."""
+        state = scope.setdefault("state", {})
+        limits = self._policy().limits
+        if key is None:
+            if self._keys() is None and _plain(scope["path"]) not in self._doors.open:
+                self._take(f"@{_client(scope)}", limits.client_rate_per_minute)
+            yield
+            return
+        state["caller"] = Caller(key.name, "admin" in key.scopes)
+        state.setdefault("note", {})["key"] = key.name
+        rate, concurrent = key.rate_per_minute, key.concurrent
+        self._take(key.name, limits.rate_per_minute if rate is None else rate)
+        limit = limits.concurrent if concurrent is None else concurrent
+        try:
+            self._concurrency.enter(key.name, limit)
+        except RateLimitError as error:
+            raise _Refused(error) from None
+        try:
+            yield
+        finally:
+            self._concurrency.leave(key.name)
+
+    def _take(self, caller: str, per_minute: int) -> None:
+        try:
+            self._rate.take(caller, per_minute, self._clock())
+        except RateLimitError as error:
+            raise _Refused(error) from None
+
+    async def _refuse(self, scope: AsgiScope, send: Send, error: GlagolError) -> None:
+        note: dict[str, Any] = scope.setdefault("state", {}).setdefault("note", {})
+        fault = faults.told(error, scope["path"], note)
+        if scope["type"] == "websocket":  # not accepted yet: the client sees HTTP 403
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": fault.code})
+            return
+        if scope["path"].startswith(self._speaker.openai):
+            body = faults.openai_body(fault)
+        else:
+            told = envelope.ErrorBody(
+                fault.code, fault.message, fault.remedy, note.get("request_id", "")
+            )
+            body = envelope.failure(told)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            *_challenge(error),
+        ]
+        await send({"type": "http.response.start", "status": fault.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    def __init__(self, error: GlagolError) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+def _bearer(scope: AsgiScope) -> str:
+    """The key's text."""
+    given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+    scheme, _, text = given[0].decode("latin-1").partition(" ") if given else ("", "", "")
+    if len(given) != 1 or scheme.lower() != "bearer" or not text.strip():
+        raise _Refused(
+            InputError(
+                "key_missing",
+                "this server wants a key",
+                "send the header Authorization: Bearer KEY",
+            )
+        )
+    return text.strip()
+
+
+def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
+    """What RFC 6750 and RFC 6585 want beside the body."""
+    if isinstance(error, RateLimitError):
+        return [(b"retry-after", str(error.retry_after_s).encode())]
+    if error.code == "key_missing":
+        return [(b"www-authenticate", _REALM.encode())]
+    if error.code == "key_refused":
+        return [(b"www-authenticate", f'{_REALM}, error="invalid_token"'.encode())]
+    return [(b"www-authenticate", f'{_REALM}, error="insufficient_scope"'.encode())]
+
+
+def _plain(path: str) -> str:
+    """The path as the framework will understand it: one slash at a time, none at the end."""
+    return re.sub(r"/+", "/", path).rstrip("/") or "/"
+
+
+def _client(scope: AsgiScope) -> str:
+    """Whose rate it is: an IPv4 address, or the /64 network of an IPv6 one."""
+    host = (scope.get("client") or ("",))[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+def _from_here(scope: AsgiScope) -> bool:
+    """Whether a process of this machine asks for itself, not a proxy for somebody else."""
+    if any(name.lower() in _FORWARDED for name, _ in scope["headers"]):
+        return False
+    try:
+        address = ipaddress.ip_address((scope.get("client") or ("",))[0])
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -1,0 +1,198 @@
+"""Bearer keys: `keys.json` in ASR_STATE, hashed at rest, read again when it changes.
+
+No file, no keys: everybody may do everything, as on a machine of one's own. A file, even an empty
+one, closes the server to whoever has no key in it. The file holds SHA-256 digests. A fast hash is
+right here: a key is 256 random bits, so there is nothing that a slow hash would keep from being
+guessed, and every request would pay for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from glagol.registry.errors import InputError
+from glagol.service.policy import Count
+from glagol.service.reload import Reloaded
+
+__all__ = ["SCOPES", "Key", "KeyFile", "Keyring", "Scope", "now_utc", "parse", "sha256_of"]
+
+Scope = Literal["transcribe", "jobs", "llm", "metrics", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+PREFIX: Final = "glagol_"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A key as it is stored.
+
+    Attributes:
+        name: Whose it is; jobs belong to it, the log names it.
+        sha256: Of the key's text, hexadecimal.
+        created: When, in UTC.
+        expires: From when on it is refused; None means never.
+        scopes: What it may do; `admin` may do everything and sees everybody's jobs.
+        rate_per_minute: Requests per minute; None takes the policy's, 0 means any number.
+        concurrent: Requests at one time; None takes the policy's, 0 means any number.
+    """
+
+    name: Annotated[str, Meta(pattern=f"^{_NAME.pattern}$")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    created: datetime
+    expires: datetime | None = None
+    scopes: tuple[Scope, ...] = ("transcribe", "jobs")
+    rate_per_minute: Count | None = None
+    concurrent: Count | None = None
+
+    def may(self, scope: Scope | None) -> bool:
+        """Whether it may do what needs `scope`; None needs no more than a key."""
+        return scope is None or scope in self.scopes or "admin" in self.scopes
+
+    def expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and now >= self.expires
+
+
+class Keyring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file.
+
+    Attributes:
+        version: Of the file's form.
+        keys: In the order in which they were added; names are unique.
+    """
+
+    version: Literal[1] = 1
+    keys: tuple[Key, ...] = ()
+
+    def find(self, text: str) -> Key | None:
+        """The key whose text this is; the time it takes does not tell which, or how nearly."""
+        digest, found = sha256_of(text), None
+        for key in self.keys:
+            if hmac.compare_digest(key.sha256, digest):
+                found = key
+        return found
+
+    def add(self, name: str, *, created: datetime, **rest: Any) -> tuple[Keyring, str]:
+        """This ring and a new key.
+
+        Args:
+            name: Not in the ring yet.
+            created: Now, in UTC.
+            **rest: The other attributes of `Key`.
+
+        Returns:
+            The new ring and the key's text, which nobody can find out later.
+
+        Raises:
+            InputError: `option_invalid`, the name is taken or has other than its characters.
+        """
+        if not _NAME.fullmatch(name):
+            raise InputError(
+                "option_invalid",
+                f"{name[:64]!r} is no name for a key",
+                "use 1..64 letters, digits, dots, dashes and underscores, a letter or digit first",
+            )
+        if any(key.name == name for key in self.keys):
+            raise InputError(
+                "option_invalid",
+                f"there is a key of the name {name!r}",
+                f"take another name, or `glagol keys revoke {name}` first",
+            )
+        text = PREFIX + secrets.token_urlsafe(32)
+        key = Key(name=name, sha256=sha256_of(text), created=created, **rest)
+        return Keyring(keys=(*self.keys, key)), text
+
+    def without(self, name: str) -> Keyring:
+        """This ring less one key.
+
+        Raises:
+            InputError: `not_found`.
+        """
+        left = tuple(key for key in self.keys if key.name != name)
+        if len(left) == len(self.keys):
+            raise InputError(
+                "not_found", f"there is no key of the name {name[:64]!r}", "see `glagol keys list`"
+            )
+        return Keyring(keys=left)
+
+    def written(self) -> bytes:
+        """The file's bytes."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def sha256_of(text: str) -> str:
+    """The digest under which a key's text is stored."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse(data: bytes) -> Keyring:
+    """The ring that `data` describes.
+
+    Raises:
+        InputError: `setting_invalid`; the message never holds the file's content.
+    """
+    try:
+        ring = msgspec.json.decode(data, type=Keyring)
+        if len({key.name for key in ring.keys}) != len(ring.keys):
+            raise msgspec.ValidationError("two keys have one name")
+        for key in ring.keys:
+            if any(at is not None and at.tzinfo is None for at in (key.created, key.expires)):
+                raise msgspec.ValidationError(f"a time of {key.name} has no zone")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            "setting_invalid",
+            f"keys.json: {error}",
+            "write it with `glagol keys`, or bring back the one before",
+        ) from error
+    return ring
+
+
+class KeyFile:
+    """`keys.json`, read again when it changes; see `Reloaded`.
+
+    A file that goes away while the process runs does not open the server: the last keys count
+    until the process starts anew.
+
+    Args:
+        path: The file; absent means that keys are off.
+        clock: Monotonic seconds; None takes the system's.
+
+    Raises:
+        InputError: `setting_invalid`, the file is there and cannot be used.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] | None = None) -> None:
+        self._on = False
+        self._file: Reloaded[Keyring | None]
+        self._file = Reloaded(path, self._parse, clock) if clock else Reloaded(path, self._parse)
+
+    def current(self) -> Keyring | None:
+        """The keys; None when they are off."""
+        return self._file.current()
+
+    def _parse(self, data: bytes | None) -> Keyring | None:
+        if data is not None:
+            ring = parse(data)
+            self._on = True
+            return ring
+        if self._on:
+            raise InputError(
+                "setting_invalid",
+                "keys.json is gone, the keys that it held still count",
+                "bring it back, or start the server anew to serve without keys",
+            )
+        return None
+
+
+def now_utc() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
