@@ -21,7 +21,7 @@ PATIENCE_S = 100.0
 
 @dataclass
 class Server:
-    """A running server, its log and its own TMPDIR (`scratch`) and HOME (`own`)."""
+    """A running server, its log and its own TMPDIR (`scratch`), HOME (`own`) and ASR_STATE."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -29,6 +29,7 @@ class Server:
     scratch: Path
     own: Path
     home: Path
+    state: Path
 
     def client(self) -> httpx.Client:
         """A client without any proxy of the environment."""
@@ -83,6 +84,7 @@ def start(home: Path, scratch: Path, *, wait: bool = True, **settings: str) -> S
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     own = scratch.with_name(f"{scratch.name}-home")
+    state = Path(settings.setdefault("ASR_STATE", str(scratch.with_name(f"{scratch.name}-state"))))
     scratch.mkdir()
     own.mkdir()
     log = scratch.parent / f"{scratch.name}.log"
@@ -91,7 +93,7 @@ def start(home: Path, scratch: Path, *, wait: bool = True, **settings: str) -> S
         env=environment(home, ASR_PORT=str(port), TMPDIR=str(scratch), HOME=str(own), **settings),
         stderr=log.open("wb"),
     )
-    server = Server(process, f"http://127.0.0.1:{port}", log, scratch, own, home)
+    server = Server(process, f"http://127.0.0.1:{port}", log, scratch, own, home, state)
     until = time.monotonic() + PATIENCE_S
     with server.client() as client:
         while process.poll() is None and time.monotonic() < until:

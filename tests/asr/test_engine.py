@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from asr.bench import Bench, Stub
 from glagol.asr.engine import Engine, Opened
+from glagol.asr.outfit import opener
 from glagol.asr.queue import Job, JobQueue
-from glagol.asr.server import opener
 from glagol.asr.settings import Settings
 from glagol.registry.errors import GlagolError, HostError, LimitError
 from glagol.registry.manifest import canonical, parse

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.asr import upload
+from glagol.asr.spool import ANYWHERE
 from glagol.asr.upload import Upload, read_multipart, read_raw
 from glagol.registry.errors import GlagolError
 
@@ -48,7 +49,9 @@ class Wire:
 
 
 def form(*chunks: bytes, limit: int = 1 << 20) -> Upload:
-    return asyncio.run(read_multipart(Wire(*chunks), FORM, limit))
+    return asyncio.run(
+        read_multipart(Wire(*chunks), ANYWHERE, content_type=FORM, limit_bytes=limit)
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -69,7 +72,7 @@ def test_any_cut_of_a_form_gives_the_same_upload(data: bytes, cuts: list[int]) -
 @given(chunks=st.lists(st.binary(min_size=1, max_size=500), min_size=1, max_size=8))
 def test_raw_bodies_are_kept_byte_for_byte(chunks: list[bytes]) -> None:
     """The digest is of exactly what was sent."""
-    got = asyncio.run(read_raw(Wire(*chunks), 1 << 20))
+    got = asyncio.run(read_raw(Wire(*chunks), ANYWHERE, limit_bytes=1 << 20))
     assert got.file.read() == b"".join(chunks)
     assert got.sha256 == hashlib.sha256(b"".join(chunks)).hexdigest()
 
@@ -77,7 +80,7 @@ def test_raw_bodies_are_kept_byte_for_byte(chunks: list[bytes]) -> None:
 def test_a_large_body_goes_to_an_unnamed_file() -> None:
     """Beyond a megabyte the bytes are on disk, under no name, and gone when closed."""
     chunk = os.urandom(1 << 18)
-    got = asyncio.run(read_raw(Wire(*[chunk] * 20), 1 << 30))
+    got = asyncio.run(read_raw(Wire(*[chunk] * 20), ANYWHERE, limit_bytes=1 << 30))
     assert got.sha256 == hashlib.sha256(chunk * 20).hexdigest()
     inner: Any = got.file
     assert os.fstat(inner.fileno()).st_nlink == 0
@@ -112,14 +115,14 @@ def test_a_text_part_cannot_fill_the_memory() -> None:
     """The limit stops the reader at once: the rest of the body is not even asked for."""
     wire = Wire(part("note", b"a" * 1000)[:-2], *[b"a" * 65_536] * 1000)
     with pytest.raises(GlagolError, match="longer than 4096"):
-        asyncio.run(read_multipart(wire, FORM, 1 << 40))
+        asyncio.run(read_multipart(wire, ANYWHERE, content_type=FORM, limit_bytes=1 << 40))
     assert len(wire.messages) > 990
 
 
 def test_leaving_and_stalling_end_the_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that goes away is a cancellation, one that falls silent is refused."""
     with pytest.raises(GlagolError) as gone:
-        asyncio.run(read_raw(Wire(b"abc", leaves=True), 100))
+        asyncio.run(read_raw(Wire(b"abc", leaves=True), ANYWHERE, limit_bytes=100))
     assert gone.value.code == "cancelled"
 
     async def silence() -> dict[str, Any]:
@@ -128,7 +131,7 @@ def test_leaving_and_stalling_end_the_upload(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(upload, "IDLE_S", 0.05)
     with pytest.raises(GlagolError) as stalled:
-        asyncio.run(read_raw(silence, 100))
+        asyncio.run(read_raw(silence, ANYWHERE, limit_bytes=100))
     assert stalled.value.code == "request_invalid"
 
 

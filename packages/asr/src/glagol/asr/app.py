@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from glagol.asr import catalogue, routes, transcriptions
+from glagol.asr import catalogue, job_routes, routes, transcriptions
 from glagol.service import faults
 from glagol.service.observed import Observed
 
@@ -22,6 +22,7 @@ __all__ = ["build"]
 _OPENAI: Final = ("/v1/audio/", "/v1/models")
 _HANDLERS: Final = [
     *routes.HANDLERS,
+    *job_routes.HANDLERS,
     catalogue.models,
     catalogue.model,
     transcriptions.transcriptions,

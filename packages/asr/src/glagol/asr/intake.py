@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 from litestar import Request
 from litestar.datastructures import State
 
+from glagol.asr.spool import ANYWHERE, Place
+from glagol.asr.upload import Receive, Upload
 from glagol.registry.errors import HostError, LimitError
 from glagol.service import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from glagol.asr.engine import Engine
+    from glagol.asr.jobs import Jobs
     from glagol.asr.metrics import Metrics
     from glagol.asr.queue import Job
     from glagol.asr.settings import Settings
-    from glagol.asr.upload import Receive, Upload
     from glagol.asr.wire import Channel
     from glagol.registry.registry import Registry
     from glagol.speech.types import Options, Transcript
 
 __all__ = [
     "AsrRequest",
+    "Read",
     "Service",
     "checked",
     "disconnected",
     "enqueue",
     "finished",
+    "jobs_of",
     "note_of",
     "options_for",
+    "owner_of",
     "received",
     "report",
     "service_of",
@@ -42,6 +46,8 @@ __all__ = [
 UPLOADS_MAX: Final = 64
 
 AsrRequest = Request[Any, Any, State]
+Read: TypeAlias = Callable[[Receive, Place], Awaitable[Upload]]
+"""Reads a body into a place."""
 
 
 @dataclass(slots=True)
@@ -56,6 +62,9 @@ class Service:
         default: Id of the model that serves when none is asked for.
         clock: Monotonic seconds.
         uploads: Bodies being received now.
+        jobs: The durable queue; None when there is none.
+        jobs_off: Why there is none.
+        readers: Streams of events that are open now.
     """
 
     settings: Settings
@@ -65,6 +74,9 @@ class Service:
     default: str
     clock: Callable[[], float]
     uploads: int = 0
+    jobs: Jobs | None = None
+    jobs_off: HostError | None = None
+    readers: int = 0
 
 
 def service_of(request: AsrRequest) -> Service:
@@ -72,13 +84,32 @@ def service_of(request: AsrRequest) -> Service:
     return cast("Service", request.app.state.service)
 
 
+def jobs_of(request: AsrRequest) -> Jobs:
+    """The durable queue.
+
+    Raises:
+        HostError: `queue_unreachable`, this server has none.
+    """
+    service = service_of(request)
+    if service.jobs is None:
+        off = service.jobs_off
+        reason = (off.message, off.remedy) if off else ("this server keeps no jobs", "ask another")
+        raise HostError("queue_unreachable", *reason)
+    return service.jobs
+
+
+def owner_of(request: AsrRequest) -> str:
+    """Whose request it is: the name of its key; empty while keys are off."""
+    return str(note_of(request).get("key", ""))
+
+
 def note_of(request: AsrRequest) -> dict[str, Any]:
     """What the log line and the metrics will know about this request."""
     return cast("dict[str, Any]", request.scope["state"]["note"])
 
 
-async def received(request: AsrRequest, read: Callable[[Receive], Awaitable[Upload]]) -> Upload:
-    """The body, read by `read`; the note learns its digest, size and time.
+async def received(request: AsrRequest, read: Read, place: Place = ANYWHERE) -> Upload:
+    """The body, read by `read` into `place`; the note learns its digest, size and time.
 
     Raises:
         LimitError: `busy`, too many uploads at a time; or what `read` raises.
@@ -89,7 +120,7 @@ async def received(request: AsrRequest, read: Callable[[Receive], Awaitable[Uplo
     service.uploads += 1
     began = service.clock()
     try:
-        body = await read(request.receive)
+        body = await read(request.receive, place)
     finally:
         service.uploads -= 1
     note["receive_s"] = round(service.clock() - began, 3)
@@ -97,14 +128,17 @@ async def received(request: AsrRequest, read: Callable[[Receive], Awaitable[Uplo
     return body
 
 
-async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> None:
+async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> float | None:
     """Open the container: what is no audio, or says that it is too long, needs no queue.
+
+    Returns:
+        Seconds that it says it is long; None when it does not say.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
     """
-    await asyncio.to_thread(_inspect, body.file, max_audio_s, split=channel == "split")
+    return await asyncio.to_thread(_inspect, body.file, max_audio_s, split=channel == "split")
 
 
 def options_for(
@@ -174,8 +208,10 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def _inspect(file: BinaryIO, max_audio_s: float, *, split: bool) -> None:
+def _inspect(file: BinaryIO, max_audio_s: float, *, split: bool) -> float | None:
     from glagol.speech.audio import decode
 
-    decode(file, max_seconds=max_audio_s, split=split).close()
+    source = decode(file, max_seconds=max_audio_s, split=split)
+    source.close()
     file.seek(0)
+    return source.declared_s

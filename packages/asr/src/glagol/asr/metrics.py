@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from glagol.asr.engine import Engine
+    from glagol.asr.jobs import Jobs
 
 __all__ = ["Metrics"]
 
@@ -29,9 +35,10 @@ class Metrics:
 
     Args:
         engine: Asked for its queue and its model whenever somebody scrapes.
+        jobs: Asked likewise, when there are any.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, jobs: Jobs | None = None) -> None:
         self._registry = CollectorRegistry()
         own = self._registry
         self._requests = Counter(
@@ -60,6 +67,8 @@ class Metrics:
             registry=own,
         )
         self._registry.register(_EngineState(engine))
+        if jobs is not None:
+            self._registry.register(_JobsState(jobs))
         ProcessCollector(registry=self._registry)
 
     def began(self) -> None:
@@ -128,3 +137,37 @@ class _EngineState(Collector):
                 },
             )
         yield model
+
+
+class _JobsState(Collector):
+    """The durable queue as it was a few seconds ago, and what this process did for it."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def collect(self) -> Iterator[Metric]:
+        sample = self._jobs.sample
+        yield GaugeMetricFamily(
+            "asr_jobs_reachable", "1 when the queue of jobs answers", value=float(sample.reachable)
+        )
+        depth = GaugeMetricFamily(
+            "asr_jobs", "Jobs in the queue, shared ones too", labels=("kind", "state")
+        )
+        for kind, found in sample.depths.items():
+            depth.add_metric((kind, "queued"), found.queued)
+            depth.add_metric((kind, "running"), found.running)
+            depth.add_metric((kind, "failed"), found.failed)
+        yield depth
+        yield GaugeMetricFamily(
+            "asr_jobs_oldest_seconds",
+            "How long the oldest waiting job waits",
+            value=sample.oldest_s,
+        )
+        for name, text, counts in (
+            ("asr_job_attempts", "Attempts at jobs by this process", self._jobs.attempts),
+            ("asr_webhook_tries", "Tries to deliver by this process", self._jobs.deliveries),
+        ):
+            tries = CounterMetricFamily(name, text, labels=("outcome",))
+            for outcome, count in sorted(counts.items()):
+                tries.add_metric((outcome,), count)
+            yield tries

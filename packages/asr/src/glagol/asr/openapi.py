@@ -33,6 +33,14 @@ _OPTIONS: Final = {
         default="mix",
         description="split transcribes each channel alone (at most 8); segments say which",
     ),
+    "async": Schema(
+        type=OpenAPIType.BOOLEAN, default=False, description="Answer 202 with a job at once"
+    ),
+    "webhook_url": Schema(
+        type=OpenAPIType.STRING,
+        max_length=2048,
+        description="Who is told when the job ends; means async=true",
+    ),
 }
 _BINARY: Final = Schema(
     type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video"
@@ -40,7 +48,16 @@ _BINARY: Final = Schema(
 
 
 def _query() -> list[Parameter | Reference]:
-    return [Parameter(name=name, param_in="query", schema=of) for name, of in _OPTIONS.items()]
+    key = Schema(type=OpenAPIType.STRING, min_length=1, max_length=255)
+    return [
+        *(Parameter(name=name, param_in="query", schema=of) for name, of in _OPTIONS.items()),
+        Parameter(
+            name="Idempotency-Key",
+            param_in="header",
+            schema=key,
+            description="With async: the same key and request give the same job",
+        ),
+    ]
 
 
 def _form_body() -> RequestBody:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "read"]
 
-NAMES: Final = ("model", "language", "word_timestamps", "format", "channel")
+NAMES: Final = (
+    "model",
+    "language",
+    "word_timestamps",
+    "format",
+    "channel",
+    "async",
+    "webhook_url",
+)
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 _ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
 
@@ -44,6 +52,8 @@ class Wish:
         word_timestamps: Whether segments carry words.
         format: Of the answer.
         channel: Whether channels are mixed or each is transcribed alone.
+        deferred: Whether the answer is a job.
+        webhook_url: Who is told when that job ends; empty means nobody.
     """
 
     model: Model
@@ -51,6 +61,8 @@ class Wish:
     word_timestamps: bool
     format: Format
     channel: Channel = "mix"
+    deferred: bool = False
+    webhook_url: str = ""
 
 
 def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
@@ -86,20 +98,23 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     """
     model = model_of(options.get("model") or default, registry)
     language = language_of(options.get("language") or "", model)
-    words = options.get("word_timestamps") or "true"
-    if words.lower() not in _TRUTH:
-        raise OptionError(
-            "word_timestamps",
-            f"word_timestamps={words[:16]!r} is not true or false",
-            "use true or false",
-        )
+    webhook_url = options.get("webhook_url") or ""
     return Wish(
         model,
         language,
-        _TRUTH[words.lower()],
+        _truth(options, "word_timestamps", "true"),
         cast("Format", _one_of(options, "format", get_args(Format))),
         cast("Channel", _one_of(options, "channel", get_args(Channel))),
+        _truth(options, "async", "false") or bool(webhook_url),
+        webhook_url,
     )
+
+
+def _truth(options: Mapping[str, str], name: str, default: str) -> bool:
+    value = options.get(name) or default
+    if value.lower() not in _TRUTH:
+        raise OptionError(name, f"{name}={value[:16]!r} is not true or false", "use true or false")
+    return _TRUTH[value.lower()]
 
 
 def _one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -10,9 +10,10 @@ from litestar import get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
-from glagol.asr import options, upload, wire
+from glagol.asr import job_wire, options, rendering, submission, upload, wire
 from glagol.asr.intake import (
     AsrRequest,
+    Read,
     checked,
     enqueue,
     finished,
@@ -26,20 +27,23 @@ from glagol.registry.errors import HostError
 from glagol.service import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from glagol.asr.upload import Receive, Upload
-    from glagol.speech.types import Transcript
+    from collections.abc import Mapping
 
 __all__ = ["HANDLERS"]
 
 _RESPONSES: Final = {
     200: ResponseSpec(wire.Envelope, description="The transcript", generate_examples=False),
+    202: ResponseSpec(
+        job_wire.JobEnvelope,
+        description="With async=true or webhook_url: the job, and where it is",
+        generate_examples=False,
+    ),
     **{
         status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
         for status, text in {
             400: "The request or an option is wrong",
             404: "There is no such model",
+            409: "The idempotency key came with another request",
             413: "The file or the audio is over the limit",
             415: "The bytes are not audio",
             422: "The audio cannot be transcribed",
@@ -113,19 +117,26 @@ async def transcribe_raw(request: AsrRequest) -> Response[bytes]:
     return await _transcribe(request, read, form=False)
 
 
-async def _transcribe(
-    request: AsrRequest, read: Callable[[Receive], Awaitable[Upload]], *, form: bool
-) -> Response[bytes]:
+async def _transcribe(request: AsrRequest, read: Read, *, form: bool) -> Response[bytes]:
     service = service_of(request)
     query: dict[str, list[str]] = {
         name: request.query_params.getall(name) for name in request.query_params
     }
-    early = options.read(options.merge(query, {}), service.registry, service.default)
+
+    def wished(fields: Mapping[str, list[str]]) -> options.Wish:
+        return options.read(options.merge(query, fields), service.registry, service.default)
+
+    early = wished({})
     upload.refuse_announced(request.headers, service.settings.max_upload_bytes, form=form)
+    if early.deferred:
+        return await submission.receive(request, read, early, wished)
     service.engine.admit(early.model.id)
     body = await received(request, read)
     try:
-        wish = options.read(options.merge(query, body.fields), service.registry, service.default)
+        wish = wished(body.fields)
+        if wish.deferred:
+            with body.file:
+                return await submission.accept(request, body, wish)
         await checked(body, service.settings.max_audio_s, wish.channel)
         job = Job(
             file=body.file,
@@ -137,29 +148,13 @@ async def _transcribe(
                 word_timestamps=wish.word_timestamps,
                 channel=wish.channel,
             ),
-            render=functools.partial(_render, wish.format),
+            render=functools.partial(rendering.render, wish.format),
         )
         enqueue(request, job)
     except BaseException:
         body.file.close()
         raise
     return Response(await finished(request, job), media_type=wire.MEDIA_TYPES[wish.format])
-
-
-def _render(form: wire.Format, transcript: Transcript) -> bytes:
-    from glagol.speech import formats
-
-    match form:
-        case "json":
-            return envelope.success(formats.as_json(transcript))
-        case "text":
-            return f"{formats.as_text(transcript)}\n".encode()
-        case "tsv":
-            return formats.as_tsv(transcript).encode()
-        case "srt":
-            return formats.as_srt(transcript).encode()
-        case "vtt":
-            return formats.as_vtt(transcript).encode()
 
 
 def _json(body: bytes) -> Response[bytes]:

@@ -7,26 +7,27 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.asr.acceptance import known_answer
-from glagol.asr.engine import CHUNK_S, Engine, Opened
-from glagol.asr.settings import LOOPBACK, Settings
-from glagol.registry.errors import CODES, GlagolError, HostError, InputError
-from glagol.registry.registry import Registry
-from glagol.registry.store import Trust
+from glagol.asr import outfit
+from glagol.asr.engine import CHUNK_S, Engine
+from glagol.asr.settings import LOOPBACK
+from glagol.registry.errors import CODES, GlagolError, HostError
 from glagol.service import journal
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-__all__ = ["main", "opener", "serve"]
+    from glagol.asr.crew import Crew
+    from glagol.asr.outfit import Outfit
+    from glagol.asr.settings import Settings
+
+__all__ = ["main", "serve"]
 
 DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
+SETTLE_S: Final = 5.0
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -40,77 +41,53 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """
     journal.configure("info")
     try:
-        settings = Settings.from_environment(environment)
-        home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
-        store = environment.get("GLAGOL_STORE")
-        registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
-        serve(settings, registry, home)
+        serve(outfit.outfit(environment))
     except GlagolError as error:
-        journal.write(
-            "cannot start",
-            level=logging.ERROR,
-            code=error.code,
-            message=error.message,
-            remedy=error.remedy,
-        )
+        outfit.failed(error)
         return CODES[error.code].exit_status
     return 0
 
 
-def serve(settings: Settings, registry: Registry, home: Path) -> None:
+def serve(found: Outfit) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
-        settings: The operator's.
-        registry: Manifest and store.
-        home: The directory of the manifest, for the known-answer clip.
+        found: What the operator chose.
 
     Raises:
-        InputError: `setting_invalid`, the configured model does not exist.
         HostError: `host_io`, the address cannot be bound.
     """
-    journal.configure(settings.log_level)
-    default = _default_model(settings, registry)
-    engine = Engine(
-        default,
-        opener(settings, registry, home),
-        queue_size=settings.queue_size,
-        clock=time.perf_counter,
-    )
+    settings, engine = found.settings, found.engine
     _probe(settings.host, settings.port)
-    _announce(settings, registry, default)
+    _announce(found)
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
     from glagol.asr.app import build
     from glagol.asr.intake import Service
     from glagol.asr.metrics import Metrics
 
-    app = build(Service(settings, registry, engine, Metrics(engine), default, time.perf_counter))
-    asyncio.run(_run(app, settings, engine))
+    crew = found.crew()
+    app = build(
+        Service(
+            settings,
+            found.registry,
+            engine,
+            Metrics(engine, found.jobs),
+            found.default,
+            time.perf_counter,
+            jobs=found.jobs,
+            jobs_off=found.jobs_off,
+        )
+    )
+    if crew is not None:
+        crew.start()
+    asyncio.run(_run(app, settings, engine, crew))
+    if crew is not None:
+        crew.close(SETTLE_S)
     journal.write("stopped")
 
 
-def opener(settings: Settings, registry: Registry, home: Path) -> Any:
-    """The function that the inference thread opens models with: verified, loaded, proven."""
-
-    def open_model(model_id: str) -> Opened:
-        from glagol.speech.recognizer import Recognizer
-
-        model = registry.model(model_id)
-        recognizer = Recognizer.open(
-            registry,
-            model=model.id,
-            variant=settings.variant or None,
-            device=settings.device,
-            threads=settings.threads,
-        )
-        answer = known_answer(recognizer, model, home)
-        return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})
-
-    return open_model
-
-
-async def _run(app: Any, settings: Settings, engine: Engine) -> None:
+async def _run(app: Any, settings: Settings, engine: Engine, crew: Crew | None) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
@@ -127,14 +104,14 @@ async def _run(app: Any, settings: Settings, engine: Engine) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(server.serve())
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, server, engine, task)
+        loop.add_signal_handler(number, _stop, server, engine, crew, task)
     try:
         await task
     except asyncio.CancelledError:
         journal.write("stopped with requests under way", level=logging.WARNING)
 
 
-def _stop(server: Server, engine: Engine, task: asyncio.Task[None]) -> None:
+def _stop(server: Server, engine: Engine, crew: Crew | None, task: asyncio.Task[None]) -> None:
     """Stop listening, fail what waits, let the running transcription finish for a while.
 
     A second signal does not wait.
@@ -143,21 +120,13 @@ def _stop(server: Server, engine: Engine, task: asyncio.Task[None]) -> None:
         task.cancel()
         return
     journal.write("stopping")
+    if crew is not None:
+        crew.stop()
     engine.queue.close()
     server.stop()  # type: ignore[no-untyped-call]
     loop = asyncio.get_running_loop()
     loop.run_in_executor(None, engine.close, DRAIN_S)
     loop.call_later(DRAIN_S + 2 * CHUNK_S, task.cancel)
-
-
-def _default_model(settings: Settings, registry: Registry) -> str:
-    name = settings.model_name or registry.manifest.defaults.asr
-    try:
-        return registry.model(name).id
-    except InputError as error:
-        raise InputError(
-            "setting_invalid", f"ASR_MODEL_NAME={name!r}: {error.message}", error.remedy
-        ) from error
 
 
 def _probe(host: str, port: int) -> None:
@@ -177,26 +146,12 @@ def _probe(host: str, port: int) -> None:
         ) from error
 
 
-def _announce(settings: Settings, registry: Registry, default: str) -> None:
-    journal.write(
-        "starting",
-        model=default,
-        manifest_version=registry.manifest.manifest_version,
-        manifest_sha256=registry.manifest_sha256,
-        python=sys.version.split()[0],
-        settings=settings.as_log(),
-    )
-    for name in settings.unknown:
-        journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
-    if settings.redis_url:
-        journal.write(
-            "ASR_REDIS_URL is accepted but this version has no shared queue yet",
-            level=logging.WARNING,
-        )
-    if settings.host not in LOOPBACK:
+def _announce(found: Outfit) -> None:
+    outfit.announce(found)
+    if found.settings.host not in LOOPBACK:
         journal.write(
             "listening beyond this machine without access control",
             level=logging.WARNING,
-            host=settings.host,
+            host=found.settings.host,
             remedy="put an authenticating proxy in front, or set ASR_HOST=127.0.0.1",
         )

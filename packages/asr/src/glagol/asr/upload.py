@@ -18,7 +18,7 @@ from multipart import (  # type: ignore[import-untyped]
     parse_options_header,
 )
 
-from glagol.asr.spool import Spool, too_large
+from glagol.asr.spool import Place, Spool, too_large
 from glagol.registry.errors import HostError, InputError
 
 __all__ = ["Receive", "Upload", "read_multipart", "read_raw", "refuse_announced"]
@@ -60,15 +60,15 @@ def refuse_announced(headers: Mapping[str, str], limit_bytes: int, *, form: bool
         raise too_large(limit_bytes)
 
 
-async def read_raw(receive: Receive, limit_bytes: int) -> Upload:
-    """Spool the whole body.
+async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Upload:
+    """Spool the whole body in `place`.
 
     Raises:
         InputError: `request_invalid` (stalled), `audio_empty`.
-        LimitError: `upload_too_large`.
+        LimitError: `upload_too_large`, `spool_full`.
         HostError: `cancelled` (the client left), `disk_full`, `host_io`.
     """
-    spool = Spool(limit_bytes)
+    spool = Spool(limit_bytes, place)
     try:
         async for chunk in _body(receive):
             if spool.feed(chunk):
@@ -79,15 +79,17 @@ async def read_raw(receive: Receive, limit_bytes: int) -> Upload:
         raise
 
 
-async def read_multipart(receive: Receive, content_type: str, limit_bytes: int) -> Upload:
-    """Spool the part `file`, collect the text fields.
+async def read_multipart(
+    receive: Receive, place: Place, *, content_type: str, limit_bytes: int
+) -> Upload:
+    """Spool the part `file` in `place`, collect the text fields.
 
     Raises:
         InputError: `request_invalid`, `audio_empty`.
-        LimitError: `upload_too_large`.
+        LimitError: `upload_too_large`, `spool_full`.
         HostError: `cancelled`, `disk_full`, `host_io`.
     """
-    form = _Form(content_type, limit_bytes)
+    form = _Form(content_type, Spool(limit_bytes, place))
     try:
         async for chunk in _body(receive):
             if form.feed(chunk):
@@ -104,7 +106,7 @@ async def read_multipart(receive: Receive, content_type: str, limit_bytes: int) 
 class _Form:
     """The state of one multipart body: which part is open, what was collected."""
 
-    def __init__(self, content_type: str, limit_bytes: int) -> None:
+    def __init__(self, content_type: str, spool: Spool) -> None:
         kind, options = parse_options_header(content_type)
         if kind != "multipart/form-data" or not options.get("boundary"):
             raise InputError(
@@ -112,7 +114,7 @@ class _Form:
                 "POST needs Content-Type multipart/form-data with a boundary",
                 "send the audio as the form field 'file', or PUT its raw bytes",
             )
-        self.spool = Spool(limit_bytes)
+        self.spool = spool
         self._fields: dict[str, list[bytearray]] = {}
         self._part: MultipartSegment | None = None
         self._files = 0

@@ -1,0 +1,194 @@
+"""The routes of jobs: look, list, cancel, replay, result."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
+
+import msgspec
+from litestar import delete, get, post
+from litestar.params import FromPath
+from litestar.response import Response
+
+from glagol.asr import events, job_wire, rendering, wire
+from glagol.asr.intake import AsrRequest, jobs_of, note_of, owner_of
+from glagol.asr.job_openapi import EventsOperation, JobsOperation, ResultOperation, responses
+from glagol.asr.options import OptionError
+from glagol.asr.work import KIND, Work
+from glagol.jobs.port import ENDED, Job, State
+from glagol.registry.errors import InputError
+from glagol.service import envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from glagol.asr.jobs import Jobs
+
+__all__ = ["HANDLERS", "answer"]
+
+PAGE: Final = 50
+PAGE_MAX: Final = 200
+
+
+@get("/v1/jobs/{job_id:str}", summary="A job as it is now", responses=responses())
+async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
+    """State, attempt, progress, jobs ahead, estimate, error, links."""
+    _only(request, ())
+    jobs, owner = jobs_of(request), owner_of(request)
+    return await answer(jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner))
+
+
+@get(
+    "/v1/jobs",
+    summary="Jobs, newest first; state=failed lists the dead letters",
+    operation_class=JobsOperation,
+    responses=responses(job_wire.JobListEnvelope),
+)
+async def jobs(request: AsrRequest) -> Response[bytes]:
+    """A page of the caller's jobs.
+
+    Raises:
+        OptionError: `option_invalid`.
+        InputError: `job_unknown`, `before` was forgotten.
+    """
+    given = _only(request, ("state", "before", "limit"))
+    state, limit = given.get("state") or None, given.get("limit") or str(PAGE)
+    if state is not None and state not in get_args(State):
+        known = ", ".join(get_args(State))
+        raise OptionError("state", f"state={state[:16]!r} is unknown", f"use one of {known}")
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= PAGE_MAX):
+        raise OptionError("limit", f"limit={limit[:16]!r}", f"use 1..{PAGE_MAX}")
+    desk = jobs_of(request)
+    page = await asyncio.to_thread(
+        desk.queue.page,
+        kind=KIND,
+        state=cast("State | None", state),
+        owner=owner_of(request),
+        before=given.get("before", ""),
+        limit=int(limit),
+    )
+    views = [job_wire.view(each, desk.pace, None) for each in page]
+    following = page[-1].id if len(page) == int(limit) else None
+    return _json(envelope.success(msgspec.json.encode(job_wire.JobList(views, following))))
+
+
+@delete(
+    "/v1/jobs/{job_id:str}",
+    status_code=200,
+    summary="Cancel a job",
+    responses=responses(),
+)
+async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
+    """A waiting job is cancelled at once, a running one (202) after the chunk it is in."""
+    _only(request, ())
+    jobs, owner = jobs_of(request), owner_of(request)
+    found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
+    return await answer(jobs, found, 200 if found.state in ENDED else 202)
+
+
+@post(
+    "/v1/jobs/{job_id:str}/replay",
+    status_code=202,
+    summary="Let a failed job wait again",
+    responses=responses(status=202),
+)
+async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
+    """The job gets its first number of attempts anew; its attempt number goes on."""
+    _only(request, ())
+    jobs, owner = jobs_of(request), owner_of(request)
+    found = await asyncio.to_thread(jobs.replay, _known(request, job_id), owner)
+    return await answer(jobs, found, 202)
+
+
+@get(
+    "/v1/jobs/{job_id:str}/result",
+    summary="The transcript of a job that is done",
+    operation_class=ResultOperation,
+    responses=responses(wire.Envelope),
+)
+async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
+    """In any format; json is what the synchronous route would have answered.
+
+    Raises:
+        InputError: `job_state`, it is not done; `job_unknown`, `job_expired`.
+        OptionError: `option_invalid`.
+    """
+    given = _only(request, ("format",))
+    form = given.get("format", "")
+    if form and form not in get_args(wire.Format):
+        known = ", ".join(get_args(wire.Format))
+        raise OptionError("format", f"format={form[:16]!r} is unknown", f"use {known}")
+    jobs, owner = jobs_of(request), owner_of(request)
+    return await asyncio.to_thread(_result, jobs, _known(request, job_id), owner, form)
+
+
+@get(
+    "/v1/jobs/{job_id:str}/events",
+    summary="Progress and state as they change, until the job ends",
+    operation_class=EventsOperation,
+    responses=responses(None),
+)
+async def job_events(request: AsrRequest, job_id: FromPath[str]) -> Response[Any]:
+    """Server-sent events `state` and `progress`; their ids resume with Last-Event-ID."""
+    _only(request, ())
+    jobs, owner = jobs_of(request), owner_of(request)
+    found = await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
+    return events.respond(request, jobs, found)
+
+
+async def answer(
+    jobs: Jobs, found: Job, status: int = 200, headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    """The envelope around a job."""
+    ahead = await asyncio.to_thread(jobs.queue.ahead, found) if found.state == "queued" else None
+    body = envelope.success(msgspec.json.encode(job_wire.view(found, jobs.pace, ahead)))
+    return _json(body, status, headers)
+
+
+def _result(jobs: Jobs, job_id: str, owner: str, form: str) -> Response[bytes]:
+    found = jobs.get(job_id, owner)
+    if found.state != "done":
+        raise InputError(
+            "job_state", f"the job {job_id} is {found.state}", "wait until its state is done"
+        )
+    chosen = cast("wire.Format", form or Work.decoded(found.payload).format)
+    data = jobs.queue.result(job_id)
+    if data is None:
+        raise InputError(
+            "job_expired",
+            f"the result of the job {job_id} was kept as long as promised",
+            "send the audio again, and fetch the result sooner",
+        )
+    return Response(rendering.render_stored(chosen, data), media_type=wire.MEDIA_TYPES[chosen])
+
+
+def _known(request: AsrRequest, job_id: str) -> str:
+    """The id, told to the log when it can be one: what a stranger types is not logged."""
+    if len(job_id) <= 64 and job_id.isascii() and job_id.isalnum():
+        note_of(request)["job_id"] = job_id
+    return job_id
+
+
+def _only(request: AsrRequest, names: Collection[str]) -> dict[str, str]:
+    """The query's options.
+
+    Raises:
+        OptionError: One is unknown or given twice.
+    """
+    found = {}
+    for name in request.query_params:
+        values = request.query_params.getall(name)
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise OptionError(name[:64], f"there is no option {name[:64]!r}", f"known: {known}")
+        if len(values) > 1:
+            raise OptionError(name, f"the option {name} is given twice", "give it once")
+        found[name] = values[0].strip()
+    return found
+
+
+def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(body, status_code=status, media_type="application/json", headers=headers or {})
+
+
+HANDLERS: Final = [job, jobs, cancel, replay, result, job_events]

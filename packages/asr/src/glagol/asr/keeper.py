@@ -1,0 +1,106 @@
+"""Holds a claim while the model works: renews its lease, writes progress, hears cancellations.
+
+It has a thread of its own, so that neither a long chunk nor a slow queue holds up the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Self
+
+from glagol.jobs.port import Claim, LeaseLostError, Queue
+from glagol.registry.errors import HostError, InputError
+from glagol.service import journal
+
+if TYPE_CHECKING:
+    from glagol.speech.types import Progress
+
+__all__ = ["TICK_S", "Keeper"]
+
+TICK_S: Final = 0.5
+
+
+class Keeper:
+    """The holder of one claim; a context manager.
+
+    Args:
+        queue: Where the claim is from.
+        claim: What is held.
+        give_up: Called in the keeper's thread, maybe more than once, when the work is in vain.
+
+    Attributes:
+        cancelled: Whether somebody asked the job to stop.
+        lost: Whether the claim was overtaken.
+    """
+
+    def __init__(self, queue: Queue, claim: Claim, give_up: Callable[[], None]) -> None:
+        self._queue = queue
+        self._claim = claim
+        self._give_up = give_up
+        self._seen: Progress | None = None
+        self._told: Progress | None = None
+        self._renewed_s = time.monotonic()
+        self._silent = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self.cancelled = False
+        self.lost = False
+
+    def __enter__(self) -> Self:
+        """Begin to hold."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        self._over.set()
+        self._thread.join()
+
+    def note(self, progress: Progress) -> None:
+        """Remember how far the work is; called in the inference thread, never waits."""
+        self._seen = progress
+
+    def _keep(self) -> None:
+        while not self._over.wait(TICK_S):
+            try:
+                go_on = self._held()
+                self._silent = False
+            except (LeaseLostError, InputError):
+                self.lost = True
+                self._give_up()
+                return
+            except HostError as error:  # the work goes on: the queue may come back in time
+                self._complain(error)
+                continue
+            if not go_on:
+                self.cancelled = True
+                self._give_up()
+
+    def _held(self) -> bool:
+        """Whether the job should go on, asked in the cheapest way that is enough."""
+        seen, claim, now = self._seen, self._claim, time.monotonic()
+        if seen is not None and seen is not self._told:
+            go_on = self._queue.progress(claim, seen.done_s, seen.total_s)
+            self._told = seen
+        elif now - self._renewed_s >= claim.lease_s / 3:
+            go_on = self._queue.renew(claim)
+        else:
+            job = self._queue.get(claim.job.id)
+            if job.state != "running" or job.attempt != claim.job.attempt:
+                raise LeaseLostError(job.id)
+            return not job.cancelling
+        self._renewed_s = now
+        return go_on
+
+    def _complain(self, error: HostError) -> None:
+        if not self._silent:
+            self._silent = True
+            journal.write(
+                "the queue does not answer, the job goes on",
+                level=logging.WARNING,
+                job_id=self._claim.job.id,
+                code=error.code,
+            )

@@ -1,0 +1,113 @@
+"""`python -m glagol.asr.worker`: a process that works the queue of jobs and serves nobody.
+
+Any number of them share a queue and a folder of inputs with any number of servers. While it can
+work, a worker keeps a file young in ASR_STATE/workers; `check` looks for it, for containers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from glagol.asr import outfit
+from glagol.asr.settings import Settings
+from glagol.registry.errors import CODES, GlagolError, HostError
+from glagol.service import journal
+
+if TYPE_CHECKING:
+    from glagol.asr.outfit import Outfit
+
+__all__ = ["check", "main"]
+
+DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
+SETTLE_S: Final = 5.0
+BEAT_S: Final = 5.0
+SILENT_S: Final = 30.0
+
+
+def main(environment: Mapping[str, str] = os.environ) -> int:
+    """Work until SIGTERM or SIGINT; the job under way may end for a while, else it is given back.
+
+    Args:
+        environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`; address and port are not used.
+
+    Returns:
+        The exit status by the table of errors.
+    """
+    journal.configure("info")
+    try:
+        found = outfit.outfit(environment)
+        if found.jobs_off is not None:
+            raise found.jobs_off
+        _work(found)
+    except GlagolError as error:
+        outfit.failed(error)
+        return CODES[error.code].exit_status
+    return 0
+
+
+def check(environment: Mapping[str, str] = os.environ) -> None:
+    """See that a worker of this machine (or container) and this ASR_STATE can work.
+
+    Raises:
+        HostError: `not_ready`, there is none, or it has been silent for 30 s.
+        InputError: `setting_invalid`.
+    """
+    folder = _beats(Settings.from_environment(environment))
+    now = time.time()
+    for beat in folder.glob(f"{socket.gethostname()}-*"):
+        with contextlib.suppress(FileNotFoundError):  # it ended just now
+            if now - beat.stat().st_mtime < SILENT_S:
+                return
+    raise HostError("not_ready", "no worker of this machine can work", "see the worker's log")
+
+
+def _work(found: Outfit) -> None:
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    crew = found.crew()
+    if crew is None or found.jobs is None:
+        raise AssertionError("jobs were looked at before")
+    outfit.announce(found)
+    found.engine.start()
+    crew.start()
+    beat = _beats(found.settings) / f"{socket.gethostname()}-{os.getpid()}"
+    try:
+        while not stopping.wait(BEAT_S):
+            if found.engine.trouble is None and found.jobs.sample.reachable:
+                _touch(beat)
+    finally:
+        beat.unlink(missing_ok=True)
+    journal.write("stopping")
+    crew.stop()
+    found.engine.close(DRAIN_S)
+    crew.close(SETTLE_S)
+    journal.write("stopped")
+
+
+def _beats(settings: Settings) -> Path:
+    return Path(settings.state) / "workers"
+
+
+def _touch(beat: Path) -> None:
+    with contextlib.suppress(OSError):  # a full disk is no reason to stop
+        beat.parent.mkdir(exist_ok=True)
+        beat.touch()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
