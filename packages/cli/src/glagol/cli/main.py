@@ -20,6 +20,7 @@ __all__ = ["main"]
 _COMMANDS: Final = {
     "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
     "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
+    "keys": ("glagol.cli.keys:keys", "Add, list and revoke keys of the HTTP server."),
     "models": (
         "glagol.cli.models:models",
         "List, verify, fetch, build, edit and roll back models.",

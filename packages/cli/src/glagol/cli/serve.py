@@ -13,7 +13,7 @@ __all__ = ["serve"]
 
 
 @click.command()
-@click.option("--host", help="Address to listen on [ASR_HOST].")
+@click.option("--host", "--bind", "host", help="Address to listen on [ASR_HOST].")
 @click.option("--port", help="Port to listen on [ASR_PORT].")
 @click.option("--model", help="Model id or alias [ASR_MODEL_NAME].")
 @click.option("--variant", help="Variant id [ASR_VARIANT].")

@@ -1,0 +1,206 @@
+"""`glagol keys`: who may use the server; see `glagol.service.keys` for what the file says."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from glagol.service.keys import Keyring
+
+__all__ = ["keys"]
+
+_FILE: Final = "keys.json"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Directory of what survives the server, where keys.json is [ASR_STATE].",
+)
+@click.pass_context
+def keys(context: click.Context, state: Path | None) -> None:
+    """Add, list and revoke keys; the server notices within a second.
+
+    Without keys.json the server is open to everybody who reaches it.
+    """
+    context.obj = state
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--rate", type=click.IntRange(0), help="Requests per minute; 0 is any number.")
+@click.option("--concurrent", type=click.IntRange(0), help="Requests at one time; 0 is any.")
+@click.option("--expires", type=click.IntRange(1, 36500), metavar="DAYS", help="Never by default.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["transcribe", "jobs", "llm", "metrics", "admin"]),
+    default=["transcribe", "jobs"],
+    show_default=True,
+    help="What it may do; can be given several times.",
+)
+@click.pass_obj
+def add(
+    state: Path | None,
+    name: str,
+    rate: int | None,
+    concurrent: int | None,
+    expires: int | None,
+    scopes: tuple[Any, ...],
+) -> int:
+    """Make a key and print it, once."""
+    from glagol.cli import report
+    from glagol.service.keys import now_utc
+
+    now = now_utc().replace(microsecond=0)
+    with _locked(_folder(state)) as folder:
+        before = _read(folder)
+        ring, text = before.add(
+            name,
+            created=now,
+            expires=now + timedelta(days=expires) if expires else None,
+            scopes=tuple(dict.fromkeys(scopes)),
+            rate_per_minute=rate,
+            concurrent=concurrent,
+        )
+        first = not (folder / _FILE).exists()
+        _write(folder, ring)
+    click.echo(text)
+    report.note(f"this is the only time that the key of {name} is shown")
+    if first:
+        report.note("keys are on now: the server refuses requests without one")
+    return 0
+
+
+@keys.command("list")
+@click.pass_obj
+def list_keys(state: Path | None) -> int:
+    """List names, scopes and limits."""
+    from glagol.cli import report
+    from glagol.service.keys import now_utc
+
+    folder = _folder(state)
+    if not (folder / _FILE).exists():
+        report.note(f"there is no {folder / _FILE}: keys are off")
+        return 0
+    now = now_utc()
+    click.echo("name\tcreated\texpires\tscopes\trate\tconcurrent")
+    for key in _read(folder).keys:
+        expires = "never" if key.expires is None else f"{key.expires:%Y-%m-%d}"
+        click.echo(
+            "\t".join(
+                (
+                    key.name,
+                    f"{key.created:%Y-%m-%d}",
+                    f"{expires} (expired)" if key.expired(now) else expires,
+                    ",".join(key.scopes),
+                    _limit(key.rate_per_minute),
+                    _limit(key.concurrent),
+                )
+            )
+        )
+    return 0
+
+
+@keys.command()
+@click.argument("name")
+@click.pass_obj
+def revoke(state: Path | None, name: str) -> int:
+    """Take a key away; its jobs stay."""
+    from glagol.cli import report
+
+    with _locked(_folder(state)) as folder:
+        ring = _read(folder).without(name)
+        _write(folder, ring)
+    report.note(f"the key of {name} is revoked")
+    if not ring.keys:
+        report.note("no key is left and the server is closed to everybody: add one, or remove "
+                    f"{folder / _FILE} and start the server anew")  # fmt: skip
+    return 0
+
+
+def _limit(value: int | None) -> str:
+    return "policy" if value is None else str(value or "any")
+
+
+def _folder(state: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The directory of state: the option, ASR_STATE, or the server's default.
+
+    Raises:
+        InputError: `setting_invalid`, there is none.
+    """
+    from glagol.asr.settings import Settings
+    from glagol.registry.errors import InputError
+
+    if state is not None:
+        return state
+    relevant = {name: text for name, text in environment.items() if not name.startswith("ASR_")}
+    if "ASR_STATE" in environment:  # another variable's fault is not ours to tell
+        relevant["ASR_STATE"] = environment["ASR_STATE"]
+    found = Settings.from_environment(relevant).state
+    if not found:
+        raise InputError(
+            "setting_invalid", "there is no directory for keys.json", "set ASR_STATE, or --state"
+        )
+    return Path(found)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """The folder, made if need be, to ourselves: two commands at once must not lose a key.
+
+    Raises:
+        HostError: `disk_full` or `host_io`.
+    """
+    from glagol.registry.store import host_error
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise host_error(error, folder) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        os.close(handle)
+
+
+def _read(folder: Path) -> Keyring:
+    from glagol.registry.store import host_error
+    from glagol.service.keys import Keyring, parse
+
+    try:
+        return parse((folder / _FILE).read_bytes())
+    except FileNotFoundError:
+        return Keyring()
+    except OSError as error:
+        raise host_error(error, folder / _FILE) from error
+
+
+def _write(folder: Path, ring: Keyring) -> None:
+    """The whole file or none of it, readable by its owner alone from the first byte."""
+    from glagol.registry.store import host_error
+
+    part, path = folder / f".{_FILE}.{os.getpid()}.part", folder / _FILE
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(ring.written())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise host_error(error, path) from error
+    finally:
+        part.unlink(missing_ok=True)
