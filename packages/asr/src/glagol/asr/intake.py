@@ -15,6 +15,7 @@ from glagol.asr.spool import ANYWHERE, Place
 from glagol.asr.upload import Receive, Upload
 from glagol.registry.errors import HostError, LimitError
 from glagol.service import journal
+from glagol.service.access import caller_of
 
 if TYPE_CHECKING:
     from glagol.asr.engine import Engine
@@ -40,6 +41,7 @@ __all__ = [
     "owner_of",
     "received",
     "report",
+    "sees",
     "service_of",
 ]
 
@@ -100,7 +102,13 @@ def jobs_of(request: AsrRequest) -> Jobs:
 
 def owner_of(request: AsrRequest) -> str:
     """Whose request it is: the name of its key; empty while keys are off."""
-    return str(note_of(request).get("key", ""))
+    return caller_of(cast("dict[str, Any]", request.scope)).name
+
+
+def sees(request: AsrRequest) -> str | None:
+    """Whose jobs the caller may see: its own; None means everybody's."""
+    caller = caller_of(cast("dict[str, Any]", request.scope))
+    return None if caller.admin else caller.name
 
 
 def note_of(request: AsrRequest) -> dict[str, Any]:

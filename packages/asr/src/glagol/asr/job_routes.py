@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr import events, job_wire, rendering, wire
-from glagol.asr.intake import AsrRequest, jobs_of, note_of, owner_of
+from glagol.asr.intake import AsrRequest, jobs_of, note_of, sees
 from glagol.asr.job_openapi import EventsOperation, JobsOperation, ResultOperation, responses
 from glagol.asr.options import OptionError
 from glagol.asr.work import KIND, Work
@@ -34,7 +34,7 @@ PAGE_MAX: Final = 200
 async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """State, attempt, progress, jobs ahead, estimate, error, links."""
     _only(request, ())
-    jobs, owner = jobs_of(request), owner_of(request)
+    jobs, owner = jobs_of(request), sees(request)
     return await answer(jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner))
 
 
@@ -45,7 +45,7 @@ async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     responses=responses(job_wire.JobListEnvelope),
 )
 async def jobs(request: AsrRequest) -> Response[bytes]:
-    """A page of the caller's jobs.
+    """A page of the jobs that the caller may see.
 
     Raises:
         OptionError: `option_invalid`.
@@ -63,7 +63,7 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
         desk.queue.page,
         kind=KIND,
         state=cast("State | None", state),
-        owner=owner_of(request),
+        owner=sees(request),
         before=given.get("before", ""),
         limit=int(limit),
     )
@@ -81,7 +81,7 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
 async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """A waiting job is cancelled at once, a running one (202) after the chunk it is in."""
     _only(request, ())
-    jobs, owner = jobs_of(request), owner_of(request)
+    jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
     return await answer(jobs, found, 200 if found.state in ENDED else 202)
 
@@ -95,7 +95,7 @@ async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
 async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job gets its first number of attempts anew; its attempt number goes on."""
     _only(request, ())
-    jobs, owner = jobs_of(request), owner_of(request)
+    jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.replay, _known(request, job_id), owner)
     return await answer(jobs, found, 202)
 
@@ -118,7 +118,7 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     if form and form not in get_args(wire.Format):
         known = ", ".join(get_args(wire.Format))
         raise OptionError("format", f"format={form[:16]!r} is unknown", f"use {known}")
-    jobs, owner = jobs_of(request), owner_of(request)
+    jobs, owner = jobs_of(request), sees(request)
     return await asyncio.to_thread(_result, jobs, _known(request, job_id), owner, form)
 
 
@@ -131,7 +131,7 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
 async def job_events(request: AsrRequest, job_id: FromPath[str]) -> Response[Any]:
     """Server-sent events `state` and `progress`; their ids resume with Last-Event-ID."""
     _only(request, ())
-    jobs, owner = jobs_of(request), owner_of(request)
+    jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
     return events.respond(request, jobs, found)
 
@@ -145,7 +145,7 @@ async def answer(
     return _json(body, status, headers)
 
 
-def _result(jobs: Jobs, job_id: str, owner: str, form: str) -> Response[bytes]:
+def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[bytes]:
     found = jobs.get(job_id, owner)
     if found.state != "done":
         raise InputError(

@@ -159,8 +159,8 @@ class Jobs:
             self.inputs.drop(job_id)
         return job, job.id != job_id
 
-    def get(self, job_id: str, owner: str) -> Job:
-        """A job of `owner`.
+    def get(self, job_id: str, owner: str | None) -> Job:
+        """A job of `owner`; None means anybody's.
 
         Raises:
             InputError: `job_unknown`; `job_expired`, it is certain that its time is over.
@@ -173,13 +173,13 @@ class Jobs:
             if made is not None and 0 <= made < self.clock() - kept_s:
                 raise _expired(job_id) from error
             raise
-        if job.kind != KIND or job.owner != owner:
+        if job.kind != KIND or owner not in (None, job.owner):
             raise _unknown(job_id)
         if job.state in ENDED and 0 < job.expires_s <= self.clock():
             raise _expired(job_id)
         return job
 
-    def cancel(self, job_id: str, owner: str) -> Job:
+    def cancel(self, job_id: str, owner: str | None) -> Job:
         """Cancel a job of `owner`: now when it waits, after its current chunk when it runs.
 
         Raises:
@@ -191,7 +191,7 @@ class Jobs:
         self.settle(job)
         return job
 
-    def replay(self, job_id: str, owner: str) -> Job:
+    def replay(self, job_id: str, owner: str | None) -> Job:
         """Let a failed job of `owner` wait again.
 
         Raises:

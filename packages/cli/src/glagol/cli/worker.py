@@ -1,0 +1,28 @@
+"""`glagol worker`: works the queue of jobs in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from glagol.cli.home import home_option
+
+__all__ = ["worker"]
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Only say whether a worker of this machine can work.")
+@home_option
+def worker(home: Path, *, check: bool) -> int:
+    """Work the queue that servers share by ASR_REDIS_URL and ASR_STATE.
+
+    Every ASR_* environment variable counts but ASR_HOST and ASR_PORT.
+    """
+    from glagol.asr import worker as process
+
+    if check:
+        process.check(os.environ)
+        return 0
+    return process.main({**os.environ, "GLAGOL_HOME": str(home)})
