@@ -1,0 +1,258 @@
+"""`POST /v1/summarize`: a text, a transcript or a job of asr-server as a summary.
+
+With `stream` the answer is server-sent events: `progress`, a comment now and then while the model
+works, at last `result` or `error` with the very envelope of the plain answer. When the client
+leaves, every request to the model ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+
+import msgspec
+from litestar import Request, post
+from litestar.datastructures import State
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import Response, Stream
+
+from glagol.llm.instructions import LANGUAGES, Language
+from glagol.llm.report import Report
+from glagol.llm.transcripts import from_plain, from_value
+from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.service import envelope, faults
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from glagol.llm.recordings import Recordings
+    from glagol.llm.summarize import Progress, Summarizer
+    from glagol.llm.transcripts import Transcript
+
+__all__ = ["HANDLERS", "Desk"]
+
+BODY_BYTES_MAX: Final = 64 << 20
+KEEP_ALIVE_S: Final = 15.0
+
+LlmRequest = Request[Any, Any, State]
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, Report]]
+"""Makes the summary; called when somebody waits for it."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """What the handler needs; kept as `app.state.summaries`.
+
+    Attributes:
+        summarizer: Gives the one of the model that serves; raises while none does.
+        models: Names that a request may give the model.
+        recordings: Where jobs' transcripts come from.
+        places: Summaries that may be under way at one time.
+        busy: Summaries under way.
+    """
+
+    summarizer: Callable[[], Summarizer]
+    models: Collection[str]
+    recordings: Recordings
+    places: int = 4
+    busy: int = 0
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The request's body: exactly one of `text`, `transcript` and `job`.
+
+    Attributes:
+        text: Plain text; a line is a segment.
+        transcript: As asr-server and `glagol transcribe --format json` give it.
+        job: Id of a finished job of asr-server.
+        language: Of the summary: ru or en. Null takes the transcript's own.
+        model: The served model's id or alias. Null takes it.
+        stream: Whether to answer with server-sent events; so does `Accept: text/event-stream`.
+    """
+
+    text: str | None = None
+    transcript: dict[str, Any] | None = None
+    job: str | None = None
+    language: str | None = None
+    model: str | None = None
+    stream: bool = False
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A successful answer."""
+
+    success: Literal[True]
+    data: Report
+    error: None
+
+
+_RESPONSES: Final = {
+    200: ResponseSpec(Summary, description="The summary", generate_examples=False),
+    **{
+        status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
+        for status, text in {
+            400: "The request is wrong, or there is no text",
+            404: "There is no such model or job",
+            502: "The model's answers do not have their form",
+            503: "The model does not answer, or too many summaries are under way",
+        }.items()
+    },
+}
+
+
+@post(
+    "/v1/summarize",
+    status_code=200,
+    summary="Summarise a text, a transcript or a job",
+    responses=_RESPONSES,
+    request_max_body_size=BODY_BYTES_MAX,
+)
+async def summarize(request: LlmRequest) -> Response[Any]:
+    """JSON in, JSON or server-sent events out.
+
+    Raises:
+        InputError: `request_invalid`, `text_empty`, `model_unknown`, or the job's trouble.
+        LimitError: `busy`, `prompt_too_long`.
+        HostError: `llm_unavailable`, `llm_output_invalid`, `queue_unreachable`, `cancelled`.
+    """
+    desk = cast("Desk", request.app.state.summaries)
+    wish = _wish(await request.body(), desk)
+    streamed = wish.stream or "text/event-stream" in request.headers.get("accept", "")
+    summarizer = desk.summarizer()
+    if desk.busy >= desk.places:
+        raise LimitError("busy", f"{desk.places} summaries are under way", "try again later")
+    transcript = await _transcript(request, wish, desk)
+    seen: asyncio.Queue[Progress] = asyncio.Queue()
+    work = partial(
+        summarizer.run, transcript, language=_language(wish), on_progress=seen.put_nowait
+    )
+    if streamed:
+        return _stream(request, desk, work, seen)
+    async with _running(desk, work) as task:
+        report = await _unless_gone(request, task)
+    return Response(_told(request, report), media_type="application/json")
+
+
+def _wish(body: bytes, desk: Desk) -> Wish:
+    remedy = "send JSON with one of text, transcript and job"
+    try:
+        wish = msgspec.json.decode(body, type=Wish)
+    except msgspec.DecodeError as error:
+        raise InputError("request_invalid", f"the body is wrong: {error}", remedy) from error
+    if sum(given is not None for given in (wish.text, wish.transcript, wish.job)) != 1:
+        raise InputError("request_invalid", "not exactly one source is given", remedy)
+    _language(wish)
+    if wish.model is not None and wish.model not in desk.models:
+        known = ", ".join(desk.models)
+        raise InputError(
+            "model_unknown", f"{wish.model[:128]!r} is not served here", f"use {known}"
+        )
+    return wish
+
+
+def _language(wish: Wish) -> Language | None:
+    for known in LANGUAGES:
+        if wish.language == known:
+            return known
+    if wish.language is not None:
+        raise InputError(
+            "option_invalid", "the language is unknown", f"use one of {', '.join(LANGUAGES)}"
+        )
+    return None
+
+
+async def _transcript(request: LlmRequest, wish: Wish, desk: Desk) -> Transcript:
+    if wish.job is not None:
+        key = request.headers.get("authorization", "")
+        return await desk.recordings.transcript(wish.job, key)
+    return from_plain(wish.text) if wish.text is not None else from_value(wish.transcript)
+
+
+@asynccontextmanager
+async def _running(desk: Desk, work: Work) -> AsyncIterator[asyncio.Task[Report]]:
+    """The summary as a task that does not outlive the block."""
+    desk.busy += 1
+    task: asyncio.Task[Report] = asyncio.create_task(work())
+    try:
+        yield task
+    finally:
+        desk.busy -= 1
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+async def _unless_gone(request: LlmRequest, task: asyncio.Task[Report]) -> Report:
+    gone = asyncio.create_task(_disconnected(request))
+    either: set[asyncio.Future[Any]] = {task, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HostError("cancelled", "the client left before the answer", "send it again")
+        return task.result()
+    finally:
+        gone.cancel()
+
+
+async def _disconnected(request: LlmRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _stream(request: LlmRequest, desk: Desk, work: Work, seen: asyncio.Queue[Progress]) -> Stream:
+    return Stream(
+        _events(request, desk, work, seen),
+        media_type="text/event-stream; charset=utf-8",
+        headers={"x-accel-buffering": "no"},
+    )
+
+
+async def _events(
+    request: LlmRequest, desk: Desk, work: Work, seen: asyncio.Queue[Progress]
+) -> AsyncIterator[bytes]:
+    """Progress as it is made, then the envelope."""
+    note = request.scope["state"]["note"]
+    async with _running(desk, work) as task:
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            while not (task.done() and seen.empty()):
+                news = asyncio.create_task(seen.get())
+                waited: set[asyncio.Future[Any]] = {news, task, gone}
+                await asyncio.wait(
+                    waited, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if news.done():
+                    yield _event("progress", msgspec.json.encode(asdict(news.result())))
+                    continue
+                news.cancel()
+                if gone.done() and not task.done():
+                    note["code"] = "cancelled"
+                    return
+                if not task.done():
+                    yield b": the model is busy\n\n"
+            yield _event("result", _told(request, task.result()))
+        except Exception as error:  # noqa: BLE001 - the status is sent already
+            fault = faults.told(error, request.scope["path"], note)
+            body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
+            yield _event("error", envelope.failure(body))
+        finally:
+            gone.cancel()
+
+
+def _event(name: str, data: bytes) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
+
+
+def _told(request: LlmRequest, report: Report) -> bytes:
+    """The envelope; the log learns counts and digests."""
+    request.scope["state"]["note"].update(
+        coverage=report.coverage, citations=report.citations, provenance=report.provenance
+    )
+    return envelope.success(msgspec.json.encode(report))
+
+
+HANDLERS: Final = [summarize]
