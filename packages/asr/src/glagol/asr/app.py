@@ -11,15 +11,25 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from glagol.asr import catalogue, job_routes, routes, transcriptions
 from glagol.service import faults
+from glagol.service.access import Access, Doors
 from glagol.service.observed import Observed
+from glagol.service.policy import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from glagol.asr.intake import Service
+    from glagol.service.keys import Keyring
     from glagol.service.observed import Asgi
 
 __all__ = ["build"]
 
 _OPENAI: Final = ("/v1/audio/", "/v1/models")
+_DOORS: Final = Doors(
+    open=frozenset({"/health", "/ready", "/docs", "/schema/openapi.json"}),
+    local={"/metrics": "metrics"},
+    scopes=(("/v1/jobs", "jobs"), ("/v1/", "transcribe")),
+)
 _HANDLERS: Final = [
     *routes.HANDLERS,
     *job_routes.HANDLERS,
@@ -29,8 +39,18 @@ _HANDLERS: Final = [
 ]
 
 
-def build(service: Service) -> Observed:
-    """The application around `service`."""
+def build(
+    service: Service,
+    keys: Callable[[], Keyring | None] = lambda: None,
+    policy: Callable[[], Policy] = Policy,
+) -> Observed:
+    """The application around `service`.
+
+    Args:
+        service: What the handlers share.
+        keys: Who may ask; None while keys are off.
+        policy: The operator's limits.
+    """
     speaker = faults.Speaker(_OPENAI, service.engine.retry_after_s)
     app = Litestar(
         route_handlers=_HANDLERS,
@@ -46,4 +66,5 @@ def build(service: Service) -> Observed:
         logging_config=None,
     )
     paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
-    return Observed(cast("Asgi", app), service.metrics, paths)
+    guarded = Access(cast("Asgi", app), _DOORS, keys, policy, speaker)
+    return Observed(guarded, service.metrics, paths)

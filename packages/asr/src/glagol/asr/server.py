@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import outfit
@@ -16,6 +17,7 @@ from glagol.asr.engine import CHUNK_S, Engine
 from glagol.asr.settings import LOOPBACK
 from glagol.registry.errors import CODES, GlagolError, HostError
 from glagol.service import journal
+from glagol.service.keys import KeyFile
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from glagol.asr.crew import Crew
     from glagol.asr.outfit import Outfit
     from glagol.asr.settings import Settings
+    from glagol.service.keys import Keyring
 
 __all__ = ["main", "serve"]
 
@@ -55,11 +58,13 @@ def serve(found: Outfit) -> None:
         found: What the operator chose.
 
     Raises:
+        InputError: `setting_invalid`, keys.json cannot be used.
         HostError: `host_io`, the address cannot be bound.
     """
     settings, engine = found.settings, found.engine
+    keys = KeyFile(Path(settings.state) / "keys.json").current if settings.state else _no_keys
     _probe(settings.host, settings.port)
-    _announce(found)
+    _announce(found, keys)
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
     from glagol.asr.app import build
@@ -77,7 +82,9 @@ def serve(found: Outfit) -> None:
             time.perf_counter,
             jobs=found.jobs,
             jobs_off=found.jobs_off,
-        )
+        ),
+        keys,
+        found.policy,
     )
     if crew is not None:
         crew.start()
@@ -146,12 +153,20 @@ def _probe(host: str, port: int) -> None:
         ) from error
 
 
-def _announce(found: Outfit) -> None:
+def _no_keys() -> None:
+    """There is no directory for them."""
+
+
+def _announce(found: Outfit, keys: Callable[[], Keyring | None]) -> None:
     outfit.announce(found)
-    if found.settings.host not in LOOPBACK:
+    ring = keys()
+    if ring is not None:
+        journal.write("keys are on", keys=len(ring.keys))
+    elif found.settings.host not in LOOPBACK:
         journal.write(
             "listening beyond this machine without access control",
             level=logging.WARNING,
             host=found.settings.host,
-            remedy="put an authenticating proxy in front, or set ASR_HOST=127.0.0.1",
+            remedy="run `glagol keys add NAME`, put an authenticating proxy in front,"
+            " or set ASR_HOST=127.0.0.1",
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +46,7 @@ class Caller:
     admin: bool = True
 
 
-def caller_of(scope: AsgiScope) -> Caller:
+def caller_of(scope: Mapping[str, Any]) -> Caller:
     """Who asks; also `note["key"]` of the scope's state holds the name."""
     caller: Caller = scope.get("state", {}).get("caller", Caller())
     return caller

@@ -1,0 +1,119 @@
+"""Keys on a real server, over a socket: turned on while it runs, as its clients see them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+import sounds
+from asr.process import Server, start
+from glagol.cli.main import main as glagol
+from homes import make_home
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    """One that listens to everybody, with a state directory of its own."""
+    settings = {"ASR_STATE": str(folder / "state"), "ASR_HOST": "127.0.0.1"}
+    running = start(make_home(folder / "home"), folder / "scratch", **settings)
+    yield running
+    assert running.stop() == 0
+
+
+def add(folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """A new key's text, once the server knows it."""
+    capfd.readouterr()
+    assert glagol(["keys", "--state", str(folder / "state"), "add", *arguments]) == 0
+    return capfd.readouterr().out.strip()
+
+
+def until(client: httpx.Client, status: int, path: str = "/v1/models", key: str = "") -> None:
+    """Wait for the server to look at the file again."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    end = time.monotonic() + PATIENCE_S
+    while client.get(path, headers=headers).status_code != status:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_keys_come_and_go_while_it_runs(
+    server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Open, then closed, then open to the key alone, in our shape and in OpenAI's."""
+    with server.client() as client:
+        assert client.get("/v1/models").status_code == 200
+        key = add(folder, capfd, "alice")
+        until(client, 401)
+        until(client, 200, key=key)
+        assert client.get("/health").status_code == 200
+        assert client.get("/ready").status_code == 200
+        assert client.get("/metrics").status_code == 200, "this machine"
+        assert client.get("/metrics", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 401
+        assert client.get("/v1/%6aobs").status_code == 401
+
+        heard = openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", max_retries=0)
+        transcript = heard.audio.transcriptions.create(
+            model="whisper-1", file=("a.wav", sounds.clip())
+        )
+        assert transcript.text
+        stranger = openai.OpenAI(api_key="glagol_no", base_url=f"{server.url}/v1", max_retries=0)
+        with pytest.raises(openai.AuthenticationError):
+            stranger.audio.transcriptions.create(model="whisper-1", file=("a.wav", sounds.clip()))
+
+        assert glagol(["keys", "--state", str(folder / "state"), "revoke", "alice"]) == 0
+        until(client, 401, key=key)
+    named = [line for line in server.lines("request") if line.get("key") == "alice"]
+    assert any(line["path"] == "/v1/audio/transcriptions" for line in named)
+    assert key not in server.log.read_text()
+
+
+def test_a_large_body_without_a_key_is_refused_before_it_is_sent(
+    server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The answer comes while most of the body has not left the client."""
+    import socket
+
+    add(folder, capfd, "bob")
+    with server.client() as client:
+        until(client, 401)
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as line:
+        head = f"PUT /v1/transcribe HTTP/1.1\r\nHost: {host}\r\nContent-Length: 999999999\r\n\r\n"
+        line.sendall(head.encode() + b"RIFF")
+        assert line.recv(4096).startswith(b"HTTP/1.1 401")
+
+
+def test_jobs_belong_to_keys(
+    server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One key's job is unknown to another one, and known to an administrator."""
+    keys = {name: add(folder, capfd, name) for name in ("carol", "dave")}
+    keys["root"] = add(folder, capfd, "root", "--scope", "admin")
+    with server.client() as client:
+        until(client, 200, key=keys["root"])
+        answer = client.put(
+            "/v1/transcribe?async=true",
+            content=sounds.clip(),
+            headers={"authorization": f"Bearer {keys['carol']}"},
+        )
+        assert answer.status_code == 202, answer.text
+        job = answer.json()["data"]["id"]
+        seen = {
+            name: client.get(
+                f"/v1/jobs/{job}", headers={"authorization": f"Bearer {key}"}
+            ).status_code
+            for name, key in keys.items()
+        }
+    assert seen == {"carol": 200, "dave": 404, "root": 200}
