@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Stub
+from glagol.asr.cores import divide, usable
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.queue import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
 from glagol.registry.registry import Registry
@@ -139,6 +141,27 @@ def test_every_job_ends_and_none_works_twice(
                 job.done.result(10)
                 assert chunks.order.count(chr(at + 300)) == size == len(told[at])
         assert len(engine.queue) == engine.queue.long == engine.queue.taken == 0
+
+
+@given(st.integers(0, 256), st.integers(1, 256))
+def test_every_core_has_a_thread_and_no_gap_is_idle(threads: int, cores: int) -> None:
+    """Workers and the session's pool fill the processor; the operator's threads are kept."""
+    chosen, workers = divide(threads, cores)
+    assert chosen == threads or (threads == 0 and 1 <= chosen <= 4)
+    assert workers + chosen - 1 >= cores
+    assert workers >= min(cores, 2)
+    assert workers <= cores
+    assert divide(0, 2) == (2, 2)
+
+
+def test_a_container_has_the_cores_that_it_may_use(tmp_path: Path) -> None:
+    """A control group's quota counts, rounded up; none, "max" or nonsense do not."""
+    everything = usable(tmp_path / "none")
+    assert everything == len(os.sched_getaffinity(0))
+    quota = tmp_path / "cpu.max"
+    for text, cores in (("50000 100000", 1), ("max 100000", everything), ("x", everything)):
+        quota.write_text(f"{text}\n")
+        assert usable(quota) == cores
 
 
 def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:

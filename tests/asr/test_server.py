@@ -19,6 +19,7 @@ import pytest
 import sounds
 from asr.process import Server, start
 from glagol.asr import wire
+from glagol.asr.cores import divide, usable
 from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
 from glagol.registry.errors import CODES
@@ -194,7 +195,7 @@ def test_a_changed_file_is_refused_at_the_next_open(server: Server, client: http
 
 
 def test_sigterm_lets_the_running_work_end(home: Path, tmp_path: Path) -> None:
-    """The transcription under way is answered, the waiting one refused, the exit status is 0."""
+    """Transcriptions under way are answered, the waiting one refused, the exit status is 0."""
     server = start(home, tmp_path / "scratch", ASR_LOG_LEVEL="debug")
     answers: list[httpx.Response] = []
 
@@ -202,17 +203,20 @@ def test_sigterm_lets_the_running_work_end(home: Path, tmp_path: Path) -> None:
         with server.client() as other:
             answers.append(other.put(URL, content=audio, headers={"X-Request-ID": name}))
 
-    running = threading.Thread(target=send, args=("running", sounds.long_speech(60)))
-    waiting = threading.Thread(target=send, args=("waiting", sounds.clip()))
-    running.start()
-    server.wait_for("working")
-    waiting.start()
-    server.wait_for("queued", 2)
+    workers = divide(0, usable())[1]
+    audio = sounds.long_speech(60)
+    senders = [threading.Thread(target=send, args=(f"{at}", audio)) for at in range(workers)]
+    for sender in senders:
+        sender.start()
+    server.wait_for("working", workers)
+    senders.append(threading.Thread(target=send, args=("waiting", sounds.clip())))
+    senders[-1].start()
+    server.wait_for("queued", workers + 1)
     assert server.stop() == 0
-    running.join()
-    waiting.join()
+    for sender in senders:
+        sender.join()
     status = {answer.headers["x-request-id"]: answer.status_code for answer in answers}
-    assert status == {"running": 200, "waiting": 503}
+    assert status == {f"{at}": 200 for at in range(workers)} | {"waiting": 503}
     assert server.lines("stopped")
 
 

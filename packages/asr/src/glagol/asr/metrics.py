@@ -121,6 +121,9 @@ class _EngineState(Collector):
              engine.trouble is None),
             ("asr_queue_depth", "Transcriptions that wait", len(engine.queue)),
             ("asr_queue_limit", "Transcriptions that may wait", engine.queue.limit),
+            ("asr_queue_long", "Long transcriptions that wait for a turn", engine.queue.long),
+            ("asr_workers", "Inference threads", engine.workers),
+            ("asr_workers_busy", "Inference threads that have work", engine.queue.taken),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, text, value=float(value))
         model = InfoMetricFamily("asr_model", "What serves", labels=())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glagol.asr.acceptance import known_answer
+from glagol.asr.cores import divide, usable
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.settings import Settings
@@ -77,6 +78,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         opener(settings, registry, home),
         queue_size=settings.queue_size,
         clock=time.perf_counter,
+        workers=divide(settings.threads, usable())[1],
     )
     try:
         return Outfit(
@@ -98,7 +100,7 @@ def opener(settings: Settings, registry: Registry, home: Path) -> Any:
             model=model.id,
             variant=settings.variant or None,
             device=settings.device,
-            threads=settings.threads,
+            threads=divide(settings.threads, usable())[0],
         )
         answer = known_answer(recognizer, model, home)
         return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})

@@ -32,7 +32,7 @@ class Settings:
         model_name: Model id or alias; empty means the manifest's default.
         variant: Variant id such as `cpu-int8`; empty lets the device choose.
         device: Where the encoder runs.
-        threads: Threads of one inference, 0..256; 0 means every core.
+        threads: Threads of one inference, 0..256; 0 means every core, at most four.
         short_audio_s: Audio up to this many seconds skips voice detection.
         webhook_timeout_s: Seconds a webhook receiver may take (jobs).
         redis_url: Job queue of several machines; empty means inside this process (jobs).
@@ -199,7 +199,12 @@ FIELDS: Final = (
     Field("ASR_MODEL_NAME", "model_name", "a model id or alias of the manifest", _word),
     Field("ASR_VARIANT", "variant", "a variant id such as cpu-int8", _word),
     Field("ASR_DEVICE", "device", "one of cpu, cuda", _choice("cpu", "cuda")),
-    Field("ASR_THREADS", "threads", "a whole number 0..256 (0 = every core)", _integer(0, 256)),
+    Field(
+        "ASR_THREADS",
+        "threads",
+        "a whole number 0..256 (0 = every core, at most 4)",
+        _integer(0, 256),
+    ),
     Field("ASR_SHORT_AUDIO_THRESHOLD", "short_audio_s", "seconds 0..86400", _seconds(0.0, 86400.0)),
     Field("ASR_WEBHOOK_TIMEOUT", "webhook_timeout_s", "seconds 1..600", _seconds(1.0, 600.0)),
     Field("ASR_REDIS_URL", "redis_url", "a redis://, rediss:// or unix:// address", _redis),
