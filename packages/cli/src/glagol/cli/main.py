@@ -28,6 +28,10 @@ _COMMANDS: Final = {
     ),
     "demo": ("glagol.cli.demo:demo", "Transcribe the bundled clip and compare."),
     "bundle": ("glagol.cli.bundle:bundle", "Pack, verify, install, roll back offline bundles."),
+    "plan-gpu": (
+        "glagol.cli.plan_gpu:plan_gpu",
+        "Divide a card between speech and language model.",
+    ),
     "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),
 }
 

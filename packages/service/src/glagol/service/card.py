@@ -1,0 +1,201 @@
+"""One card for both servers: who gets how much of its memory, decided before either starts.
+
+Pure arithmetic over the manifest. Each figure says what it rests on: `published` (sizes of pinned
+files), `computed` (from numbers of a model's card), `assumed` (a reserve of ours, not a
+measurement), `unknown`. What vLLM may take and what ONNX Runtime may take come from one plan, so
+they cannot add up to more than the card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from glagol.registry.entries import Llm, Model
+from glagol.registry.errors import HostError, InputError
+
+__all__ = ["GIB", "Basis", "Card", "Line", "plan"]
+
+GIB: Final = 1 << 30
+MIB: Final = 1 << 20
+DRIVER_BYTES: Final = 256 * MIB  # what the driver and a console take of a card
+CONTEXT_BYTES: Final = 512 * MIB  # a process's CUDA context with its kernels and cuBLAS
+ASR_WORKSPACE_BYTES: Final = GIB  # a batch of chunks in the encoder; ONNX Runtime is held to it
+LLM_WORKSPACE_BYTES: Final = GIB  # vLLM's activations and captured graphs
+KV_VALUE_BYTES: Final = 2  # of one number in the cache, 16 bits
+CONTEXT_TOKENS_MIN: Final = 4096  # less is no use for summaries
+CONTEXTS: Final = (4096, 8192, 16384, 32768, 65536, 131072)
+PROMPTS_MAX: Final = 256
+_STEP: Final = 256  # tokens that a context is rounded down to
+
+Basis: TypeAlias = Literal["published", "computed", "assumed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One part of the card's memory.
+
+    Attributes:
+        name: What it is for.
+        size_bytes: How much; None when that is unknown.
+        basis: What the figure rests on.
+    """
+
+    name: str
+    size_bytes: int | None
+    basis: Basis
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A plan that fits.
+
+    Attributes:
+        vram_bytes: Of the card.
+        lines: Everything but the cache.
+        cache_bytes: What is left for vLLM's KV cache.
+        token_bytes: What one token leaves in the cache; None when that is unknown.
+        context_tokens: The longest context that the cache and the model allow; None if unknown.
+        prompts: How many prompts fit at a time, by context length; empty if unknown.
+        llm_share: `--gpu-memory-utilization`: vLLM's part of the whole card, 0..1.
+        arena_bytes: `gpu_mem_limit` of ONNX Runtime's CUDA provider.
+    """
+
+    vram_bytes: int
+    lines: tuple[Line, ...]
+    cache_bytes: int
+    token_bytes: int | None
+    context_tokens: int | None
+    prompts: dict[int, int]
+    llm_share: float
+    arena_bytes: int
+
+    def vllm_flags(self) -> list[str]:
+        """vLLM's arguments that hold it to the plan; without a context when none is known."""
+        flags = [
+            f"--gpu-memory-utilization={self.llm_share}",
+            f"--kv-cache-memory-bytes={self.cache_bytes}",
+        ]
+        if self.context_tokens is not None:
+            flags.append(f"--max-model-len={self.context_tokens}")
+        return flags
+
+    def llm_settings(self) -> dict[str, str]:
+        """llm-server's variables that hold it to the plan."""
+        found = {"LLM_MEMORY": f"{self.llm_share}"}
+        if self.context_tokens is not None:
+            found["LLM_MAX_CONTEXT"] = str(self.context_tokens)
+        return found
+
+    def onnxruntime_options(self) -> dict[str, str]:
+        """Options of ONNX Runtime's CUDA provider that hold it to the plan."""
+        return {
+            "gpu_mem_limit": str(self.arena_bytes),
+            "arena_extend_strategy": "kSameAsRequested",
+        }
+
+
+def plan(vram_bytes: int, asr: Model | None, llm: Model | None) -> Card:
+    """Divide a card between a recogniser and a language model.
+
+    Args:
+        vram_bytes: Of the card.
+        asr: The recogniser; None when it is not on this card.
+        llm: The language model; None when it is not on this card.
+
+    Raises:
+        HostError: `vram_too_small`, with every figure.
+        InputError: `option_invalid`, a model is not what its place needs, or its weights' size is
+            unknown.
+    """
+    lines = [Line("driver", DRIVER_BYTES, "assumed")]
+    arena = 0
+    if asr is not None:
+        weights = _asr_weights(asr)
+        arena = (weights.size_bytes or 0) + ASR_WORKSPACE_BYTES
+        lines += [
+            Line(f"{asr.id}: CUDA context", CONTEXT_BYTES, "assumed"),
+            weights,
+            Line(f"{asr.id}: workspace", ASR_WORKSPACE_BYTES, "assumed"),
+        ]
+    needs = _needs(llm)
+    if llm is not None:
+        lines += [
+            Line(f"{llm.id}: CUDA context", CONTEXT_BYTES, "assumed"),
+            _llm_weights(llm, needs),
+            Line(f"{llm.id}: workspace", LLM_WORKSPACE_BYTES, "assumed"),
+        ]
+    left = vram_bytes - sum(line.size_bytes or 0 for line in lines)
+    token = needs.kv_values_per_token and needs.kv_values_per_token * KV_VALUE_BYTES
+    least = 0 if llm is None else CONTEXT_TOKENS_MIN * (token or 0)
+    if left < least or left < 0:
+        raise _too_small(vram_bytes, lines, left, least)
+    cache = left if llm is not None else 0
+    fits = cache // token if token else None
+    longest = None if fits is None else min(needs.context_tokens or fits, fits) // _STEP * _STEP
+    prompts = {} if fits is None else {n: fits // n for n in CONTEXTS if n <= (longest or 0)}
+    own = [line.size_bytes or 0 for line in lines if llm and line.name.startswith(f"{llm.id}:")]
+    return Card(
+        vram_bytes=vram_bytes,
+        lines=tuple(lines),
+        cache_bytes=cache,
+        token_bytes=token,
+        context_tokens=longest,
+        prompts={tokens: min(count, PROMPTS_MAX) for tokens, count in prompts.items()},
+        llm_share=int(1000 * (sum(own) + cache) / vram_bytes) / 1000,
+        arena_bytes=arena,
+    )
+
+
+def _asr_weights(model: Model) -> Line:
+    """Weights of the build for CUDA; before there is one, of the half-precision checkpoint."""
+    if model.engine not in {"gigaam", "whisper"}:
+        raise InputError("option_invalid", f"{model.id} does not transcribe", "name a recogniser")
+    built = [v for v in model.variants if v.provider == "cuda" and v.artifacts]
+    sizes = [sum(a.size_bytes for a in built[0].artifacts)] if built else []
+    sizes += [file.size_bytes for file in model.source.files if file.size_bytes]
+    if not sizes:
+        raise _unknown(model)
+    return Line(f"{model.id}: weights", sizes[0] if built else max(sizes), "published")
+
+
+def _needs(model: Model | None) -> Llm:
+    if model is None:
+        return Llm()
+    if not isinstance(model.decoding, Llm):
+        raise InputError(
+            "option_invalid", f"{model.id} is not a language model", "name one of the engine vllm"
+        )
+    return model.decoding
+
+
+def _llm_weights(model: Model, needs: Llm) -> Line:
+    sizes = [f.size_bytes for f in model.source.files if f.path.endswith(".safetensors")]
+    if sizes and None not in sizes:
+        return Line(f"{model.id}: weights", sum(size or 0 for size in sizes), "published")
+    if needs.weights_bytes is None:
+        raise _unknown(model)
+    return Line(f"{model.id}: weights", needs.weights_bytes, "computed")
+
+
+def _unknown(model: Model) -> InputError:
+    return InputError(
+        "option_invalid",
+        f"the manifest does not say how large the weights of {model.id} are",
+        "pin its files first, or plan with another model",
+    )
+
+
+def _too_small(vram_bytes: int, lines: list[Line], left: int, least: int) -> HostError:
+    said = ", ".join(f"{line.name} {_gib(line.size_bytes or 0)}" for line in lines)
+    cache = f"; {_gib(least)} of cache for {CONTEXT_TOKENS_MIN} tokens" if least else ""
+    return HostError(
+        "vram_too_small",
+        f"the card has {_gib(vram_bytes)}, needed are {_gib(vram_bytes - left + least)}: "
+        f"{said}{cache}",
+        "take a smaller or quantised model, or let one of the two use another card or the CPU",
+    )
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.2f} GiB"
