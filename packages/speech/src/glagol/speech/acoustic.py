@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glagol.registry.entries import Ctc, Rnnt
-from glagol.registry.errors import InputError
+from glagol.registry.errors import HostError, InputError
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
@@ -19,6 +19,7 @@ from glagol.speech.words import words_of
 
 if TYPE_CHECKING:
     from glagol.registry.registry import OpenModel
+    from glagol.speech.session import Interrupt
     from glagol.speech.types import Emission, Token
 
 
@@ -57,31 +58,40 @@ class Acoustic:
             else None
         )
 
-    def tokens(self, samples: Array) -> tuple[list[Token], int]:
+    def tokens(self, samples: Array, stop: Interrupt | None = None) -> tuple[list[Token], int]:
         """Recognise one window.
 
         Args:
             samples: float32 [N] at 16 kHz, at most 25 s.
+            stop: set by another thread to give up.
 
         Returns:
             Tokens by rising frame, and the number of encoder frames T.
+
+        Raises:
+            HostError: `cancelled`, by `stop`.
         """
         features = self._front_end(samples)
         if not len(features):
             return [], 0
         lengths = np.array([len(features)], np.int64)
-        outputs, counts = self._session.run(
-            None, {"features": features[np.newaxis], "lengths": lengths}
-        )
+        inputs = {"features": features[np.newaxis], "lengths": lengths}
+        try:
+            outputs, counts = self._session.run(None, inputs, stop.options if stop else None)
+        except Exception as error:  # ONNX Runtime's classes are private and derive from Exception
+            if stop is None or not stop.is_set():
+                raise
+            raise HostError("cancelled", "the recognition was given up", "try again") from error
         frames = int(counts[0])
         return self.vocabulary.tokens(self._emissions(outputs[0, :frames])), frames
 
-    def words(self, samples: Array, start: int) -> list[Word]:
+    def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
         """Recognise one window that starts at a sample position; words in seconds of the whole.
 
         The frame shift is the window's duration over its number of frames, as upstream has it.
+        Samples float32 [N]; `stop` and errors as in `tokens`.
         """
-        tokens, frames = self.tokens(samples)
+        tokens, frames = self.tokens(samples, stop)
         if not tokens:
             return []
         shift = len(samples) / SAMPLE_RATE / frames

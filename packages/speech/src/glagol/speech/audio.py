@@ -90,7 +90,7 @@ class Decoded(Iterator[Array]):
     def _decode(self) -> Generator[Array, None, None]:
         """Resampled blocks, then the checks that need the whole length."""
         total = 0
-        for block in _resampled(self._frames(), self.channels, split=self._split):
+        for block in resampled(self._frames(), self.channels if self._split else None):
             total += len(block)
             if total > self._max_seconds * SAMPLE_RATE:
                 _too_long("more", self._max_seconds)
@@ -127,7 +127,7 @@ class Decoded(Iterator[Array]):
             for frame in frames:
                 if self._split and frame.layout.nb_channels != self.channels:
                     _other_channels(self.channels, frame.layout.nb_channels, position)
-                samples = _samples(frame, position, split=self._split)
+                samples = samples_of(frame, position, split=self._split)
                 position += len(samples) / frame.sample_rate
                 yield frame.sample_rate, samples
 
@@ -182,8 +182,17 @@ def _declared(container: av.container.InputContainer, stream: AudioStream) -> fl
     return None if container.duration is None else container.duration / av.time_base
 
 
-def _samples(frame: AudioFrame, position: float, *, split: bool) -> Array:
-    """One frame limited to full scale: the mean of its channels float32 [n], or all [n, C]."""
+def samples_of(frame: AudioFrame, position: float, *, split: bool) -> Array:
+    """One frame limited to full scale: the mean of its channels float32 [n], or all [n, C].
+
+    Args:
+        frame: any sample format.
+        position: where it is, seconds, for the message.
+        split: keep the channels apart.
+
+    Raises:
+        InputError: audio_not_finite.
+    """
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
@@ -201,24 +210,35 @@ def _samples(frame: AudioFrame, position: float, *, split: bool) -> Array:
     return limited
 
 
-def _resampled(
-    frames: Iterator[tuple[int, Array]], channels: int, *, split: bool
+def resampled(
+    frames: Iterator[tuple[int, Array]], channels: int | None = None, *, every_s: float = 1.0
 ) -> Iterator[Array]:
-    """Gather about a second of one rate and resample it; the rate may change between frames."""
+    """Gather samples of one rate and resample them; the rate may change between frames.
+
+    Args:
+        frames: rate in Hz and float32 [n], or [n, channels].
+        channels: of two-dimensional frames; None for one-dimensional ones.
+        every_s: how much is gathered, seconds; the samples do not depend on it.
+
+    Returns:
+        Blocks at 16 kHz, shaped like the frames.
+    """
     pending: list[Array] = []
     count = 0
     rate = 0
-    empty = np.zeros((0, channels) if split else 0, np.float32)
+    empty = np.zeros(0 if channels is None else (0, channels), np.float32)
     stream: soxr.ResampleStream | None = None
     for frame_rate, samples in frames:
         if frame_rate != rate or stream is None:
             if stream is not None:
                 yield stream.resample_chunk(np.concatenate([*pending, empty]), last=True)
             rate, count, pending = frame_rate, 0, []
-            stream = soxr.ResampleStream(rate, SAMPLE_RATE, channels, dtype="float32", quality="HQ")
+            stream = soxr.ResampleStream(
+                rate, SAMPLE_RATE, channels or 1, dtype="float32", quality="HQ"
+            )
         pending.append(samples)
         count += len(samples)
-        if count >= rate:
+        if count >= rate * every_s:
             yield stream.resample_chunk(np.concatenate(pending))
             pending, count = [], 0
     if stream is not None:

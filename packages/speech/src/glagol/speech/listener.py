@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from glagol.speech.chunk import Chunk
-from glagol.speech.cutter import Cutter, Piece
 from glagol.speech.seams import after, before, seam_of
 from glagol.speech.segments import SegmentStream
-from glagol.speech.types import SAMPLE_RATE, Array, Segment, Span, Word
+from glagol.speech.types import SAMPLE_RATE, Array, Segment, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Hear", "Listener", "Turns"]
+    from glagol.speech.chunk import Chunk
+    from glagol.speech.cutter import Cutter, Piece
+
+__all__ = ["Hear", "Listener", "Sketch", "Turns"]
 
 
 class Hear(Protocol):
@@ -63,25 +64,13 @@ class Listener:
             yield self._step(piece)
         yield self._named(self._stream.finish())
 
-    def open(self) -> Piece | None:
-        """The audio that no piece has taken yet, while somebody speaks; None in silence."""
+    def open(self) -> Sketch | None:
+        """What a guess at the unfinished audio needs, while somebody speaks; None in silence."""
         samples = self.cutter.open()
         if not len(samples):
             return None
-        window = Span(self.cutter.total - len(samples), self.cutter.total)
-        return Piece(Chunk(window, window), samples)
-
-    def guess(self, words: Sequence[Word]) -> Segment | None:
-        """What is said since the last segment, the words of `open` taken for true; None: nothing.
-
-        It changes nothing, and the segment that comes in the end may differ.
-        """
-        told = [*self._stream.words, *self._joiner.new(words)]
-        if not told:
-            return None
-        text = " ".join(word.text for word in told)
-        start, end = round(told[0].start, 3), round(told[-1].end, 3)
-        return Segment(start, max(start, end), text, channel=self._channel)
+        start = self.cutter.total - len(samples)
+        return Sketch(samples, start, self._stream.words, replace(self._joiner), self._channel)
 
     def _step(self, piece: Piece | None) -> list[Segment]:
         found: list[Segment] = []
@@ -95,6 +84,34 @@ class Listener:
         if self._channel is None:
             return segments
         return [replace(segment, channel=self._channel) for segment in segments]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """The end of a recording as it was at one moment; it changes nothing of the recording.
+
+    Attributes:
+        samples: not heard yet, float32 [n].
+        start: position of the first one.
+    """
+
+    samples: Array
+    start: int
+    _told: tuple[Word, ...]
+    _joiner: _Joiner
+    _channel: int | None
+
+    def segment(self, words: Sequence[Word]) -> Segment | None:
+        """What is said since the last segment, given the words of `samples`; None: nothing.
+
+        The segment that comes in the end may differ.
+        """
+        told = [*self._told, *self._joiner.new(words)]
+        if not told:
+            return None
+        text = " ".join(word.text for word in told)
+        start, end = round(told[0].start, 3), round(told[-1].end, 3)
+        return Segment(start, max(start, end), text, channel=self._channel)
 
 
 class Turns:
@@ -126,13 +143,13 @@ class Turns:
         return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
 
 
+@dataclass(slots=True)
 class _Joiner:
     """Words of consecutive pieces, each word once (see `glagol.speech.seams`)."""
 
-    def __init__(self, lead: float) -> None:
-        self._lead = lead
-        self._seam: float | None = None
-        self._last: Word | None = None
+    lead: float
+    _seam: float | None = None
+    _last: Word | None = None
 
     def new(self, words: Sequence[Word]) -> Sequence[Word]:
         """Those of the next piece's words that the last one did not have."""
@@ -144,7 +161,7 @@ class _Joiner:
         kept = list(self.new(words) if window.start < core.start else words)
         self._seam = None
         if window.end > core.end:
-            self._seam = seam_of(kept, core.end / SAMPLE_RATE, self._lead)
+            self._seam = seam_of(kept, core.end / SAMPLE_RATE, self.lead)
             kept = before(kept, self._seam)
         self._last = kept[-1] if kept else None
         return kept

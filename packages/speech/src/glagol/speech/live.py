@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from glagol.speech.cutter import Piece
-    from glagol.speech.listener import Listener
-    from glagol.speech.types import Array, Options, Segment, Transcript, Word
+    from glagol.speech.listener import Listener, Sketch
+    from glagol.speech.types import Array, Options, Segment, Transcript
 
 __all__ = ["LIVE_FRAMES", "Live"]
 
@@ -39,7 +38,6 @@ class Live:
         self._listener = listener
         self._whole = whole
         self._options = options
-        self._finals: list[Segment] = []
 
     @property
     def total(self) -> int:
@@ -51,25 +49,24 @@ class Live:
         for segments in self._listener.push(samples):
             yield from self._final(segments)
 
-    def open(self) -> Piece | None:
-        """The audio to guess from while somebody speaks; None in silence."""
+    def open(self) -> Sketch | None:
+        """What a guess needs while somebody speaks; None in silence."""
         return self._listener.open()
-
-    def guess(self, words: list[Word]) -> Segment | None:
-        """What is said since the last final, given the words of `open`; it changes nothing."""
-        return self._listener.guess(words)
 
     def finish(self) -> Iterator[Segment]:
         """The audio is over: the remaining finals."""
         for segments in self._listener.finish():
             yield from self._final(segments)
 
-    def transcript(self, audio_sha256: str | None = None) -> Transcript:
-        """The whole, after `finish`: its segments are the finals."""
-        return self._whole(tuple(self._finals), audio_sha256)
+    def transcript(
+        self, finals: tuple[Segment, ...] = (), audio_sha256: str | None = None
+    ) -> Transcript:
+        """The whole, after `finish`: what was covered and what made it, around `finals`.
+
+        They are not kept here: a stream may be long.
+        """
+        return self._whole(finals, audio_sha256)
 
     def _final(self, segments: list[Segment]) -> Iterator[Segment]:
         for segment in segments:
-            keep = self._options.word_timestamps
-            self._finals.append(segment if keep else replace(segment, words=()))
-            yield self._finals[-1]
+            yield segment if self._options.word_timestamps else replace(segment, words=())

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from glagol.registry.entries import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.speech.listener import Hear
+    from glagol.speech.session import Interrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +252,13 @@ class Recognizer:
 
         return Live(listener, whole, options)
 
-    def words(self, samples: Array, start: int) -> list[Word]:
-        """Words of one window float32 [n], at most 25 s, that begins at sample `start`."""
-        return self._acoustic.words(samples, start)
+    def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
+        """Words of one window float32 [n], at most 25 s, that begins at sample `start`.
+
+        Raises:
+            HostError: `cancelled`, by `stop`.
+        """
+        return self._acoustic.words(samples, start, stop)
 
     def _listener(
         self,
