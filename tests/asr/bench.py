@@ -15,8 +15,10 @@ from typing import IO, Any
 import httpx
 
 from glagol.asr.app import build
+from glagol.asr.crew import Crew
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.intake import Service
+from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.metrics import Metrics
 from glagol.asr.settings import Settings
 from glagol.registry.errors import HostError
@@ -24,6 +26,7 @@ from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.service.observed import Observed
+from glagol.service.policy import Policy
 from glagol.speech.types import (
     Coverage,
     Options,
@@ -118,6 +121,19 @@ class Bench:
     app: Observed
     service: Service
     stub: Stub
+    crew: Crew | None = None
+
+    @property
+    def jobs(self) -> Jobs:
+        """The durable queue of a bench that has one."""
+        assert self.service.jobs is not None
+        return self.service.jobs
+
+    def close(self) -> None:
+        """End every thread."""
+        self.service.engine.close(5.0)
+        if self.crew is not None:
+            self.crew.close(5.0)
 
     def run(self, test: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine against the application without a socket."""
@@ -139,8 +155,10 @@ class Bench:
         return answer
 
 
-def make(trouble: Exception | None = None, **settings: Any) -> Bench:
-    """A bench whose model opens, or fails with `trouble`."""
+def make(
+    trouble: Exception | None = None, policy: Callable[[], Policy] = Policy, **settings: Any
+) -> Bench:
+    """A bench whose model opens, or fails with `trouble`; with `state` it has jobs and a crew."""
     stub = Stub()
     stub.gate.set()
     store = Store(Path("nowhere"))
@@ -156,5 +174,12 @@ def make(trouble: Exception | None = None, **settings: Any) -> Bench:
     engine.start()
     while not engine._loaded:
         time.sleep(0.001)
-    service = Service(chosen, registry, engine, Metrics(engine), "tiny", time.perf_counter)
-    return Bench(build(service), service, stub)
+    jobs = open_jobs(chosen, policy) if chosen.state else None
+    service = Service(
+        chosen, registry, engine, Metrics(engine, jobs), "tiny", time.perf_counter, jobs=jobs
+    )
+    bench = Bench(build(service), service, stub)
+    if jobs is not None:
+        bench.crew = Crew(jobs, engine, chosen)
+        bench.crew.start()
+    return bench

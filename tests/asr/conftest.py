@@ -10,23 +10,22 @@ import pytest
 
 from asr.bench import Bench, make
 from asr.process import Server, start
-from glagol.asr.engine import Engine
 from homes import make_home
 
 
 @pytest.fixture
 def make_bench() -> Iterator[Callable[..., Bench]]:
     """Builds benches from settings; their threads end with the test."""
-    engines: list[Engine] = []
+    benches: list[Bench] = []
 
     def build(trouble: Exception | None = None, **settings: Any) -> Bench:
         bench = make(trouble, **settings)
-        engines.append(bench.service.engine)
+        benches.append(bench)
         return bench
 
     yield build
-    for engine in engines:
-        engine.close(5.0)
+    for bench in benches:
+        bench.close()
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ class Crew:
     def stop(self) -> None:
         """Claim no more jobs; streams of events end. Returns at once."""
         self._jobs.closing.set()
+        self._janitor.stop()
         for runner in self._runners:
             runner.stop()
 
@@ -78,6 +79,6 @@ class Crew:
         self.stop()
         for runner in self._runners:
             runner.join(patience_s)
-        self._janitor.close()
+        self._janitor.join()
         self._deliverer.close(patience_s)
         self._jobs.queue.close()

@@ -46,9 +46,12 @@ class Janitor:
         """Begin, with a sweep."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop."""
+    def stop(self) -> None:
+        """Stop soon. Returns at once."""
         self._stopping.set()
+
+    def join(self) -> None:
+        """Wait for the end."""
         if self._thread.is_alive():
             self._thread.join(2 * WAIT_S)
 
