@@ -21,7 +21,9 @@ __all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "status_of",
 
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
-RETRY_LATER: Final = frozenset({"queue_full", "busy", "not_ready"})
+RETRY_LATER: Final = frozenset(
+    {"queue_full", "busy", "not_ready", "queue_unreachable", "spool_full"}
+)
 
 
 def status_of(code: str) -> int:
