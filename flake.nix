@@ -22,6 +22,8 @@
       packages = each (b: b.packages // { default = b.packages.asr-server; });
       apps = each (b: rec {
         asr-server = app b.packages.asr-server "the recognition server, with the embedded model";
+        asr-worker = app b.packages.asr-worker "a worker that takes jobs from the queue";
+        llm-server = app b.packages.llm-server "the language-model server; vLLM's environment is the machine's";
         glagol = app b.packages.glagol "the command line";
         default = asr-server;
       });

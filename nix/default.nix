@@ -19,7 +19,10 @@ in
 rec {
   packages = {
     asr-server = program cpu "asr-server" "glagol.asr";
+    asr-worker = program cpu "asr-worker" "glagol.asr.worker";
     asr-server-cuda = program (environments.make "asr-cuda") "asr-server" "glagol.asr";
+    asr-worker-cuda = program (environments.make "asr-cuda") "asr-worker" "glagol.asr.worker";
+    llm-server = program cpu "llm-server" "glagol.llm";
     glagol = program cpu "glagol" "glagol.cli";
     environment = cpu;
     models = models.store;
