@@ -155,8 +155,13 @@ local function ready(kind)
   local stream = P .. 'stream:' .. kind
   if call('EXISTS', stream) == 0 then return nil end
   promote(kind)
-  local overdue = call('ZRANGEBYSCORE', P .. 'lease:' .. kind, '-inf', text(now), 'LIMIT', 0, 1)
-  if overdue[1] then return tonumber(field(overdue[1], 'due_s')), overdue[1], true end
+  local due_s, oldest = nil, nil
+  local overdue = call('ZRANGEBYSCORE', P .. 'lease:' .. kind, '-inf', text(now), 'LIMIT', 0, 100)
+  for _, id in ipairs(overdue) do
+    local at_s = tonumber(field(id, 'due_s'))
+    if not due_s or at_s < due_s then due_s, oldest = at_s, id end
+  end
+  if oldest then return due_s, oldest, true end  -- what waits became due after it
   local group, last = call('XINFO', 'GROUPS', stream)[1], '0-0'
   for i = 1, #group, 2 do
     if group[i] == 'last-delivered-id' then last = group[i + 1] end

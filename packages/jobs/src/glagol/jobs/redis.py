@@ -6,10 +6,10 @@ takes the server's TIME as its clock and changes the job's state, its stream ent
 or XCLAIM for a lease) and its followers together or not at all. All keys share one hash tag, so
 that they lie on one node of a cluster.
 
-What the server has to be: Redis 7.0 or newer with `appendonly yes` and `maxmemory-policy
-noeviction`. With `appendfsync everysec` a killed server loses nothing, a power cut up to a second
-of what was acknowledged; with `always` neither loses anything. A replica that takes over lacks
-what had not reached it. `caveat` says which of this does not hold.
+What the server has to be: Redis 7.0 or newer with `appendonly yes`, `appendfsync always` and
+`maxmemory-policy noeviction`. With `everysec`, its default, a crash can lose the last two seconds
+of what was acknowledged: while a slow sync runs, Redis answers before it writes. A replica that
+takes over lacks what had not reached it. `caveat` says which of this does not hold.
 """
 
 from __future__ import annotations
@@ -222,8 +222,8 @@ class RedisQueue:
         found = []
         if not about.get("aof_enabled"):
             found.append("appendonly is off, so jobs are lost when Redis dies")
-        elif fsync == "no":
-            found.append("appendfsync is no, so a power cut loses what the system had not written")
+        elif fsync != "always":
+            found.append(f"appendfsync is {fsync}, so a crash can lose the last seconds")
         policy = about.get("maxmemory_policy", "unknown")
         if about.get("maxmemory") and policy != "noeviction":
             found.append(
