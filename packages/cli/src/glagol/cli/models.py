@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,30 +146,40 @@ def _verify_file(path: Path, sha256: str) -> None:
 @models.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--mirror", "mirrors", multiple=True, help="Address of a copy of the store.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 32),
+    default=4,
+    show_default=True,
+    help="Files of one model at a time.",
+)
+@click.option("--record", is_flag=True, help="Write digests that are absent, for review.")
 @home_option
-def fetch(ids: tuple[str, ...], mirrors: tuple[str, ...], home: Path) -> int:
+def fetch(
+    ids: tuple[str, ...], mirrors: tuple[str, ...], at_once: int, record: bool, home: Path
+) -> int:
     """Bring pinned files into the store from mirrors and the manifest's addresses.
 
-    Without IDs: every model that has digests. An interrupted download continues next time.
+    Without IDs: every model that has digests; a language model is only fetched by its ID. An
+    interrupted download continues next time. --record is for models that are upstream's own
+    files: what upstream serves now gets its digest, and the difference is reviewed.
     """
-    from glagol.cli.progress import Bars
-    from glagol.registry.fetch import fetch as fetch_file
+    from glagol.cli.fetching import fetched, recorded
 
-    registry = load(home)
     status = 0
-    with Bars(sys.stderr) as bars:
-        for model in _chosen(registry, ids, present=False):
-            artifacts = {a.sha256: a for variant in model.variants for a in variant.artifacts}
-            try:
-                if not artifacts:
-                    registry.variant(model)
-                for artifact in artifacts.values():
-                    with bars.counter(f"{model.id} {artifact.path}", least=0) as progress:
-                        fetch_file(artifact, registry.store, mirrors=mirrors, progress=progress)
-            except GlagolError as error:
-                status = status or report.failure(error, subject=model.id)
+    names = ids or [m.id for m in _chosen(load(home), (), present=False) if m.engine != "vllm"]
+    for name in names:
+        try:
+            if record:
+                with ledger.noting(home) as registry:
+                    count = recorded(registry.model(name), registry, home, at_once)
             else:
-                click.echo(f"{model.id}: {len(artifacts)} files present and verified")
+                registry = load(home)
+                count = fetched(registry.model(name), registry, mirrors, at_once)
+        except GlagolError as error:
+            status = status or report.failure(error, subject=name)
+        else:
+            click.echo(f"{name}: {count} files present and verified")
     return status
 
 

@@ -1,0 +1,105 @@
+"""One model of `glagol models fetch`: its files side by side, each with a bar of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from glagol.cli.progress import Bars
+from glagol.registry.entries import Artifact, SourceFile
+from glagol.registry.errors import InputError
+
+if TYPE_CHECKING:
+    from glagol.registry.entries import Model
+    from glagol.registry.registry import Registry
+
+__all__ = ["fetched", "recorded"]
+
+_File = TypeVar("_File", Artifact, SourceFile)
+
+
+def fetched(model: Model, registry: Registry, mirrors: Sequence[str], at_once: int) -> int:
+    """Bring every artifact of a model; how many there are.
+
+    Raises:
+        InputError: `option_invalid`, `setting_invalid`: a mirror.
+        IntegrityError: `artifact_unpinned`, `artifact_missing`, `artifact_altered`.
+        HostError: `disk_full`, `host_io`.
+    """
+    from glagol.registry.parallel import fetch_all
+
+    found = {a.sha256: a for variant in model.variants for a in variant.artifacts}
+    if not found:
+        registry.variant(model)  # says that it was never built, and why
+    files = list(found.values())
+    with _bars(model, files) as progress:
+        fetch_all(files, registry.store, mirrors=mirrors, at_once=at_once, progress=progress)
+    return len(files)
+
+
+def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
+    """Bring every source file of a model, pin what had no digest, and write the entry.
+
+    Args:
+        model: The entry; its artifacts are its source files.
+        registry: Its store takes the files.
+        home: Where manifest.json is.
+        at_once: Files at a time.
+
+    Returns:
+        How many files there are.
+
+    Raises:
+        InputError: `option_invalid`, the model is built, not fetched, or names no files.
+        IntegrityError: `artifact_missing`, `artifact_altered`.
+        HostError: `disk_full`, `host_io`.
+    """
+    from glagol.cli.build import Recorder
+    from glagol.registry.edit import unbuilt
+    from glagol.registry.parallel import fetch_all
+
+    if model.engine == "gigaam" or any(file.archive for file in model.source.files):
+        raise InputError(
+            "option_invalid",
+            f"{model.id} is built from its source files",
+            f"run `glagol models build {model.id} --fetch --record`",
+        )
+    if not model.source.files:
+        raise InputError(
+            "option_invalid",
+            f"the manifest names no file of {model.id}",
+            f"give their addresses: `glagol models bump {model.id} --version V --source URL ...`",
+        )
+    with _bars(model, model.source.files) as progress:
+        files = fetch_all(
+            model.source.files, registry.store, at_once=at_once, pinning=True, progress=progress
+        )
+    source = msgspec.structs.replace(model.source, files=files)
+    Recorder(registry, home).write(unbuilt(msgspec.structs.replace(model, source=source)))
+    return len(files)
+
+
+@contextmanager
+def _bars(
+    model: Model, files: Sequence[_File]
+) -> Iterator[Callable[[_File, int, int | None], None]]:
+    """A callback that moves the bar of its file."""
+    with Bars(sys.stderr) as bars, ExitStack() as stack:
+        moving = {
+            file.sha256 or file.path: stack.enter_context(
+                bars.counter(f"{model.id} {file.path}", least=0)
+            )
+            for file in files
+        }
+
+        def moved(file: _File, done: int, total: int | None) -> None:
+            move = moving[file.sha256 or file.path]
+            if move is not None:
+                move(done, total)
+
+        yield moved
