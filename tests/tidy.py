@@ -40,6 +40,7 @@ ONLY_IN = {
     "onnxruntime": ("glagol.speech.runtime",),
     "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.service"),
     "redis": ("glagol.jobs.redis",),
+    "opentelemetry": ("glagol.service.traces",),
     "sqlite3": ("glagol.jobs.database", "glagol.jobs.sqlite", "glagol.jobs.table"),
     "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli"),
     "click": ("glagol.cli",),

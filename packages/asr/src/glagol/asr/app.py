@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from glagol.asr.intake import Service
     from glagol.service.keys import Keyring
     from glagol.service.observed import Asgi
+    from glagol.service.traces import Traces
 
 __all__ = ["build"]
 
@@ -43,6 +44,7 @@ def build(
     service: Service,
     keys: Callable[[], Keyring | None] = lambda: None,
     policy: Callable[[], Policy] = Policy,
+    traces: Traces | None = None,
 ) -> Observed:
     """The application around `service`.
 
@@ -50,6 +52,7 @@ def build(
         service: What the handlers share.
         keys: Who may ask; None while keys are off.
         policy: The operator's limits.
+        traces: Where spans go; None while traces are off.
     """
     speaker = faults.Speaker(_OPENAI, service.engine.retry_after_s)
     app = Litestar(
@@ -67,4 +70,4 @@ def build(
     )
     paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
     guarded = Access(cast("Asgi", app), _DOORS, keys, policy, speaker)
-    return Observed(guarded, service.metrics, paths)
+    return Observed(guarded, service.metrics, paths, traces)

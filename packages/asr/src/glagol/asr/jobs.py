@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from glagol.asr.inputs import Inputs
 from glagol.asr.pace import Pace
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from glagol.jobs.notice import Delivery
     from glagol.jobs.sending import Outcome
     from glagol.service.policy import Policy
+    from glagol.service.traces import Traces
 
 __all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
 
@@ -66,6 +67,7 @@ class Jobs:
         attempts: How many attempts of this process ended how.
         deliveries: How many tries of webhooks of this process were taken, final, or again.
         sample: What waits, runs and lies dead, as of a few seconds ago.
+        traces: Where spans go; None while traces are off.
         clock: Unix seconds.
     """
 
@@ -77,6 +79,7 @@ class Jobs:
     attempts: Counter[str] = field(default_factory=Counter)
     deliveries: Counter[str] = field(default_factory=Counter)
     sample: Sample = Sample()
+    traces: Traces | None = None
     clock: Callable[[], float] = time.time
 
     @contextmanager
@@ -219,7 +222,7 @@ class Jobs:
             owner=job.owner,
             result=result,
             trouble=trouble,
-            link=f"/v1/jobs/{job.id}/result",
+            link=f"{policy.webhooks.base_url.rstrip('/')}/v1/jobs/{job.id}/result",
             traceparent=work.traceparent,
         )
         kept_s, attempts = policy.jobs.result_ttl_s, policy.webhooks.attempts
@@ -239,9 +242,28 @@ class Jobs:
         except HostError:
             return False
 
-    def delivered(self, _: Delivery, outcome: Outcome, _began_s: float, _ended_s: float) -> None:
-        """Count a try of a webhook."""
+    def delivered(
+        self, delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float
+    ) -> None:
+        """Count a try of a webhook, and trace it."""
         self.deliveries[outcome.verdict] += 1
+        if self.traces is not None:
+            note = {"job_id": delivery.job_id}
+            if outcome.verdict != "taken":
+                note["code"] = "webhook_failed"
+            parent = delivery.traceparent
+            self.traces.tell("deliver", parent, began_s, ended_s, note, outgoing=True)
+
+    def worked(self, job: Job, work: Work, wall_s: float, note: Mapping[str, Any]) -> None:
+        """Trace an attempt that is just over, and the wait before the first one."""
+        if self.traces is None:
+            return
+        ended_s = self.clock()
+        began_s = ended_s - wall_s
+        if job.attempt == 1:
+            self.traces.tell("wait", work.traceparent, job.created_s, began_s, {"job_id": job.id})
+        told = {**note, "job_id": job.id}
+        self.traces.tell("job", work.traceparent, began_s, ended_s, told)
 
     def sweep(self) -> None:
         """Forget what is over, with inputs that have no job any more.

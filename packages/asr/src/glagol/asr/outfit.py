@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,12 @@ from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.service import journal
 from glagol.service.policy import Policy, PolicyFile
+from glagol.service.traces import Traces, open_traces
 
 if TYPE_CHECKING:
     from glagol.asr.crew import Crew
 
-__all__ = ["Outfit", "announce", "failed", "opener", "outfit"]
+__all__ = ["Outfit", "announce", "failed", "opener", "outfit", "traced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,19 @@ def opener(settings: Settings, registry: Registry, home: Path) -> Any:
         return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})
 
     return open_model
+
+
+@contextmanager
+def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
+    """Traces under the name of `service`, if the operator asks for them; sent when it ends."""
+    traces = open_traces(service)
+    if found.jobs is not None:
+        found.jobs.traces = traces
+    try:
+        yield traces
+    finally:
+        if traces is not None:
+            traces.close()
 
 
 def announce(found: Outfit) -> None:

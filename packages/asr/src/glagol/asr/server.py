@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from glagol.asr.outfit import Outfit
     from glagol.asr.settings import Settings
     from glagol.service.keys import Keyring
+    from glagol.service.traces import Traces
 
 __all__ = ["main", "serve"]
 
@@ -44,18 +45,21 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """
     journal.configure("info")
     try:
-        serve(outfit.outfit(environment))
+        found = outfit.outfit(environment)
+        with outfit.traced(found, "asr-server") as traces:
+            serve(found, traces)
     except GlagolError as error:
         outfit.failed(error)
         return CODES[error.code].exit_status
     return 0
 
 
-def serve(found: Outfit) -> None:
+def serve(found: Outfit, traces: Traces | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         found: What the operator chose.
+        traces: Where spans go; None while traces are off.
 
     Raises:
         InputError: `setting_invalid`, keys.json cannot be used.
@@ -85,6 +89,7 @@ def serve(found: Outfit) -> None:
         ),
         keys,
         found.policy,
+        traces,
     )
     if crew is not None:
         crew.start()

@@ -48,7 +48,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         found = outfit.outfit(environment)
         if found.jobs_off is not None:
             raise found.jobs_off
-        _work(found)
+        with outfit.traced(found, "asr-worker"):
+            _work(found)
     except GlagolError as error:
         outfit.failed(error)
         return CODES[error.code].exit_status

@@ -19,6 +19,8 @@ from glagol.service import journal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
+    from glagol.service.traces import Traces
+
     # the three types of ASGI, as the servers really call them
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[Any]]
@@ -57,11 +59,19 @@ class Observed:
         watcher: Counts requests.
         routes: Path templates such as `/v1/models/{id}`. Log and metrics name a request by its
             template, or "other": other people's typing can be anything.
+        traces: Where spans go; None while traces are off.
     """
 
-    def __init__(self, app: Asgi, watcher: Watcher, routes: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: Asgi,
+        watcher: Watcher,
+        routes: Collection[str],
+        traces: Traces | None = None,
+    ) -> None:
         self._app = app
         self._watcher = watcher
+        self._traces = traces
         self._routes = frozenset(route for route in routes if "{" not in route)
         self._templates = tuple(
             (_pattern(route), _plain(route)) for route in sorted(routes) if "{" in route
@@ -72,9 +82,14 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(dict(scope["headers"]).get(b"x-request-id", b""))
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id", b""))
         note: dict[str, Any] = {"request_id": request_id}
         scope.setdefault("state", {})["note"] = note
+        trace = None
+        if self._traces is not None and scope["path"] not in _QUIET:
+            trace = self._traces.begin(headers)
+            note["traceparent"] = trace.traceparent
         status = 0
 
         async def observed_send(message: dict[str, Any]) -> None:
@@ -94,6 +109,8 @@ class Observed:
         finally:
             route, total_s = self._known(scope["path"]), round(time.perf_counter() - began, 3)
             self._watcher.ended(route, status, total_s, note)
+            if trace is not None:
+                trace.end(scope["method"], route, status, note)
             journal.write(
                 "request",
                 level=logging.DEBUG if scope["path"] in _QUIET else logging.INFO,
