@@ -126,6 +126,18 @@ class Upstream:
         }
         return _decoded(await self._post("/tokenize", body), _Tokens).count
 
+    async def version(self) -> str:
+        """vLLM's version.
+
+        Raises:
+            HostError: `llm_unavailable` or `llm_output_invalid`.
+        """
+        try:
+            answer = await self.client.get("/version")
+        except httpx.TransportError as error:
+            raise unavailable(f"it left the connection ({type(error).__name__})") from error
+        return _decoded(answer.content, _Version).version
+
     async def _post(self, path: str, body: Mapping[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json"}
         try:
@@ -191,6 +203,10 @@ class _Chat(msgspec.Struct, frozen=True):
 
 class _Tokens(msgspec.Struct, frozen=True):
     count: int
+
+
+class _Version(msgspec.Struct, frozen=True):
+    version: str
 
 
 class _Told(msgspec.Struct, frozen=True):

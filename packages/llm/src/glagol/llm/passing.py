@@ -1,0 +1,133 @@
+"""A request passed through to vLLM, byte for byte, and its answer back.
+
+The body goes out as it came. An answer that is a stream is sent on chunk by chunk, as vLLM writes
+it; any other is held until it is whole, so that a process that dies in the middle is a clear 503
+and not half a JSON. When the client leaves, the connection to vLLM is closed, and vLLM stops
+generating.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from glagol.llm.upstream import unavailable
+from glagol.registry.errors import HostError
+from glagol.service import faults
+
+if TYPE_CHECKING:
+    from glagol.service.observed import Receive, Scope, Send
+
+__all__ = ["Passing"]
+
+_SERVER_ERRORS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """One request on its way; an ASGI application that a handler returns.
+
+    Attributes:
+        client: Connected to vLLM.
+        path: The same there as here.
+        body: The request's.
+        done: Called once, when the request is over in whatever way.
+    """
+
+    client: httpx.AsyncClient
+    path: str
+    body: bytes
+    done: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and the answer back.
+
+        Raises:
+            HostError: `llm_unavailable`, before anything was answered; `cancelled`, the client
+                left before anything was answered.
+        """
+        answer = _Answer(send, scope)
+        work = asyncio.create_task(self._pass(scope, answer))
+        gone = asyncio.create_task(_disconnected(receive))
+        either: set[asyncio.Task[None]] = {work, gone}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return
+            if not answer.begun:
+                raise HostError("cancelled", "the client left before the answer", "send it again")
+            scope["state"]["note"]["code"] = "cancelled"
+        finally:
+            self.done()
+            for task in either:
+                task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await work  # its connection to vLLM is closed when this returns
+
+    async def _pass(self, scope: Scope, answer: _Answer) -> None:
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                headers["Content-Type"] = value.decode("latin-1")
+        try:
+            async with self.client.stream(
+                "POST", self.path, content=self.body, headers=headers
+            ) as upstream:
+                kind = upstream.headers.get("content-type", "application/json")
+                if kind.startswith("text/event-stream"):
+                    await answer.start(upstream.status_code, {"content-type": kind})
+                    async for chunk in upstream.aiter_raw():
+                        await answer.write(chunk)
+                    await answer.end()
+                    return
+                body = await upstream.aread()
+        except httpx.TransportError as error:
+            await answer.fail(unavailable(f"it left the connection ({type(error).__name__})"))
+            return
+        if upstream.status_code >= _SERVER_ERRORS:
+            raise unavailable(f"it failed with status {upstream.status_code}")
+        length = {"content-type": kind, "content-length": str(len(body))}
+        await answer.start(upstream.status_code, length)
+        await answer.end(body)
+
+
+class _Answer:
+    """The way back to the client."""
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send = send
+        self._scope = scope
+        self._last = b""
+        self.begun = False
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        self.begun = True
+        pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def write(self, chunk: bytes) -> None:
+        self._last = chunk
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self, body: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def fail(self, error: HostError) -> None:
+        """An error before the answer is raised; in the middle of a stream it is its last event."""
+        if not self.begun:
+            raise error
+        note: dict[str, Any] = self._scope["state"]["note"]
+        fault = faults.told(error, self._scope["path"], note)
+        lead = b"" if self._last.endswith(b"\n\n") or not self._last else b"\n\n"
+        await self.end(b"%bdata: %b\n\n" % (lead, faults.openai_body(fault)))
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

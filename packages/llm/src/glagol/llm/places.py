@@ -1,0 +1,45 @@
+"""How many requests the model works on at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from glagol.registry.errors import LimitError
+
+__all__ = ["Places"]
+
+
+class Places:
+    """A number of places; who finds none is told to come again.
+
+    Args:
+        limit: How many there are, 1 or more.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def take(self) -> Callable[[], None]:
+        """Take one.
+
+        Returns:
+            Gives it back; further calls do nothing.
+
+        Raises:
+            LimitError: `queue_full`.
+        """
+        if self.taken >= self.limit:
+            raise LimitError(
+                "queue_full", f"the model works on {self.limit} requests", "try again later"
+            )
+        self.taken += 1
+        given_back = False
+
+        def give_back() -> None:
+            nonlocal given_back
+            if not given_back:
+                given_back = True
+                self.taken -= 1
+
+        return give_back
