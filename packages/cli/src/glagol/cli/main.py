@@ -20,6 +20,7 @@ __all__ = ["main"]
 _COMMANDS: Final = {
     "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
     "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
+    "serve-llm": ("glagol.cli.serve_llm:serve_llm", "Start the language model's HTTP server."),
     "worker": ("glagol.cli.worker:worker", "Work the queue of jobs beside servers."),
     "keys": ("glagol.cli.keys:keys", "Add, list and revoke keys of the HTTP server."),
     "models": (

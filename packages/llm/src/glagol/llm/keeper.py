@@ -65,6 +65,7 @@ class Keeper:
         trouble: Why there is no model to ask; None while there is one.
         report: What `/ready` says.
         starts: How often the process was started.
+        closed: Whether every further request is refused.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Keeper:
         self._clock = clock
         self._child: Child | None = None
         self._stopping = asyncio.Event()
-        self._closed = False
+        self.closed = False
         self._resume_s = 0.0
         self.trouble: GlagolError | None = HostError(
             "not_ready", "the model is being verified and loaded", "wait; GET /ready again"
@@ -123,7 +124,7 @@ class Keeper:
 
     def close(self) -> None:
         """Refuse every further request; those under way go on."""
-        self._closed = True
+        self.closed = True
         self.trouble = HostError("not_ready", "the server is stopping", "ask another one")
 
     def stop(self) -> None:
@@ -137,7 +138,7 @@ class Keeper:
         self._stopping.set()
 
     def _note(self, error: GlagolError) -> None:
-        if self._closed:
+        if self.closed:
             return
         self.trouble = error
         journal.write(
@@ -161,7 +162,7 @@ class Keeper:
         try:
             await self._begin(child, lines)
             proof = await self._prove(self._upstream)
-            if not self._closed:
+            if not self.closed:
                 lines.serving, self.trouble = True, None
                 start_s = round(self._clock() - began_s, 3)
                 self.report = {**proof, "start_s": start_s, "starts": self.starts}

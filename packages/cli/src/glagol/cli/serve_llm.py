@@ -1,0 +1,36 @@
+"""`glagol serve-llm`: the language model's HTTP server in this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from glagol.cli.home import home_option
+
+__all__ = ["serve_llm"]
+
+
+@click.command()
+@click.option("--host", "--bind", "host", help="Address to listen on [LLM_HOST].")
+@click.option("--port", help="Port to listen on [LLM_PORT].")
+@click.option("--model", help="Model id or alias [LLM_MODEL_NAME].")
+@click.option("--device", help="cpu or cuda [LLM_DEVICE].")
+@click.option("--python", help="Interpreter of vLLM's environment [LLM_PYTHON].")
+@click.option("--memory", help="Share of the device's memory for vLLM, 0.01..0.98 [LLM_MEMORY].")
+@home_option
+def serve_llm(home: Path, **given: str | None) -> int:
+    """Start the language model's HTTP server, and vLLM under it.
+
+    Every LLM_* environment variable counts; an option given here wins over its variable.
+    """
+    from glagol.llm.server import main
+
+    names = {"model": "LLM_MODEL_NAME"}
+    chosen = {
+        names.get(name, f"LLM_{name.upper()}"): value
+        for name, value in given.items()
+        if value is not None
+    }
+    return main({**os.environ, **chosen, "GLAGOL_HOME": str(home)})

@@ -1,0 +1,263 @@
+"""The process: settings, registry, vLLM's keeper, granian, signals, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from glagol.llm import acceptance
+from glagol.llm.keeper import Keeper
+from glagol.llm.launch import Launch, served
+from glagol.llm.settings import Settings
+from glagol.llm.upstream import Upstream, connect
+from glagol.registry.errors import CODES, GlagolError, HostError, InputError
+from glagol.registry.registry import Registry
+from glagol.registry.store import Trust
+from glagol.service import journal
+from glagol.service.keys import KeyFile
+from glagol.service.policy import Policy, PolicyFile
+from glagol.service.settings import LOOPBACK
+
+if TYPE_CHECKING:
+    from granian.server.embed import Server
+
+    from glagol.llm.launch import Served
+    from glagol.llm.routes import Service
+    from glagol.llm.summarize import Summarizer
+    from glagol.service.keys import Keyring
+
+__all__ = ["main"]
+
+DRAIN_S: Final = 10.0  # then vLLM is stopped, which may take 20 s more
+
+
+@dataclass(frozen=True, slots=True)
+class _Outfit:
+    """What the process needs to serve."""
+
+    settings: Settings
+    registry: Registry
+    what: Served
+    launch: Launch
+    keys: Callable[[], Keyring | None]
+    policy: Callable[[], Policy]
+
+
+def main(environment: Mapping[str, str] = os.environ) -> int:
+    """Run the server until a signal ends it.
+
+    Args:
+        environment: `LLM_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
+
+    Returns:
+        The exit status by the table of errors.
+    """
+    journal.configure("info")
+    try:
+        outfit = _outfit(environment)
+        try:
+            _probe(outfit.settings)
+            _announce(outfit)
+            asyncio.run(_serve(outfit))
+        finally:
+            outfit.launch.remove()
+    except GlagolError as error:
+        journal.write(
+            "cannot start",
+            level=logging.ERROR,
+            code=error.code,
+            message=error.message,
+            remedy=error.remedy,
+        )
+        return CODES[error.code].exit_status
+    journal.write("stopped")
+    return 0
+
+
+def _outfit(environment: Mapping[str, str]) -> _Outfit:
+    settings = Settings.from_environment(environment)
+    journal.configure(settings.log_level)
+    home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
+    store = environment.get("GLAGOL_STORE")
+    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    what = _model(settings, registry)
+    keys: Callable[[], Keyring | None] = _no_keys
+    policy: Callable[[], Policy] = Policy
+    if settings.state:
+        state = Path(settings.state)
+        keys, policy = (
+            KeyFile(state / "keys.json").current,
+            PolicyFile(state / "policy.toml").current,
+        )
+    return _Outfit(settings, registry, what, Launch(settings, registry, what, home), keys, policy)
+
+
+def _model(settings: Settings, registry: Registry) -> Served:
+    name = settings.model_name or registry.manifest.defaults.llm
+    if name is None:
+        raise InputError(
+            "setting_invalid",
+            "the manifest names no default language model",
+            "set LLM_MODEL_NAME to a model whose engine is vllm (`glagol models list`)",
+        )
+    try:
+        what = served(registry, name, settings.device)
+    except InputError as error:
+        raise InputError(
+            "setting_invalid", f"LLM_MODEL_NAME={name!r}: {error.message}", error.remedy
+        ) from error
+    if what.model.engine != "vllm":
+        raise InputError(
+            "setting_invalid",
+            f"LLM_MODEL_NAME={name!r} has the engine {what.model.engine}",
+            "name a model whose engine is vllm (`glagol models list`)",
+        )
+    return what
+
+
+async def _serve(outfit: _Outfit) -> None:
+    settings = outfit.settings
+    client = connect(str(outfit.launch.socket), outfit.launch.key)
+    upstream = Upstream(client, outfit.what.model.id, settings.max_context)
+    keeper = Keeper(outfit.launch, upstream, acceptance.prove, time.monotonic)
+    async with client, asyncio.TaskGroup() as group:
+        group.create_task(keeper.run())
+        try:
+            await _answer(outfit, keeper, client)
+        finally:
+            keeper.stop()
+
+
+async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) -> None:
+    """HTTP until a signal ends it."""
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    from glagol.llm.app import build
+    from glagol.llm.metrics import Metrics
+    from glagol.llm.places import Places
+    from glagol.llm.recordings import Recordings
+    from glagol.llm.routes import Service
+    from glagol.llm.summaries import Desk
+
+    settings, registry = outfit.settings, outfit.registry
+    places = Places(settings.max_concurrent)
+    service = Service(
+        settings,
+        outfit.what,
+        registry.manifest.manifest_version,
+        registry.manifest_sha256,
+        keeper,
+        client,
+        places,
+        Metrics(keeper, places),
+    )
+    asr = httpx.AsyncClient(base_url=settings.asr_url, trust_env=False)
+    async with asr:
+        recordings = Recordings(asr if settings.asr_url else None)
+        desk = Desk(_summarizer(service), outfit.what.names, recordings)
+        server = Server(
+            build(service, desk, outfit.keys, outfit.policy),
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGINL,
+            websockets=False,
+            log_level=LogLevels.error,
+            log_dictconfig=journal.granian_config(),
+        )
+        task = asyncio.create_task(server.serve())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _stop, server, keeper, task)
+        try:
+            await task
+        except asyncio.CancelledError:
+            journal.write("stopped with requests under way", level=logging.WARNING)
+
+
+def _summarizer(service: Service) -> Callable[[], Summarizer]:
+    """Gives the one of the model that serves; its limit of steps counts for all summaries."""
+    from glagol.llm.summarize import Options, Summarizer
+
+    made: dict[str, Summarizer] = {}
+
+    def summarizer() -> Summarizer:
+        upstream, about = service.keeper.upstream(), service.provenance()
+        version = str(about["vllm"])
+        if version not in made:
+            options = Options(concurrency=service.settings.max_concurrent)
+            made[version] = Summarizer(upstream, options, about)
+        return made[version]
+
+    return summarizer
+
+
+def _stop(server: Server, keeper: Keeper, task: asyncio.Task[None]) -> None:
+    """Stop listening, let requests under way finish for a while; a second signal does not wait."""
+    if keeper.closed:
+        task.cancel()
+        keeper.stop()
+        return
+    journal.write("stopping")
+    keeper.close()
+    server.stop()  # type: ignore[no-untyped-call]
+    asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
+
+
+def _probe(settings: Settings) -> None:
+    """Find out before anything else whether the address can be had."""
+    host, port = settings.host, settings.port
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise HostError(
+            "host_io",
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            "set LLM_HOST and LLM_PORT to a free address of this machine",
+        ) from error
+
+
+def _announce(outfit: _Outfit) -> None:
+    settings, ring = outfit.settings, outfit.keys()
+    journal.write(
+        "starting",
+        model=outfit.what.model.id,
+        variant=outfit.what.variant.id,
+        manifest_version=outfit.registry.manifest.manifest_version,
+        manifest_sha256=outfit.registry.manifest_sha256,
+        python=sys.version.split()[0],
+        settings=settings.as_log(),
+    )
+    for name in settings.unknown:
+        journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
+    if ring is not None:
+        journal.write("keys are on", keys=len(ring.keys))
+    elif settings.host not in LOOPBACK:
+        journal.write(
+            "listening beyond this machine without access control",
+            level=logging.WARNING,
+            host=settings.host,
+            remedy="run `glagol keys add NAME --scope llm`, put an authenticating proxy in front,"
+            " or set LLM_HOST=127.0.0.1",
+        )
+
+
+def _no_keys() -> None:
+    """There is no directory for them."""
