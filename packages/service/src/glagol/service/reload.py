@@ -82,7 +82,7 @@ class Reloaded(Generic[T]):
         """What tells one content from another: an editor changes at least one of the three."""
         try:
             status = self._path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             return str(error.errno)
@@ -91,7 +91,7 @@ class Reloaded(Generic[T]):
     def _read(self) -> bytes | None:
         try:
             return self._path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise InputError(
