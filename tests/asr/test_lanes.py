@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import IO, Any
@@ -114,6 +115,10 @@ def test_a_quick_job_that_is_long_goes_on_in_the_long_lane() -> None:
     assert "".join(chunks.order) == "a" * QUICK_STEPS + "1aa"
 
 
+def _note(seen: list[float], progress: Progress) -> None:
+    seen.append(progress.done_s)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 3),
@@ -128,7 +133,7 @@ def test_every_job_ends_and_none_works_twice(
         jobs = [letters(chr(at + 300) * size, lane) for at, (lane, size, _) in enumerate(wanted)]
         told: list[list[float]] = [[] for _ in jobs]
         for job, seen in zip(jobs, told, strict=True):
-            job.on_progress = lambda progress, seen=seen: seen.append(progress.done_s)  # type: ignore[misc]
+            job.on_progress = partial(_note, seen)
             engine.put(job)
         for job, (_, _, cancelled) in zip(jobs, wanted, strict=True):
             if cancelled:

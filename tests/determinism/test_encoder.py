@@ -1,0 +1,85 @@
+"""The encoder's own promises: threads never count, batch mates do not in fp32."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import homes
+from determinism.conftest import CASES
+from glagol.registry.registry import Registry
+from glagol.speech.features import FrontEnd
+from glagol.speech.runtime import onnxruntime
+from glagol.speech.session import artifact, open_session
+from glagol.speech.tensors import read_float32
+from glagol.speech.types import Array
+from sounds import samples
+
+
+@cache
+def session(model: str, variant: str, threads: int) -> onnxruntime.InferenceSession:
+    """An encoder of the repository."""
+    blobs = homes.repository().open(model, variant).blobs
+    return open_session(blobs, "encoder.onnx", device="cpu", threads=threads)
+
+
+@cache
+def speech() -> Array:
+    """Log-mel frames of real speech, long enough for every case, float32 [L, 64]."""
+    blobs = homes.repository().open(homes.MODEL).blobs
+    head = read_float32(artifact(blobs, "head.safetensors").data)
+    sound, _ = samples()
+    return FrontEnd(head["window"], head["mel"])(np.tile(sound, 12))
+
+
+def encoded(run: onnxruntime.InferenceSession, clips: list[Array], fill: float) -> list[Array]:
+    """Encode clips [L, 64] in one batch, what is after their ends filled; each one's frames."""
+    longest = max(len(clip) for clip in clips)
+    batch = np.full((len(clips), longest, clips[0].shape[1]), fill, np.float32)
+    for row, clip in zip(batch, clips, strict=True):
+        row[: len(clip)] = clip
+    lengths: npt.NDArray[np.int64] = np.array([len(clip) for clip in clips], np.int64)
+    outputs, counts = run.run(None, {"features": batch, "lengths": lengths})
+    return [row[:count] for row, count in zip(outputs, counts, strict=True)]
+
+
+@pytest.mark.parametrize(("model", "variant"), CASES)
+def test_threads_do_not_change_a_bit(registry: Registry, model: str, variant: str) -> None:
+    """One, two, three and five threads: MLAS cuts the outputs of a product, never its sums."""
+    for frames in (7, 130, 999, 2499):
+        clip = speech()[:frames]
+        alone = encoded(session(model, variant, 1), [clip], 0.0)[0]
+        for threads in (2, 3, 5):
+            again = encoded(session(model, variant, threads), [clip], 0.0)[0]
+            assert again.tobytes() == alone.tobytes()
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from([homes.MODEL, homes.OTHER]),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(1, 1500)), min_size=2, max_size=4),
+    st.sampled_from([0.0, -20.0, 1e4]),
+    st.integers(1, 2),
+)
+def test_a_batch_is_its_clips_alone(
+    model: str, cuts: list[tuple[int, int]], fill: float, threads: int
+) -> None:
+    """Unequal lengths in fp32: bit for bit what each clip is alone, whatever fills the rest."""
+    run = session(model, "cpu-fp32", threads)
+    clips = [speech()[start : start + length] for start, length in cuts]
+    for together, clip in zip(encoded(run, clips, fill), clips, strict=True):
+        assert together.tobytes() == encoded(run, [clip], 0.0)[0].tobytes()
+
+
+def test_a_batch_in_int8_is_not_and_so_is_never_made(registry: Registry) -> None:
+    """Activations share one scale over a batch: why `Acoustic` runs every window alone."""
+    run = session(homes.MODEL, "cpu-int8", 1)
+    quiet, loud = speech()[:300], speech()[300:700] + np.float32(3)
+    together = encoded(run, [quiet, loud], 0.0)[0]
+    alone = encoded(run, [quiet], 0.0)[0]
+    assert together.tobytes() != alone.tobytes()
