@@ -63,6 +63,11 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
@@ -83,25 +88,37 @@ def start(home: Path, scratch: Path, *, wait: bool = True, **settings: str) -> S
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    own = scratch.with_name(f"{scratch.name}-home")
-    state = Path(settings.setdefault("ASR_STATE", str(scratch.with_name(f"{scratch.name}-state"))))
-    scratch.mkdir()
-    own.mkdir()
-    log = scratch.parent / f"{scratch.name}.log"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "glagol.asr"],
-        env=environment(home, ASR_PORT=str(port), TMPDIR=str(scratch), HOME=str(own), **settings),
-        stderr=log.open("wb"),
-    )
-    server = Server(process, f"http://127.0.0.1:{port}", log, scratch, own, home, state)
+    server = _spawn("glagol.asr", home, scratch, ASR_PORT=str(port), **settings)
+    server.url = f"http://127.0.0.1:{port}"
     until = time.monotonic() + PATIENCE_S
     with server.client() as client:
-        while process.poll() is None and time.monotonic() < until:
+        while server.process.poll() is None and time.monotonic() < until:
             try:
                 if client.get("/ready" if wait else "/health").status_code == 200:
                     return server
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-    process.kill()
-    raise AssertionError(log.read_text())
+    server.process.kill()
+    raise AssertionError(server.log.read_text())
+
+
+def start_worker(home: Path, scratch: Path, **settings: str) -> Server:
+    """Start a worker, which has no address; returns when its model is ready."""
+    worker = _spawn("glagol.asr.worker", home, scratch, **settings)
+    worker.wait_for("model ready")
+    return worker
+
+
+def _spawn(module: str, home: Path, scratch: Path, **settings: str) -> Server:
+    own = scratch.with_name(f"{scratch.name}-home")
+    state = Path(settings.setdefault("ASR_STATE", str(scratch.with_name(f"{scratch.name}-state"))))
+    scratch.mkdir()
+    own.mkdir()
+    log = scratch.parent / f"{scratch.name}.log"
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        env=environment(home, TMPDIR=str(scratch), HOME=str(own), **settings),
+        stderr=log.open("wb"),
+    )
+    return Server(process, "", log, scratch, own, home, state)
