@@ -1,7 +1,7 @@
 """A worker to be run and to be killed: it claims, renews, finishes, and notes it down.
 
-The notes are lines `word id attempt unix-seconds`, each one write to a file opened for appending,
-so that they outlive the worker and those of several do not mix.
+The notes are lines `word id attempt unix-seconds pid`, each one write to a file opened for
+appending, so that they outlive the worker and those of several do not mix.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class Note:
     job: str
     attempt: int
     at_s: float
+    pid: int
 
 
 def notes(path: Path) -> list[Note]:
     """All that workers wrote so far."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [
-        Note(word, job, int(attempt), float(at_s))
-        for word, job, attempt, at_s in map(str.split, lines)
+        Note(word, job, int(attempt), float(at_s), int(pid))
+        for word, job, attempt, at_s, pid in map(str.split, lines)
     ]
 
 
@@ -42,7 +43,7 @@ def note(path: Path, word: str, job: Job) -> None:
     """Append a line."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(file, f"{word} {job.id} {job.attempt} {time.time()!r}\n".encode())
+        os.write(file, f"{word} {job.id} {job.attempt} {time.time()!r} {os.getpid()}\n".encode())
     finally:
         os.close(file)
 
