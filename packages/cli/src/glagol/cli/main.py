@@ -19,6 +19,7 @@ __all__ = ["main"]
 
 _COMMANDS: Final = {
     "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
+    "summarize": ("glagol.cli.summarize:summarize", "Say what matters of a transcript."),
     "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
     "serve-llm": ("glagol.cli.serve_llm:serve_llm", "Start the language model's HTTP server."),
     "worker": ("glagol.cli.worker:worker", "Work the queue of jobs beside servers."),

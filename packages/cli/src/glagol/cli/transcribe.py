@@ -21,6 +21,7 @@ import click
 from glagol.cli import output, report
 from glagol.cli.home import home_option, load
 from glagol.cli.progress import Bars
+from glagol.cli.summarize import ask, llm_options, rendered
 from glagol.registry.errors import GlagolError, InputError
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Batch:
         form: Of the results.
         folder: Where results go; None means standard output.
         options: What to do with each input.
+        llm: Address and key of llm-server when summaries are wanted.
     """
 
     names: tuple[str, ...]
     form: Format
     folder: Path | None
     options: Options
+    llm: tuple[str, str] | None = None
 
 
 @click.command()
@@ -82,6 +85,8 @@ class Batch:
 @click.option(
     "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Files at a time."
 )
+@click.option("--summarize", is_flag=True, help="Add a summary by llm-server; text and json.")
+@llm_options
 @home_option
 def transcribe(
     files: tuple[str, ...],
@@ -93,6 +98,9 @@ def transcribe(
     device: str,
     threads: int,
     jobs: int,
+    summarize: bool,
+    llm_url: str,
+    llm_key: str,
     home: Path,
 ) -> int:
     """Write what is said in audio FILEs; - reads standard input.
@@ -102,7 +110,8 @@ def transcribe(
     """
     from glagol.speech.types import Options
 
-    batch = Batch(files, form, folder, Options(channel=channel))
+    llm = (llm_url, llm_key) if summarize else None
+    batch = Batch(files, form, folder, Options(channel=channel), llm)
     _check(batch)
     from glagol.speech.recognizer import Recognizer
 
@@ -125,6 +134,12 @@ def _check(batch: Batch) -> None:
             "option_invalid",
             f"several {batch.form} files cannot share standard output",
             "give --output-dir, or one FILE at a time",
+        )
+    if batch.llm and batch.form not in ("json", "text"):
+        raise InputError(
+            "option_invalid",
+            f"{batch.form} has no place for a summary",
+            "use --format text or json, or `glagol summarize` on a JSON transcript",
         )
     if batch.names.count(STDIN) > 1:
         raise InputError("option_invalid", "- is given twice", "standard input can be read once")
@@ -158,23 +173,39 @@ def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
     """Write one result, or report its error; the exit status that it asks for."""
     name = batch.names[index]
     try:
-        data = _rendered(batch, name, result.result())
+        transcript = result.result()
+        summary, trouble = _summary(batch, transcript)
+        data = _rendered(batch, name, transcript, summary)
         if batch.folder is None:
             output.show(data)
         else:
             output.write(output.targets(batch.names, batch.form, batch.folder)[index], data)
     except GlagolError as error:
         return report.failure(error, subject=name)
-    return 0
+    return 0 if trouble is None else report.failure(trouble, subject=name)
 
 
-def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
+def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, GlagolError | None]:
+    """The summary's JSON if one is wanted, or why there is none: the transcript is told anyway."""
+    if batch.llm is None:
+        return None, None
+    from glagol.speech import formats
+
+    try:
+        return ask({"transcript": formats.as_data(transcript)}, *batch.llm), None
+    except GlagolError as error:
+        return None, error
+
+
+def _rendered(batch: Batch, name: str, transcript: Transcript, summary: bytes | None) -> bytes:
     from glagol.speech import formats
 
     together = len(batch.names) > 1 and batch.folder is None
     match batch.form:
         case "json":
             data = formats.as_json(transcript)
+            if summary is not None:
+                data = b'%b,"summary":%b}' % (data.removesuffix(b"}"), summary)
             if together:
                 file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
                 data = b'{"file":%b,"data":%b}' % (file.encode(), data)
@@ -187,7 +218,8 @@ def _rendered(batch: Batch, name: str, transcript: Transcript) -> bytes:
             return formats.as_vtt(transcript).encode()
         case _:
             text = formats.as_text(transcript)
-            return os.fsencode(f"{name}: {text}\n" if together else f"{text}\n")
+            shown = os.fsencode(f"{name}: {text}\n" if together else f"{text}\n")
+            return shown if summary is None else shown + b"\n" + rendered(summary, "text")
 
 
 @contextmanager

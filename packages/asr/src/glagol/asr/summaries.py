@@ -1,0 +1,153 @@
+"""A client of llm-server: a transcript in, the bytes of its summary out.
+
+A job that wants a summary asks here when its transcript is made, and so does the command line. What
+fails is an error that leaves the transcript what it is: see `added`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from glagol.registry.errors import CODES, GlagolError, HostError
+
+__all__ = ["Progress", "added", "summary_of"]
+
+CONNECT_S: Final = 5.0
+SILENCE_S: Final = 60.0  # llm-server says something every 15 s
+EVENT_BYTES_MAX: Final = 64 << 20
+_OK: Final = 200
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a summary is: prompts answered and needed; `step` is map or reduce."""
+
+    step: str
+    done: int
+    total: int
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    data: msgspec.Raw
+
+
+class _Told(msgspec.Struct, frozen=True):
+    code: str = ""
+    message: str = ""
+    remedy: str = ""
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    error: _Told
+
+
+def summary_of(
+    source: Mapping[str, Any],
+    url: str,
+    *,
+    key: str = "",
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> bytes:
+    """Have a transcript summarised.
+
+    Args:
+        source: The body of `POST /v1/summarize`: text, transcript or job; language, model.
+        url: Of llm-server, without a path.
+        key: Bearer key; empty for none.
+        on_progress: Called when llm-server says how far it is.
+        cancelled: Asked then, and whenever llm-server shows that it lives.
+
+    Returns:
+        The summary as JSON, the `data` of llm-server's answer to the byte.
+
+    Raises:
+        GlagolError: what llm-server says, by its code.
+        HostError: `llm_unavailable`, it does not answer; `cancelled`.
+    """
+    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    limits = httpx.Timeout(SILENCE_S, connect=CONNECT_S)
+    try:
+        with (
+            httpx.Client(base_url=url, timeout=limits, trust_env=False) as client,
+            client.stream(
+                "POST", "/v1/summarize", content=msgspec.json.encode(source), headers=headers
+            ) as answer,
+        ):
+            if answer.status_code != _OK:
+                raise _error(answer.read(), f"status {answer.status_code}")
+            for name, data in _events(answer):
+                if cancelled():
+                    raise HostError("cancelled", "the summary was cancelled", "ask again")
+                if name == "progress":
+                    on_progress(msgspec.json.decode(data, type=Progress))
+                elif name == "result":
+                    return bytes(msgspec.json.decode(data, type=_Answer).data)
+                elif name == "error":
+                    raise _error(data, "an error without a form")
+    except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
+        raise _unavailable(type(error).__name__) from error
+    raise _unavailable("its answer ended early")
+
+
+def added(stored: bytes, make: Callable[[Mapping[str, Any]], bytes]) -> bytes:
+    """A transcript's JSON with its summary, or with the reason why there is none.
+
+    Args:
+        stored: A JSON object, the transcript.
+        make: From a request's body to a summary, as `summary_of` does.
+
+    Returns:
+        The object with `summary` and `summary_error` as its last members; one of them is null.
+
+    Raises:
+        HostError: `cancelled`, since then nobody wants the transcript either.
+    """
+    summary, trouble = b"null", b"null"
+    try:
+        summary = make({"transcript": msgspec.Raw(stored)})
+    except GlagolError as error:
+        if error.code == "cancelled":
+            raise
+        told = _Told(error.code, error.message, error.remedy)
+        trouble = msgspec.json.encode(told)
+    body = stored.rstrip().removesuffix(b"}")
+    return body + b',"summary":' + summary + b',"summary_error":' + trouble + b"}"
+
+
+def _events(answer: httpx.Response) -> Iterator[tuple[str, bytes]]:
+    """Server-sent events as (name, data); a comment is an event without a name."""
+    name, data, size = "", b"", 0
+    for line in answer.iter_lines():
+        size += len(line)
+        if size > EVENT_BYTES_MAX:
+            raise _unavailable("its answer is too long")
+        field, _, value = line.partition(":")
+        if not line:
+            yield name, data
+            name, data = "", b""
+        elif field == "event":
+            name = value.strip()
+        elif field == "data":
+            data = value.strip().encode()
+
+
+def _error(body: bytes, otherwise: str) -> GlagolError:
+    try:
+        told = msgspec.json.decode(body, type=_Failure).error
+    except msgspec.DecodeError:
+        return _unavailable(otherwise)
+    if told.code not in CODES:
+        return _unavailable(told.message or otherwise)
+    return CODES[told.code].family(told.code, told.message, told.remedy)
+
+
+def _unavailable(why: str) -> HostError:
+    return HostError(
+        "llm_unavailable", f"llm-server gives no summary: {why}", "look at its /ready, try again"
+    )
