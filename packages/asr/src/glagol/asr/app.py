@@ -8,6 +8,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
 from glagol.asr import catalogue, job_routes, routes, transcriptions
 from glagol.service import faults
@@ -30,6 +31,12 @@ _DOORS: Final = Doors(
     open=frozenset({"/health", "/ready", "/docs", "/schema/openapi.json"}),
     local={"/metrics": "metrics"},
     scopes=(("/v1/jobs", "jobs"), ("/v1/", "transcribe")),
+)
+_KEY: Final = SecurityScheme(
+    type="http",
+    scheme="bearer",
+    description="Where the operator has turned keys on: 401 without one, 403 without its scope,"
+    " 429 with Retry-After above its limits.",
 )
 _HANDLERS: Final = [
     *routes.HANDLERS,
@@ -62,6 +69,8 @@ def build(
             title="Glagol asr-server",
             version="1",
             path="/schema",
+            components=Components(security_schemes={"key": _KEY}),
+            security=[{}, {"key": []}],
             render_plugins=[JsonRenderPlugin()],
         ),
         state=State({"service": service, "speaker": speaker}),

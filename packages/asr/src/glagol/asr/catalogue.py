@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr import wire
 from glagol.asr.intake import AsrRequest, Service, service_of
 from glagol.registry.entries import Model
+from glagol.service import envelope
 
 __all__ = ["model", "models"]
 
@@ -26,7 +28,16 @@ def models(request: AsrRequest) -> Response[wire.ModelList]:
     )
 
 
-@get("/v1/models/{name:path}", summary="One model of the manifest", sync_to_thread=False)
+@get(
+    "/v1/models/{name:path}",
+    summary="One model of the manifest",
+    responses={
+        404: ResponseSpec(
+            envelope.OpenaiFailure, description="There is no such model", generate_examples=False
+        )
+    },
+    sync_to_thread=False,
+)
 def model(request: AsrRequest, name: FromPath[str]) -> Response[wire.ModelEntry]:
     """One entry of the list, by id or alias; an alias may hold a slash.
 

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from litestar import get, post, put
+from litestar import MediaType, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
@@ -54,13 +54,26 @@ _RESPONSES: Final = {
 }
 
 
-@get("/health", summary="The process answers", sync_to_thread=False)
+_STATE: Final = {
+    200: ResponseSpec(dict[str, object], description="In the envelope", generate_examples=False)
+}
+
+
+@get("/health", summary="The process answers", responses=_STATE, sync_to_thread=False)
 def health() -> Response[bytes]:
     """Liveness; says nothing about the model."""
     return _json(envelope.success(b'{"status":"alive"}'))
 
 
-@get("/ready", summary="The model is verified, loaded and proven", sync_to_thread=False)
+@get(
+    "/ready",
+    summary="The model is verified, loaded and proven",
+    responses={
+        **_STATE,
+        503: ResponseSpec(envelope.Failure, description="Why not", generate_examples=False),
+    },
+    sync_to_thread=False,
+)
 def ready(request: AsrRequest) -> Response[bytes]:
     """Readiness: 503 with the reason until the known-answer clip was transcribed.
 
@@ -77,7 +90,16 @@ def ready(request: AsrRequest) -> Response[bytes]:
     raise HostError("not_ready", trouble.message, trouble.remedy)
 
 
-@get("/metrics", summary="Prometheus metrics", sync_to_thread=False)
+@get(
+    "/metrics",
+    summary="Prometheus metrics",
+    responses={
+        200: ResponseSpec(
+            str, description="As Accept asks", media_type=MediaType.TEXT, generate_examples=False
+        )
+    },
+    sync_to_thread=False,
+)
 def metrics(request: AsrRequest) -> Response[bytes]:
     """Text format or OpenMetrics, as the Accept header asks."""
     accept = request.headers.get("accept", "")
