@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hear", "Listener", "Sketch", "Turns"]
 
+SKETCH_SAMPLES = 24 * SAMPLE_RATE
+"""Guesses read no more: the encoder takes 25 s."""
+
 
 class Hear(Protocol):
     """Whatever recognises the words of one window."""
@@ -69,8 +72,11 @@ class Listener:
         samples = self.cutter.open()
         if not len(samples):
             return None
+        told, joiner = self._stream.words, replace(self._joiner)
+        if len(samples) > SKETCH_SAMPLES:  # speech without a pause: its end will do
+            samples, told, joiner = samples[-SKETCH_SAMPLES:], (), _Joiner(self._joiner.lead)
         start = self.cutter.total - len(samples)
-        return Sketch(samples, start, self._stream.words, replace(self._joiner), self._channel)
+        return Sketch(samples, start, told, joiner, self._channel)
 
     def _step(self, piece: Piece | None) -> list[Segment]:
         found: list[Segment] = []

@@ -106,7 +106,8 @@ class SpanMachine:
 
     Raw spans come from `_step`; `_accept` pads them. Upstream pads a span by `speech_pad_ms` on
     both sides, or by half of the silence where two spans are nearer than two pads. So the end of an
-    accepted span waits in `_last` until the start of the next one can no longer come that near.
+    accepted span waits in `_last` until the start of the next one can no longer come that near, or
+    is certain to become one.
     """
 
     def __init__(self, parameters: Vad) -> None:
@@ -119,6 +120,7 @@ class SpanMachine:
         self._max_speech = parameters.max_speech_s * SAMPLE_RATE - FRAME - 2 * self._pad
         self._now = 0
         self._start: int | None = None  # of the speech that runs
+        self._left: int | None = None  # the same padded, once it is certain to become a span
         self._silence: int | None = None  # where it fell below the low threshold
         self._longest: Span | None = None  # silence inside it
         self._last: Span | None = None  # accepted, left end padded, right end not yet
@@ -132,6 +134,8 @@ class SpanMachine:
     @property
     def settled(self) -> int:
         """Samples before this position are in a span given out, or in none."""
+        if self._left is not None:
+            return self._left
         if self._last is not None:
             return self._last.start
         edge = self._now if self._start is None else self._start
@@ -198,20 +202,27 @@ class SpanMachine:
         return False
 
     def _accept(self, span: Span) -> None:
-        start = max(0, span.start - self._pad)
-        if self._last is not None:  # nearer than two pads, or `_release` had given it out
-            half = (span.start - self._last.end) // 2
-            start = span.start - half
-            self._emit(self._last.end + half)
-        self._last = Span(start, span.end)
+        left = self._begin(span.start) if self._left is None else self._left
+        self._left = None
+        self._last = Span(left, span.end)
+
+    def _begin(self, start: int) -> int:
+        """Pad the start of a span, and with it the end of the one before."""
+        if self._last is None:
+            return max(0, start - self._pad)
+        half = (start - self._last.end) // 2  # nearer than two pads, or `_release` had given it out
+        self._emit(self._last.end + half)
+        return start - half
 
     def _release(self) -> None:
-        """Give the last span out once no later speech can be nearer than two pads."""
-        if self._last is None:
-            return
+        """Give the last span out once no later speech can be nearer than two pads, or one is."""
         edge = self._now - FRAME if self._start is None else self._start
-        if edge - self._last.end >= 2 * self._pad:
+        if self._last is not None and edge - self._last.end >= 2 * self._pad:
             self._emit(self._last.end + self._pad)
+        if self._start is not None and self._left is None and self._silence is None:
+            spoken = self._now - FRAME - self._start  # the last frame may be filled with zeros
+            if spoken > self._min_speech:
+                self._left = self._begin(self._start)
 
     def _emit(self, end: int) -> None:
         assert self._last is not None  # noqa: S101 - the callers have looked
