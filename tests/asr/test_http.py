@@ -299,4 +299,4 @@ def test_the_openapi_document_needs_no_network(bench: Bench) -> None:
     assert names == set(form["properties"])
     assert {"200", "400", "413", "415", "422", "429", "503"} <= set(transcribe["put"]["responses"])
     for path in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):
-        assert "http" not in bench.send("GET", path).text.replace("http-", "")
+        assert "://" not in bench.send("GET", path).text

@@ -28,7 +28,7 @@ __all__ = ["build"]
 
 _OPENAI: Final = ("/v1/audio/", "/v1/models")
 _DOORS: Final = Doors(
-    open=frozenset({"/health", "/ready", "/docs", "/schema/openapi.json"}),
+    open=frozenset({"/health", "/ready", "/docs", "/schema", "/schema/openapi.json"}),
     local={"/metrics": "metrics"},
     scopes=(("/v1/jobs", "jobs"), ("/v1/", "transcribe")),
 )
