@@ -266,12 +266,13 @@ class RedisQueue:
 
     def _unreachable(self, error: redis.exceptions.RedisError) -> HostError:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = why.partition(" script: ")[0]
         if self._secret:
             why = why.replace(self._secret, "***")
         return HostError(
             "queue_unreachable",
             f"{self._place} cannot be used: {why[:200]}",
-            "start it, or look into its log; nothing else has to be done then",
+            "start it, or give it what it lacks; the queue then goes on by itself",
         )
 
 

@@ -1,0 +1,110 @@
+"""What is SQLite's own: the file, its schema, and a disk that is full or in other hands."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from glagol.jobs.opening import open_queue
+from glagol.jobs.port import NewJob
+from glagol.jobs.redis import RedisQueue
+from glagol.jobs.sqlite import SqliteQueue
+from glagol.registry.errors import HostError
+
+
+def new(job_id: str = "one", payload: bytes = b"x") -> NewJob:
+    return NewJob(id=job_id, kind="read", payload=payload)
+
+
+def test_the_address_decides(tmp_path: Path) -> None:
+    """No address: a file in the directory, which is made; a server need not be up."""
+    queue = open_queue("", tmp_path / "a" / "b")
+    assert isinstance(queue, SqliteQueue)
+    queue.close()
+    assert (tmp_path / "a" / "b" / "jobs.sqlite").is_file()
+    assert isinstance(open_queue(f"unix://{tmp_path}/s", tmp_path / "c"), RedisQueue)
+    assert not (tmp_path / "c").exists()
+
+
+def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
+    """Nor what SQLite keeps beside it."""
+    queue = SqliteQueue(tmp_path / "jobs.sqlite")
+    queue.put(new())
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("jobs.sqlite", "jobs.sqlite-shm", "jobs.sqlite-wal"), 0o600)
+    queue.close()
+
+
+def test_every_commit_is_synced(tmp_path: Path) -> None:
+    """On each connection, those of later threads too."""
+    queue = SqliteQueue(tmp_path / "jobs.sqlite")
+    with queue._database.reading() as one, queue._database.reading() as two:
+        for db in (one, two):
+            assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+            assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    queue.close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """The message says which, and what to do."""
+    path = tmp_path / "jobs.sqlite"
+    SqliteQueue(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(HostError, match="schema 99; this program knows schema 1") as caught:
+        SqliteQueue(path)
+    assert caught.value.code == "queue_unreachable"
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    """An operator's business, with the file's name."""
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"not a database " * 100)
+    with pytest.raises(HostError, match=r"jobs\.sqlite") as caught:
+        SqliteQueue(path)
+    assert caught.value.code == "host_io"
+    with pytest.raises(HostError) as caught:
+        SqliteQueue(path / "below-a-file")
+    assert caught.value.code == "host_io"
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
+    """`disk_full`; it goes on once there is room."""
+    queue = SqliteQueue(tmp_path / "jobs.sqlite")
+    queue.put(new())
+    [db] = queue._database._idle
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(HostError) as caught:
+        queue.put(new("two", b"x" * 100_000))
+    assert caught.value.code == "disk_full"
+    assert [job.id for job in queue.page(kind="read")] == ["one"]
+    assert queue.put(new("two", b"x" * 100_000)).id == "two"
+    queue.close()
+
+
+def test_a_file_that_stays_locked_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`queue_unreachable` for writes; reading goes on."""
+    monkeypatch.setattr("glagol.jobs.database._BUSY_S", 0.1)
+    queue = SqliteQueue(tmp_path / "jobs.sqlite")
+    queue.put(new())
+    other = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(HostError) as caught:
+        queue.put(new("two"))
+    assert caught.value.code == "queue_unreachable"
+    assert queue.get("one").state == "queued"
+    other.execute("ROLLBACK")
+    assert queue.put(new("two")).state == "queued"
+    other.close()
+    queue.close()
+    with pytest.raises(HostError, match="closed"):
+        queue.ping()
