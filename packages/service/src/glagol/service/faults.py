@@ -22,7 +22,7 @@ __all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "status_of",
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
 RETRY_LATER: Final = frozenset(
-    {"queue_full", "busy", "not_ready", "queue_unreachable", "spool_full"}
+    {"queue_full", "busy", "llm_unavailable", "not_ready", "queue_unreachable", "spool_full"}
 )
 
 
