@@ -41,6 +41,11 @@ _OPTIONS: Final = {
         max_length=2048,
         description="Who is told when the job ends; means async=true",
     ),
+    "summarize": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="The result carries a summary by llm-server; means async=true",
+    ),
 }
 _BINARY: Final = Schema(
     type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video"

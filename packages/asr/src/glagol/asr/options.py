@@ -23,6 +23,7 @@ NAMES: Final = (
     "channel",
     "async",
     "webhook_url",
+    "summarize",
 )
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 _ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
@@ -54,6 +55,7 @@ class Wish:
         channel: Whether channels are mixed or each is transcribed alone.
         deferred: Whether the answer is a job.
         webhook_url: Who is told when that job ends; empty means nobody.
+        summarize: Whether that job's result carries a summary.
     """
 
     model: Model
@@ -63,6 +65,7 @@ class Wish:
     channel: Channel = "mix"
     deferred: bool = False
     webhook_url: str = ""
+    summarize: bool = False
 
 
 def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
@@ -99,14 +102,16 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     model = model_of(options.get("model") or default, registry)
     language = language_of(options.get("language") or "", model)
     webhook_url = options.get("webhook_url") or ""
+    summarize = _truth(options, "summarize", "false")
     return Wish(
         model,
         language,
         _truth(options, "word_timestamps", "true"),
         cast("Format", _one_of(options, "format", get_args(Format))),
         cast("Channel", _one_of(options, "channel", get_args(Channel))),
-        _truth(options, "async", "false") or bool(webhook_url),
+        _truth(options, "async", "false") or bool(webhook_url) or summarize,
         webhook_url,
+        summarize,
     )
 
 

@@ -150,7 +150,23 @@ class Runner:
             raise
         transcript, stored = self._result(order)
         note.update(_told(order, transcript))
-        return stored
+        return self._summarised(stored, stop, note) if work.summarize else stored
+
+    def _summarised(self, stored: bytes, stop: threading.Event, note: dict[str, Any]) -> bytes:
+        """The stored form with its summary, or with the reason why there is none."""
+        from glagol.asr import summaries
+
+        section = self._jobs.policy().summaries
+        began = time.monotonic()
+        whole = summaries.added(
+            stored,
+            section.url,
+            key=section.key,
+            cancelled=lambda: stop.is_set() or self._stopping.is_set(),
+        )
+        note["summary_s"] = round(time.monotonic() - began, 3)
+        note["summary"] = whole.code
+        return whole.data
 
     def _result(self, order: queue.Job) -> tuple[Transcript, bytes]:
         """Wait; an order that is stopped while it waits for its first turn leaves the lane."""

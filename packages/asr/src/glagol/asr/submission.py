@@ -16,6 +16,7 @@ from glagol.asr.intake import (
     received,
     service_of,
 )
+from glagol.asr.options import OptionError
 from glagol.asr.work import Work
 from glagol.jobs.port import ENDED
 from glagol.registry.errors import InputError
@@ -67,6 +68,7 @@ async def accept(request: AsrRequest, body: Upload, wish: Wish) -> Response[byte
 
     Raises:
         InputError: `webhook_refused`, `idempotency_conflict`, or the audio is wrong.
+        OptionError: `option_invalid`, nobody could summarise.
         LimitError: `queue_full`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
@@ -74,6 +76,10 @@ async def accept(request: AsrRequest, body: Upload, wish: Wish) -> Response[byte
     key = _key(request)
     if wish.webhook_url:
         jobs.check_webhook(wish.webhook_url)
+    if wish.summarize and not jobs.policy().summaries.url:
+        raise OptionError(
+            "summarize", "this server knows no llm-server", "ask its operator for [summaries] url"
+        )
     note["model"] = wish.model.id
     audio_s = await checked(body, service_of(request).settings.max_audio_s, wish.channel)
     work = Work(
@@ -86,6 +92,7 @@ async def accept(request: AsrRequest, body: Upload, wish: Wish) -> Response[byte
         audio_s=audio_s,
         channel=wish.channel,
         webhook_url=wish.webhook_url,
+        summarize=wish.summarize,
         request_id=note["request_id"],
         traceparent=note.get("traceparent", ""),
     )

@@ -7,6 +7,7 @@ fails is an error that leaves the transcript what it is: see `added`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -14,7 +15,7 @@ import msgspec
 
 from glagol.registry.errors import CODES, GlagolError, HostError
 
-__all__ = ["Progress", "added", "summary_of"]
+__all__ = ["Progress", "Summarised", "added", "summary_of"]
 
 CONNECT_S: Final = 5.0
 SILENCE_S: Final = 60.0  # llm-server says something every 15 s
@@ -28,6 +29,19 @@ class Progress(msgspec.Struct, frozen=True):
     step: str
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summarised:
+    """A transcript's JSON with what became of its summary.
+
+    Attributes:
+        data: The JSON object.
+        code: "done", or the code of what went wrong.
+    """
+
+    data: bytes
+    code: str
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -95,12 +109,16 @@ def summary_of(
     raise _unavailable("its answer ended early")
 
 
-def added(stored: bytes, make: Callable[[Mapping[str, Any]], bytes]) -> bytes:
+def added(
+    stored: bytes, url: str, *, key: str = "", cancelled: Callable[[], bool] = lambda: False
+) -> Summarised:
     """A transcript's JSON with its summary, or with the reason why there is none.
 
     Args:
         stored: A JSON object, the transcript.
-        make: From a request's body to a summary, as `summary_of` does.
+        url: Of llm-server; empty when there is none.
+        key: As for `summary_of`.
+        cancelled: As for `summary_of`.
 
     Returns:
         The object with `summary` and `summary_error` as its last members; one of them is null.
@@ -108,16 +126,19 @@ def added(stored: bytes, make: Callable[[Mapping[str, Any]], bytes]) -> bytes:
     Raises:
         HostError: `cancelled`, since then nobody wants the transcript either.
     """
-    summary, trouble = b"null", b"null"
+    summary, trouble, code = b"null", b"null", "done"
     try:
-        summary = make({"transcript": msgspec.Raw(stored)})
+        if not url:
+            raise _unavailable("policy.toml names none")
+        source = {"transcript": msgspec.Raw(stored)}
+        summary = summary_of(source, url, key=key, cancelled=cancelled)
     except GlagolError as error:
         if error.code == "cancelled":
             raise
-        told = _Told(error.code, error.message, error.remedy)
-        trouble = msgspec.json.encode(told)
+        code = error.code
+        trouble = msgspec.json.encode(_Told(error.code, error.message, error.remedy))
     body = stored.rstrip().removesuffix(b"}")
-    return body + b',"summary":' + summary + b',"summary_error":' + trouble + b"}"
+    return Summarised(body + b',"summary":%b,"summary_error":%b}' % (summary, trouble), code)
 
 
 def _events(answer: httpx.Response) -> Iterator[tuple[str, bytes]]:

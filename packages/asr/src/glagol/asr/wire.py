@@ -69,7 +69,11 @@ class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The `data` of a transcription; duration in seconds, `provenance` says what made it."""
+    """The `data` of a transcription; duration in seconds, `provenance` says what made it.
+
+    Of a job with summarize=true it has `summary`, as llm-server's /v1/summarize gives it, and
+    `summary_error {code, message, remedy}`; one of them is null.
+    """
 
     text: str
     segments: list[Segment]
@@ -77,6 +81,8 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: str
     coverage: Coverage
     provenance: dict[str, Any]
+    summary: dict[str, Any] | None = None
+    summary_error: dict[str, str] | None = None
 
 
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,6 +33,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         size_bytes: Of the input.
         audio_s: How long its container says it is; None when it does not say.
         webhook_url: Who is told about the end; empty means nobody.
+        summarize: Whether the result carries a summary by llm-server.
         request_id: Of the request that made it.
         traceparent: The trace of that request (W3C); empty means none.
     """
@@ -46,6 +47,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     audio_s: float | None
     channel: Channel = "mix"
     webhook_url: str = ""
+    summarize: bool = False
     request_id: str = ""
     traceparent: str = ""
 

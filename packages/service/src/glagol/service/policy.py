@@ -103,12 +103,17 @@ class Summaries(_Section, frozen=True):
 
     Attributes:
         url: Of llm-server, such as `http://127.0.0.1:8081`; empty means nobody.
+        key: Bearer key for it, with the scope llm; empty while its keys are off.
     """
 
     url: str = ""
+    key: str = ""
 
     def __post_init__(self) -> None:
         _check_url("url", self.url)
+
+    def __repr__(self) -> str:  # the key stays out of logs and tracebacks
+        return f"Summaries(url={self.url!r})"
 
 
 class Policy(_Section, frozen=True):
