@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 import sounds
 from asr.bench import Bench
+from glagol.asr import events as event_stream
 from glagol.asr import inputs, jobs, rendering, runner, work
 from glagol.asr.job_wire import JobEnvelope, JobListEnvelope, JobView
 from glagol.jobs.port import NewJob
@@ -228,6 +230,17 @@ def test_events_end_with_the_job_and_go_on_where_they_stopped(bench: Bench) -> N
     assert (status, [int(event["id"]) for event in rest]) == (200, [ids[-1]])
     assert events(bench, made.id, last=str(ids[-1])) == (204, [])
     assert code(bench.send("GET", "/v1/jobs/nothing/events")) == "job_unknown"
+
+
+def test_a_quiet_stream_is_kept_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments while nothing changes, which every reader of events skips."""
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_S", 0.0)
+    bench.stub.gate.clear()
+    made = submit(bench)
+    threading.Timer(2.0, bench.stub.gate.set).start()
+    text = bench.send("GET", f"/v1/jobs/{made.id}/events").text
+    assert "\n: " in text
+    assert text.rstrip().endswith("}")
 
 
 def test_what_is_unknown_expired_or_too_early(bench: Bench) -> None:

@@ -99,6 +99,20 @@ def test_sync_job_and_cli_say_the_same(
     assert line["manifest_version"] == line["provenance"]["manifest_version"]
 
 
+def test_a_stream_of_events_ends_when_its_reader_leaves(server: Server) -> None:
+    """The server notices, though nothing changes; the job goes on until it is cancelled."""
+    audio = sounds.long_speech(1200)
+    with server.client() as client:
+        path = submit(client, audio)
+        headers = {"X-Request-ID": "reader"}
+        with client.stream("GET", f"{path}/events", headers=headers) as events:
+            assert any(line.startswith("event: ") for line in events.iter_lines())
+        assert server.request("reader")["status"] == 200
+        assert client.get(path).json()["data"]["state"] in ("queued", "running")
+        assert client.delete(path).status_code in (200, 202)
+        until(client, path, lambda job: job["state"] == "cancelled")
+
+
 def test_a_killed_server_finishes_its_job_when_it_is_back(
     home: Path, state: Path, tmp_path: Path
 ) -> None:
