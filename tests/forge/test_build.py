@@ -216,8 +216,10 @@ def test_sizes_come_from_shapes() -> None:
     assert infer({"encoder": {"n_heads": RNNT.heads}}, weights, "rnnt") == RNNT
 
 
-def test_digests_are_stable() -> None:
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_digests_are_stable(precision: str) -> None:
     """The artifacts of a fixed model; a change here must raise BUILDER_VERSION."""
-    made = build(seeded.weights(SIZES, 1), seeded.config(SIZES), "int8", "ctc")
+    made = build(seeded.weights(SIZES, 1), seeded.config(SIZES), precision, "ctc")
     digests = {name: hashlib.sha256(data).hexdigest()[:16] for name, data in made.items()}
-    assert digests == json.loads((Path(__file__).parent / "golden/digests.json").read_text())
+    golden = json.loads((Path(__file__).parent / "golden/digests.json").read_text())
+    assert digests == golden[precision]

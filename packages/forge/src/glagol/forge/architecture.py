@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from glagol.forge.checkpoint import CheckpointError
 
 Head = Literal["ctc", "rnnt"]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "fp16"]
 
 SUBSAMPLING = 4
 """Mel frames per encoder frame; fixed by the two strided convolutions."""

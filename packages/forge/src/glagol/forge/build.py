@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from glagol.forge.checkpoint import CheckpointError
 from glagol.forge.encoder import Encoder
 from glagol.forge.graph import Graph
 from glagol.forge.head import write_head
-from glagol.forge.linear import FloatLinear, Int8Linear
+from glagol.forge.linear import FloatLinear, Int8Linear, Linear
 from glagol.forge.tokenizer import Vocabulary, characters, sentencepiece
 from glagol.forge.weights import normalise
 
@@ -30,6 +31,13 @@ GRAPH, DATA, HEAD, VOCABULARY = (
 )
 
 
+_LINEARS: Mapping[Precision, Callable[[Graph], Linear]] = {
+    "fp32": FloatLinear,
+    "int8": Int8Linear,
+    "fp16": partial(FloatLinear, real=np.float16),
+}
+
+
 def build(
     source: Mapping[str, Array],
     config: Mapping[str, Any],
@@ -43,7 +51,7 @@ def build(
     Args:
         source: tensors of the checkpoint by name, float16 or float32.
         config: the parsed configuration beside the checkpoint.
-        precision: of the layers' matrix products; the output layer is float32 in both.
+        precision: of the layers' matrix products; the first and the output layer are float32.
         head: which head the artifacts serve.
         tokenizer: the SentencePiece model file, for checkpoints that use one.
 
@@ -83,7 +91,7 @@ def build_graph(
         CheckpointError: a tensor is missing or of the wrong shape.
     """
     graph = Graph("encoder", DATA)
-    linear = Int8Linear(graph) if precision == "int8" else FloatLinear(graph)
+    linear = _LINEARS[precision](graph)
     try:
         Encoder(graph, sizes, weights, linear).author()
         return graph.finish(BUILDER_VERSION, {"precision": precision, "head": sizes.head})

@@ -12,18 +12,20 @@ Axes: B clips, L mel frames, T encoder frames, D width, H heads, C classes, J jo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glagol.forge.architecture import Architecture
 from glagol.forge.graph import Graph
-from glagol.forge.linear import FloatLinear, Linear, Matrix
+from glagol.forge.linear import FloatLinear, Linear, Matrix, narrowed
 from glagol.forge.rope import rotary_tables
 from glagol.forge.subsampling import Subsampling
 from glagol.forge.wire import DataType
 
 Float32 = NDArray[np.float32]
+Reals = NDArray[np.floating[Any]]
 Weights = Mapping[str, NDArray[np.generic]]
 
 EPSILON = 1e-5
@@ -31,6 +33,12 @@ EPSILON = 1e-5
 
 MASKED = 1e5
 """Taken from the score of a padded key (before the scale): its weight underflows to zero."""
+
+MASKED_HALF = 3e4
+"""The same where 65504 is the largest number."""
+
+ALIGNED = 8
+"""Half precision attention kernels (FlashAttention) take heads of a multiple of this."""
 
 
 class Encoder:
@@ -41,6 +49,10 @@ class Encoder:
         sizes: the architecture.
         weights: tensors under normalised names.
         linear: how products inside the layers are computed; the output layer is always float32.
+
+    In half precision (for CUDA) heads are padded with zeros to a multiple of 8, values too: without
+    a mask operand and with such heads ONNX Runtime takes its fused attention. Norms and softmax
+    keep their sums in float32 inside the operators.
     """
 
     def __init__(self, graph: Graph, sizes: Architecture, weights: Weights, linear: Linear) -> None:
@@ -49,6 +61,10 @@ class Encoder:
         self._weights = weights
         self._linear = linear
         self._exact = FloatLinear(graph)
+        self._real = linear.real
+        self._half = self._real is np.float16
+        spare = 1 if not self._half else ALIGNED - sizes.head_size % ALIGNED
+        self._head_size = sizes.head_size + spare
 
     def author(self) -> None:
         """Write the whole graph with its inputs and outputs."""
@@ -62,6 +78,8 @@ class Encoder:
         residual = "subsampled"
         for number in range(sizes.layers):
             x, residual = self._layer(number, x, residual)
+        if self._half:
+            x = graph.op("Cast", [x], "last", to=DataType.FLOAT.value)
         if sizes.head == "ctc":
             logits = self._exact.apply((x,), self._pointwise("head.decoder_layers.0"))
             graph.op("LogSoftmax", [logits], "log_probs", axis=-1)
@@ -75,18 +93,18 @@ class Encoder:
     def _share(self) -> None:
         """Write what all layers read: the rotary tables and the mask of padded keys.
 
-        Heads of query and key carry one column more than the checkpoint's: one in every query,
-        zero in the key of a frame and MASKED in the key of a pad. Their product takes the pads
+        Heads of query and key carry a column more than the checkpoint's: one in every query,
+        zero in the key of a frame and -MASKED in the key of a pad. Their product takes the pads
         out of the softmax without a mask operand, which the fused attention kernel cannot take.
         """
         graph, sizes = self._graph, self._sizes
         shape = (sizes.max_frames, sizes.head_size // 2)
         for index, name in enumerate(("cosines", "sines")):
-            graph.weight(name, np.float32, shape, self._table(index))
-        columns = np.zeros((sizes.heads, sizes.head_size + 1), np.float32)
-        columns[:, -1] = -MASKED
+            graph.weight(name, self._real, shape, narrowed(self._table(index), self._real))
+        columns = np.zeros((sizes.heads, self._head_size), self._real)
+        columns[:, sizes.head_size] = -MASKED_HALF if self._half else -MASKED
         marks = graph.constant("mask.columns", columns.reshape(-1))
-        ones = graph.constant("ones", np.ones((), np.float32))
+        ones = graph.constant("ones", np.ones((), self._real))
         pads = graph.op("Sub", ["keep", ones], "pads")
         pads = graph.op("Neg", [pads], "pads.positive")
         graph.op("Mul", [pads, marks], "key_mask")
@@ -117,8 +135,8 @@ class Encoder:
     def _norm(self, x: str, key: str, residual: str | None) -> tuple[str, str]:
         """Write a layer norm of x, or of residual + x; return the normed value and the sum."""
         graph, size = self._graph, (self._sizes.width,)
-        gain = graph.weight(f"{key}.weight", np.float32, size, self._vector(f"{key}.weight"))
-        bias = graph.weight(f"{key}.bias", np.float32, size, self._vector(f"{key}.bias"))
+        gain = graph.weight(f"{key}.weight", self._real, size, self._vector(f"{key}.weight"))
+        bias = graph.weight(f"{key}.bias", self._real, size, self._vector(f"{key}.bias"))
         if residual is None:
             normed = graph.op("LayerNormalization", [x, gain, bias], key, axis=-1, epsilon=EPSILON)
             return normed, x
@@ -146,14 +164,11 @@ class Encoder:
             num_heads=sizes.heads,
         )
         fed = linear.feed(turned, f"{key}.turned")
-        width = sizes.width
         query = linear.apply(fed, self._heads(f"{key}.linear_q", 1.0))
         # The bias of the keys adds the same to every score of a query: softmax does not see it.
         keys = linear.apply(fed, self._heads(f"{key}.linear_k", None))
         keys = graph.op("Add", [keys, "key_mask"], f"{key}.keys")
-        value = linear.apply(
-            linear.feed(x, f"{key}.in"), self._dense(f"{key}.linear_v", width, width)
-        )
+        value = linear.apply(linear.feed(x, f"{key}.in"), self._values(f"{key}.linear_v"))
         mixed = graph.contrib(
             "MultiHeadAttention",
             [query, keys, value],
@@ -161,30 +176,26 @@ class Encoder:
             num_heads=sizes.heads,
             scale=sizes.head_size**-0.5,
         )
-        return linear.apply(
-            linear.feed(mixed, f"{key}.mixed"), self._dense(f"{key}.linear_out", width, width)
-        )
+        return linear.apply(linear.feed(mixed, f"{key}.mixed"), self._mixer(f"{key}.linear_out"))
 
     def _convolution(self, x: str, key: str) -> str:
         """Write pointwise, gate, depthwise, norm, SiLU, pointwise; pads are zero before taps."""
         graph, linear, sizes = self._graph, self._linear, self._sizes
         width, taps = sizes.width, sizes.kernel
         fed = linear.feed(x, f"{key}.in")
-        value = linear.apply(fed, self._half(key, 0))
-        gate = graph.op("Sigmoid", [linear.apply(fed, self._half(key, 1))], f"{key}.gate")
+        value = linear.apply(fed, self._gated(key, 0))
+        gate = graph.op("Sigmoid", [linear.apply(fed, self._gated(key, 1))], f"{key}.gate")
         x = graph.op("Mul", [value, gate], f"{key}.gated")
         x = graph.op("Mul", [x, "keep"], f"{key}.kept")
         x = graph.op("Unsqueeze", [x, graph.integers(1)], f"{key}.image")
         x = graph.op("Transpose", [x], f"{key}.channels", perm=(0, 3, 1, 2))
         depthwise = f"{key}.depthwise_conv"
+        shape = (width, 1, 1, taps)
         weight = graph.weight(
-            f"{depthwise}.weight",
-            np.float32,
-            (width, 1, 1, taps),
-            lambda: self._float(f"{depthwise}.weight").reshape(width, 1, 1, taps),
+            f"{depthwise}.weight", self._real, shape, self._vector(f"{depthwise}.weight", shape)
         )
         bias = graph.weight(
-            f"{depthwise}.bias", np.float32, (width,), self._vector(f"{depthwise}.bias")
+            f"{depthwise}.bias", self._real, (width,), self._vector(f"{depthwise}.bias")
         )
         x = graph.op(
             "Conv",
@@ -205,8 +216,12 @@ class Encoder:
     def _float(self, key: str) -> Float32:
         return np.asarray(self._weights[key], dtype=np.float32)
 
-    def _vector(self, key: str) -> Callable[[], Float32]:
-        return lambda: self._float(key)
+    def _vector(self, key: str, shape: tuple[int, ...] | None = None) -> Callable[[], Reals]:
+        def value() -> Float32:
+            found = self._float(key)
+            return found if shape is None else found.reshape(shape)
+
+        return narrowed(value, self._real)
 
     def _dense(self, key: str, inner: int, outer: int, *, scale: float = 1.0) -> Matrix:
         factor = np.float32(scale)
@@ -218,23 +233,45 @@ class Encoder:
         )
 
     def _heads(self, key: str, last: float | None) -> Matrix:
-        """Return a projection whose heads are one column wider: zero weights, bias ``last``.
+        """Return a projection whose heads are wider: zero weights, bias ``last`` and zeros.
 
         With ``last`` None there is no bias at all.
         """
         sizes = self._sizes
-        split, wide = (sizes.heads, sizes.head_size), sizes.heads * (sizes.head_size + 1)
+        split, wide = (sizes.heads, sizes.head_size), sizes.heads * self._head_size
+        spare = self._head_size - sizes.head_size
 
         def weight() -> Float32:
             columns = self._float(f"{key}.weight").T.reshape(sizes.width, *split)
-            return np.pad(columns, ((0, 0), (0, 0), (0, 1))).reshape(sizes.width, wide)
+            return np.pad(columns, ((0, 0), (0, 0), (0, spare))).reshape(sizes.width, wide)
 
         def bias() -> Float32:
             values = self._float(f"{key}.bias").reshape(split)
-            ends = np.full((sizes.heads, 1), last, np.float32)
+            ends = np.zeros((sizes.heads, spare), np.float32)
+            ends[:, 0] = last
             return np.concatenate([values, ends], axis=1).reshape(wide)
 
         return Matrix(key, (sizes.width, wide), weight, None if last is None else bias)
+
+    def _values(self, key: str) -> Matrix:
+        """Return the projection of the values, its heads as wide as half precision needs them."""
+        width = self._sizes.width
+        return self._heads(key, 0.0) if self._half else self._dense(key, width, width)
+
+    def _mixer(self, key: str) -> Matrix:
+        """Return the projection after attention; what the values were padded with is not read."""
+        sizes = self._sizes
+        width = sizes.width
+        if not self._half:
+            return self._dense(key, width, width)
+
+        def weight() -> Float32:
+            rows = self._float(f"{key}.weight").T.reshape(sizes.heads, sizes.head_size, width)
+            wide = np.pad(rows, ((0, 0), (0, self._head_size - sizes.head_size), (0, 0)))
+            return wide.reshape(-1, width)
+
+        shape = (sizes.heads * self._head_size, width)
+        return Matrix(key, shape, weight, lambda: self._float(f"{key}.bias"))
 
     def _pointwise(self, key: str) -> Matrix:
         """Return a convolution of one tap, or a linear layer, as a matrix."""
@@ -246,7 +283,7 @@ class Encoder:
             lambda: self._float(f"{key}.bias"),
         )
 
-    def _half(self, key: str, part: int) -> Matrix:
+    def _gated(self, key: str, part: int) -> Matrix:
         """Return one half (0 value, 1 gate) of the gated pointwise convolution."""
         width = self._sizes.width
         source = f"{key}.pointwise_conv1"

@@ -30,12 +30,18 @@ _INLINE_BYTES = 256
 """Smaller tensors live in the model file: shapes and axes must be there for shape inference."""
 
 _KINDS = {
+    np.dtype(np.float16): DataType.FLOAT16,
     np.dtype(np.float32): DataType.FLOAT,
     np.dtype(np.uint8): DataType.UINT8,
     np.dtype(np.int8): DataType.INT8,
     np.dtype(np.int32): DataType.INT32,
     np.dtype(np.int64): DataType.INT64,
 }
+
+
+def kind_of(dtype: np.dtype[np.generic] | type[np.generic]) -> DataType:
+    """Return the ONNX element type of a numpy type. Raises KeyError if there is none."""
+    return _KINDS[np.dtype(dtype)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Matrix products of a graph in two precisions, behind one interface.
+"""Matrix products of a graph in three precisions, behind one interface.
 
 A product is written as ``feed`` (once per input) and ``apply`` (once per weight): several weights
 that read one input share its quantisation.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,13 @@ class Matrix:
 
 
 class Linear(Protocol):
-    """How a graph multiplies by weights."""
+    """How a graph multiplies by weights.
+
+    Attributes:
+        real: type of the values between the products.
+    """
+
+    real: type[np.floating[Any]]
 
     def feed(self, x: str, name: str) -> tuple[str, ...]:
         """Prepare the value ``x`` [..., K] as input of products."""
@@ -41,11 +47,37 @@ class Linear(Protocol):
         ...
 
 
-class FloatLinear:
-    """Single precision: MatMul and Add."""
+def narrowed(
+    make: Callable[[], Float32], real: type[np.floating[Any]]
+) -> Callable[[], NDArray[np.floating[Any]]]:
+    """Return a maker of the same values in ``real``, rounded to nearest, ties to even.
 
-    def __init__(self, graph: Graph) -> None:
+    It raises ValueError when a value is not finite, or not within the range of ``real``.
+    """
+
+    def narrow() -> NDArray[np.floating[Any]]:
+        value = make()
+        if real is np.float32:
+            return value
+        with np.errstate(over="ignore"):
+            small = value.astype(real)
+        if not np.isfinite(small).all():
+            raise ValueError(f"weights are not finite in {np.dtype(real).name}")
+        return small
+
+    return narrow
+
+
+class FloatLinear:
+    """Single or half precision: MatMul and Add.
+
+    Attributes:
+        real: of values, weights and biases; the products are summed in float32 either way.
+    """
+
+    def __init__(self, graph: Graph, real: type[np.floating[Any]] = np.float32) -> None:
         self._graph = graph
+        self.real = real
 
     def feed(self, x: str, name: str) -> tuple[str, ...]:  # noqa: ARG002 (protocol)
         """Return ``x`` itself."""
@@ -54,16 +86,26 @@ class FloatLinear:
     def apply(self, fed: tuple[str, ...], matrix: Matrix) -> str:
         """Return the value [..., N] of ``x @ weight + bias``."""
         graph, name = self._graph, matrix.name
-        weight = graph.weight(f"{name}.weight", np.float32, matrix.shape, matrix.weight)
+        weight = graph.weight(
+            f"{name}.weight", self.real, matrix.shape, narrowed(matrix.weight, self.real)
+        )
         if matrix.bias is None:
             return graph.op("MatMul", [fed[0], weight], name)
-        bias = graph.weight(f"{name}.bias", np.float32, matrix.shape[1:], matrix.bias)
+        bias = graph.weight(
+            f"{name}.bias", self.real, matrix.shape[1:], narrowed(matrix.bias, self.real)
+        )
         product = graph.op("MatMul", [fed[0], weight], f"{name}.product")
         return graph.op("Add", [product, bias], name)
 
 
 class Int8Linear:
-    """Dynamic u8 activations (one scale per call) times s8 weights (one scale per column)."""
+    """Dynamic u8 activations (one scale per call) times s8 weights (one scale per column).
+
+    Attributes:
+        real: of the values between the products, float32.
+    """
+
+    real: type[np.floating[Any]] = np.float32
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast, get_args
+from typing import Final, cast
 
 from glagol.forge.architecture import Head, Precision
 from glagol.forge.build import build
@@ -13,10 +13,12 @@ from glagol.registry.errors import IntegrityError
 
 __all__ = ["build_model", "build_variants", "buildable"]
 
+_MADE: Final = {("cpu", "fp32"), ("cpu", "int8"), ("cuda", "fp16")}
+
 
 def buildable(variant: Variant) -> bool:
-    """Whether the forge can make a variant: CPU graphs in fp32 and int8."""
-    return variant.provider == "cpu" and variant.precision in get_args(Precision)
+    """Whether the forge can make a variant: fp32 and int8 for CPU, fp16 for CUDA."""
+    return (variant.provider, variant.precision) in _MADE
 
 
 def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str, bytes]]:

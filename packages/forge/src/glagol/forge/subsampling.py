@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glagol.forge.architecture import Architecture
-from glagol.forge.graph import Graph
+from glagol.forge.graph import Graph, kind_of
 from glagol.forge.linear import FloatLinear, Linear, Matrix
 from glagol.forge.wire import DataType
 
@@ -29,8 +29,8 @@ class Subsampling:
         graph: where the nodes go.
         sizes: the architecture.
         weights: tensors under normalised names.
-        linear: how the second convolution is computed; the first one, which reads log-mel
-            energies of a wide range and costs little, is always float32.
+        linear: how the second convolution is computed, and the type of what comes out; the first
+            one, which reads log-mel energies of a wide range and costs little, is always float32.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Subsampling:
     def author(self, features: str, lengths: str) -> None:
         """Write the nodes from features [B, L, F] and lengths [B].
 
-        They define ``subsampled`` float32 [B, T, D], ``keep`` float32 [B, T, 1] (one on frames,
-        zero on pads) and ``encoded_lengths`` int64 [B]; T is L / 4, rounded up.
+        They define ``subsampled`` [B, T, D] and ``keep`` [B, T, 1] (one on frames, zero on pads),
+        both of the linear's type, and ``encoded_lengths`` int64 [B]; T is L / 4, rounded up.
         """
         graph, sizes = self._graph, self._sizes
         zero = graph.constant("zero", np.zeros((), np.float32))
@@ -62,10 +62,13 @@ class Subsampling:
         for stage, ends in enumerate(("subsampling.lengths", "encoded_lengths")):
             frames = self._halved(frames, f"subsampling.{stage}.frames")
             lengths = self._halved(lengths, ends)
+            kind = kind_of(self._linears[stage].real)
+            if stage and kind != DataType.FLOAT:
+                x = graph.op("Cast", [x], "subsampling.0.narrow", to=kind.value)
             x = self._convolve(x, frames, widths[stage], stage)
             valid = self._valid(frames, lengths, f"subsampling.{stage}.valid")
             kept = "keep" if stage else "subsampling.keep"
-            graph.op("Cast", [valid], kept, to=DataType.FLOAT.value)
+            graph.op("Cast", [valid], kept, to=kind.value)
             x = graph.op("Mul", [x, kept], "subsampled" if stage else "subsampling.0.kept")
 
     def _scalar(self, value: int) -> str:

@@ -31,6 +31,7 @@ class DataType(IntEnum):
     INT32 = 6
     INT64 = 7
     BOOL = 9
+    FLOAT16 = 10
 
 
 class _AttributeType(IntEnum):
