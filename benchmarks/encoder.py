@@ -1,6 +1,6 @@
 """The encoder at GigaAM-v3 size: our graphs against upstream's own ONNX export, same weights.
 
-Usage: GIGAAM_SRC=DIR benchmarks/run encoder [--threads 1,2] [--seconds 10,20,25] [--repeats N]
+Usage: GIGAAM_SRC=DIR benchmarks/run encoder -- [--threads 1,2] [--seconds 10,20,25] [--repeats N]
 
 Weights are random (speed does not depend on them; the errors do, real activations have outliers).
 The sessions take turns. Wall and processor time are both given, best and median: on a busy machine
@@ -10,6 +10,7 @@ the ratio of best processor times is the figure to trust. Bars: fp32 1.25, int8 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import numpy as np
 import report
@@ -58,6 +59,12 @@ def feeds(name: str, seconds: int) -> dict[str, np.ndarray]:
     return {"features": features, "lengths": lengths}
 
 
+def first(session: ort.InferenceSession, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The first output of a run."""
+    found: np.ndarray = session.run(None, inputs)[0]
+    return found
+
+
 def errors(outputs: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Return relative RMS errors of our joint inputs, whole and without the mean over time."""
     weights = v3.weights()
@@ -91,7 +98,7 @@ def main() -> None:
         opened = sessions(threads)
         for seconds in options.seconds:
             inputs = {name: feeds(name, seconds) for name in opened}
-            works = {n: lambda s=s, n=n: s.run(None, inputs[n])[0] for n, s in opened.items()}  # noqa: B023
+            works = {name: partial(first, each, inputs[name]) for name, each in opened.items()}
             times = turns.take_turns(works, options.repeats)
             figures[f"{seconds} s, {threads} threads"] = turns.table(times, seconds, "upstream")
             figures["errors"] = errors({name: work() for name, work in works.items()})

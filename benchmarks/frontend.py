@@ -1,6 +1,6 @@
 """Log-mel features: ours beside upstream's torch featurizer and onnx-asr's preprocessor.
 
-Usage: GIGAAM_SRC=DIR benchmarks/run frontend [--seconds N] [--repeats N]
+Usage: GIGAAM_SRC=DIR benchmarks/run frontend -- [--seconds N] [--repeats N]
 
 One thread each, the same samples, taking turns. Upstream's `FeatureExtractor` runs from a checkout
 over a stand-in for torchaudio's transform (`tests/forge/golden/upstream.py`): without a checkout

@@ -1,6 +1,6 @@
 """Memory of a process that transcribes an hour with a model of v3 size, and what it starts with.
 
-Usage: benchmarks/run memory [--minutes N] [--variant cpu-int8]
+Usage: benchmarks/run memory -- [--minutes N] [--variant cpu-int8]
 
 `private` is what only this process has (RssAnon), `whole` adds the files it has mapped at that
 moment (VmHWM), as `ps` and container limits see it. The bar: whole <= 450 MB with cpu-int8.

@@ -1,6 +1,6 @@
 """File in, text out: we beside onnx-asr 0.12, same weights (e2e RNN-T of v3 size), same files.
 
-Usage: benchmarks/run pipeline [--only short|long] [--minutes M] [--repeats R] [--threads T]
+Usage: benchmarks/run pipeline -- [--only short|long] [--minutes M] [--repeats R] [--threads T]
 
 Short: a file of 20 s, which both read in one piece. Long: `default` is onnx-asr with its Silero
 VAD as it comes, `equal` is onnx-asr given exactly the chunks that our planner made (cutting costs
@@ -56,9 +56,8 @@ def samples_of(path: Path) -> Array:
 
 def chunks_of(recognizer: Recognizer, path: Path) -> list[Array]:
     """The windows that our planner gives the encoder, float32 [n] each."""
-    cutter = Cutter(
-        recognizer._vad, recognizer._vad_parameters, rule=recognizer.rule, short_s=30.0  # noqa: SLF001
-    )  # fmt: skip
+    vad, parameters = recognizer._vad, recognizer._vad_parameters  # noqa: SLF001
+    cutter = Cutter(vad, parameters, rule=recognizer.rule, short_s=30.0)
     with path.open("rb") as file:
         return [p.samples for p in cutter.pieces(decode(file, max_seconds=1e5)) if p is not None]
 

@@ -1,6 +1,10 @@
 """Process start to first transcript, import time of the serving path, and what it must not import.
 
-The bars: first transcript <= 1.5 s with the embedded model, import <= 0.5 s, no torch.
+Usage: benchmarks/run startup -- [--v3]
+
+With --v3 also a model of v3's size (`v3.py`; needs the benchmarks' environment: ./just env bench).
+Every byte of the model is hashed before use. The bars: first transcript <= 1.5 s, int8 of v3's
+size included, import <= 0.5 s, no torch.
 """
 
 from __future__ import annotations
@@ -26,9 +30,10 @@ print(json.dumps({"seconds": seconds, "torch": "torch" in sys.modules}))
 """
 
 
-def transcribe(variant: str) -> float:
+def transcribe(variant: str, *more: str) -> float:
     """Seconds from starting the command to its exit with a transcript of the bundled clip."""
-    command = [sys.executable, "-m", "glagol.cli", "transcribe", "--variant", variant, str(CLIP)]
+    command = [sys.executable, "-m", "glagol.cli", "transcribe", "--variant", variant, *more]
+    command += [str(CLIP)]
     start = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
     seconds = time.perf_counter() - start
@@ -52,6 +57,14 @@ def main() -> None:
         runs = [transcribe(variant) for _ in range(5)]
         figures[f"first_transcript_{variant}_s"] = statistics.median(runs)
         figures[f"first_transcript_{variant}_best_s"] = min(runs)
+    if "--v3" in sys.argv:
+        import v3
+
+        at = ("--home", str(v3.ours()), "--model", v3.ID)
+        for variant in v3.VARIANTS:
+            runs = [transcribe(variant, *at) for _ in range(5)]
+            figures[f"first_transcript_v3_{variant}_s"] = statistics.median(runs)
+            figures[f"first_transcript_v3_{variant}_best_s"] = min(runs)
     report.write("startup", figures)
 
 
