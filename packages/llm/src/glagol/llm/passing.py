@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from glagol.llm.upstream import unavailable
-from glagol.registry.errors import HostError
+from glagol.registry.errors import HostError, InputError
 from glagol.service import faults
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Passing"]
 
-_SERVER_ERRORS: Final = 500
+_NOT_FOUND, _SERVER_ERRORS = 404, 500
+_NO_ROUTE: Final = b'{"detail":"Not Found"}'  # vLLM's router, which knows no error shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Passing:
         Raises:
             HostError: `llm_unavailable`, before anything was answered; `cancelled`, the client
                 left before anything was answered.
+            InputError: `not_found`, the model does not serve this route.
         """
         answer = _Answer(send, scope)
         work = asyncio.create_task(self._pass(scope, answer))
@@ -90,6 +92,10 @@ class Passing:
         except httpx.TransportError as error:
             await answer.fail(unavailable(f"it left the connection ({type(error).__name__})"))
             return
+        if upstream.status_code == _NOT_FOUND and body == _NO_ROUTE:
+            raise InputError(
+                "not_found", f"this model does not serve {self.path}", "see GET /v1/models"
+            )
         if upstream.status_code >= _SERVER_ERRORS:
             raise unavailable(f"it failed with status {upstream.status_code}")
         length = {"content-type": kind, "content-length": str(len(body))}

@@ -88,6 +88,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
 def _outfit(environment: Mapping[str, str]) -> _Outfit:
     settings = Settings.from_environment(environment)
     journal.configure(settings.log_level)
+    for chatty in ("httpx", "httpcore"):  # they tell every request of ours to vLLM
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
     store = environment.get("GLAGOL_STORE")
     registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
