@@ -34,6 +34,9 @@ __all__ = [
     "halves",
 ]
 
+_FULL: Final = 0.97  # of a prompt's tokens: more is not looked for
+_GUESSES: Final = 6
+
 T = TypeVar("T")
 Counting: TypeAlias = Generator[str, int, T]
 """Yields prompts, takes their token counts, returns a `T`."""
@@ -183,22 +186,34 @@ def _longest(
     limits: Limits,
     guess: int,
 ) -> Counting[Piece | None]:
-    """The piece with the most segments from the beginning of `rest`; None when not one fits.
+    """A piece with about the most segments from the beginning of `rest`; None when not one fits.
 
-    Between the largest number that fits and the smallest that does not lie few counts: both are
-    searched by doubling from `guess`, then halved.
+    Tokens grow about evenly with segments, so the next number is read off the line through what was
+    counted (regula falsi), off the middle when that is slow; a prompt that is nearly full will do.
     """
-    fits, over = 0, len(rest) + 1
-    step = min(guess, len(rest))
-    while over - fits > 1:
-        if (yield render(Piece(tuple(rest[:step]), context))) <= limits.prompt_tokens:
-            fits = step
-            step = min(2 * step, (fits + over) // 2) if over <= len(rest) else 2 * step
+    fits, over = (0, 0), (len(rest) + 1, 0)  # segments and their tokens
+    step, tries = min(guess, len(rest)), 0
+    while over[0] - fits[0] > 1:
+        tokens = yield render(Piece(tuple(rest[:step]), context))
+        tries += 1
+        if tokens > limits.prompt_tokens:
+            over = (step, tokens)
         else:
-            over = step
-            step = (fits + over) // 2
-        step = max(fits + 1, min(step, over - 1))
-    return Piece(tuple(rest[:fits]), context) if fits else None
+            fits = (step, tokens)
+            if tokens >= _FULL * limits.prompt_tokens:
+                break
+        step = max(fits[0] + 1, min(_next(fits, over, limits.prompt_tokens, tries), over[0] - 1))
+    return Piece(tuple(rest[: fits[0]]), context) if fits[0] else None
+
+
+def _next(fits: tuple[int, int], over: tuple[int, int], room: int, tries: int) -> int:
+    """The number of segments to count next, between one that fits and one that does not."""
+    if not over[1]:  # nothing was too much yet
+        return fits[0] * room // max(1, fits[1]) if fits[1] else over[0]
+    if tries > _GUESSES:
+        return (fits[0] + over[0]) // 2
+    slope = (over[1] - fits[1]) / (over[0] - fits[0])
+    return fits[0] + int((room - fits[1]) / max(slope, 1e-9))
 
 
 def _halved(segment: Segment, render: Render, limits: Limits) -> Counting[tuple[Segment, Segment]]:
