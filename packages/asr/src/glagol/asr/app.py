@@ -10,9 +10,10 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from glagol.asr import catalogue, job_routes, routes, transcriptions
+from glagol.asr import catalogue, delivery_routes, job_routes, routes, transcriptions
 from glagol.service import faults
 from glagol.service.access import Access, Doors
+from glagol.service.linger import Lingering
 from glagol.service.observed import Observed
 from glagol.service.policy import Policy
 
@@ -30,7 +31,7 @@ _OPENAI: Final = ("/v1/audio/", "/v1/models")
 _DOORS: Final = Doors(
     open=frozenset({"/health", "/ready", "/docs", "/schema", "/schema/openapi.json"}),
     local={"/metrics": "metrics"},
-    scopes=(("/v1/jobs", "jobs"), ("/v1/", "transcribe")),
+    scopes=(("/v1/jobs", "jobs"), ("/v1/deliveries", "jobs"), ("/v1/", "transcribe")),
 )
 _KEY: Final = SecurityScheme(
     type="http",
@@ -41,6 +42,7 @@ _KEY: Final = SecurityScheme(
 _HANDLERS: Final = [
     *routes.HANDLERS,
     *job_routes.HANDLERS,
+    *delivery_routes.HANDLERS,
     catalogue.models,
     catalogue.model,
     transcriptions.transcriptions,
@@ -78,5 +80,5 @@ def build(
         logging_config=None,
     )
     paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
-    guarded = Access(cast("Asgi", app), _DOORS, keys, policy, speaker)
+    guarded = Lingering(Access(cast("Asgi", app), _DOORS, keys, policy, speaker))
     return Observed(guarded, service.metrics, paths, traces)

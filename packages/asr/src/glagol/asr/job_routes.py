@@ -14,26 +14,22 @@ from glagol.asr import events, job_wire, rendering, wire
 from glagol.asr.intake import AsrRequest, jobs_of, note_of, sees
 from glagol.asr.job_openapi import EventsOperation, JobsOperation, ResultOperation, responses
 from glagol.asr.options import OptionError
+from glagol.asr.paging import only, page_of
 from glagol.asr.work import KIND, Work
-from glagol.jobs.port import ENDED, Job, State
+from glagol.jobs.port import ENDED, Job
 from glagol.registry.errors import InputError
 from glagol.service import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from glagol.asr.jobs import Jobs
 
 __all__ = ["HANDLERS", "answer"]
-
-PAGE: Final = 50
-PAGE_MAX: Final = 200
 
 
 @get("/v1/jobs/{job_id:str}", summary="A job as it is now", responses=responses())
 async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """State, attempt, progress, jobs ahead, estimate, error, links."""
-    _only(request, ())
+    only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     return await answer(jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner))
 
@@ -51,25 +47,17 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
         OptionError: `option_invalid`.
         InputError: `job_unknown`, `before` was forgotten.
     """
-    given = _only(request, ("state", "before", "limit"))
-    state, limit = given.get("state") or None, given.get("limit") or str(PAGE)
-    if state is not None and state not in get_args(State):
-        known = ", ".join(get_args(State))
-        raise OptionError("state", f"state={state[:16]!r} is unknown", f"use one of {known}")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= PAGE_MAX):
-        raise OptionError("limit", f"limit={limit[:16]!r}", f"use 1..{PAGE_MAX}")
-    desk = jobs_of(request)
-    page = await asyncio.to_thread(
+    page, desk = page_of(request), jobs_of(request)
+    found = await asyncio.to_thread(
         desk.queue.page,
         kind=KIND,
-        state=cast("State | None", state),
+        state=page.state,
         owner=sees(request),
-        before=given.get("before", ""),
-        limit=int(limit),
+        before=page.before,
+        limit=page.limit,
     )
-    views = [job_wire.view(each, desk.pace, None) for each in page]
-    following = page[-1].id if len(page) == int(limit) else None
-    return _json(envelope.success(msgspec.json.encode(job_wire.JobList(views, following))))
+    views = [job_wire.view(each, desk.pace, None) for each in found]
+    return _json(envelope.success(msgspec.json.encode(job_wire.JobList(views, page.next(found)))))
 
 
 @delete(
@@ -80,7 +68,7 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
 )
 async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """A waiting job is cancelled at once, a running one (202) after the chunk it is in."""
-    _only(request, ())
+    only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
     return await answer(jobs, found, 200 if found.state in ENDED else 202)
@@ -94,7 +82,7 @@ async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
 )
 async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job gets its first number of attempts anew; its attempt number goes on."""
-    _only(request, ())
+    only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.replay, _known(request, job_id), owner)
     return await answer(jobs, found, 202)
@@ -113,7 +101,7 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
         InputError: `job_state`, it is not done; `job_unknown`, `job_expired`.
         OptionError: `option_invalid`.
     """
-    given = _only(request, ("format",))
+    given = only(request, ("format",))
     form = given.get("format", "")
     if form and form not in get_args(wire.Format):
         known = ", ".join(get_args(wire.Format))
@@ -130,7 +118,7 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
 )
 async def job_events(request: AsrRequest, job_id: FromPath[str]) -> Response[Any]:
     """Server-sent events `state` and `progress`; their ids resume with Last-Event-ID."""
-    _only(request, ())
+    only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
     return events.respond(request, jobs, found)
@@ -167,24 +155,6 @@ def _known(request: AsrRequest, job_id: str) -> str:
     if len(job_id) <= 64 and job_id.isascii() and job_id.isalnum():
         note_of(request)["job_id"] = job_id
     return job_id
-
-
-def _only(request: AsrRequest, names: Collection[str]) -> dict[str, str]:
-    """The query's options.
-
-    Raises:
-        OptionError: One is unknown or given twice.
-    """
-    found = {}
-    for name in request.query_params:
-        values = request.query_params.getall(name)
-        if name not in names:
-            known = ", ".join(names) or "none"
-            raise OptionError(name[:64], f"there is no option {name[:64]!r}", f"known: {known}")
-        if len(values) > 1:
-            raise OptionError(name, f"the option {name} is given twice", "give it once")
-        found[name] = values[0].strip()
-    return found
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:

@@ -1,0 +1,78 @@
+"""Reading what a refused client is still sending, so that it can read why it was refused.
+
+A connection that is closed with unread bytes in it is reset, and a client that was busy sending
+sees the reset instead of the answer (RFC 9112, section 9.6). A short body is therefore read to its
+end and dropped before an error is answered. A long one is not: its sender should wait for
+`100 Continue`, and gets the answer instead of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from glagol.service.observed import Asgi, Receive, Scope, Send
+
+__all__ = ["Lingering"]
+
+BYTES_MAX: Final = 1 << 20
+PATIENCE_S: Final = 1.0
+_ERRORS: Final = 400
+
+
+class Lingering:
+    """The layer around an ASGI application that hears a refused client out, within limits.
+
+    Args:
+        app: The application, with whatever else may refuse a request.
+    """
+
+    def __init__(self, app: Asgi) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other scopes pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, dict(scope["headers"]))
+
+        async def patient_send(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= _ERRORS:
+                await body.drain()
+            await send(message)
+
+        await self._app(scope, body.receive, patient_send)
+
+
+class _Body:
+    """A request's `receive` that knows whether the body was read."""
+
+    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+        self._receive = receive
+        length = headers.get(b"content-length", b"")
+        announced = int(length[:18]) if length.isdigit() else 0
+        chunked = b"transfer-encoding" in headers
+        self._over = not (announced or chunked)
+        self._worth = announced <= BYTES_MAX and b"expect" not in headers
+
+    async def receive(self) -> Any:
+        """The next message, as the application asks for it."""
+        message = await self._receive()
+        self._over = self._over or not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read and drop what is left, at most a mebibyte and a second of it."""
+        if self._over or not self._worth:
+            return
+        size_bytes = 0
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not self._over and size_bytes <= BYTES_MAX:
+                    size_bytes += len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            pass

@@ -1,0 +1,76 @@
+"""A refused client reads why, even while it is still sending; nobody else is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from glagol.service import linger
+from glagol.service.linger import Lingering
+
+
+class Sender:
+    """A client that sends `chunks`, then nothing more; the last one ends the body if `whole`."""
+
+    def __init__(self, *chunks: bytes, whole: bool = True) -> None:
+        self.left = list(chunks)
+        self.whole = whole
+
+    async def receive(self) -> dict[str, Any]:
+        if not self.left:
+            await asyncio.Event().wait()
+        body = self.left.pop(0)
+        more = bool(self.left) or not self.whole
+        return {"type": "http.request", "body": body, "more_body": more}
+
+
+def left(sender: Sender, status: int = 401, reads: int = 0, **headers: str) -> int:
+    """How many chunks nobody read, when the application read some and then answered `status`."""
+    given = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    answered = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(reads):
+            await receive()
+        await send({"type": "http.response.start", "status": status, "headers": []})
+
+    async def send(message: Any) -> None:
+        answered.append(message["status"])
+
+    async def run() -> None:
+        scope = {"type": "http", "headers": given}
+        await asyncio.wait_for(Lingering(app)(scope, sender.receive, send), 30)
+
+    asyncio.run(run())
+    assert answered == [status]
+    return len(sender.left)
+
+
+def test_a_short_body_is_read_to_its_end() -> None:
+    """Announced or chunked, whole or begun; but not when the answer is no refusal."""
+    assert left(Sender(b"a", b"b", b"c"), content_length="3") == 0
+    assert left(Sender(b"a", b"b"), transfer_encoding="chunked") == 0
+    assert left(Sender(b"a", b"b", b"c"), reads=1, content_length="3") == 0
+    assert left(Sender(b"a", b"b"), status=200, content_length="2") == 2
+
+
+def test_a_long_one_is_not() -> None:
+    """Nor one that waits to be asked for, nor more than a mebibyte of an endless one."""
+    assert left(Sender(b"a", b"b"), content_length=str(linger.BYTES_MAX + 1)) == 2
+    assert left(Sender(b"a"), content_length="1", expect="100-continue") == 1
+    endless = Sender(*[b"x" * 65536] * 100, whole=False)
+    assert 80 <= left(endless, transfer_encoding="chunked") < 100
+
+
+def test_a_slow_one_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer goes out though nothing comes."""
+    monkeypatch.setattr(linger, "PATIENCE_S", 0.05)
+    assert left(Sender(b"a", whole=False), content_length="9") == 0
+
+
+def test_what_was_read_is_not_read_again() -> None:
+    """After the last chunk `receive` would wait for the client to leave."""
+    assert left(Sender(b"a", b"b"), reads=2, content_length="2") == 0
+    assert left(Sender(b"a")) == 1, "no body was announced"
