@@ -10,7 +10,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from glagol.asr import catalogue, delivery_routes, job_routes, routes, transcriptions
+from glagol.asr import catalogue, delivery_routes, job_routes, live, routes, transcriptions
 from glagol.service import faults
 from glagol.service.access import Access, Doors
 from glagol.service.linger import Lingering
@@ -46,6 +46,7 @@ _HANDLERS: Final = [
     catalogue.models,
     catalogue.model,
     transcriptions.transcriptions,
+    live.stream,
 ]
 
 

@@ -119,6 +119,14 @@ class Engine:
         job.queued_s = self._clock()
         self.queue.put(job)
 
+    def offer(self, job: Job) -> bool:
+        """Give `job` to the engine if it has nothing else to do; whether it was taken.
+
+        It is cancelled as soon as there is something else.
+        """
+        job.queued_s = self._clock()
+        return self.queue.offer(job)
+
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place, 1..120."""
         wait_s = self._work_s * (len(self.queue) + 1) / self.workers
@@ -195,12 +203,7 @@ class Engine:
                 journal.write("working", level=logging.DEBUG, audio_sha256=job.audio_sha256)
                 job.wait_s = began - job.queued_s
                 patience = QUICK_STEPS if job.lane == "quick" else 1
-                job.steps = self._load(job.model).recognizer.steps(
-                    job.file,
-                    options=job.options,
-                    audio_sha256=job.audio_sha256,
-                    cancelled=job.stop.is_set,
-                )
+                job.steps = job.begin(self._load(job.model).recognizer)
             else:
                 patience = 1
             transcript = _carried_on(job, patience)
@@ -215,7 +218,7 @@ class Engine:
         if transcript is None or answer is None:
             self.queue.give_back(job)
             return
-        if job.lane == "quick":
+        if job.lane == "quick" and not job.admitted:
             self._work_s += 0.2 * (job.work_s - self._work_s)
         job.done.set_result((transcript, answer))
 

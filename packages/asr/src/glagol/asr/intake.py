@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 from litestar import Request
 from litestar.datastructures import State
 
 from glagol.asr.spool import ANYWHERE, Place
+from glagol.asr.streams import Streams
 from glagol.asr.upload import Receive, Upload
 from glagol.registry.errors import HostError, LimitError
 from glagol.service import journal
@@ -67,6 +68,7 @@ class Service:
         jobs: The durable queue; None when there is none.
         jobs_off: Why there is none.
         readers: Streams of events that are open now.
+        streams: Live streams that are open now.
     """
 
     settings: Settings
@@ -79,6 +81,7 @@ class Service:
     jobs: Jobs | None = None
     jobs_off: HostError | None = None
     readers: int = 0
+    streams: Streams = field(default_factory=Streams)
 
 
 def service_of(request: AsrRequest) -> Service:

@@ -5,7 +5,8 @@ time from the durable queue, and take turns of one chunk each. What is promised:
 
 - a quick job waits for the quick ones before it and at most one chunk of a long one;
 - a quick job that is not done after `QUICK_STEPS` steps goes on in the long lane;
-- while a long job waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's.
+- while a long job waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's;
+- a job that was only offered runs while there is nothing else, and is given up when there is.
 
 The event loop only ever touches lists under a lock that nobody holds for long. A job that is
 cancelled while it waits leaves the queue at once; one that has begun is told between chunks.
@@ -18,13 +19,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias
 
 from glagol.registry.errors import HostError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from glagol.speech.recognizer import Recognizer
     from glagol.speech.types import Options, Progress, Segment, Step, Transcript
 
 __all__ = ["QUICK_IN_A_ROW", "QUICK_STEPS", "Job", "JobQueue", "Lane"]
@@ -35,6 +37,16 @@ QUICK_STEPS: Final = 6
 """Steps that a quick job may do in its first turn: four chunks, over a minute, and its end."""
 
 QUICK_IN_A_ROW: Final = 8
+
+
+class Stop(Protocol):
+    """What is needed of `threading.Event`."""
+
+    def set(self) -> None:
+        """Ask to stop."""
+
+    def is_set(self) -> bool:
+        """Whether somebody asked."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +61,12 @@ class Job:
         render: Turns the transcript into the answer's bytes, in the inference thread.
         lane: Whether somebody waits for it ("quick") or it is one of many ("long").
         done: The rendered answer with its transcript, or the error.
-        stop: Set to make a running job stop after the chunk it is in.
+        stop: Set to make a running job stop after the chunk it is in; an `Interrupt` stops it in
+            the middle.
+        work: What to do with the model instead of a transcription; its value, which is not None,
+            takes the transcript's place.
+        admitted: Whether it is a part of something that was admitted before: it takes no place,
+            and says nothing about how long requests take.
         on_segment: Called in the inference thread with each segment as soon as it is final; must
             not wait.
         on_progress: Called in the inference thread after each chunk; must not wait.
@@ -66,7 +83,9 @@ class Job:
     render: Callable[[Transcript], bytes]
     lane: Lane = "quick"
     done: Future[tuple[Transcript, bytes]] = field(default_factory=Future)
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: Stop = field(default_factory=threading.Event)
+    work: Callable[[Recognizer], Any] | None = None
+    admitted: bool = False
     on_segment: Callable[[Segment], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
     steps: Generator[Step, None, Transcript] | None = None
@@ -76,6 +95,17 @@ class Job:
 
     def __post_init__(self) -> None:
         self.done.add_done_callback(lambda _: self.file.close())
+
+    def begin(self, recognizer: Recognizer) -> Generator[Step, None, Any]:
+        """The work as a generator of steps; its value is the transcript."""
+        if self.work is not None:
+            return _once(self.work, recognizer)
+        return recognizer.steps(
+            self.file,
+            options=self.options,
+            audio_sha256=self.audio_sha256,
+            cancelled=self.stop.is_set,
+        )
 
     def cancel(self) -> None:
         """Drop the job if it waits, stop it after its current chunk if it has begun."""
@@ -100,6 +130,7 @@ class JobQueue:
         self._quick: deque[Job] = deque()
         self._long: deque[Job] = deque()
         self._taken: set[Job] = set()
+        self._offered: Job | None = None
         self._in_a_row = 0
         self._changed = threading.Condition()
         self.closed = False
@@ -151,15 +182,25 @@ class JobQueue:
             HostError: `not_ready`.
         """
         with self._changed:
-            if job.lane == "quick":
+            if job.lane == "quick" and not job.admitted:
                 self.admit()
-                self._quick.append(job)
             elif self.closed:
                 raise _stopping()
-            else:
-                self._long.append(job)
+            (self._quick if job.lane == "quick" else self._long).append(job)
+            if self._offered is not None:
+                self._offered.cancel()
             self._changed.notify()
         job.done.add_done_callback(lambda _: self._forget(job))
+
+    def offer(self, job: Job) -> bool:
+        """Take a job for idle times, if this is one; it is cancelled as soon as it is none."""
+        with self._changed:
+            if self.closed or self._quick or self._long or self._taken or self._offered:
+                return False
+            self._offered = job
+            self._changed.notify()
+        job.done.add_done_callback(lambda _: self._forget(job))
+        return True
 
     def take(self) -> Job | None:
         """Wait for the next turn; None once the queue is closed and all that began is done.
@@ -168,10 +209,12 @@ class JobQueue:
         """
         with self._changed:
             while True:
-                while not (self._quick or self._long or self.closed):
+                while not (self._quick or self._long or self.closed or self._idle_work()):
                     self._changed.wait()
                 if not (self._quick or self._long):
-                    return None
+                    if self.closed:
+                        return None
+                    return self._offered
                 job = self._next()
                 if job.steps is not None or job.done.set_running_or_notify_cancel():
                     self._taken.add(job)
@@ -192,6 +235,8 @@ class JobQueue:
             begun = [job for job in self._long if job.steps is not None]
             self._quick.clear()
             self._long = deque(begun)
+            if self._offered is not None:
+                self._offered.cancel()
             self._changed.notify_all()
         for job in waiting:
             if job.done.set_running_or_notify_cancel():
@@ -204,6 +249,13 @@ class JobQueue:
         for job in begun:
             job.cancel()
 
+    def _idle_work(self) -> bool:
+        """Whether there is an offered job that nobody has begun; it counts as begun then."""
+        job = self._offered
+        if job is None or job.done.running() or job.done.done():
+            return False
+        return job.done.set_running_or_notify_cancel()
+
     def _next(self) -> Job:
         hungry = self._long and self._in_a_row >= QUICK_IN_A_ROW
         if self._quick and not hungry:
@@ -215,9 +267,17 @@ class JobQueue:
     def _forget(self, job: Job) -> None:
         with self._changed:
             self._taken.discard(job)
+            if job is self._offered:
+                self._offered = None
             for lane in (self._quick, self._long):
                 if job in lane:
                     lane.remove(job)
+
+
+def _once(work: Callable[[Recognizer], Any], recognizer: Recognizer) -> Generator[Step, None, Any]:
+    """`work` as a generator of no steps."""
+    return work(recognizer)
+    yield
 
 
 def _stopping() -> HostError:

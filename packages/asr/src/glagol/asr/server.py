@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import outfit
-from glagol.asr.engine import CHUNK_S, Engine
+from glagol.asr.engine import CHUNK_S
 from glagol.asr.settings import LOOPBACK
 from glagol.registry.errors import CODES, GlagolError, HostError
 from glagol.service import journal
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from granian.server.embed import Server
 
     from glagol.asr.crew import Crew
+    from glagol.asr.intake import Service
     from glagol.asr.outfit import Outfit
-    from glagol.asr.settings import Settings
     from glagol.service.keys import Keyring
     from glagol.service.traces import Traces
 
@@ -32,6 +32,8 @@ __all__ = ["main", "serve"]
 
 DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
 SETTLE_S: Final = 5.0
+FAREWELL_S: Final = 2.0
+FAREWELLS: Final = 40
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -76,58 +78,55 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     from glagol.asr.metrics import Metrics
 
     crew = found.crew()
-    app = build(
-        Service(
-            settings,
-            found.registry,
-            engine,
-            Metrics(engine, found.jobs),
-            found.default,
-            time.perf_counter,
-            jobs=found.jobs,
-            jobs_off=found.jobs_off,
-        ),
-        keys,
-        found.policy,
-        traces,
+    service = Service(
+        settings,
+        found.registry,
+        engine,
+        Metrics(engine, found.jobs),
+        found.default,
+        time.perf_counter,
+        jobs=found.jobs,
+        jobs_off=found.jobs_off,
     )
+    app = build(service, keys, found.policy, traces)
     if crew is not None:
         crew.start()
-    asyncio.run(_run(app, settings, engine, crew))
+    asyncio.run(_run(app, service, crew))
     if crew is not None:
         crew.close(SETTLE_S)
     journal.write("stopped")
 
 
-async def _run(app: Any, settings: Settings, engine: Engine, crew: Crew | None) -> None:
+async def _run(app: Any, service: Service, crew: Crew | None) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
 
     server = Server(
         app,
-        address=settings.host,
-        port=settings.port,
+        address=service.settings.host,
+        port=service.settings.port,
         interface=Interfaces.ASGINL,
-        websockets=False,
+        websockets=True,
         log_level=LogLevels.error,
         log_dictconfig=journal.granian_config(),
     )
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(server.serve())
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, server, engine, crew, task)
+        loop.add_signal_handler(number, _stop, server, service, crew, task)
     try:
         await task
     except asyncio.CancelledError:
         journal.write("stopped with requests under way", level=logging.WARNING)
 
 
-def _stop(server: Server, engine: Engine, crew: Crew | None, task: asyncio.Task[None]) -> None:
+def _stop(server: Server, service: Service, crew: Crew | None, task: asyncio.Task[None]) -> None:
     """Stop listening, fail what waits, let the running transcription finish for a while.
 
     A second signal does not wait.
     """
+    engine = service.engine
     if engine.queue.closed:
         task.cancel()
         return
@@ -135,10 +134,20 @@ def _stop(server: Server, engine: Engine, crew: Crew | None, task: asyncio.Task[
     if crew is not None:
         crew.stop()
     engine.queue.close()
-    server.stop()  # type: ignore[no-untyped-call]
+    service.streams.close()
+    _hang_up(server, service, FAREWELLS)
     loop = asyncio.get_running_loop()
     loop.run_in_executor(None, engine.close, DRAIN_S)
     loop.call_later(DRAIN_S + 2 * CHUNK_S, task.cancel)
+
+
+def _hang_up(server: Server, service: Service, turns: int) -> None:
+    """Stop listening, which cuts live streams off, once they were told or had their time."""
+    if len(service.streams) and turns:
+        loop = asyncio.get_running_loop()
+        loop.call_later(FAREWELL_S / FAREWELLS, _hang_up, server, service, turns - 1)
+    else:
+        server.stop()  # type: ignore[no-untyped-call]
 
 
 def _probe(host: str, port: int) -> None:

@@ -38,6 +38,9 @@ _HEADERS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )  # a route that needs another one sets its own, as the page of the documentation does
+_STARTS: Final = frozenset({"http.response.start", "websocket.accept"})
+_SWITCHING_PROTOCOLS: Final = 101
+_FORBIDDEN: Final = 403
 _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
 
 
@@ -78,8 +81,8 @@ class Observed:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; other scopes pass through."""
-        if scope["type"] != "http":
+        """Serve one request or WebSocket; other scopes pass through."""
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -90,16 +93,20 @@ class Observed:
         if self._traces is not None and scope["path"] not in _QUIET:
             trace = self._traces.begin(headers)
             note["traceparent"] = trace.traceparent
-        status = 0
+        method, status = scope.get("method", "WEBSOCKET"), 0
 
         async def observed_send(message: dict[str, Any]) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                given = {name.lower() for name, _ in message["headers"]}
+            if message["type"] in _STARTS:
+                status = message.get("status", _SWITCHING_PROTOCOLS)
+                own = message.get("headers", ())
+                given = {name.lower() for name, _ in own}
                 extra = [(name, value) for name, value in _HEADERS if name not in given]
                 extra.append((b"x-request-id", request_id.encode()))
-                message["headers"] = [*message["headers"], *extra]
+                message["headers"] = [*own, *extra]
+            elif message["type"] == "websocket.close":
+                status = status or _FORBIDDEN  # what a server answers to one that is not accepted
+                note["close"] = message.get("code", 1000)
             await send(message)
 
         began = time.perf_counter()
@@ -110,11 +117,11 @@ class Observed:
             route, total_s = self._known(scope["path"]), round(time.perf_counter() - began, 3)
             self._watcher.ended(route, status, total_s, note)
             if trace is not None:
-                trace.end(scope["method"], route, status, note)
+                trace.end(method, route, status, note)
             journal.write(
                 "request",
                 level=logging.DEBUG if scope["path"] in _QUIET else logging.INFO,
-                method=scope["method"],
+                method=method,
                 path=route,
                 status=status,
                 total_s=total_s,

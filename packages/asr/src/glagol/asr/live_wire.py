@@ -1,0 +1,113 @@
+"""The messages of a live stream; docs/streaming.md is their description for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from glagol.registry.errors import InputError
+
+if TYPE_CHECKING:
+    from glagol.service.faults import Fault
+    from glagol.speech.types import Segment, Transcript
+
+__all__ = [
+    "CLOSE_BASE",
+    "Finish",
+    "Start",
+    "done",
+    "failed",
+    "final",
+    "partial",
+    "read",
+    "ready",
+]
+
+CLOSE_BASE: Final = 4000
+"""The code that closes a failed stream is this plus the HTTP status of the error."""
+
+
+class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_unknown_fields=True):
+    """What a client may say before its audio; every field has a default.
+
+    Attributes:
+        encoding: Of the binary messages.
+        rate: Hz, for raw samples.
+        channels: Interleaved, for raw samples; their mean is taken.
+        model: Model id or alias; empty means the default.
+        language: BCP 47 tag; empty means the model's first.
+        word_timestamps: Whether finals carry words.
+        partials: Whether guesses are sent.
+    """
+
+    encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
+    rate: Annotated[int, Meta(ge=8_000, le=192_000)] = 16_000
+    channels: Annotated[int, Meta(ge=1, le=8)] = 1
+    model: str = ""
+    language: str = ""
+    word_timestamps: bool = True
+    partials: bool = True
+
+
+class Finish(
+    msgspec.Struct, frozen=True, tag_field="type", tag="finish", forbid_unknown_fields=True
+):
+    """The audio is over: everything that is left becomes final."""
+
+
+Message: TypeAlias = Start | Finish
+
+
+def read(text: str) -> Message:
+    """A client's text message.
+
+    Raises:
+        InputError: `request_invalid`.
+    """
+    try:
+        message: Message = msgspec.json.decode(text, type=Message)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            "request_invalid",
+            f"the message is not understood: {error}",
+            'send {"type":"start"}, audio as binary messages, then {"type":"finish"}',
+        ) from error
+    return message
+
+
+def ready(request_id: str, model: str, language: str) -> bytes:
+    """The stream is open; audio may have been sent before."""
+    return _json("ready", request_id=request_id, model=model, language=language)
+
+
+def partial(segment: Segment) -> bytes:
+    """A guess at what is said since the last final; the next message replaces it."""
+    return _json("partial", start=segment.start, end=segment.end, text=segment.text)
+
+
+def final(segment: Segment) -> bytes:
+    """A segment that will not change."""
+    from glagol.speech.formats import segment_data
+
+    return _json("final", segment=segment_data(segment))
+
+
+def done(transcript: Transcript) -> bytes:
+    """The end of a stream that went well: everything but the finals, which the client has."""
+    from glagol.speech.formats import as_data
+
+    data = as_data(transcript)
+    kept = ("duration", "language", "coverage", "provenance")
+    return _json("done", **{name: data[name] for name in kept})
+
+
+def failed(fault: Fault, request_id: str) -> bytes:
+    """The end of a stream that went wrong."""
+    told = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+    return _json("error", error={**told, "request_id": request_id})
+
+
+def _json(kind: str, **fields: Any) -> bytes:
+    return msgspec.json.encode({"type": kind, **fields})
