@@ -80,8 +80,8 @@ def served(registry: Registry, name: str, device: str) -> Served:
     raise IntegrityError(
         "artifact_unpinned",
         f"{model.id} has no build for {device} with digests in the manifest",
-        f"choose another LLM_DEVICE, or run `glagol models build {model.id}` on a connected"
-        " machine and review the diff",
+        f"choose another LLM_DEVICE, or run `glagol models fetch {model.id} --record` on a"
+        " connected machine and review the diff",
     )
 
 
