@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs.adapters import Turned, Way, new_way, turned_redis, turned_sqlite
-from jobs.redis_server import PROGRAM, RedisServer
+from jobs.redis_server import MEMORY, PROGRAM, RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,8 @@ def redis_server() -> Iterator[RedisServer]:
     """One server for all tests of this process; each takes a prefix of its own."""
     if PROGRAM is None:
         pytest.skip("there is no redis-server on this machine: the Redis half is not tested")
-    directory = Path(tempfile.mkdtemp(prefix="glagol-redis-"))  # a socket's path must be short
+    # a socket's path must be short
+    directory = Path(tempfile.mkdtemp(prefix="glagol-redis-", dir=MEMORY))
     server = RedisServer(directory)
     server.start()
     yield server
@@ -27,15 +28,16 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def turned(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Turned]:
+def turned(request: pytest.FixtureRequest) -> Iterator[Turned]:
     """A queue whose clock the test turns."""
-    made = (
-        turned_sqlite(tmp_path)
-        if request.param == "sqlite"
-        else turned_redis(request.getfixturevalue("redis_server"))
-    )
-    yield made
-    made.queue.close()
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        made = (
+            turned_sqlite(Path(name))
+            if request.param == "sqlite"
+            else turned_redis(request.getfixturevalue("redis_server"))
+        )
+        yield made
+        made.queue.close()
 
 
 @pytest.fixture(params=["sqlite", "redis"])

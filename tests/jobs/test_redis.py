@@ -18,7 +18,7 @@ from glagol.jobs.port import NewJob
 from glagol.jobs.redis import RedisQueue
 from glagol.registry.errors import HostError, InputError
 from jobs.adapters import turned_redis
-from jobs.redis_server import PROGRAM, RedisServer
+from jobs.redis_server import MEMORY, PROGRAM, RedisServer
 
 SECRET = "pa55-w0rd"  # noqa: S105
 Start = Callable[..., RedisServer]
@@ -33,7 +33,7 @@ def start() -> Iterator[Start]:
     servers = []
 
     def starting(*options: str) -> RedisServer:
-        directory = Path(tempfile.mkdtemp(prefix="glagol-redis-"))
+        directory = Path(tempfile.mkdtemp(prefix="glagol-redis-", dir=MEMORY))
         server = RedisServer(directory, *options)
         servers.append(server)
         server.start()
