@@ -10,12 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from glagol.cli.main import main as glagol
 from glagol.llm.server import main as server_main
-from llm import tiny
 from llm.running import Running, alive
 from llm.test_passing import CHAT, chat, code
 
@@ -50,107 +48,27 @@ def test_death_in_mid_request(llm_home: Path, tmp_path: Path, make_server: Make)
         assert client.post(CHAT, json=chat("echo")).status_code == 200
 
 
-def test_stop_leaves_no_process(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
-    """SIGTERM: status 0, a request under way is answered, every process is gone."""
+def test_keys_then_stop(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
+    """Keys close OpenAI's routes in their shape; SIGTERM then leaves no process and no file."""
     server = make_server(llm_home)
     server.ready()
     with server.client() as client:
-        sent = client.build_request("POST", CHAT, json=chat("slow 30", stream=True))
+        sent = client.build_request("POST", CHAT, json=chat("slow 150", stream=True))
         answer = client.send(sent, stream=True)
         chunks = answer.iter_raw()
         next(chunks)
+        with_keys(server, tmp_path / "state")
         server.process.send_signal(signal.SIGTERM)
-        assert b"".join(chunks).endswith(b"data: [DONE]\n\n")
+        assert b"".join(chunks).endswith(b"data: [DONE]\n\n"), "a request under way was cut"
     assert server.stop() == 0
     assert not any(alive(pid) for pid in pids(tmp_path))
     assert not list(server.scratch.iterdir())
     assert server.lines("stopped")
 
 
-def test_a_killed_server_leaves_no_process(
-    llm_home: Path, tmp_path: Path, make_server: Make
-) -> None:
-    """kill -9 of llm-server ends vLLM and even what has left its process group."""
-    server = make_server(llm_home)
-    server.ready()
-    assert all(alive(pid) for pid in pids(tmp_path))
-    server.process.kill()
-    server.until(lambda: not any(alive(pid) for pid in pids(tmp_path)))
-
-
-def test_a_killed_warden_leaves_no_vllm(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
-    """kill -9 of the process between: vLLM dies with it, and is started again."""
-    server = make_server(llm_home)
-    server.ready()
-    vllm, orphan = pids(tmp_path)
-    warden = int(Path(f"/proc/{vllm}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(warden, signal.SIGKILL)
-    server.until(lambda: not alive(vllm))
-    server.until(lambda: len(pids(tmp_path)) == 4)
-    assert server.ready()["starts"] == 2
-    os.kill(orphan, signal.SIGKILL)  # it had left the group; only the warden knew it
-
-
-def test_altered_bytes_never_reach_vllm(tmp_path: Path, make_server: Make) -> None:
-    """The server lives and says which file; vLLM is not started, not even again."""
-    home = tiny.make_home(tmp_path / "home")
-    blob = tiny.blob(home, "model.safetensors")
-    data = bytearray(blob.read_bytes())
-    data[-1] ^= 1
-    blob.unlink()
-    blob.write_bytes(data)
-    server = make_server(home)
-    server.until(lambda: server.answers() and server.lines("vllm is not serving"))
-    with server.client() as client:
-        error = client.get("/ready").json()["error"]
-        assert error["code"] == "artifact_altered"
-        assert "model.safetensors" in error["message"]
-        assert code(client.post(CHAT, json=chat("echo"))) == "artifact_altered"
-        assert client.get("/health").status_code == 200
-    assert not (tmp_path / "seen.json").exists()
-
-
-SMALL = (
-    "ValueError: Free memory on device cuda:0 (1.2/11.9 GiB) on startup is less than desired"
-    " GPU memory utilization (0.6, 7.1 GiB)."
-)
-
-
-@pytest.mark.parametrize(
-    ("says", "expected"),
-    [(SMALL, "vram_too_small"), ("RuntimeError: no kernel for this card", "llm_unavailable")],
-)
-def test_a_start_that_fails_is_tried_again(
-    llm_home: Path, tmp_path: Path, make_server: Make, says: str, expected: str
-) -> None:
-    """/ready gives vLLM's own reason; when the reason is gone, the next try serves."""
-    (tmp_path / "refuse").write_text(says)
-    server = make_server(llm_home)
-    server.until(lambda: server.answers() and server.lines("vllm is not serving"))
-    with server.client() as client:
-        error = client.get("/ready").json()["error"]
-        assert (error["code"], says[:40] in error["message"]) == (expected, True)
-    (tmp_path / "refuse").unlink()
-    assert server.ready()["starts"] >= 2
-
-
-def test_a_wrong_known_answer_is_not_served(
-    llm_home: Path, tmp_path: Path, make_server: Make
-) -> None:
-    """A process that answers outside its grammar is not ready."""
-    server = make_server(llm_home)
-    (tmp_path / "answer").write_text('{ "answer": "да" }')
-    server.until(lambda: server.answers() and server.lines("vllm is not serving"))
-    line = server.lines("vllm is not serving")[0]
-    assert line["code"] == "not_ready"
-    assert "known prompt" in line["message"]
-
-
-def test_keys_close_the_routes(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
-    """Without a key 401 in OpenAI's shape, with one of another scope 403, with llm served."""
-    server = make_server(llm_home)
-    server.ready()
-    texts = {scope: _key(tmp_path / "state", scope) for scope in ("llm", "jobs")}
+def with_keys(server: Running, state: Path) -> None:
+    """Without a key 401, with one of another scope 403, with llm served."""
+    texts = {scope: _key(state, scope) for scope in ("llm", "jobs")}
     with server.client() as client:
         server.until(lambda: client.post(CHAT, json=chat("echo")).status_code == 401)
         assert code(client.post(CHAT, json=chat("echo"))) == "key_missing"
@@ -176,6 +94,24 @@ def _sources() -> list[str]:
     return [str(p) for p in (Path(__file__).resolve().parents[2] / "packages").glob("*/src")]
 
 
+def test_kills_leave_no_process(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
+    """kill -9 of the warden ends vLLM, which is started again; of the server, everything.
+
+    Even what has left its process group ends with the server; only the warden could know that.
+    """
+    server = make_server(llm_home)
+    server.ready()
+    vllm, orphan = pids(tmp_path)
+    warden = int(Path(f"/proc/{vllm}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(warden, signal.SIGKILL)
+    server.until(lambda: not alive(vllm))
+    server.until(lambda: len(pids(tmp_path)) == 4)
+    os.kill(orphan, signal.SIGKILL)
+    assert server.ready()["starts"] == 2
+    server.process.kill()
+    server.until(lambda: not any(alive(pid) for pid in pids(tmp_path)))
+
+
 def test_wrong_settings_end_the_start(llm_home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Exit status by the table, and one line that says what is wrong."""
     cases = [
@@ -190,13 +126,3 @@ def test_wrong_settings_end_the_start(llm_home: Path, capfd: pytest.CaptureFixtu
         assert words in line["message"]
         assert line["remedy"]
     assert glagol(["serve-llm", "--port", "x", "--home", str(llm_home)]) == 2
-
-
-def test_a_missing_vllm_is_said(llm_home: Path, make_server: Make) -> None:
-    """No interpreter: the server lives, and says how to make the environment."""
-    server = make_server(llm_home, LLM_PYTHON="/nowhere/python")
-    server.until(lambda: server.answers() and server.lines("vllm is not serving"))
-    error = httpx.get(f"{server.url}/ready", trust_env=False).json()["error"]
-    assert error["code"] == "llm_unavailable"
-    assert "/nowhere/python" in error["message"]
-    assert "./just env llm-cuda" in error["remedy"]

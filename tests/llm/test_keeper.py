@@ -1,0 +1,186 @@
+"""The keeper over a real child process: why it does not serve, and when it tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from glagol.llm import acceptance, keeper
+from glagol.llm.keeper import Keeper
+from glagol.llm.launch import Launch, served
+from glagol.llm.settings import Settings
+from glagol.llm.upstream import Upstream, connect
+from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.registry.registry import Registry
+from llm import stub, tiny
+from llm.running import ANSWER, alive
+
+PATIENCE_S = 100.0
+SMALL = (
+    "ValueError: Free memory on device cuda:0 (1.2/11.9 GiB) on startup is less than desired"
+    " GPU memory utilization (0.6, 7.1 GiB)."
+)
+
+
+@asynccontextmanager
+async def kept(home: Path, folder: Path, python: str = "") -> AsyncIterator[Keeper]:
+    """A keeper over the stub in `folder`; at the end no process of it is left."""
+    given = python or str(stub.write(folder))
+    settings = Settings(device="cpu", python=given, max_concurrent=2)
+    registry = Registry.load(home)
+    launch = Launch(settings, registry, served(registry, tiny.MODEL, "cpu"), home)
+    async with connect(str(launch.socket), launch.key) as client:
+        made = Keeper(launch, Upstream(client, "m", 8192), acceptance.prove, time.monotonic)
+        running = asyncio.create_task(made.run())
+        try:
+            yield made
+        finally:
+            made.stop()
+            await running
+            launch.remove()
+    seen = folder / "pids"
+    assert not seen.exists() or not any(alive(int(pid)) for pid in seen.read_text().split())
+
+
+async def until(what: Callable[[], object]) -> None:
+    """Wait for something to be true."""
+    end = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+def told(made: Keeper) -> str:
+    """Code and message of the trouble, when it is more than that the start is not over."""
+    if made.trouble is None or "being verified" in made.trouble.message:
+        return ""
+    return f"{made.trouble.code}: {made.trouble.message}"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(keeper, "PAUSE_S", 0.05)
+    monkeypatch.setattr(keeper, "LOOK_S", 0.05)
+    (tmp_path / "answer").write_text(ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [(SMALL, "vram_too_small"), ("RuntimeError: no kernel for this card", "llm_unavailable")],
+)
+def test_a_start_that_fails_is_tried_again(
+    llm_home: Path, tmp_path: Path, says: str, expected: str
+) -> None:
+    """The trouble is vLLM's own reason; when the reason is gone, the next try serves."""
+
+    async def scene() -> None:
+        (tmp_path / "refuse").write_text(says)
+        async with kept(llm_home, tmp_path) as made:
+            await until(lambda: told(made))
+            assert told(made).startswith(expected)
+            assert says[:40] in told(made)
+            assert made.retry_after_s() >= 1
+            with pytest.raises(HostError):
+                made.upstream()
+            (tmp_path / "refuse").unlink()
+            await until(lambda: made.trouble is None)
+            assert made.starts >= 2
+
+    asyncio.run(scene())
+
+
+def test_who_is_silent_is_replaced(llm_home: Path, tmp_path: Path) -> None:
+    """A process that lives and does not answer /health is killed and started again."""
+
+    async def scene() -> None:
+        async with kept(llm_home, tmp_path) as made:
+            await until(lambda: made.trouble is None)
+            (tmp_path / "sick").touch()
+            await until(lambda: told(made))
+            assert "silent" in told(made)
+            assert not any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split()[:2])
+            (tmp_path / "sick").unlink()
+            await until(lambda: made.trouble is None)
+            assert made.starts >= 2
+
+    asyncio.run(scene())
+
+
+def test_a_wrong_known_answer_is_not_served(llm_home: Path, tmp_path: Path) -> None:
+    """A process that answers outside its grammar never becomes ready."""
+
+    async def scene() -> None:
+        (tmp_path / "answer").write_text('{ "answer": "да" }')
+        async with kept(llm_home, tmp_path) as made:
+            await until(lambda: told(made))
+            assert told(made).startswith("not_ready")
+            assert "known prompt" in told(made)
+
+    asyncio.run(scene())
+
+
+def test_altered_bytes_never_reach_vllm(tmp_path: Path) -> None:
+    """The file is named; nothing is started, not even later."""
+
+    async def scene() -> None:
+        home = tiny.make_home(tmp_path / "home")
+        blob = tiny.blob(home, "model.safetensors")
+        data = bytearray(blob.read_bytes())
+        data[-1] ^= 1
+        blob.unlink()
+        blob.write_bytes(data)
+        async with kept(home, tmp_path) as made:
+            await until(lambda: told(made))
+            assert told(made).startswith("artifact_altered: model.safetensors")
+            assert made.starts == 0
+        assert not (tmp_path / "seen.json").exists()
+
+    asyncio.run(scene())
+
+
+def test_a_missing_vllm_is_said(llm_home: Path, tmp_path: Path) -> None:
+    """No interpreter: the trouble says how to make the environment."""
+
+    async def scene() -> None:
+        async with kept(llm_home, tmp_path, "/nowhere/python") as made:
+            await until(lambda: told(made))
+            assert told(made).startswith("llm_unavailable")
+            assert "/nowhere/python" in told(made)
+            assert made.trouble is not None
+            assert "./just env llm-cuda" in made.trouble.remedy
+
+    asyncio.run(scene())
+
+
+def test_what_the_server_itself_asks(llm_home: Path, tmp_path: Path) -> None:
+    """Completions and token counts; each refusal has its code."""
+
+    async def scene() -> None:
+        async with kept(llm_home, tmp_path) as made:
+            await until(lambda: made.trouble is None)
+            asked = made.upstream()
+
+            async def chat(word: str) -> str:
+                message = [{"role": "user", "content": word}]
+                return (await asked.chat(message, max_tokens=5, schema={})).text  # type: ignore[arg-type]
+
+            assert await chat("hello") == ANSWER
+            assert await asked.count_tokens([{"role": "user", "content": "a"}]) == 7
+            assert await asked.version() == "stub"
+            for word, family, code in (
+                ("long", LimitError, "prompt_too_long"),
+                ("no route", InputError, "request_invalid"),
+                ("fail", HostError, "llm_unavailable"),
+                ("echo", HostError, "llm_output_invalid"),
+                ("die", HostError, "llm_unavailable"),
+            ):
+                with pytest.raises(family) as caught:
+                    await chat(word)
+                assert caught.value.code == code
+
+    asyncio.run(scene())
