@@ -32,6 +32,8 @@ __all__ = ["main", "serve"]
 
 DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
 SETTLE_S: Final = 5.0
+CONNECTIONS_MAX: Final = 4096  # the server's own limit is 128, and then health is not heard
+CONNECTIONS_WAITING: Final = 1024
 FAREWELL_S: Final = 2.0
 FAREWELLS: Final = 40
 
@@ -108,6 +110,8 @@ async def _run(app: Any, service: Service, crew: Crew | None) -> None:
         port=service.settings.port,
         interface=Interfaces.ASGINL,
         websockets=True,
+        backlog=CONNECTIONS_WAITING,
+        backpressure=CONNECTIONS_MAX,
         log_level=LogLevels.error,
         log_dictconfig=journal.granian_config(),
     )
