@@ -1,14 +1,15 @@
 """Reading what a refused client is still sending, so that it can read why it was refused.
 
 A connection that is closed with unread bytes in it is reset, and a client that was busy sending
-sees the reset instead of the answer (RFC 9112, section 9.6). A short body is therefore read to its
-end and dropped before an error is answered. A long one is not: its sender should wait for
-`100 Continue`, and gets the answer instead of it.
+sees the reset instead of the answer (RFC 9112, section 9.6). A body that was announced to be short
+is therefore read to its end and dropped before an error is answered. Any other is not: its sender
+should wait for `100 Continue`, and gets the answer instead of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -49,15 +50,13 @@ class Lingering:
 
 
 class _Body:
-    """A request's `receive` that knows whether the body was read."""
+    """A request's `receive` that knows whether something is left that is worth reading."""
 
     def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
         self._receive = receive
         length = headers.get(b"content-length", b"")
         announced = int(length[:18]) if length.isdigit() else 0
-        chunked = b"transfer-encoding" in headers
-        self._over = not (announced or chunked)
-        self._worth = announced <= BYTES_MAX and b"expect" not in headers
+        self._over = not 0 < announced <= BYTES_MAX or b"expect" in headers
 
     async def receive(self) -> Any:
         """The next message, as the application asks for it."""
@@ -66,13 +65,8 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read and drop what is left, at most a mebibyte and a second of it."""
-        if self._over or not self._worth:
-            return
-        size_bytes = 0
-        try:
+        """Read and drop what is left of a short body; one that is slow to come is given up."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
-                while not self._over and size_bytes <= BYTES_MAX:
-                    size_bytes += len((await self.receive()).get("body", b""))
-        except TimeoutError:
-            pass
+                while not self._over:
+                    await self.receive()
