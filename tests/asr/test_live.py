@@ -300,3 +300,16 @@ def test_a_stream_waits_for_its_turn_to_be_admitted(make_bench: Callable[..., Be
     *_, error, close = exchanged(bench, [{"type": "websocket.receive", "bytes": b"\0" * 320}])
     assert json.loads(error["text"])["error"]["code"] == "not_ready"
     assert close["code"] == 4503
+
+
+def test_a_browser_gives_its_key_as_a_protocol(server: Server) -> None:
+    """Keys are off here: the protocol that is no key is taken, as browsers want it."""
+
+    async def conversation(socket: ClientConnection) -> str | None:
+        await socket.send(FINISH)
+        await rest(socket)
+        return socket.subprotocol
+
+    offered = ["glagol", "glagol.key.glagol_not-asked-for"]
+    assert talk(server, conversation, subprotocols=offered) == "glagol"
+    assert talk(server, conversation) is None

@@ -260,3 +260,30 @@ def test_a_websocket_needs_a_key_too(house: House) -> None:
     asyncio.run(house.app(scope, receive, send))  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == ["websocket.close"]
     assert not house.calls
+
+
+def test_a_websocket_may_hold_its_key_in_a_subprotocol(house: House) -> None:
+    """Browsers cannot set headers; the header counts where there is one."""
+    text = house.key()
+
+    def status(protocols: list[str], headers: list[tuple[bytes, bytes]]) -> str:
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        scope = {
+            "type": "websocket", "path": "/v1/stream", "headers": headers,
+            "subprotocols": protocols, "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        asyncio.run(house.app(scope, receive, send))
+        return "refused" if sent[0]["type"] == "websocket.close" else "served"
+
+    assert status([], []) == "refused"
+    assert status(["glagol", "glagol.key.wrong"], []) == "refused"
+    assert status(["glagol", f"glagol.key.{text}"], []) == "served"
+    assert status([], [(b"authorization", f"Bearer {text}".encode())]) == "served"
+    assert status([f"glagol.key.{text}"], [(b"authorization", b"Bearer wrong")]) == "refused"

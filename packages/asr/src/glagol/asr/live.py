@@ -28,6 +28,7 @@ __all__ = ["stream"]
 
 MESSAGE_BYTES_MAX: Final = 1 << 20
 NORMAL: Final = 1000
+PROTOCOL: Final = "glagol"
 GOODBYE_S: Final = 10.0
 
 AsrSocket = WebSocket[Any, Any, State]
@@ -39,7 +40,8 @@ async def stream(socket: AsrSocket) -> None:
     note: dict[str, Any] = socket.scope["state"]["note"]
     service = cast("Service", socket.app.state.service)
     feed = Feed(asyncio.get_running_loop())
-    await socket.accept()
+    # a browser that offers protocols, one of them its key, wants one of them taken
+    await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
     code = NORMAL
     try:
         try:

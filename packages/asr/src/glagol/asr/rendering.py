@@ -49,15 +49,6 @@ def render_stored(form: Format, data: bytes) -> bytes:
     """The answer in `form`, made from what `stored` gave."""
     if form == "json":
         return envelope.success(data)
-    from glagol.speech.types import Coverage, Provenance, Segment, Transcript
+    from glagol.speech import formats
 
-    found = msgspec.json.decode(data)
-    transcript = Transcript(
-        text=found["text"],
-        segments=msgspec.convert(found["segments"], tuple[Segment, ...]),
-        duration_s=found["duration"],
-        language=found["language"],
-        coverage=Coverage(found["coverage"]["decoded"], found["coverage"]["dropped"]),
-        provenance=Provenance(**found["provenance"]),
-    )
-    return render(form, transcript)
+    return render(form, formats.of_data(msgspec.json.decode(data)))

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from glagol.service.observed import Asgi, Receive, Send
     from glagol.service.observed import Scope as AsgiScope
 
-__all__ = ["Access", "Caller", "Doors", "caller_of"]
+__all__ = ["KEY_PROTOCOL", "Access", "Caller", "Doors", "caller_of"]
 
+KEY_PROTOCOL: Final = "glagol.key."
 _REALM: Final = 'Bearer realm="glagol"'
 _FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1
@@ -207,8 +208,11 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
 
 
 def _bearer(scope: AsgiScope) -> str:
-    """The key's text."""
+    """The key's text; a browser cannot give a WebSocket headers, so a subprotocol may hold it."""
     given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+    if not given and scope["type"] == "websocket":
+        offered = [p for p in scope.get("subprotocols", ()) if p.startswith(KEY_PROTOCOL)]
+        given = [b"Bearer " + p.removeprefix(KEY_PROTOCOL).encode("latin-1") for p in offered]
     scheme, _, text = given[0].decode("latin-1").partition(" ") if given else ("", "", "")
     if len(given) != 1 or scheme.lower() != "bearer" or not text.strip():
         raise _Refused(
