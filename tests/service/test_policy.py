@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,20 @@ def test_the_documented_policy_is_one() -> None:
     assert policy.webhooks.base_url == "https://asr.example"
     assert policy.webhooks.ports == Webhooks().ports
     assert policy.webhooks.attempts == Webhooks().attempts
+
+
+@pytest.mark.parametrize("page", ["access.md", "access.ru.md"])
+def test_the_documented_defaults_are_the_defaults(page: str) -> None:
+    """Both pages show every name, each with the value that counts without a file."""
+    folder = Path(__file__).resolve().parents[2] / "docs"
+    text = re.findall(r"```toml\n(.*?)```", (folder / page).read_text(), re.DOTALL)[0]
+    assert parse(text.encode()) == Policy()
+    shown = {section: set(names) for section, names in tomllib.loads(text).items()}
+    known = {
+        section: set(getattr(Policy(), section).__struct_fields__)
+        for section in Policy().__struct_fields__
+    }
+    assert shown == known
 
 
 def test_secrets_are_not_shown() -> None:
