@@ -179,6 +179,25 @@ def test_int8_is_small() -> None:
     assert int8 < 0.33 * fp32
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8", "fp16"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("encoder.layers.0.feed_forward1.linear2.weight", np.nan),
+        ("encoder.layers.0.norm_conv.bias", np.inf),
+        ("head.joint.pred.weight", np.nan),
+        ("head.decoder.embed.weight", -np.inf),
+    ],
+)
+def test_weights_that_are_not_numbers_are_refused(precision: str, name: str, value: float) -> None:
+    """One NaN or infinity anywhere, in any precision: named, nothing is built."""
+    weights = seeded.weights(RNNT, 1)
+    weights[name] = weights[name].copy()
+    weights[name].reshape(-1)[-1] = value
+    with pytest.raises(CheckpointError, match=f"{name} holds values that are not finite"):
+        build(weights, seeded.config(RNNT), precision, "rnnt")
+
+
 Change = Callable[[dict[str, np.ndarray], dict[str, object]], object]
 
 

@@ -69,11 +69,10 @@ def test_what_is_half_and_what_is_not() -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [1e5, np.nan, -np.inf])
-def test_what_half_cannot_hold_is_refused(value: float) -> None:
+def test_what_half_cannot_hold_is_refused() -> None:
     """Weights beyond 65504 become no infinity."""
     weights = seeded.weights(SIZES, 1)
-    weights["encoder.layers.1.feed_forward2.linear1.weight"][3, 4] = value
+    weights["encoder.layers.1.feed_forward2.linear1.weight"][3, 4] = 1e5
     with pytest.raises(CheckpointError, match="not finite in float16"):
         build(weights, seeded.config(SIZES), "fp16", "ctc")
 

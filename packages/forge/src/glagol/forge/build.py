@@ -59,9 +59,13 @@ def build(
         Artifact name to bytes: encoder.onnx, encoder.data, head.safetensors, vocabulary.json.
 
     Raises:
-        CheckpointError: weights, configuration and vocabulary do not fit together.
+        CheckpointError: weights, configuration and vocabulary do not fit together, or a weight is
+            NaN or infinite.
     """
     weights = normalise(source, head)
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"{name} holds values that are not finite numbers")
     sizes = infer(config, weights, head)
     vocabulary = read_vocabulary(config, tokenizer)
     if len(vocabulary.pieces) + 1 != sizes.classes:
