@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +18,7 @@ from glagol.registry.errors import GlagolError, HostError, InputError, Integrity
 from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.speech.acoustic import Acoustic
+from glagol.speech.cuda import CPU, RECORD, cuda_options, strays
 from glagol.speech.recognizer import Recognizer
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import device_of, open_session
@@ -142,3 +147,101 @@ def test_a_model_without_its_vocabulary_is_an_integrity_error(registry: Registry
         Acoustic(
             dataclasses.replace(opened, blobs=MappingProxyType(blobs)), device="cpu", threads=1
         )
+
+
+def test_strays_are_what_computes_elsewhere(registry: Registry) -> None:
+    """Of a graph that was placed on the CPU: everything but the arithmetic of shapes."""
+    blobs = registry.open(MODELS["ctc"], "cpu-fp32").blobs
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(RECORD, "1")
+    views = {t.name: t.view(blobs[t.location].data) for t in external_tensors(_graph(blobs))}
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(view) for view in views.values()]
+    options.add_external_initializers(list(views), values)
+    session = onnxruntime.InferenceSession(bytes(_graph(blobs)), options, [CPU])
+    found = strays(session)
+    assert {"MatMul", "LayerNormalization", "MultiHeadAttention", "Conv"} <= set(found)
+    assert not {"Shape", "Gather", "Range"} & set(found)
+
+
+def _graph(blobs: Mapping[str, Blob]) -> memoryview:
+    return blobs["encoder.onnx"].data
+
+
+def test_the_arena_of_a_card_has_a_limit() -> None:
+    """What is asked for is what ONNX Runtime is told; no search for algorithms, no TF32."""
+    assert cuda_options(1 << 30)["gpu_mem_limit"] == "1073741824"
+    assert "gpu_mem_limit" not in cuda_options(0)
+    assert cuda_options(0)["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert cuda_options(0)["use_tf32"] == "0"
+
+
+def test_a_variant_runs_where_it_is_made_for(registry: Registry) -> None:
+    """A build for CUDA is not quietly computed on the CPU."""
+    opened = registry.open(MODELS["ctc"], "cpu-fp32")
+    half = msgspec.structs.replace(opened.variant, id="cuda-fp16", provider="cuda")
+    with pytest.raises(InputError, match="cuda-fp16 is made for cuda, not for cpu"):
+        Acoustic(dataclasses.replace(opened, variant=half), device="cpu", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ir_version": 99}, "IR"),
+        ({"opset": ("", 99)}, "opset"),
+        ({"opset": ("com.microsoft", 7)}, "opset"),
+    ],
+)
+def test_graphs_of_another_time_are_refused(
+    registry: Registry, changes: dict[str, Any], words: str
+) -> None:
+    """Another IR version, opset or domain than the authored graphs have, named in the message."""
+    blobs = dict(registry.open(MODELS["ctc"], "cpu-fp32").blobs)
+    proto = onnx.load_model_from_string(bytes(blobs["encoder.onnx"].data))
+    if "ir_version" in changes:
+        proto.ir_version = changes["ir_version"]
+    else:
+        domain, version = changes["opset"]
+        kept = [each for each in proto.opset_import if each.domain != domain]
+        del proto.opset_import[:]
+        proto.opset_import.extend([*kept, helper.make_opsetid(domain, version)])
+    blobs["encoder.onnx"] = blob(proto.SerializeToString())
+    with pytest.raises(IntegrityError) as caught:
+        open_session(blobs, "encoder.onnx", device="cpu", threads=1)
+    assert caught.value.code == "artifact_altered"
+    assert words.lower() in caught.value.message.lower()
+    assert "glagol models build" in caught.value.remedy or "build the model" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["encoder.data", "head.safetensors"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_numbers_are_refused(
+    registry: Registry, name: str, value: float
+) -> None:
+    """One NaN among millions is found when the model is opened, before it makes empty texts."""
+    opened = registry.open(MODELS["rnnt"], "cpu-fp32")
+    blobs = dict(opened.blobs)
+    data = bytearray(blobs[name].data)
+    middle = len(data) // 2 // 64 * 64
+    data[middle : middle + 4] = np.array([value], "<f4").tobytes()
+    blobs[name] = blob(bytes(data))
+    with pytest.raises(IntegrityError, match="not finite") as caught:
+        Acoustic(
+            dataclasses.replace(opened, blobs=MappingProxyType(blobs)), device="cpu", threads=1
+        )
+    assert caught.value.code == "artifact_altered"
+    assert name in caught.value.message
+
+
+@pytest.mark.parametrize("head", ["ctc", "rnnt"])
+def test_a_vocabulary_of_another_model_is_refused(registry: Registry, head: str) -> None:
+    """More or fewer pieces than the head has classes: told at opening, with both numbers."""
+    opened = registry.open(MODELS[head], "cpu-fp32")
+    raw = json.loads(bytes(opened.blobs["vocabulary.json"].data))
+    for pieces in (raw["pieces"][:-1], [*raw["pieces"], "ъъ"]):
+        other = json.dumps({**raw, "pieces": pieces, "blank": len(pieces)}).encode()
+        blobs = {**opened.blobs, "vocabulary.json": blob(other)}
+        with pytest.raises(IntegrityError, match=rf"{len(pieces) + 1}.*classes") as caught:
+            Acoustic(
+                dataclasses.replace(opened, blobs=MappingProxyType(blobs)), device="cpu", threads=1
+            )
+        assert caught.value.code == "artifact_altered"

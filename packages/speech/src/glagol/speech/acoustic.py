@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glagol.registry.entries import Ctc, Rnnt
-from glagol.registry.errors import HostError, InputError
+from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.speech.batch import Batcher, bound
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
-from glagol.speech.session import artifact, device_of, open_session
-from glagol.speech.tensors import read_float32
+from glagol.speech.session import artifact, device_of, open_session, provider_of
+from glagol.speech.tensors import read_float32, require_finite
 from glagol.speech.types import SAMPLE_RATE, Array, Word
 from glagol.speech.vocabulary import Vocabulary
 from glagol.speech.words import words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from glagol.registry.registry import OpenModel
     from glagol.speech.session import Interrupt
     from glagol.speech.types import Emission, Token
@@ -26,20 +30,24 @@ if TYPE_CHECKING:
 class Acoustic:
     """An acoustic model that was opened; may be called from several threads.
 
-    Every call is one window alone: dynamic int8 scales span a batch, so a result would otherwise
-    depend on what ran beside it.
+    On a CPU every call is one window alone: dynamic int8 scales span a batch, so a result would
+    otherwise depend on what ran beside it, and two cores gain nothing from batches. On CUDA the
+    windows of several threads go together (`glagol.speech.batch`).
 
     Attributes:
         provider: the device that really runs it, "cpu" or "cuda".
         vocabulary: its pieces.
 
     Raises:
-        InputError: `model_unknown`, the model is not a recogniser; `option_invalid` for the device.
+        InputError: `model_unknown`, the model is not a recogniser; `option_invalid`, there is no
+            such device, or the variant is made for another one.
         HostError: `provider_missing`.
         IntegrityError: `artifact_missing` or `artifact_altered`, its files do not fit together.
     """
 
-    def __init__(self, opened: OpenModel, *, device: str, threads: int) -> None:
+    def __init__(
+        self, opened: OpenModel, *, device: str, threads: int, memory_bytes: int = 0
+    ) -> None:
         decoding = opened.model.decoding
         if not isinstance(decoding, Ctc | Rnnt):
             raise InputError(
@@ -47,10 +55,29 @@ class Acoustic:
                 f"{opened.model.id} does not recognise speech (engine {opened.model.engine})",
                 "choose a model of the engine gigaam",
             )
-        self._session = open_session(opened.blobs, "encoder.onnx", device=device, threads=threads)
+        provider_of(device)
+        if opened.variant.provider != device:
+            raise InputError(
+                "option_invalid",
+                f"{opened.model.id} {opened.variant.id} is made for {opened.variant.provider},"
+                f" not for {device}",
+                "choose another variant or device; glagol models list shows the variants",
+            )
+        self._session = open_session(
+            opened.blobs,
+            "encoder.onnx",
+            device=device,
+            threads=threads,
+            memory_bytes=memory_bytes,
+        )
+        self._batcher = Batcher(partial(bound, self._session)) if device == "cuda" else None
         self.provider = device_of(self._session)
         self.vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
         head = read_float32(artifact(opened.blobs, "head.safetensors").data)
+        for name, values in head.items():
+            require_finite(values, name, "head.safetensors")
+        width = self._session.get_outputs()[0].shape[-1]
+        _must_fit(self.vocabulary, head, width, rnnt=isinstance(decoding, Rnnt))
         self._front_end = FrontEnd(head["window"], head["mel"])
         self._transducer = (
             Transducer(head, self.vocabulary.blank, decoding.max_symbols)
@@ -74,6 +101,13 @@ class Acoustic:
         features = self._front_end(samples)
         if not len(features):
             return [], 0
+        outputs = self._encoded(features, stop)
+        return self.vocabulary.tokens(self._emissions(outputs)), len(outputs)
+
+    def _encoded(self, features: Array, stop: Interrupt | None) -> Array:
+        """Encoder outputs [T, C] of one window [L, 64]; a batch is not given up for one of it."""
+        if self._batcher is not None:
+            return self._batcher(features)
         lengths = np.array([len(features)], np.int64)
         inputs = {"features": features[np.newaxis], "lengths": lengths}
         try:
@@ -82,8 +116,8 @@ class Acoustic:
             if stop is None or not stop.is_set():
                 raise
             raise HostError("cancelled", "the recognition was given up", "try again") from error
-        frames = int(counts[0])
-        return self.vocabulary.tokens(self._emissions(outputs[0, :frames])), frames
+        valid: Array = outputs[0, : counts[0]]
+        return valid
 
     def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
         """Recognise one window that starts at a sample position; words in seconds of the whole.
@@ -101,3 +135,20 @@ class Acoustic:
         if self._transducer is None:
             return greedy(outputs, self.vocabulary.blank)
         return self._transducer.greedy(outputs)
+
+
+def _must_fit(vocabulary: Vocabulary, head: Mapping[str, Array], width: int, *, rnnt: bool) -> None:
+    """Refuse files of different models: `width` is the last axis of the encoder's output."""
+    told = vocabulary.blank + 1
+    classes = len(head["joint.out.bias"]) if rnnt else width
+    if told != classes:
+        what = f"vocabulary.json has {told} pieces with the blank, the head {classes} classes"
+    elif rnnt and width != len(head["joint.pred.bias"]):
+        what = f"the encoder gives {width} values, the joint takes {len(head['joint.pred.bias'])}"
+    else:
+        return
+    raise IntegrityError(
+        "artifact_altered",
+        f"the model's files are of different models: {what}",
+        "build the model again: glagol models build ID",
+    )

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.speech.cuda import CPU, CUDA, RECORD, cuda_options, strays
 from glagol.speech.runtime import onnxruntime
+from glagol.speech.tensors import require_finite
 from glagol.speech.weights import external_tensors
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from glagol.registry.store import Blob
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 ERRORS_ONLY = 3
 GIVE_BACK_S = 0.005
 """Seconds between two times that a mapping's pages are given back."""
@@ -51,15 +53,18 @@ class Interrupt:
 
 
 def open_session(
-    blobs: Mapping[str, Blob], graph: str, *, device: str, threads: int
+    blobs: Mapping[str, Blob], graph: str, *, device: str, threads: int, memory_bytes: int = 0
 ) -> onnxruntime.InferenceSession:
     """Create a session that runs on the asked-for device and nowhere else.
+
+    With CUDA every operator must be placed there but those that compute shapes.
 
     Args:
         blobs: verified artifacts of the model by path.
         graph: path of the ONNX graph among them.
         device: "cpu" or "cuda".
         threads: intra-op threads; 0 lets ONNX Runtime take one per physical core.
+        memory_bytes: most that it may take of a card's memory; 0 for no limit.
 
     Returns:
         The session.
@@ -67,28 +72,34 @@ def open_session(
     Raises:
         InputError: `option_invalid`, no such device or number of threads.
         HostError: `provider_missing`, ONNX Runtime here cannot use the device.
-        IntegrityError: `artifact_missing` or `artifact_altered`, the graph does not fit its files.
+        IntegrityError: `artifact_missing` or `artifact_altered`: the graph does not fit its files,
+            is not one that this ONNX Runtime reads, or has weights that are not finite.
     """
-    provider = _provider(device)
+    provider = provider_of(device)
     options = _options(threads)
+    if provider == CUDA:
+        options.add_session_config_entry(RECORD, "1")
+        options.use_deterministic_compute = True
     model = artifact(blobs, graph)
-    names, values, files = [], [], set()
-    for tensor in external_tensors(model.data):
-        files.add(tensor.location)
-        view = tensor.view(artifact(blobs, tensor.location).data)
-        names.append(tensor.name)
-        values.append(onnxruntime.OrtValue.ortvalue_from_numpy(view))
-    if names:
-        options.add_external_initializers(names, values)
-    try:
-        with _lean(blobs[name].data for name in files):
+    tensors = external_tensors(model.data)
+    views = [each.view(artifact(blobs, each.location).data) for each in tensors]
+    if tensors:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(view) for view in views]
+        options.add_external_initializers([each.name for each in tensors], values)
+    files = {each.location for each in tensors}
+    with _lean(blobs[name].data for name in files):
+        for each, view in zip(tensors, views, strict=True):
+            require_finite(view, each.name, each.location)
+        try:
             session = onnxruntime.InferenceSession(
-                bytes(model.data), options, providers=_chain(provider)
+                bytes(model.data), options, providers=_chain(provider, memory_bytes)
             )
-    except Exception as error:  # its exception classes are private and derive from Exception
-        raise _refused(graph, provider, error) from error
+        except Exception as error:  # its exception classes are private and derive from Exception
+            raise _refused(graph, provider, error) from error
     if session.get_providers()[0] != provider:
         raise _missing(provider, f"it fell back to {session.get_providers()}")
+    if provider == CUDA and (lost := strays(session)):
+        raise _missing(provider, f"{graph} would run partly on the CPU: {lost}")
     return session
 
 
@@ -114,7 +125,13 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _provider(device: str) -> str:
+def provider_of(device: str) -> str:
+    """ONNX Runtime's name of the device's provider.
+
+    Raises:
+        InputError: `option_invalid`, there is no such device.
+        HostError: `provider_missing`, this ONNX Runtime does not have it.
+    """
     if device not in PROVIDERS:
         raise InputError(
             "option_invalid", f"there is no device {device!r}", f"use one of {', '.join(PROVIDERS)}"
@@ -126,9 +143,9 @@ def _provider(device: str) -> str:
     return provider
 
 
-def _chain(provider: str) -> list[str]:
+def _chain(provider: str, memory_bytes: int) -> list[str | tuple[str, dict[str, str]]]:
     """The provider, and the CPU for the shape arithmetic that no accelerator takes."""
-    return list(dict.fromkeys([provider, PROVIDERS["cpu"]]))
+    return [CPU] if provider == CPU else [(provider, cuda_options(memory_bytes)), CPU]
 
 
 def artifact(blobs: Mapping[str, Blob], path: str) -> Blob:
@@ -183,7 +200,7 @@ def _missing(provider: str, detail: str) -> HostError:
 
 
 def _refused(graph: str, provider: str, error: Exception) -> HostError | IntegrityError:
-    if provider != PROVIDERS["cpu"]:
+    if provider != CPU:
         return _missing(provider, str(error))
     return IntegrityError(
         "artifact_altered",

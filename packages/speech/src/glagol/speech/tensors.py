@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from glagol.registry.errors import IntegrityError
 
@@ -50,3 +51,32 @@ def _tensor(body: memoryview, entry: dict[str, Any]) -> Array:
     begin, end = entry["data_offsets"]
     flat: Array = np.frombuffer(body[begin:end], "<f4").astype(np.float32)
     return flat.reshape(entry["shape"])
+
+
+def require_finite(values: npt.NDArray[np.generic], name: str, file: str) -> None:
+    """Refuse weights that hold a NaN or an infinity; they would make empty texts, not errors.
+
+    A sum is not finite when one of its terms is not, and is faster than looking at each.
+
+    Args:
+        values: weights of any shape and type; integers are always finite.
+        name: of the tensor, for the message.
+        file: that it comes from, for the message.
+
+    Raises:
+        IntegrityError: `artifact_altered`.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return
+    if values.dtype == np.float16:
+        wrong = bool((values.view(np.uint16) & 0x7C00 == 0x7C00).any())
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.add.reduce(values, axis=None)
+        wrong = not np.isfinite(total) and not np.isfinite(values).all()
+    if wrong:
+        raise IntegrityError(
+            "artifact_altered",
+            f"{file} holds weights that are not finite numbers: {name}",
+            "build the model again from a sound checkpoint: glagol models build ID",
+        )

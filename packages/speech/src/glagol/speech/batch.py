@@ -1,0 +1,172 @@
+"""Windows of several callers in one call of the encoder, for devices that are fast in bulk.
+
+Nobody waits for company: who finds the device free starts at once, and what comes while it is busy
+goes together next. So a window waits for no more than the calls before it, one for each bucket.
+
+Every call of a bucket has the same shape, [windows, frames], with empty rows where callers are
+missing. Memory therefore does not grow with the variety of lengths, and as the shape decides which
+kernels run, a result does not depend on who else was in the call. When the device's memory does not
+suffice, the call is repeated in halves, and calls stay that small.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from glagol.registry.errors import HostError
+from glagol.speech.types import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glagol.speech.runtime import onnxruntime
+
+Lengths: TypeAlias = npt.NDArray[np.int64]
+
+Encode: TypeAlias = Callable[[Array, Lengths], tuple[Array, Lengths]]
+"""Features float32 [B, L, F] and lengths [B] to outputs float32 [B, T, C] and lengths [B]."""
+
+WINDOWS = 8
+"""Of one call. A figure for cards of 12 GB and more, not measured."""
+
+FRAMES = 320
+"""Mel frames by which buckets grow, 3.2 s: eight buckets up to 25 s."""
+
+OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudaerrormemoryallocation")
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Windows that go together; `done` is set when outputs or the error are there."""
+
+    windows: list[Array] = field(default_factory=list)
+    outputs: list[Array] = field(default_factory=list)
+    error: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Batcher:
+    """Call it from many threads, each with one window.
+
+    Args:
+        encode: runs the encoder; never called by two threads at a time.
+        windows: rows of one call.
+        frames: mel frames by which buckets grow.
+
+    Attributes:
+        windows: rows of one call now; fewer once memory did not suffice.
+    """
+
+    def __init__(self, encode: Encode, *, windows: int = WINDOWS, frames: int = FRAMES) -> None:
+        self._encode = encode
+        self._frames = frames
+        self.windows = windows
+        self._lock = threading.Lock()
+        self._device = threading.Lock()
+        self._open: dict[int, _Group] = {}
+
+    def __call__(self, features: Array) -> Array:
+        """Encode one window.
+
+        Args:
+            features: float32 [L, F], L > 0.
+
+        Returns:
+            float32 [T, C], the valid frames.
+
+        Raises:
+            HostError: `vram_too_small`, not even one window fits.
+        """
+        bucket = -(-len(features) // self._frames)
+        with self._lock:
+            group = self._open.get(bucket)
+            leads = group is None
+            if group is None:
+                group = self._open[bucket] = _Group()
+            place = len(group.windows)
+            group.windows.append(features)
+            if len(group.windows) >= self.windows:
+                del self._open[bucket]
+        if leads:
+            self._run(group, bucket)
+        else:
+            group.done.wait()
+        if group.error is not None:
+            raise group.error
+        return group.outputs[place]
+
+    def _run(self, group: _Group, bucket: int) -> None:
+        """Wait for the device, close the group, encode it."""
+        with self._device:
+            with self._lock:
+                if self._open.get(bucket) is group:
+                    del self._open[bucket]
+            try:
+                group.outputs = self._encoded(group.windows, bucket * self._frames)
+            except Exception as error:  # noqa: BLE001 - told to everyone in the group
+                group.error = error
+            finally:
+                group.done.set()
+
+    def _encoded(self, windows: Sequence[Array], frames: int) -> list[Array]:
+        """The outputs of each window, in as many calls as memory asks for."""
+        found: list[Array] = []
+        while len(found) < len(windows):
+            rows = windows[len(found) : len(found) + self.windows]
+            try:
+                found += self._together(rows, frames)
+            except Exception as error:
+                if not _out_of_memory(error):
+                    raise
+                if self.windows == 1:
+                    raise HostError(
+                        "vram_too_small",
+                        f"one window of {frames} mel frames does not fit into the device's memory",
+                        "free memory of the card, raise the limit, or choose device cpu",
+                    ) from error
+                self.windows = max(1, self.windows // 2)
+        return found
+
+    def _together(self, windows: Sequence[Array], frames: int) -> list[Array]:
+        batch = np.zeros((self.windows, frames, windows[0].shape[1]), np.float32)
+        lengths = np.zeros(self.windows, np.int64)
+        for row, window in enumerate(windows):
+            batch[row, : len(window)] = window
+            lengths[row] = len(window)
+        outputs, counts = self._encode(batch, lengths)
+        return [outputs[row, : counts[row]] for row in range(len(windows))]
+
+
+def bound(
+    session: onnxruntime.InferenceSession, features: Array, lengths: Lengths
+) -> tuple[Array, Lengths]:
+    """Run the encoder with its inputs and outputs bound: one copy to the device, one back.
+
+    Args:
+        session: of an encoder.
+        features: float32 [B, L, F].
+        lengths: int64 [B], mel frames of each row.
+
+    Returns:
+        Outputs float32 [B, T, C] and encoder frames int64 [B].
+    """
+    binding = session.io_binding()
+    binding.bind_cpu_input("features", features)
+    binding.bind_cpu_input("lengths", lengths)
+    for output in session.get_outputs():
+        binding.bind_output(output.name, "cpu")
+    session.run_with_iobinding(binding)
+    outputs, counts = binding.copy_outputs_to_cpu()
+    return outputs, counts
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """ONNX Runtime has no class of its own for it, only its words and CUDA's."""
+    told = str(error).lower()
+    return any(words in told for words in OUT_OF_MEMORY)
