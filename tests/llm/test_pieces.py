@@ -160,6 +160,23 @@ def test_few_prompts_are_counted() -> None:
     assert calls <= 3 * len(pieces)
 
 
+def test_a_line_without_end_is_never_counted_whole() -> None:
+    """A book on one line costs a few prompts for each piece, none of them long."""
+    text = "Слово за слово. " * 12_000
+    lengths: list[int] = []
+
+    def count(prompt: str) -> int:
+        lengths.append(len(prompt))
+        return len(prompt) // 3
+
+    limit = 3000
+    pieces = counted(cut([Segment("s1", text)], render, Limits(limit)), count)
+    assert "".join(s.text for piece in pieces for s in piece.owned) == text
+    assert 20 < len(pieces) < 24
+    assert len(lengths) <= 12 * len(pieces)
+    assert max(lengths) <= 17 * limit
+
+
 @pytest.mark.parametrize("limit", [1, len(HEAD) + 5])
 def test_a_hopeless_limit_is_refused(limit: int) -> None:
     """The instructions alone take the prompt: said, not looped over."""

@@ -36,6 +36,7 @@ __all__ = [
 
 _FULL: Final = 0.97  # of a prompt's tokens: more is not looked for
 _GUESSES: Final = 6
+_TOKEN_CHARACTERS: Final = 16  # a longer text per token of room is cut before anything is counted
 
 T = TypeVar("T")
 Counting: TypeAlias = Generator[str, int, T]
@@ -140,6 +141,8 @@ def cut(segments: Sequence[Segment], render: Render, limits: Limits) -> Counting
     before: list[Segment] = []
     guess = 1
     while rest:
+        if len(rest[0].text) > _TOKEN_CHARACTERS * limits.prompt_tokens:
+            rest[:1] = yield from _halved(rest[0], render, limits)
         piece = yield from _longest(rest, _context(before, limits), render, limits, guess)
         if piece is None:
             piece = yield from _longest(rest, (), render, limits, 1)
@@ -217,15 +220,16 @@ def _next(fits: tuple[int, int], over: tuple[int, int], room: int, tries: int) -
 
 
 def _halved(segment: Segment, render: Render, limits: Limits) -> Counting[tuple[Segment, Segment]]:
-    """A segment as its longest beginning that fits, and the rest.
+    """A segment as about its longest beginning that fits, and the rest.
 
     Raises:
         LimitError: `prompt_too_long`, no beginning fits.
     """
-    for borders in (_borders(segment.text, _SENTENCE), _borders(segment.text, _WORD), None):
-        ends = list(range(1, len(segment.text))) if borders is None else borders
+    text = segment.text[: _TOKEN_CHARACTERS * limits.prompt_tokens]
+    for borders in (_borders(text, _SENTENCE), _borders(text, _WORD), None):
+        ends = list(range(1, len(text))) if borders is None else borders
         parts = [
-            Segment("", segment.text[start:end], speaker=segment.speaker)
+            Segment("", text[start:end], speaker=segment.speaker)
             for start, end in zip([0, *ends], ends, strict=False)
         ]
         head = yield from _longest(parts, (), _joined(segment, render), limits, 1)

@@ -34,6 +34,7 @@ __all__ = ["Model", "Options", "Progress", "Summarizer"]
 
 REPAIR_TOKENS: Final = 512  # what asking again may add: under 400 bytes, whatever the tokens
 HALVINGS_MAX: Final = 3  # of one piece whose answers do not end
+_SAMPLE: Final = 4000  # characters that a language is guessed from
 _T = TypeVar("_T")
 
 
@@ -172,7 +173,7 @@ class Summarizer:
             HostError: `llm_unavailable`; `llm_output_invalid`, an answer had not its form twice,
                 or did not end however small the piece.
         """
-        language = language or _known(transcript.language) or language_of(transcript.text)
+        language = language or _known(transcript.language) or language_of(_beginning(transcript))
         work = _Work(language, instructions(language), on_progress)
         taking = _Prompt(work.told.map, fence.transcript, _own_ids)
         room = round(self._options.context_share * self._prompt_tokens)
@@ -302,6 +303,11 @@ def _messages(told: str, text: str) -> list[Message]:
 def _known(language: str | None) -> Language | None:
     name = (language or "").partition("-")[0].lower()
     return "ru" if name == "ru" else "en" if name == "en" else None
+
+
+def _beginning(transcript: Transcript) -> str:
+    """Enough of a transcript to tell its language by."""
+    return "".join(segment.text[:_SAMPLE] for segment in transcript.segments[:_SAMPLE])[:_SAMPLE]
 
 
 def _own_ids(piece: Piece) -> Mapping[str, tuple[str, ...]]:
