@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,9 +14,9 @@ from standardwebhooks import Webhook
 
 from glagol.jobs.delivery import Deliverer, attempts_of
 from glagol.jobs.guard import Rules
-from glagol.jobs.notice import INLINE_BYTES_MAX, KIND, Notice, notify, read
+from glagol.jobs.notice import INLINE_BYTES_MAX, KIND, Delivery, Notice, notify, read
 from glagol.jobs.port import Job, State, Trouble
-from glagol.jobs.sending import Terms
+from glagol.jobs.sending import Outcome, Terms
 from glagol.jobs.sqlite import SqliteQueue
 from jobs.receiver import PATIENCE_S, Receiver, receiver
 
@@ -269,7 +269,10 @@ def test_the_log_has_neither_text_nor_address(post: Post, caplog: pytest.LogCapt
 def test_the_watcher_sees_every_try(tmp_path: Path) -> None:
     """What metrics and traces are made of."""
     seen: list[tuple[str, bool]] = []
-    told: Callable[..., None] = lambda d, o, a, b: seen.append((d.job_id + o.said, a <= b))  # noqa: E731
+
+    def told(delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float) -> None:
+        seen.append((delivery.job_id + outcome.said, began_s <= ended_s))
+
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     with receiver() as to:
         terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), 5.0)
