@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,6 +214,48 @@ def test_a_silent_receiver_delays_nobody(post: Post) -> None:
         assert post.queue.get(slow).state == "running"
         job = post.until(slow, "queued")
         assert [a.outcome for a in attempts_of(job, None)] == ["timeout"]
+
+
+def test_names_that_are_not_found_delay_nobody(tmp_path: Path) -> None:
+    """Ten lookups that hang hold ten threads; there are more."""
+    queue, hanging, free = SqliteQueue(tmp_path / "jobs.sqlite"), [], threading.Event()
+
+    async def resolve(host: str, _port: int) -> list[str]:
+        if host == "slow.example":
+            hanging.append(host)
+            await asyncio.to_thread(free.wait, PATIENCE_S)
+        return ["127.0.0.1"]
+
+    with receiver() as to:
+        terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), PATIENCE_S)
+        deliverer = Deliverer(queue, lambda: terms, worker="w", resolve=resolve)
+        for _ in range(10):
+            queue.put(notify(done(b"{}"), f"http://slow.example:{to.port}/"))
+        queue.put(notify(done(b"{}"), f"http://quick.example:{to.port}/quick"))
+        deliverer.start()
+        (request,) = to.wait(1)
+        assert len(hanging) == 10
+        assert request.path == "/quick"
+        free.set()
+        to.wait(11)
+        deliverer.close(5.0)
+    queue.close()
+
+
+def test_a_bug_in_the_queue_does_not_end_deliveries(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread logs it and goes on."""
+    with monkeypatch.context() as patched:
+        broken = threading.Event()
+
+        def claim(*_: object) -> None:
+            broken.set()
+            raise KeyError("a bug")
+
+        patched.setattr(post.queue, "claim", claim)
+        assert broken.wait(PATIENCE_S)
+    post.until(post.send(), "done")
 
 
 def test_an_endless_answer_is_cut_off(post: Post) -> None:

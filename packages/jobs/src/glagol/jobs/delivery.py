@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -109,6 +110,9 @@ class Deliverer:
             self._thread.join(grace_s + 2 * WAIT_S)
 
     async def _run(self) -> None:
+        # each delivery may hold a thread for its name lookup, and none may wait for another's
+        threads = ThreadPoolExecutor(2 * PARALLEL_MAX, thread_name_prefix="deliverer")
+        asyncio.get_running_loop().set_default_executor(threads)
         tasks: set[asyncio.Task[None]] = set()
         while not self._stop.is_set():
             if len(tasks) >= PARALLEL_MAX:
@@ -134,9 +138,12 @@ class Deliverer:
                 await asyncio.to_thread(self._queue.wait, [KIND], WAIT_S)
         except HostError as error:
             _log(logging.WARNING, "deliveries wait for the queue", code=error.code)
-            await asyncio.sleep(WAIT_S)
-            return None
-        return claim
+        except Exception:  # the thread outlives bugs; the log has the traceback
+            _LOGGER.exception("unexpected exception")
+        else:
+            return claim
+        await asyncio.sleep(WAIT_S)
+        return None
 
     async def _deliver(self, claim: Claim) -> None:
         job = claim.job
