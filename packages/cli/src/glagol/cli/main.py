@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "serve-llm": ("glagol.cli.serve_llm:serve_llm", "Start the language model's HTTP server."),
     "worker": ("glagol.cli.worker:worker", "Work the queue of jobs beside servers."),
     "keys": ("glagol.cli.keys:keys", "Add, list and revoke keys of the HTTP server."),
+    "audit": ("glagol.cli.audit:audit", "Verify the audit log, show what it says of a job."),
     "models": (
         "glagol.cli.models:models",
         "List, verify, fetch, build, edit and roll back models.",
