@@ -21,7 +21,7 @@ LEASE_S = 10.0
 
 def new(job_id: str = "one", kind: str = "read", **options: object) -> NewJob:
     """A job whose payload says its name."""
-    return NewJob(id=job_id, kind=kind, payload=job_id.encode(), **options)  # type: ignore[arg-type]
+    return NewJob(id=job_id, kind=kind, payload=job_id.encode(), **options)
 
 
 def claimed(queue: Queue, kind: str = "read", worker: str = "w") -> Claim:
@@ -78,7 +78,7 @@ def test_the_largest_payload_and_a_large_result_pass(turned: Turned) -> None:
 )
 def test_what_breaks_the_bounds_is_not_stored(turned: Turned, wrong: dict[str, object]) -> None:
     """Not by put, and not as a follower, and then nothing else is stored either."""
-    bad = NewJob(**({"id": "x", "kind": "read", "payload": b""} | wrong))  # type: ignore[arg-type]
+    bad = NewJob(**({"id": "x", "kind": "read", "payload": b""} | wrong))
     with pytest.raises(AssertionError):
         turned.queue.put(bad)
     turned.queue.put(new())

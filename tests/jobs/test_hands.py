@@ -22,7 +22,7 @@ LONG_S = 600.0  # a lease that no busy machine lets run out
 
 def new(job_id: str = "one", kind: str = "read", **options: object) -> NewJob:
     """A job whose payload says its name."""
-    return NewJob(id=job_id, kind=kind, payload=job_id.encode(), **options)  # type: ignore[arg-type]
+    return NewJob(id=job_id, kind=kind, payload=job_id.encode(), **options)
 
 
 def test_waiting_ends_when_something_is_put(way: Way) -> None:

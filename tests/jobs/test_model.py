@@ -196,7 +196,7 @@ def test_any_history_is_the_same_on_the_adapter_and_on_the_model(
             )
 
         options = settings(
-            max_examples=25,
+            max_examples=40,
             stateful_step_count=60,
             deadline=None,
             derandomize=True,

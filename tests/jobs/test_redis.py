@@ -46,7 +46,7 @@ def start() -> Iterator[Start]:
 
 
 def new(job_id: str = "one", **options: object) -> NewJob:
-    return NewJob(id=job_id, kind="read", payload=b"x", **options)  # type: ignore[arg-type]
+    return NewJob(id=job_id, kind="read", payload=b"x", **options)
 
 
 def unreachable(call: Callable[[], object]) -> HostError:
