@@ -124,7 +124,7 @@ def long(
     found["equal"] = compared({**mine, **equal}, seconds, options.repeats)
     if options.default:
         cut: Works = {
-            f"onnx-asr {name}": lambda m=m: [s.text for s in m.with_vad(vad, batch_size=1)
+            f"onnx-asr {name}": lambda m=m: [s.text for s in m.with_vad(vad)
                                              .recognize(samples)]
             for name, m in models.items()
         }  # fmt: skip

@@ -60,16 +60,17 @@ def main() -> None:
         if "default" in long:
             groups["5 min, its own VAD"] = long["default"]["vs_fp32"]
         grouped(left, groups, ENGINES, "ratio_processor_best")
-        left.set_title("file to text, times onnx-asr fp32")
-        left.legend(frameon=False, fontsize=8)
+        left.set_title("file to text, times faster than onnx-asr fp32")
+        left.legend(frameon=False, fontsize=8, loc="upper left")
         lengths = {f"{s} s": encoder[f"{s} s, 2 threads"] for s in (10, 20, 25)}
         own = {"upstream": THEIRS, "fp32": OURS_FP32, "int8": OURS}
         grouped(middle, lengths, own, "ratio_processor_best")
-        middle.set_title("encoder, times upstream's export")
+        middle.set_title("encoder, times faster than upstream")
         middle.legend(frameon=False, fontsize=8, loc="upper left")
         ways = {"upstream": THEIRS, "cached": THEIRS_INT8, "alone": OURS_FP32, "batch": OURS}
         values = [rnnt[name]["us_per_frame_best"] for name in ways]
-        bars = right.bar(list(ways), values, color=list(ways.values()))
+        names = ["upstream", "onnx-asr", "alone", "8 at once"]
+        bars = right.bar(names, values, color=list(ways.values()))
         right.bar_label(bars, [f"{value:.0f}" for value in values], padding=1, fontsize=8)
         right.set_title("RNN-T, µs a frame")
         for axes in (left, middle, right):
