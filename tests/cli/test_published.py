@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -57,18 +58,18 @@ def test_both_forms_give_the_same_artifacts(glagol: Run, shop: Path, kind: Kind)
     """Record from Hugging Face's form; upstream's form of the same weights gives these digests."""
     hf, ckpt = made(shop / "in", kind, "hf"), made(shop / "in", kind, "ckpt")
     result = glagol("models", "build", "--home", shop, "--source", hf, "--record", kind.id)
-    assert (result.status, result.out) == (0, f"{kind.id}: 8 files\n"), result.err
+    assert (result.status, result.out) == (0, f"{kind.id}: 12 files\n"), result.err
     recorded = digests(shop, kind)
-    assert len(recorded) == 8
+    assert len(recorded) == 12
     (model,) = [model for model in manifest_of(shop).models if model.id == kind.id]
     weights = {file.path: file for file in model.source.files}["pytorch_model.bin"]
     data = (hf / "pytorch_model.bin").read_bytes()
     assert (weights.sha256, weights.size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
     assert model.builder is not None
-    assert model.unpinned  # cuda-fp16 is not built
+    assert not model.unpinned  # everything is built
     shutil.rmtree(shop / "store")
     result = glagol("models", "build", "--home", shop, "--source", ckpt, kind.id)
-    assert (result.status, result.out) == (0, f"{kind.id}: 8 files\n"), result.err
+    assert (result.status, result.out) == (0, f"{kind.id}: 12 files\n"), result.err
     assert digests(shop, kind) == recorded
     assert glagol("models", "verify", "--home", shop, kind.id).status == 0
 
@@ -90,7 +91,7 @@ def test_another_process_gives_the_same_digests(shop: Path) -> None:
         command = [sys.executable, "-c", code, *map(str, arguments)]
         subprocess.run(command, env=environment, umask=(0o022, 0o077)[number], check=True)
         found.append(digests(home, E2E_RNNT))
-    assert len(found[0]) == 8
+    assert len(found[0]) == 12
     assert found[0] == found[1]
 
 
@@ -108,14 +109,21 @@ def test_the_plan_changes_nothing(glagol: Run, shop: Path) -> None:
     assert "v3_e2e_ctc.ckpt: not needed" in plan
     assert "cpu-int8" in plan
     assert "digests unknown: needs --record" in plan
-    assert "cuda-fp16: not made here" in plan
+    sizes = dict(re.findall(r"variant  (\S+): (\d+)", plan))
+    assert int(sizes["cuda-fp16"]) == pytest.approx(int(sizes["cpu-fp32"]) / 2, rel=0.1)
+    few = glagol(*arguments, "--dry-run", "--variant", "cpu-int8").out
+    assert "cpu-int8" in few
+    assert "cuda-fp16" not in few
+    wrong = glagol(*arguments, "--variant", "cpu-int3")
+    assert wrong.status == 2
+    assert "use one of cpu-fp32, cpu-int8, cuda-fp16" in wrong.err
     assert not (shop / "store").exists()
     assert (shop / "manifest.json").read_bytes() == before
     assert glagol(*arguments).status == 4  # no digests yet, and nothing is made for nothing
     assert not (shop / "store").exists()
     assert glagol(*arguments, "--record").status == 0
     plan = glagol(*arguments, "--dry-run").out
-    assert plan.count("digests known") == 2
+    assert plan.count("digests known") == 3
 
 
 def test_fetching_learns_digests_once(
@@ -179,8 +187,8 @@ def test_an_interrupted_record_goes_on(
     first = digests(shop, RNNT)
     assert {variant for variant, _ in first} == {"cpu-fp32"}
     result = glagol(*arguments, "--missing")
-    assert (result.status, result.out) == (0, f"{RNNT.id}: 4 files\n"), result.err
-    assert judged == ["cpu-fp32", "cpu-int8", "cpu-int8"]
+    assert (result.status, result.out) == (0, f"{RNNT.id}: 8 files\n"), result.err
+    assert judged == ["cpu-fp32", "cpu-int8", "cpu-int8", "cuda-fp16"]
     assert first.items() < digests(shop, RNNT).items()
     assert glagol(*arguments, "--missing") == Result(0, "", "")
 

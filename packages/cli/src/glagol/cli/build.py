@@ -9,7 +9,7 @@ digests go into the manifest. What is recorded stays when the rest fails; `--mis
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -133,8 +133,8 @@ def record(
     model: Model,
     files: Mapping[str, Path],
     recorder: Recorder,
+    ids: Collection[str],
     *,
-    every: bool = True,
     progress: Progress | None = None,
 ) -> int:
     """Build, judge and store variants, and write their digests into the manifest.
@@ -143,7 +143,7 @@ def record(
         model: The entry as it will be, digests of its sources included where they are known.
         files: Source path to file, verified.
         recorder: Where the entry is written.
-        every: Whether variants that the store has whole are built again.
+        ids: Of the variants to build.
         progress: Called with the number of variants done and in all.
 
     Returns:
@@ -155,7 +155,8 @@ def record(
     """
     registry = recorder.registry
     model = _sourced(model, files, recorder.home)
-    wanted = model if every else lacking(model, registry)
+    chosen = tuple(variant for variant in model.variants if variant.id in ids)
+    wanted = msgspec.structs.replace(model, variants=chosen)
     judge = _Judge(model)
     count = 0
     for variant_id, artifacts in _made(wanted, files):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from glagol.cli import build as builder
 from glagol.cli import sources
 from glagol.cli.plan import plan
@@ -32,6 +34,7 @@ class Order:
         fetch: Whether source files may be fetched.
         record: Whether digests are written into the manifest instead of compared with it.
         missing: Whether only variants are built that the store does not have whole.
+        variants: Ids of the variants to build; empty means all that can be made here.
         dry_run: Whether only the plan is shown.
     """
 
@@ -41,6 +44,7 @@ class Order:
     fetch: bool
     record: bool
     missing: bool
+    variants: tuple[str, ...]
     dry_run: bool
 
 
@@ -51,7 +55,7 @@ def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
         Lines for standard output.
 
     Raises:
-        InputError: `option_invalid`, the model is upstream's own files.
+        InputError: `option_invalid`, the model is upstream's own files or has no such variant.
         IntegrityError: sources are missing, altered or refused; artifacts differ or do not work.
         HostError: `disk_full`, `host_io`.
     """
@@ -62,6 +66,8 @@ def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
             f"run `glagol models fetch {model.id}`; --record fills digests that are absent",
         )
     wanted = builder.lacking(model, registry) if order.missing else model
+    if order.variants:
+        wanted = _only(wanted, order.variants, known={v.id for v in builder.makeable(model)})
     if not wanted.variants:
         return
     located = sources.find(model, registry, order.folders)
@@ -88,8 +94,25 @@ def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
         plan(wanted, registry, located).check()
         with bars.counter(f"{model.id} variants", least=0) as progress:
             if order.record:
-                every = not order.missing
-                count = builder.record(model, files, recorder, every=every, progress=progress)
+                ids = [variant.id for variant in wanted.variants]
+                count = builder.record(model, files, recorder, ids, progress=progress)
             else:
                 count = builder.store(wanted, files, registry, progress)
     yield f"{model.id}: {count} files"
+
+
+def _only(model: Model, variants: tuple[str, ...], known: set[str]) -> Model:
+    """The entry with the chosen variants alone.
+
+    Raises:
+        InputError: `option_invalid`, one of them cannot be made here.
+    """
+    for name in variants:
+        if name not in known:
+            raise InputError(
+                "option_invalid",
+                f"{model.id} has no variant {name!r} that is made here",
+                f"use one of {', '.join(sorted(known))}",
+            )
+    chosen = tuple(variant for variant in model.variants if variant.id in variants)
+    return msgspec.structs.replace(model, variants=chosen)

@@ -209,6 +209,7 @@ def _chosen(registry: Registry, ids: Sequence[str], *, present: bool) -> Iterabl
 @click.option("--fetch", is_flag=True, help="Bring source files that are not here.")
 @click.option("--record", is_flag=True, help="Write the digests into manifest.json for review.")
 @click.option("--missing", is_flag=True, help="Only what the store lacks and the sources allow.")
+@click.option("--variant", "variants", multiple=True, help="Only this variant; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @home_option
 def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan", "plan"]
 
-_BYTES = {"fp32": 4, "int8": 1}
+_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 """Of one weight in an artifact; what stays float32 in int8 builds is within the margin."""
 
 _MARGIN = 1.1
