@@ -113,6 +113,18 @@ def test_without_a_key_nothing_is_answered(house: House) -> None:
     assert not house.calls
 
 
+def test_every_answer_carries_the_headers(house: House) -> None:
+    """A refusal too: nothing is sniffed, framed, cached, referred to or embedded elsewhere."""
+    for path in ("/health", "/v1/transcribe"):
+        headers = house.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+
+
 def test_open_doors_stay_open(house: House) -> None:
     """An orchestrator has no key; with a slash too many it is the same door."""
     for path in ("/health", "/ready", "/health/", "//ready"):
