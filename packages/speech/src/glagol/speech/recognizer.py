@@ -72,6 +72,7 @@ class Recognizer:
         variant: str | None = None,
         device: str = "cpu",
         threads: int = 0,
+        memory_bytes: int = 0,
     ) -> Recognizer:
         """Open verified models and create their sessions.
 
@@ -81,7 +82,9 @@ class Recognizer:
             vad: id or alias of the voice activity model; None for the manifest's default.
             variant: build of the acoustic model; None for the first one made for the device.
             device: "cpu" or "cuda"; there is no fallback from one to the other.
-            threads: of the encoder, 0 for one per physical core; they do not change fp32 results.
+            threads: of the encoder, 0 for one per physical core; they do not change the results.
+            memory_bytes: most that the encoder may take of a card's memory; 0 for no limit.
+            memory_bytes: most that the encoder may take of a card's memory; 0 for no limit.
 
         Returns:
             The recogniser.
@@ -93,7 +96,7 @@ class Recognizer:
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
         opened = registry.open(entry.id, variant or _variant_for(entry, device))
-        acoustic = Acoustic(opened, device=device, threads=threads)
+        acoustic = Acoustic(opened, device=device, threads=threads, memory_bytes=memory_bytes)
         opened_vad = registry.open(vad or registry.manifest.defaults.vad)
         session, parameters = _open_vad(opened_vad)
         return cls(
