@@ -10,7 +10,15 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from glagol.asr import catalogue, delivery_routes, job_routes, live, routes, transcriptions
+from glagol.asr import (
+    catalogue,
+    delivery_routes,
+    job_routes,
+    live,
+    routes,
+    transcriptions,
+    upload_routes,
+)
 from glagol.service import faults
 from glagol.service.access import Access, Doors
 from glagol.service.linger import Lingering
@@ -47,6 +55,7 @@ _HANDLERS: Final = [
     catalogue.model,
     transcriptions.transcriptions,
     live.stream,
+    *upload_routes.HANDLERS,
 ]
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from glagol.asr.metrics import Metrics
     from glagol.asr.queue import Job
     from glagol.asr.settings import Settings
+    from glagol.asr.uploads import Uploads
     from glagol.asr.wire import Channel
     from glagol.registry.registry import Registry
     from glagol.speech.types import Options, Transcript
@@ -69,6 +70,7 @@ class Service:
         jobs_off: Why there is none.
         readers: Streams of events that are open now.
         streams: Live streams that are open now.
+        resumable: Where uploads that can be resumed lie; None when there is no such place.
     """
 
     settings: Settings
@@ -82,6 +84,7 @@ class Service:
     jobs_off: HostError | None = None
     readers: int = 0
     streams: Streams = field(default_factory=Streams)
+    resumable: Uploads | None = None
 
 
 def service_of(request: AsrRequest) -> Service:

@@ -46,6 +46,11 @@ _OPTIONS: Final = {
         default=False,
         description="The result carries a summary by llm-server; means async=true",
     ),
+    "upload": Schema(
+        type=OpenAPIType.STRING,
+        pattern="^[0-9a-f]{32}$",
+        description="Id of a finished resumable upload; then no file is sent",
+    ),
 }
 _BINARY: Final = Schema(
     type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video"

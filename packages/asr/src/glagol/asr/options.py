@@ -24,6 +24,7 @@ NAMES: Final = (
     "async",
     "webhook_url",
     "summarize",
+    "upload",
 )
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 _ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
@@ -56,6 +57,7 @@ class Wish:
         deferred: Whether the answer is a job.
         webhook_url: Who is told when that job ends; empty means nobody.
         summarize: Whether that job's result carries a summary.
+        upload: Id of a finished resumable upload that takes the body's place; empty means none.
     """
 
     model: Model
@@ -66,6 +68,7 @@ class Wish:
     deferred: bool = False
     webhook_url: str = ""
     summarize: bool = False
+    upload: str = ""
 
 
 def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
@@ -112,6 +115,7 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
         _truth(options, "async", "false") or bool(webhook_url) or summarize,
         webhook_url,
         summarize,
+        options.get("upload") or "",
     )
 
 

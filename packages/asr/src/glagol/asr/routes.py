@@ -23,6 +23,7 @@ from glagol.asr.intake import (
 )
 from glagol.asr.openapi import FormOperation, RawOperation
 from glagol.asr.queue import Job
+from glagol.asr.upload_routes import taken
 from glagol.registry.errors import HostError
 from glagol.service import envelope
 
@@ -150,12 +151,16 @@ async def _transcribe(request: AsrRequest, read: Read, *, form: bool) -> Respons
 
     early = wished({})
     upload.refuse_announced(request.headers, service.settings.max_upload_bytes, form=form)
-    if early.deferred:
+    if early.deferred and not early.upload:
         return await submission.receive(request, read, early, wished)
-    service.engine.admit(early.model.id)
-    body = await received(request, read)
+    if not early.deferred:
+        service.engine.admit(early.model.id)
+    body = await (taken(request, early.upload) if early.upload else received(request, read))
     try:
         wish = wished(body.fields)
+        if wish.upload and not early.upload:  # the form names it
+            body.file.close()
+            body = await taken(request, wish.upload)
         if wish.deferred:
             with body.file:
                 return await submission.accept(request, body, wish)

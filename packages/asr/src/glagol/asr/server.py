@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from glagol.asr.crew import Crew
     from glagol.asr.intake import Service
     from glagol.asr.outfit import Outfit
+    from glagol.asr.uploads import Uploads
     from glagol.service.keys import Keyring
     from glagol.service.traces import Traces
 
@@ -89,6 +90,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         time.perf_counter,
         jobs=found.jobs,
         jobs_off=found.jobs_off,
+        resumable=_uploads(found),
     )
     app = build(service, keys, found.policy, traces)
     if crew is not None:
@@ -152,6 +154,24 @@ def _hang_up(server: Server, service: Service, turns: int) -> None:
         loop.call_later(FAREWELL_S / FAREWELLS, _hang_up, server, service, turns - 1)
     else:
         server.stop()  # type: ignore[no-untyped-call]
+
+
+def _uploads(found: Outfit) -> Uploads | None:
+    """Where resumable uploads lie, if there is such a place."""
+    from glagol.asr.uploads import Uploads
+
+    settings = found.settings
+    if not settings.state:
+        return None
+    try:
+        return Uploads(
+            Path(settings.state) / "uploads",
+            settings.max_upload_bytes,
+            lambda: found.policy().jobs.spool_bytes,
+        )
+    except HostError as error:
+        journal.write("no resumable uploads", level=logging.WARNING, message=error.message)
+        return None
 
 
 def _probe(host: str, port: int) -> None:

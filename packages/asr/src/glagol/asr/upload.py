@@ -21,12 +21,15 @@ from multipart import (  # type: ignore[import-untyped]
 from glagol.asr.spool import Place, Spool, too_large
 from glagol.registry.errors import HostError, InputError
 
-__all__ = ["Receive", "Upload", "read_multipart", "read_raw", "refuse_announced"]
+__all__ = ["Receive", "Upload", "chunks", "read_multipart", "read_raw", "refuse_announced"]
 
 Receive = Callable[[], Awaitable[Any]]
 
 FIELD_BYTES_MAX: Final = 4096
 PARTS_MAX: Final = 16
+UPLOAD: Final = "upload"
+"""A form with this field needs no file: it names a resumable upload."""
+
 IDLE_S: Final = 60.0
 _FRAMING_BYTES: Final = 128 * 1024  # what boundaries, part headers and text fields may add
 
@@ -70,7 +73,7 @@ async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Uploa
     """
     spool = Spool(limit_bytes, place)
     try:
-        async for chunk in _body(receive):
+        async for chunk in chunks(receive):
             if spool.feed(chunk):
                 await asyncio.to_thread(spool.flush)
         return _finished(spool, {})
@@ -91,7 +94,7 @@ async def read_multipart(
     """
     form = _Form(content_type, Spool(limit_bytes, place))
     try:
-        async for chunk in _body(receive):
+        async for chunk in chunks(receive):
             if form.feed(chunk):
                 await asyncio.to_thread(form.spool.flush)
         return form.finished()
@@ -138,7 +141,7 @@ class _Form:
     def finished(self) -> Upload:
         """The upload, once the last chunk was fed."""
         self._parser.close()
-        if not self._files:
+        if not self._files and UPLOAD not in self._fields:
             raise _malformed("there is no file part named 'file'")
         try:
             fields = {
@@ -146,6 +149,8 @@ class _Form:
             }
         except UnicodeDecodeError as error:
             raise _malformed("a text field is not UTF-8") from error
+        if not self._files:
+            return Upload(*self.spool.finish(), 0, fields)
         return _finished(self.spool, fields)
 
     def _open(self, part: MultipartSegment) -> None:
@@ -171,8 +176,13 @@ class _Form:
         return False
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    """The body's chunks as the server delivers them."""
+async def chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body's chunks as the server delivers them.
+
+    Raises:
+        InputError: `request_invalid`, it stalled.
+        HostError: `cancelled`, the client left.
+    """
     more = True
     while more:
         try:

@@ -1,0 +1,244 @@
+"""Resumable uploads: the store alone, the protocol, and a server that is killed in the middle."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import socket
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sounds
+from asr.process import PATIENCE_S, Server, start
+from glagol.asr.uploads import EXPIRES_S, Note, Uploads
+from glagol.registry.errors import CODES, GlagolError, InputError, LimitError
+
+TUS = {"Tus-Resumable": "1.0.0"}
+BODY = {**TUS, "Content-Type": "application/offset+octet-stream"}
+GIB = 1 << 30
+
+
+def store(folder: Path, quota: int = GIB, limit: int = GIB) -> Uploads:
+    return Uploads(folder, limit, lambda: quota)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.tuples(st.binary(max_size=60), st.sampled_from(["go on", "restart", "undo"])),
+             min_size=1, max_size=8)
+)  # fmt: skip
+def test_the_digest_is_that_of_the_bytes_whatever_happens(
+    tmp_path: Path, parts: list[tuple[bytes, str]]
+) -> None:
+    """Parts that are taken back do not count; a new process reads again what is there."""
+    whole = b"".join(data for data, event in parts if event != "undo")
+    uploads = store(tmp_path / "uploads")
+    upload_id = uploads.create(Note(len(whole)))
+    offset = 0
+    for data, event in parts:
+        if event == "restart":
+            uploads = store(tmp_path / "uploads")
+        room = event == "undo" and len(whole) - offset < len(data)
+        with uploads.writer(upload_id, "", offset) as writer:
+            if not room:
+                writer.write(data)
+            if event == "undo":
+                writer.undo()
+        assert uploads.look(upload_id, "")[1] == offset + len(data) * (event != "undo")
+        offset = uploads.look(upload_id, "")[1]
+    if not whole:
+        return
+    for again in (uploads, store(tmp_path / "uploads")):
+        found = again.finished(upload_id, "")
+        with found.file:
+            assert found.file.read() == whole
+        assert found.sha256 == hashlib.sha256(whole).hexdigest()
+        assert found.size_bytes == len(whole)
+
+
+def code(call: object, *arguments: object) -> str:
+    with pytest.raises(GlagolError) as caught:
+        call(*arguments)  # type: ignore[operator]
+    return caught.value.code
+
+
+def test_what_the_store_refuses(tmp_path: Path) -> None:
+    uploads = store(tmp_path, quota=1000, limit=600)
+    assert code(uploads.create, Note(601)) == "upload_too_large"
+    first = uploads.create(Note(600, owner="ivan"))
+    assert code(uploads.create, Note(401)) == "spool_full"  # room is taken when it is announced
+    assert code(uploads.look, first, "") == "upload_unknown"  # somebody else's
+    assert code(uploads.look, "../../etc/passwd", "ivan") == "upload_unknown"
+    assert code(uploads.finished, first, "ivan") == "upload_state"
+    with pytest.raises(InputError, match="0 bytes are there, not 1"):
+        uploads.writer(first, "ivan", 1).__enter__()
+    with uploads.writer(first, "ivan", 0) as writer:
+        with pytest.raises(InputError, match="another request"):
+            store(tmp_path).writer(first, "ivan", 0).__enter__()  # another process, even
+        with pytest.raises(LimitError):
+            writer.write(b"x" * 601)
+    uploads.drop(first)
+    assert code(uploads.look, first, "ivan") == "upload_unknown"
+    assert not list(tmp_path.iterdir())
+    uploads.create(Note(1000 - 400))
+
+
+def test_what_nobody_touches_is_forgotten(tmp_path: Path) -> None:
+    uploads = store(tmp_path, quota=10)
+    old = uploads.create(Note(10))
+    for path in tmp_path.iterdir():
+        os.utime(path, (1, time.time() - EXPIRES_S - 1))
+    new = uploads.create(Note(10))  # its room is free again
+    assert {path.name for path in tmp_path.iterdir()} == {new, f"{new}.json"}
+    assert code(uploads.look, old, "") == "upload_unknown"
+
+
+def begun(client: httpx.Client, length: int, **headers: str) -> str:
+    answer = client.post("/v1/uploads", headers={**TUS, "Upload-Length": str(length), **headers})
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["tus-resumable"] == "1.0.0"
+    return answer.headers["location"]
+
+
+def sent(
+    client: httpx.Client, url: str, offset: int, data: bytes, **headers: str
+) -> httpx.Response:
+    own = {**BODY, "Upload-Offset": str(offset), **headers}
+    return client.patch(url, headers=own, content=data)
+
+
+def test_an_upload_in_parts_is_transcribed(server: Server) -> None:
+    """Sync and as a job, from query and form, equal to the file sent at once."""
+    data = sounds.clip()
+    half = len(data) // 2
+    with server.client() as client:
+        abilities = client.options("/v1/uploads")
+        assert abilities.status_code == 204
+        assert "creation" in abilities.headers["tus-extension"]
+        url = begun(client, len(data), **{"Upload-Metadata": "filename Y2xpcA=="})
+        assert sent(client, url, 0, data[:half]).headers["upload-offset"] == str(half)
+        told = client.head(url, headers=TUS)
+        assert told.headers["upload-offset"] == str(half)
+        assert told.headers["upload-length"] == str(len(data))
+        assert told.headers["upload-metadata"] == "filename Y2xpcA=="
+        early = client.post("/v1/transcribe", params={"upload": url.rpartition("/")[2]})
+        assert early.json()["error"]["code"] == "upload_state"
+        digest = base64.b64encode(hashlib.sha256(data[half:]).digest()).decode()
+        wrong = sent(client, url, half, data[half:], **{"Upload-Checksum": f"sha1 {digest}"})
+        assert wrong.status_code == CODES["upload_checksum"].http_status
+        right = sent(client, url, half, data[half:], **{"Upload-Checksum": f"sha256 {digest}"})
+        assert right.status_code == 204, right.text
+
+        name = {"upload": url.rpartition("/")[2]}
+        expected = client.put("/v1/transcribe", content=data)
+        assert expected.status_code == 200
+        for answer in (
+            client.post("/v1/transcribe", params=name),
+            client.put("/v1/transcribe", params=name),
+            client.post("/v1/transcribe", files={"upload": (None, name["upload"])}),
+        ):
+            assert answer.content == expected.content
+        job = client.post("/v1/transcribe", params={**name, "async": "true"})
+        assert job.status_code == 202, job.text
+        result = f"{job.headers['location']}/result"
+        until = time.monotonic() + PATIENCE_S
+        while (answer := client.get(result)).status_code != 200:
+            assert time.monotonic() < until, answer.text
+            time.sleep(0.05)
+        assert answer.json()["data"]["text"] == expected.json()["data"]["text"]
+        assert client.delete(url, headers=TUS).status_code == 204
+        gone = client.post("/v1/transcribe", params=name)
+        assert gone.json()["error"]["code"] == "upload_unknown"
+
+
+@pytest.mark.parametrize(
+    ("code", "method", "path", "headers"),
+    [
+        ("upload_version", "POST", "", {"Upload-Length": "5"}),
+        ("upload_version", "PATCH", "/{id}", {"Tus-Resumable": "0.2.2"}),
+        ("request_invalid", "POST", "", TUS),
+        ("request_invalid", "POST", "", {**TUS, "Upload-Length": "-1"}),
+        ("request_invalid", "POST", "", {**TUS, "Upload-Length": "9" * 40}),
+        ("request_invalid", "PATCH", "/{id}", {**TUS, "Upload-Offset": "0"}),
+        ("request_invalid", "PATCH", "/{id}", BODY),
+        ("request_invalid", "PATCH", "/{id}",
+         {**BODY, "Upload-Offset": "0", "Upload-Checksum": "crc x"}),
+        ("upload_state", "PATCH", "/{id}", {**BODY, "Upload-Offset": "3"}),
+        ("upload_unknown", "PATCH", "/" + "0" * 32, {**BODY, "Upload-Offset": "0"}),
+        ("upload_unknown", "DELETE", "/passwd", TUS),
+        ("upload_too_large", "POST", "", {**TUS, "Upload-Length": str(1 << 50)}),
+        ("upload_too_large", "PATCH", "/{id}", {**BODY, "Upload-Offset": "0"}),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told(
+    server: Server, code: str, method: str, path: str, headers: dict[str, str]
+) -> None:
+    with server.client() as client:
+        url = begun(client, 5)
+        where = "/v1/uploads" + path.replace("{id}", url.rpartition("/")[2])
+        answer = client.request(method, where, headers=headers, content=b"more than five bytes")
+        assert answer.json()["error"]["code"] == code, answer.text
+        assert answer.status_code == CODES[code].http_status
+        assert client.head(url, headers=TUS).headers["upload-offset"] == "0"
+        assert client.delete(url, headers=TUS).status_code == 204
+
+
+def half_sent(server: Server, url: str, data: bytes, announced: int) -> socket.socket:
+    """A request that announces more than it sends, and stays open."""
+    where = urlsplit(server.url)
+    connection = socket.create_connection((where.hostname or "", where.port or 0))
+    head = [f"PATCH {url} HTTP/1.1", "Host: x", f"Content-Length: {announced}", "Upload-Offset: 0"]
+    head += [f"{name}: {value}" for name, value in BODY.items()]
+    connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
+    return connection
+
+
+def test_a_killed_server_goes_on_where_it_was(home: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of a body; then the same digest as if nothing had happened."""
+    data = sounds.long_speech(120)
+    assert len(data) > 3 << 20
+    server = start(home, tmp_path / "first", wait=False, ASR_STATE=str(tmp_path / "state"))
+    with server.client() as client:
+        url = begun(client, len(data))
+    file = tmp_path / "state/uploads" / url.rpartition("/")[2]
+    with half_sent(server, url, data[: 5 << 19], len(data)):
+        until = time.monotonic() + PATIENCE_S
+        while file.stat().st_size < 1 << 20:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        server.process.kill()
+        server.process.wait()
+    server = start(home, tmp_path / "second", ASR_STATE=str(tmp_path / "state"))
+    with server.client() as client:
+        offset = int(client.head(url, headers=TUS).headers["upload-offset"])
+        assert 1 << 20 <= offset < len(data)
+        assert sent(client, url, offset, data[offset:]).status_code == 204
+        name = {"upload": url.rpartition("/")[2], "format": "json"}
+        answer = client.post("/v1/transcribe", params=name).json()["data"]
+    assert answer["provenance"]["audio_sha256"] == hashlib.sha256(data).hexdigest()
+    assert server.stop() == 0
+
+
+def test_a_client_that_comes_again_does_not_wait_for_its_old_connection(server: Server) -> None:
+    data = os.urandom(200_000)
+    with server.client() as client:
+        url = begun(client, len(data))
+        with half_sent(server, url, data[:50_000], len(data)):
+            until = time.monotonic() + PATIENCE_S
+            offset = 0
+            while not offset:
+                assert time.monotonic() < until
+                offset = int(client.head(url, headers=TUS).headers["upload-offset"])
+                if not offset:  # the old request had not come yet: it is refused or begins now
+                    time.sleep(0.05)
+            assert sent(client, url, offset, data[offset:]).status_code == 204
+        assert client.delete(url, headers=TUS).status_code == 204
