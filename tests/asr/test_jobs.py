@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -20,7 +21,7 @@ from glagol.asr import inputs, jobs, rendering, runner, work
 from glagol.asr.job_wire import JobEnvelope, JobListEnvelope, JobView
 from glagol.jobs.port import NewJob
 from glagol.registry.errors import CODES, HostError, InputError
-from glagol.service import envelope
+from glagol.service import audit, envelope
 from glagol.service.policy import Jobs as Rules
 from glagol.service.policy import Policy, Webhooks
 
@@ -380,6 +381,28 @@ def test_metrics_show_the_queue(bench: Bench) -> None:
     assert 'asr_job_attempts_total{outcome="done"} 1.0' in text
     assert "asr_jobs_reachable 1.0" in text
     assert 'path="/v1/jobs/{job_id}"' in text or 'route="/v1/jobs/{job_id}"' in text
+
+
+def test_every_transcript_leaves_a_line_in_the_audit_log(bench: Bench) -> None:
+    """Answered at once, streamed or as a job; the chain is whole, and no text is in it."""
+    log = Path(bench.service.settings.state) / "audit.log"
+    audio = sounds.silence(1)
+    bench.send("PUT", "/v1/transcribe", content=audio, headers={"X-Request-ID": "first"})
+    made = submit(bench)
+    until(bench, made.id, "done")
+    form = {"files": {"file": ("x.wav", audio)}, "data": {"stream": "true"}}
+    assert bench.send("POST", "/v1/audio/transcriptions", **form).status_code == 200
+    assert (audit.verify(log).lines, audit.verify(log).fault) == (3, "")
+    first, second, _ = audit.lines(log)
+    assert (first["request"], first.get("job", "")) == ("first", "")
+    assert second["job"] == made.id
+    for line in (first, second):
+        assert line["transcript_sha256"] == hashlib.sha256("да".encode()).hexdigest()
+        assert line["input_sha256"] == hashlib.sha256(audio).hexdigest()
+    assert "да" not in log.read_text()
+    log.write_text("not ours\n")
+    assert bench.send("PUT", "/v1/transcribe", content=audio).status_code == 200
+    assert log.read_text() == "not ours\n"
 
 
 def test_stored_results_keep_every_digit() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "AsrRequest",
     "Read",
     "Service",
+    "audited",
     "checked",
     "disconnected",
     "enqueue",
@@ -198,6 +199,7 @@ async def finished(request: AsrRequest, job: Job) -> bytes:
             raise HostError("cancelled", "the client left before the answer", "send it again")
         transcript, answer = result.result()
         report(request, job, transcript)
+        await audited(service_of(request), note_of(request), transcript)
         return answer
     finally:
         gone.cancel()
@@ -214,6 +216,17 @@ def report(request: AsrRequest, job: Job, transcript: Transcript) -> None:
         audio_s=transcript.duration_s,
         provenance=transcript.provenance,
     )
+
+
+async def audited(service: Service, note: dict[str, Any], transcript: Transcript) -> None:
+    """Write the transcript's line in the audit log, where there is one; then it may be answered."""
+    if service.jobs is not None:
+        await asyncio.to_thread(
+            service.jobs.audit.transcribed,
+            transcript,
+            request=note["request_id"],
+            owner=note.get("key", ""),
+        )
 
 
 async def disconnected(receive: Receive) -> None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from glagol.asr.auditing import Audit
 from glagol.asr.inputs import Inputs
 from glagol.asr.pace import Pace
-from glagol.asr.spool import Place
 from glagol.asr.work import HEIR, KIND, Work, made_s, name
 from glagol.jobs import guard, notice
 from glagol.jobs.opening import open_queue
@@ -68,6 +67,7 @@ class Jobs:
         deliveries: How many tries of webhooks of this process were taken, final, or again.
         sample: What waits, runs and lies dead, as of a few seconds ago.
         traces: Where spans go; None while traces are off.
+        audit: Where every transcript of this process leaves a line.
         clock: Unix seconds.
     """
 
@@ -80,22 +80,8 @@ class Jobs:
     deliveries: Counter[str] = field(default_factory=Counter)
     sample: Sample = Sample()
     traces: Traces | None = None
+    audit: Audit = field(default_factory=Audit)
     clock: Callable[[], float] = time.time
-
-    @contextmanager
-    def admitted(self, announced_bytes: int) -> Iterator[Place]:
-        """The place for the body of a job, if one would be accepted now.
-
-        Args:
-            announced_bytes: Its Content-Length; 0 when unknown.
-
-        Raises:
-            LimitError: `queue_full`, `spool_full`.
-            HostError: `queue_unreachable`, `disk_full`.
-        """
-        self.admit()
-        with self.inputs.arrival(announced_bytes) as place:
-            yield place
 
     def admit(self) -> None:
         """Check that the queue can be reached and is not full.
@@ -299,7 +285,8 @@ def open_jobs(settings: Settings, policy: Callable[[], Policy]) -> Jobs:
     state = Path(settings.state)
     try:
         inputs = Inputs(state / "spool", lambda: policy().jobs.spool_bytes)
-        return Jobs(open_queue(settings.redis_url, state), inputs, policy)
+        queue, audit = open_queue(settings.redis_url, state), Audit(state / "audit.log")
+        return Jobs(queue, inputs, policy, audit=audit)
     except HostError as error:
         raise _off(error.message) from error
 

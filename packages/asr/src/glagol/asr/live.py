@@ -12,7 +12,7 @@ from litestar.datastructures import State
 
 from glagol.asr import live_wire
 from glagol.asr.feed import Feed, Outbox
-from glagol.asr.intake import options_for
+from glagol.asr.intake import audited, options_for
 from glagol.asr.listening import Listening
 from glagol.asr.options import language_of, model_of
 from glagol.registry.errors import HostError, InputError
@@ -92,6 +92,7 @@ async def _served(
         audio_sha256=feed.sha256,
         provenance=transcript.provenance,
     )
+    await audited(service, note, transcript)
     return transcript
 
 

@@ -149,6 +149,9 @@ class Runner:
             order.file.close()
             raise
         transcript, stored = self._result(order)
+        self._jobs.audit.transcribed(
+            transcript, request=work.request_id, job=claim.job.id, owner=claim.job.owner
+        )
         note.update(_told(order, transcript))
         return self._summarised(stored, stop, note) if work.summarize else stored
 

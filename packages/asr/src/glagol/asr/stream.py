@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from litestar.response import Stream
 
-from glagol.asr.intake import AsrRequest, disconnected, note_of, report
+from glagol.asr.intake import AsrRequest, audited, disconnected, note_of, report, service_of
 from glagol.registry.errors import HostError
 from glagol.service import faults
 
@@ -125,6 +125,7 @@ async def _steps(request: AsrRequest, job: Job, box: Mailbox) -> AsyncGenerator[
                 yield _event({"type": "transcript.text.delta", "delta": text})
         transcript, answer = result.result()
         report(request, job, transcript)
+        await audited(service_of(request), note_of(request), transcript)
         yield _event({"type": "transcript.text.done", **msgspec.json.decode(answer)})
     finally:
         if not result.done():

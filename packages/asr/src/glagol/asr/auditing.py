@@ -1,0 +1,70 @@
+"""A line in the audit log for every transcript: which bytes and which model made it.
+
+A log that cannot be written stops no transcription; the journal says so loudly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glagol.registry.errors import GlagolError
+from glagol.service import journal
+from glagol.service.audit import AuditLog, Entry, digest_of
+
+if TYPE_CHECKING:
+    from glagol.speech.types import Transcript
+
+__all__ = ["Audit"]
+
+
+class Audit:
+    """The log of this process and of those that share its state.
+
+    Args:
+        path: The file; None writes nothing.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._log = AuditLog(path) if path else None
+
+    def transcribed(
+        self, transcript: Transcript, *, request: str = "", job: str = "", owner: str = ""
+    ) -> None:
+        """Write that `transcript` was made; waits for the disk, never raises.
+
+        Args:
+            transcript: What was made.
+            request: Id of the request that asked for it.
+            job: Id of the job; empty for a request that was answered at once.
+            owner: Name of the key.
+        """
+        if self._log is None:
+            return
+        origin = transcript.provenance
+        entry = Entry(
+            event="transcribed",
+            job=job,
+            request=request,
+            owner=owner,
+            input_sha256=origin.audio_sha256 or "",
+            model=origin.model,
+            variant=origin.variant,
+            artifacts_sha256=digest_of(origin.artifacts),
+            manifest_version=origin.manifest_version,
+            manifest_sha256=origin.manifest_sha256,
+            transcript_sha256=hashlib.sha256(transcript.text.encode()).hexdigest(),
+        )
+        try:
+            self._log.append(entry)
+        except GlagolError as error:
+            journal.write(
+                "audit line not written",
+                level=logging.ERROR,
+                code=error.code,
+                message=error.message,
+                remedy=error.remedy,
+                request_id=request,
+            )
