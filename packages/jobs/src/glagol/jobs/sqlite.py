@@ -41,8 +41,13 @@ _READY: Final = """
         AND (state = 'queued' OR lease_until_s <= ?)
     ORDER BY due_s, seq LIMIT 1"""
 _SOONEST: Final = """
-    SELECT min(CASE state WHEN 'queued' THEN due_s ELSE lease_until_s END) FROM job
-    WHERE kind = ? AND state IN ('queued', 'running')"""
+    SELECT min(at_s) FROM (
+        SELECT * FROM (
+            SELECT due_s AS at_s FROM job
+            WHERE kind = :kind AND state IN ('queued', 'running') AND state = 'queued'
+            ORDER BY due_s LIMIT 1)
+        UNION ALL
+        SELECT min(lease_until_s) FROM job WHERE kind = :kind AND state = 'running')"""
 _CLAIM: Final = (
     "state = 'running', attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
     "trouble = NULL, worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
@@ -114,7 +119,7 @@ class SqliteQueue:
             with self._changed:
                 puts = self._puts
             with self._database.reading() as db:
-                found = (db.execute(_SOONEST, (kind,)).fetchone()[0] for kind in kinds)
+                found = (db.execute(_SOONEST, {"kind": kind}).fetchone()[0] for kind in kinds)
                 soonest = min((at for at in found if at is not None), default=float("inf"))
             left = min(end - time.monotonic(), soonest - self._clock())
             if left <= 0:
