@@ -84,7 +84,6 @@ class Recognizer:
             device: "cpu" or "cuda"; there is no fallback from one to the other.
             threads: of the encoder, 0 for one per physical core; they do not change the results.
             memory_bytes: most that the encoder may take of a card's memory; 0 for no limit.
-            memory_bytes: most that the encoder may take of a card's memory; 0 for no limit.
 
         Returns:
             The recogniser.
