@@ -40,7 +40,17 @@ check:
     build/env dev && .env/dev/bin/ruff check --quiet && .env/dev/bin/ruff format --check --quiet
     .env/dev/bin/mypy
 
-# slow proofs: forge (torch against our graphs), rebuild, nix, bazel, image, s3, v3
+# llm-server against a real vLLM on this CPU and a tiny model made on the spot
+[group('check')]
+test-llm *ARGS: setup
+    build/test-llm "$@"
+
+# our graphs beside a checkout of upstream GigaAM, on seeded weights
+[group('check')]
+parity-upstream DIR *ARGS: setup
+    build/parity-upstream "$@"
+
+# slow proofs, each a script build/proof-NAME: forge rebuild nix bazel image s3 v3 jobs service fuzz
 [group('check')]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done
