@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from glagol.registry.entries import Llm, Model
 from glagol.registry.errors import HostError, InputError
 from glagol.registry.manifest import parse
-from glagol.service.card import CONTEXT_TOKENS_MIN, GIB, Card, plan
+from glagol.registry.registry import Registry
+from glagol.service.card import CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
+from glagol.service.policy import parse as parse_policy
 
+ROOT = Path(__file__).resolve().parents[2]
 MODELS = {
     model.id: model
     for model in parse((Path(__file__).resolve().parents[2] / "manifest.json").read_bytes()).models
@@ -109,6 +112,19 @@ def test_limits_flow_into_both_programs() -> None:
         "LLM_MAX_CONTEXT": "32768",
     }
     assert card.onnxruntime_options()["gpu_mem_limit"] == str(card.arena_bytes)
+
+
+def test_one_setting_holds_both() -> None:
+    """The plan of policy.toml; without memory no plan; else the manifest's defaults."""
+    registry = Registry.load(ROOT)
+    policy = parse_policy(b'[gpu]\nvram_gib = 12\nasr = "gigaam-v3-e2e-rnnt"\n')
+    assert shared(policy.gpu, registry) == plan(12 * GIB, ASR, WHOLE)
+    assert shared(parse_policy(b"").gpu, registry) is None
+    alone = parse_policy(b'[gpu]\nvram_gib = 12\nasr = "none"\nllm = "qwen3-4b-awq"').gpu
+    assert shared(alone, registry) == plan(12 * GIB, None, SMALL)
+    small = parse_policy(b"[gpu]\nvram_gib = 4").gpu
+    with pytest.raises(HostError):
+        shared(small, registry)
 
 
 def test_models_must_be_what_their_place_needs() -> None:

@@ -20,6 +20,7 @@ from glagol.registry.errors import GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.service import journal
+from glagol.service.card import shared
 from glagol.service.policy import Policy, PolicyFile
 from glagol.service.traces import Traces, open_traces
 
@@ -67,6 +68,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     Raises:
         InputError: `setting_invalid`.
         IntegrityError: The manifest is missing or not valid.
+        HostError: `vram_too_small`, the plan has no room for the recogniser.
     """
     settings = Settings.from_environment(environment)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
@@ -77,7 +79,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     policy = PolicyFile(Path(settings.state) / "policy.toml").current if settings.state else Policy
     engine = Engine(
         default,
-        opener(settings, registry, home),
+        opener(settings, registry, home, _memory_bytes(settings, registry, policy())),
         queue_size=settings.queue_size,
         clock=time.perf_counter,
         workers=divide(settings.threads, usable())[1],
@@ -90,7 +92,13 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         return Outfit(settings, registry, default, policy, engine, None, error)
 
 
-def opener(settings: Settings, registry: Registry, home: Path) -> Any:
+def _memory_bytes(settings: Settings, registry: Registry, policy: Policy) -> int:
+    """What the operator's plan leaves the encoder of a shared card; 0 for no limit."""
+    card = shared(policy.gpu, registry) if settings.device == "cuda" else None
+    return card.arena_bytes if card else 0
+
+
+def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int = 0) -> Any:
     """The function that the inference thread opens models with: verified, loaded, proven."""
 
     def open_model(model_id: str) -> Opened:
@@ -103,6 +111,7 @@ def opener(settings: Settings, registry: Registry, home: Path) -> Any:
             variant=settings.variant or None,
             device=settings.device,
             threads=divide(settings.threads, usable())[0],
+            memory_bytes=memory_bytes,
         )
         answer = known_answer(recognizer, model, home)
         return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})

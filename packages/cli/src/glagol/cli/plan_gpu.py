@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_gpu"]
 
-NOBODY = "none"
+NOBODY = "none"  # as in glagol.service.card, which the command's help must not import
 
 
 @click.command("plan-gpu")
@@ -120,3 +120,5 @@ def _room(card: Card, llm: Model | None) -> Iterator[str]:
     yield f"    vLLM: {' '.join(card.vllm_flags())}"
     limit = card.onnxruntime_options()["gpu_mem_limit"]
     yield f"    ONNX Runtime: gpu_mem_limit={limit}"
+    gib = f"{card.vram_bytes / 2**30:g}"
+    yield f'    or, for both, in policy.toml: [gpu] vram_gib = {gib}, llm = "{llm.id}"'

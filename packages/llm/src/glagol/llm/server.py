@@ -10,11 +10,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
+import msgspec
 
 from glagol.llm import acceptance
 from glagol.llm.keeper import Keeper
@@ -25,6 +26,7 @@ from glagol.registry.errors import CODES, GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.service import journal
+from glagol.service.card import shared
 from glagol.service.keys import KeyFile
 from glagol.service.policy import Policy, PolicyFile
 from glagol.service.settings import LOOPBACK
@@ -102,7 +104,22 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
             KeyFile(state / "keys.json").current,
             PolicyFile(state / "policy.toml").current,
         )
+    settings = _held(settings, registry, what, policy())
     return _Outfit(settings, registry, what, Launch(settings, registry, what, home), keys, policy)
+
+
+def _held(settings: Settings, registry: Registry, what: Served, policy: Policy) -> Settings:
+    """The settings inside the operator's plan of a shared card.
+
+    Raises:
+        HostError: `vram_too_small`, the plan has no room for the model.
+    """
+    gpu = msgspec.structs.replace(policy.gpu, llm=policy.gpu.llm or what.model.id)
+    card = shared(gpu, registry) if settings.device == "cuda" else None
+    if card is None:
+        return settings
+    context = min(settings.max_context, card.context_tokens or settings.max_context)
+    return replace(settings, memory=card.llm_share, max_context=context)
 
 
 def _model(settings: Settings, registry: Registry) -> Served:

@@ -9,12 +9,18 @@ they cannot add up to more than the card.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from glagol.registry.entries import Llm, Model
 from glagol.registry.errors import HostError, InputError
 
-__all__ = ["GIB", "Basis", "Card", "Line", "plan"]
+if TYPE_CHECKING:
+    from glagol.registry.registry import Registry
+    from glagol.service.policy import Gpu
+
+__all__ = ["GIB", "NOBODY", "Basis", "Card", "Line", "plan", "shared"]
+
+NOBODY: Final = "none"  # instead of a model's id
 
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
@@ -147,6 +153,21 @@ def plan(vram_bytes: int, asr: Model | None, llm: Model | None) -> Card:
     )
 
 
+def shared(gpu: Gpu, registry: Registry) -> Card | None:
+    """The plan of the operator's policy; None when there is none.
+
+    Raises:
+        HostError: `vram_too_small`.
+        InputError: `model_unknown`, `option_invalid`.
+    """
+    if not gpu.vram_gib:
+        return None
+    defaults = registry.manifest.defaults
+    chosen = [gpu.asr or defaults.asr, gpu.llm or defaults.llm or NOBODY]
+    asr, llm = (None if name == NOBODY else registry.model(name) for name in chosen)
+    return plan(round(gpu.vram_gib * GIB), asr, llm)
+
+
 def _asr_weights(model: Model) -> Line:
     """Weights of the build for CUDA; before there is one, of the half-precision checkpoint."""
     if model.engine not in {"gigaam", "whisper"}:
@@ -161,6 +182,8 @@ def _asr_weights(model: Model) -> Line:
 
 def _needs(model: Model | None) -> Llm:
     if model is None:
+        return Llm()
+    if model.decoding is None and model.engine == "vllm":
         return Llm()
     if not isinstance(model.decoding, Llm):
         raise InputError(

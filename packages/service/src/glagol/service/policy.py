@@ -23,7 +23,7 @@ from msgspec import Meta
 from glagol.registry.errors import InputError
 from glagol.service.reload import Reloaded
 
-__all__ = ["Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]
+__all__ = ["Gpu", "Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with is none
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
@@ -116,6 +116,22 @@ class Summaries(_Section, frozen=True):
         return f"Summaries(url={self.url!r})"
 
 
+class Gpu(_Section, frozen=True):
+    """One card for both servers; without it each takes what its own settings say.
+
+    Attributes:
+        vram_gib: Memory of the card, as nvidia-smi shows it; 0 means no plan. A server that the
+            plan has no room for does not start.
+        asr: Model id of the recogniser on it; empty means the manifest's default, "none" that
+            there is none.
+        llm: The same for the language model.
+    """
+
+    vram_gib: Annotated[float, Meta(ge=0, le=1024)] = 0.0
+    asr: str = ""
+    llm: str = ""
+
+
 class Policy(_Section, frozen=True):
     """The whole file.
 
@@ -124,12 +140,14 @@ class Policy(_Section, frozen=True):
         webhooks: To receivers.
         jobs: Running and keeping.
         summaries: The language model's service.
+        gpu: The card that both servers share.
     """
 
     limits: Limits = msgspec.field(default_factory=Limits)
     webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
     jobs: Jobs = msgspec.field(default_factory=Jobs)
     summaries: Summaries = msgspec.field(default_factory=Summaries)
+    gpu: Gpu = msgspec.field(default_factory=Gpu)
 
 
 def parse(text: bytes | None) -> Policy:
@@ -174,6 +192,7 @@ _SECTIONS: Final[Mapping[str, type[_Section]]] = {
     "webhooks": Webhooks,
     "jobs": Jobs,
     "summaries": Summaries,
+    "gpu": Gpu,
 }
 
 

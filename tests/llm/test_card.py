@@ -1,0 +1,66 @@
+"""One setting for one card: what policy.toml says holds vLLM and the recogniser's encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from glagol.asr.outfit import _memory_bytes
+from glagol.asr.settings import Settings
+from glagol.llm.launch import command
+from glagol.llm.server import _outfit, main
+from glagol.registry.registry import Registry
+from glagol.service.card import shared
+from glagol.service.policy import parse
+
+
+def environment(home: Path, state: Path, policy: str, device: str = "cuda") -> dict[str, str]:
+    """Of an llm-server with this policy."""
+    state.mkdir()
+    (state / "policy.toml").write_text(policy)
+    return {
+        "GLAGOL_HOME": str(home),
+        "LLM_DEVICE": device,
+        "LLM_STATE": str(state),
+        "LLM_PYTHON": "/bin/true",
+    }
+
+
+def test_a_model_without_room_is_not_started(
+    llm_home: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 5 with the figures, before vLLM is looked at."""
+    given = environment(llm_home, tmp_path / "state", '[gpu]\nvram_gib = 1.5\nasr = "none"\n')
+    assert main(given) == 5
+    told = capfd.readouterr().err
+    assert "vram_too_small" in told
+    assert "1.50 GiB" in told
+
+
+def test_the_plan_reaches_vllm(llm_home: Path, tmp_path: Path) -> None:
+    """Its share and its context; the operator's own smaller context stays."""
+    policy = '[gpu]\nvram_gib = 12\nasr = "gigaam-v3-e2e-rnnt"\n'
+    given = environment(llm_home, tmp_path / "state", policy)
+    outfit = _outfit({**given, "LLM_MEMORY": "0.97"})
+    try:
+        gpu = parse(policy.replace("\nasr", '\nllm = "tiny-qwen3"\nasr').encode()).gpu
+        card = shared(gpu, outfit.registry)
+        assert card is not None
+        line = command(outfit.settings, outfit.what, Path("python"), tmp_path, tmp_path / "s")
+        share = line[line.index("--gpu-memory-utilization") + 1]
+        assert float(share) == card.llm_share < 0.97
+        assert outfit.settings.max_context == 8192
+    finally:
+        outfit.launch.remove()
+
+
+def test_the_plan_reaches_the_encoder(llm_home: Path) -> None:
+    """As its arena's limit; on a CPU, or without a plan, there is none."""
+    registry = Registry.load(llm_home)
+    policy = parse(b'[gpu]\nvram_gib = 12\nasr = "gigaam-v3-e2e-rnnt"\nllm = "qwen3-4b-awq"\n')
+    card = shared(policy.gpu, registry)
+    assert card is not None
+    assert _memory_bytes(Settings(device="cuda"), registry, policy) == card.arena_bytes > 1 << 30
+    assert _memory_bytes(Settings(device="cpu"), registry, policy) == 0
+    assert _memory_bytes(Settings(device="cuda"), registry, parse(b"")) == 0
