@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from glagol.jobs.port import NewJob
+from glagol.jobs.admission import EXHAUSTED
+from glagol.jobs.port import NewJob, Trouble
 from glagol.jobs.redis import RedisQueue
 from glagol.registry.errors import HostError, InputError
 from jobs.adapters import turned_redis
@@ -114,6 +115,38 @@ def test_a_password_gets_into_no_message(start: Start) -> None:
         assert SECRET not in repr(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+
+def test_a_user_that_may_touch_our_keys_alone_is_enough(start: Start) -> None:
+    """The rights that docs/queue.md gives: every transition works, and no other key is in reach."""
+    server = start()
+    admin = redis.Redis(unix_socket_path=str(server.socket))
+    text = (Path(__file__).resolve().parents[2] / "docs" / "queue.md").read_text(encoding="utf-8")
+    [rights] = [line.split()[4:] for line in text.splitlines() if "ACL SETUSER" in line]
+    admin.execute_command("ACL", "SETUSER", "glagol", "on", f">{SECRET}", *rights)
+    queue = RedisQueue(f"{server.url}?username=glagol&password={SECRET}")
+    admin.execute_command("ACL", "SETUSER", "glagol", "-time")
+    assert "The user executing the script" in str(unreachable(queue.ping))
+    admin.execute_command("ACL", "SETUSER", "glagol", "+time")
+    queue.ping()
+    assert "appendfsync is unknown" in queue.caveat()
+    queue.put(new(attempts_max=9))
+    for write in (
+        queue.release,
+        lambda claim: queue.fail(claim, Trouble("host_io", "", ""), 0.0),
+        lambda claim: queue.progress(claim, 1.0, None) and queue.fail(claim, EXHAUSTED, None),
+    ):
+        write(queue.claim("w", ["read"], 9.0))
+    queue.wait(["read"], 0.01)
+    queue.replay("one")
+    queue.finish(queue.claim("w", ["read"], 9.0), b"r", [new("two", ttl_s=0.0)])
+    assert (queue.result("one"), queue.cancel("two").state) == (b"r", "cancelled")
+    assert [job.id for job in queue.sweep()] == ["two"]
+    assert (queue.depth("read").queued, len(queue.page(kind="read"))) == (0, 1)
+    stranger = redis.Redis(unix_socket_path=str(server.socket), username="glagol", password=SECRET)
+    for command in (("GET", "other"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            stranger.execute_command(*command)
 
 
 def test_a_full_server_changes_nothing(start: Start) -> None:

@@ -65,20 +65,21 @@ def test_a_line_says_which_bytes_made_which(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_hash_can_be_checked_without_us(tmp_path: Path) -> None:
-    """By sha256 over JSON with sorted keys and no spaces: what an auditor writes in five lines."""
-    import hashlib
-
+def test_the_log_can_be_checked_without_us(tmp_path: Path) -> None:
+    """By the script of docs/audit.md, which knows nothing but sha256 and JSON."""
     path = tmp_path / "audit.log"
-    heads = written(path)
-    previous = FIRST
-    for text, head in zip(path.read_text().splitlines(), heads, strict=True):
-        line = json.loads(text)
-        stated = line.pop("hash")
-        again = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        assert stated == head == hashlib.sha256(again.encode()).hexdigest()
-        assert line["previous"] == previous
-        previous = stated
+    AuditLog(path).append(Entry(event="transcribed", owner='Анна "Я" \x01\u2028\U0001f600/<>'))
+    head = written(path)[-1]
+    text = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    script = textwrap.dedent(text.partition("<<'END'\n")[2].partition("    END\n")[0])
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-c", script, str(path)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert run().stdout == f"6 lines, newest hash {head}\n"
+    path.write_bytes(path.read_bytes().replace(b"job2", b"job9"))
+    assert run().stderr.endswith("AssertionError: 4\n")
 
 
 def test_the_artifacts_digest_depends_on_names_and_digests_alone() -> None:

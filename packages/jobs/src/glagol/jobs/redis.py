@@ -49,7 +49,7 @@ _UNABLE: Final = (
 )
 _UNABLE_WORDS: Final = (
     "BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "NOPERM", "NOREPLICAS",
-    "OOM", "READONLY", "UNKILLABLE",
+    "OOM", "READONLY", "The user executing the script can't", "UNKILLABLE",
 )  # fmt: skip
 
 
