@@ -58,6 +58,14 @@ _RESPONSES: Final = {
         507: "The disk is full",
     }.items()
 }
+
+
+def _documented(status: int, description: str) -> dict[int, ResponseSpec]:
+    """Errors, and a success whose answer is in its headers."""
+    told = ResponseSpec(None, description=description, generate_examples=False)
+    return {status: told, **_RESPONSES}
+
+
 _PATH: Final = "/v1/uploads/{upload_id:str}"
 _writing: dict[str, asyncio.Task[int]] = {}
 
@@ -67,15 +75,21 @@ _writing: dict[str, asyncio.Task[int]] = {}
     http_method=[HttpMethod.OPTIONS],
     status_code=204,
     summary="What the server can do",
+    include_in_schema=False,
     sync_to_thread=False,
 )
 def options(request: AsrRequest) -> Response[None]:
-    """Versions, extensions and limits."""
+    """Versions, extensions and limits; the one request without Tus-Resumable."""
     limit = {"tus-max-size": str(service_of(request).settings.max_upload_bytes)}
     return _empty(204, {**_ABOUT, **limit})
 
 
-@post("/v1/uploads", status_code=201, summary="Begin a resumable upload", responses=_RESPONSES)
+@post(
+    "/v1/uploads",
+    status_code=201,
+    summary="Begin a resumable upload",
+    responses=_documented(201, "Location is where the bytes go"),
+)
 async def create(request: AsrRequest) -> Response[None]:
     """Upload-Length says how many bytes will come; Location says where they go."""
 
@@ -92,7 +106,12 @@ async def create(request: AsrRequest) -> Response[None]:
     return await _tus(request, made())
 
 
-@head(_PATH, status_code=200, summary="How far an upload is", responses=_RESPONSES)
+@head(
+    _PATH,
+    status_code=200,
+    summary="How far an upload is",
+    responses=_documented(200, "Upload-Offset bytes are there"),
+)
 async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None]:
     """Upload-Offset; whoever still writes is stopped first, so that it stays true."""
 
@@ -109,9 +128,18 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
     return await _tus(request, looked())
 
 
-@patch(_PATH, status_code=204, summary="Go on with an upload", responses=_RESPONSES)
+@patch(
+    _PATH,
+    status_code=204,
+    summary="Go on with an upload",
+    responses=_documented(204, "Upload-Offset bytes are there now"),
+)
 async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None]:
-    """The body goes to Upload-Offset; whatever arrives stays, however the request ends."""
+    """The body goes to Upload-Offset; whatever arrives stays, however the request ends.
+
+    Raises:
+        HostError: `cancelled`, another request goes on; it is answered like every error.
+    """
 
     async def written() -> Response[None]:
         if request.headers.get("content-type", "").partition(";")[0].strip() != BODY_TYPE:
@@ -137,7 +165,9 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
     return await _tus(request, written())
 
 
-@delete(_PATH, status_code=204, summary="Forget an upload", responses=_RESPONSES)
+@delete(
+    _PATH, status_code=204, summary="Forget an upload", responses=_documented(204, "It is gone")
+)
 async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[None]:
     """Its bytes are removed."""
 

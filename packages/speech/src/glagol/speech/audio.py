@@ -21,6 +21,7 @@ from glagol.speech.containers import cut_off, promises_length
 from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext as CodecContext
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
 
@@ -69,7 +70,7 @@ class Decoded(Iterator[Array]):
             )
         self._stream = self._container.streams.audio[0]
         self._split = split
-        self.channels = self._stream.codec_context.layout.nb_channels if split else 1
+        self.channels = _channels(self._stream) if split else 1
         if self.channels > CHANNELS_MAX:
             _too_many(self.channels)
         self._tolerant = name in RESYNCHRONISING
@@ -174,6 +175,14 @@ def _check_bytes(file: BinaryIO) -> None:
     missing = cut_off(file)
     if missing:
         _truncated(missing)
+
+
+def _channels(stream: AudioStream) -> int:
+    """How many there are; of a codec that nobody knows FFmpeg cannot tell."""
+    context: CodecContext | None = stream.codec_context
+    if context is None:
+        _unreadable(ValueError("unknown codec"))
+    return context.layout.nb_channels
 
 
 def _declared(container: av.container.InputContainer, stream: AudioStream) -> float | None:
