@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +50,37 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
             assert db.execute("PRAGMA synchronous").fetchone() == (2,)
             assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     queue.close()
+
+
+def test_a_put_of_this_process_wakes_those_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: with polling as good as off, nothing else could."""
+    monkeypatch.setattr("glagol.jobs.sqlite._POLL_S", 600.0)
+    queue = SqliteQueue(tmp_path / "jobs.sqlite")
+    waiting = [threading.Thread(target=queue.wait, args=(["read"], 600.0)) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    queue.put(new())
+    for thread in waiting:
+        thread.join(60.0)
+        assert not thread.is_alive()
+    queue.close()
+
+
+def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
+    """The schema is made by one of them; nobody fails."""
+    path = tmp_path / "jobs.sqlite"
+    code = "import sys; from pathlib import Path; from glagol.jobs.sqlite import SqliteQueue; "
+    code += "sys.stdin.read(1); SqliteQueue(Path(sys.argv[1])).ping()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, path], env=environment, stdin=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in started:
+        process.communicate(b"x")
+    assert [process.returncode for process in started] == [0] * 4
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

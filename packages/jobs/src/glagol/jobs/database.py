@@ -46,7 +46,9 @@ class Database:
         except OSError as error:
             raise _host_io(path, error.strerror or str(error)) from error
         with self.reading() as db:
-            _use_wal(db)
+            mode = _use_wal(db)
+        if mode != "wal":  # as on network disks, where no two processes could share it
+            raise _host_io(path, f"its disk allows no write-ahead log, only {mode}")
         with self.writing() as db:
             self._prepare(db, schema, version)
 
@@ -125,19 +127,20 @@ class Database:
             db.execute(f"PRAGMA user_version = {version}")
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
-    """The mode stays in the file; a process that is just setting it lets nobody wait in line."""
+def _use_wal(db: sqlite3.Connection) -> str:
+    """The mode that the file has now, which stays in it.
+
+    A process that is just setting it lets nobody wait in line, so this tries again.
+    """
     end = time.monotonic() + _BUSY_S
     while True:
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            return str(db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         except sqlite3.OperationalError as error:
             busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > end:
                 raise
             time.sleep(0.05)
-        else:
-            return
 
 
 def _unreachable(path: Path, why: str) -> HostError:
