@@ -42,7 +42,7 @@ def server(llm_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     running.ready()
     yield running
     assert running.stop() == 0
-    assert not list(running.scratch.iterdir()), "something was left behind"
+    assert not running.left
 
 
 @pytest.fixture(scope="session")
@@ -66,4 +66,4 @@ def vllm_server(
     family = descendants(running.process.pid)
     assert running.stop() == 0
     assert not [pid for pid in family if alive(pid)], "a process was left behind"
-    assert not list(running.scratch.glob("glagol-llm-*")), "a directory was left behind"
+    assert not [name for name in running.left if name.startswith("glagol-llm-")]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,14 @@ VLLM = {"LLM_MEMORY": f"{(3 << 30) / _RAM:.3f}", "LLM_MAX_CONCURRENT": "4"}
 
 @dataclass
 class Running:
-    """A server, its log, its TMPDIR and how long anything may take, in seconds."""
+    """A server, its log, its TMPDIR, how many seconds anything may take, what it left behind."""
 
     process: subprocess.Popen[bytes]
     url: str
     log: Path
     scratch: Path
     patience_s: float
+    left: list[str] = field(default_factory=list)
 
     def client(self, **headers: str) -> httpx.Client:
         """A client without any proxy of the environment."""
@@ -81,7 +84,10 @@ class Running:
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(self.patience_s)
+        status = self.process.wait(self.patience_s)
+        self.left = [path.name for path in self.scratch.iterdir()] if self.scratch.exists() else []
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return status
 
 
 def start(
@@ -91,8 +97,7 @@ def start(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    scratch = folder / "tmp"
-    scratch.mkdir()
+    scratch = Path(tempfile.mkdtemp(prefix="llm"))  # short: the path of a socket has a limit
     log = folder / "log"
     ours = ("ASR_", "LLM_", "GLAGOL_", "XDG_", "HF_", "VLLM_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}

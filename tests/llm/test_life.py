@@ -62,7 +62,7 @@ def test_keys_then_stop(llm_home: Path, tmp_path: Path, make_server: Make) -> No
         assert b"".join(chunks).endswith(b"data: [DONE]\n\n"), "a request under way was cut"
     assert server.stop() == 0
     assert not any(alive(pid) for pid in pids(tmp_path))
-    assert not list(server.scratch.iterdir())
+    assert not server.left
     assert server.lines("stopped")
 
 

@@ -101,8 +101,8 @@ def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
     answers: list[httpx.Response] = []
 
     def ask(*, stream: bool) -> None:
-        with vllm_server.client() as client:
-            body = chat(stream=stream, ignore_eos=True, max_tokens=8000)
+        with vllm_server.client() as client:  # eight answers to the end of the context: long enough
+            body = chat(stream=stream, ignore_eos=True, max_tokens=8000, n=8, temperature=1)
             answers.append(client.post(CHAT, json=body))
 
     asked = [threading.Thread(target=ask, kwargs={"stream": s}) for s in (True, False) * 2]
@@ -125,6 +125,7 @@ def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
             if answer.status_code == 200:
                 last = answer.content.rstrip().rpartition(b"data: ")[2]
                 assert json.loads(last)["error"]["code"] == "llm_unavailable"
+        vllm_server.until(lambda: client.get("/ready").status_code == 503)
         after = vllm_server.ready()
         assert after["starts"] == before["starts"] + 1
         assert client.post(CHAT, json=chat()).status_code == 200

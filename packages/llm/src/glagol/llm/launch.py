@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Launch", "Served", "command", "environment", "interpreter", "lay_out", "served"]
 
 SOCKET_BYTES_MAX: Final = 107  # unix(7)
+_LONGEST_SOCKET: Final = "0" * 36  # vLLM names those between its own processes by a UUID
 _STRUCTURED: Final = '{"backend":"xgrammar","disable_any_whitespace":true}'
 _OURS: Final = ("ASR_", "LLM_", "GLAGOL_", "PYTHON", "HF_", "VLLM_API_KEY", "VLLM_LOGGING_")
 _SWITCHES: Final = {
@@ -190,11 +191,11 @@ class Launch:
         self._scratch = Path(tempfile.mkdtemp(prefix="glagol-llm-"))
         self.socket = self._scratch / "vllm.sock"
         self.key = secrets.token_urlsafe(32)
-        if len(os.fsencode(self.socket)) > SOCKET_BYTES_MAX:
+        if len(os.fsencode(self._scratch / _LONGEST_SOCKET)) > SOCKET_BYTES_MAX:
             self.remove()
             raise InputError(
                 "setting_invalid",
-                f"the path {self.socket} is too long for a socket",
+                f"paths in {self._scratch} are too long for sockets",
                 "set TMPDIR to a shorter path",
             )
 

@@ -14,8 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-
+from glagol.llm.exchange import Address, exchange
 from glagol.llm.upstream import unavailable
 from glagol.registry.errors import HostError, InputError
 from glagol.service import faults
@@ -34,13 +33,13 @@ class Passing:
     """One request on its way; an ASGI application that a handler returns.
 
     Attributes:
-        client: Connected to vLLM.
+        address: Of vLLM.
         path: The same there as here.
         body: The request's.
         done: Called once, when the request is over in whatever way.
     """
 
-    client: httpx.AsyncClient
+    address: Address
     path: str
     body: bytes
     done: Callable[[], None]
@@ -73,33 +72,28 @@ class Passing:
                 await work  # its connection to vLLM is closed when this returns
 
     async def _pass(self, scope: Scope, answer: _Answer) -> None:
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        for name, value in scope["headers"]:
-            if name == b"content-type":
-                headers["Content-Type"] = value.decode("latin-1")
+        given = dict(scope["headers"]).get(b"content-type", b"application/json")
+        kind = given.decode("latin-1")
         try:
-            async with self.client.stream(
-                "POST", self.path, content=self.body, headers=headers
-            ) as upstream:
-                kind = upstream.headers.get("content-type", "application/json")
-                if kind.startswith("text/event-stream"):
-                    await answer.start(upstream.status_code, {"content-type": kind})
-                    async for chunk in upstream.aiter_raw():
+            async with exchange(self.address, self.path, self.body, kind) as incoming:
+                if incoming.kind.startswith("text/event-stream"):
+                    await answer.start(incoming.status, {"content-type": incoming.kind})
+                    async for chunk in incoming.chunks():
                         await answer.write(chunk)
                     await answer.end()
                     return
-                body = await upstream.aread()
-        except httpx.TransportError as error:
-            await answer.fail(unavailable(f"it left the connection ({type(error).__name__})"))
+                body = await incoming.whole()
+        except HostError as error:
+            await answer.fail(error)
             return
-        if upstream.status_code == _NOT_FOUND and body == _NO_ROUTE:
+        if incoming.status == _NOT_FOUND and body == _NO_ROUTE:
             raise InputError(
                 "not_found", f"this model does not serve {self.path}", "see GET /v1/models"
             )
-        if upstream.status_code >= _SERVER_ERRORS:
-            raise unavailable(f"it failed with status {upstream.status_code}")
-        length = {"content-type": kind, "content-length": str(len(body))}
-        await answer.start(upstream.status_code, length)
+        if incoming.status >= _SERVER_ERRORS:
+            raise unavailable(f"it failed with status {incoming.status}")
+        length = {"content-type": incoming.kind, "content-length": str(len(body))}
+        await answer.start(incoming.status, length)
         await answer.end(body)
 
 

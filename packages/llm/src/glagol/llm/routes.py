@@ -22,6 +22,7 @@ from glagol.service import envelope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from glagol.llm.exchange import Address
     from glagol.llm.keeper import Keeper
     from glagol.llm.launch import Served
     from glagol.llm.metrics import Metrics
@@ -49,6 +50,7 @@ class Service:
         manifest_sha256: Digest of that manifest.
         keeper: Keeps vLLM alive.
         client: Connected to vLLM.
+        address: The same vLLM's.
         places: How many requests the model works on.
         metrics: What operators watch.
     """
@@ -59,6 +61,7 @@ class Service:
     manifest_sha256: str
     keeper: Keeper
     client: httpx.AsyncClient
+    address: Address
     places: Places
     metrics: Metrics
 
@@ -164,7 +167,7 @@ async def passed(request: LlmRequest) -> ASGIApp:
     give_back = service.places.take()
     try:
         body = await request.body()
-        passing = Passing(service.client, request.scope["path"], body, give_back)
+        passing = Passing(service.address, request.scope["path"], body, give_back)
     except BaseException:
         give_back()
         raise

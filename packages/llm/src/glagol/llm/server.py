@@ -165,6 +165,7 @@ async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) ->
     from granian.server.embed import Server
 
     from glagol.llm.app import build
+    from glagol.llm.exchange import Address
     from glagol.llm.metrics import Metrics
     from glagol.llm.places import Places
     from glagol.llm.recordings import Recordings
@@ -180,6 +181,7 @@ async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) ->
         registry.manifest_sha256,
         keeper,
         client,
+        Address(str(outfit.launch.socket), outfit.launch.key),
         places,
         Metrics(keeper, places),
     )
