@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 import sounds
 from asr.process import Server, start
@@ -93,6 +95,21 @@ def test_a_large_body_without_a_key_is_refused_before_it_is_sent(
         head = f"PUT /v1/transcribe HTTP/1.1\r\nHost: {host}\r\nContent-Length: 999999999\r\n\r\n"
         line.sendall(head.encode() + b"RIFF")
         assert line.recv(4096).startswith(b"HTTP/1.1 401")
+
+
+def test_a_stream_needs_a_key_too(
+    server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The handshake of a WebSocket fails without one."""
+    key = add(folder, capfd, "erin")
+    with server.client() as client:
+        until(client, 200, key=key)
+    url = server.url.replace("http://", "ws://") + "/v1/stream"
+    with pytest.raises(InvalidStatus) as caught, connect(url, proxy=None):
+        pass
+    assert caught.value.response.status_code == 403
+    with connect(url, proxy=None, additional_headers={"authorization": f"Bearer {key}"}):
+        pass
 
 
 def test_jobs_belong_to_keys(
