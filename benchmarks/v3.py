@@ -19,6 +19,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -121,14 +122,14 @@ def heard(samples: Array) -> Array:
     return np.ascontiguousarray(encoded[0].T)
 
 
-def head_weights(samples: Array) -> dict[str, Array]:
+def head_weights(samples: Array, hear: Callable[[Array], Array] = heard) -> dict[str, Array]:
     """Weights of the head: centred on what is heard, the blank's bias set for the token rate."""
     rng = np.random.default_rng(SEED)
 
     def normal(*shape: int, scale: float) -> Array:
         return (scale * rng.standard_normal(shape)).astype(np.float32)
 
-    frames = heard(samples)
+    frames = hear(samples)
     projection = normal(WIDTH, SIZES.width, scale=1.0)
     sides = frames @ projection.T
     spread = np.float32(1 / sides.std(axis=0).mean())
