@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import socketserver
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from glagol.jobs.port import NewJob, Trouble
 from glagol.jobs.redis import RedisQueue
 from glagol.registry.errors import HostError, InputError
 from jobs.adapters import turned_redis
-from jobs.redis_server import MEMORY, PROGRAM, RedisServer
+from jobs.redis_server import MEMORY, PATIENCE_S, PROGRAM, RedisServer
 
 SECRET = "pa55-w0rd"  # noqa: S105
 Start = Callable[..., RedisServer]
@@ -147,6 +149,33 @@ def test_a_user_that_may_touch_our_keys_alone_is_enough(start: Start) -> None:
     for command in (("GET", "other"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
         with pytest.raises(redis.exceptions.NoPermissionError):
             stranger.execute_command(*command)
+
+
+def test_a_node_of_a_cluster_will_do(start: Start) -> None:
+    """All keys of a queue have one slot, so no transition touches two."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as two:
+        ports = [str(held.getsockname()[1]) for held in (one, two)]
+    server = start(
+        "--bind", "127.0.0.1", "--port", ports[0], "--cluster-port", ports[1],
+        "--cluster-enabled", "yes",
+    )  # fmt: skip
+    client = redis.Redis(unix_socket_path=str(server.socket))
+    client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    end = time.monotonic() + PATIENCE_S
+    while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+        assert time.monotonic() < end, "the cluster does not come up"
+        time.sleep(0.05)
+    queue = RedisQueue(server.url)
+    queue.put(new(idempotency_key="k", ttl_s=0.0))
+    claim = queue.claim("w", ["read", "send"], 9.0)
+    assert claim is not None
+    queue.progress(claim, 1.0, None)
+    queue.finish(claim, b"result", [new("two")])
+    queue.wait(["read", "send"], 1.0)
+    assert queue.result("one") == b"result"
+    assert [job.id for job in queue.sweep()] == ["one"]
+    slots = {client.execute_command("CLUSTER", "KEYSLOT", key) for key in client.scan_iter("*")}
+    assert len(slots) == 1
 
 
 def test_a_full_server_changes_nothing(start: Start) -> None:
