@@ -25,7 +25,7 @@ def test_generated_requests_break_nothing(tmp_path: Path) -> None:
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/schema/openapi.json"),
-            *("--checks", ",".join(CHECKS), "--max-examples", "12"),
+            *("--checks", ",".join(CHECKS), "--max-examples", "6"),
             "--generation-deterministic",
             *("--warnings", "off", "--no-color"),
         ],
