@@ -51,10 +51,11 @@ class Running:
 
     def until(self, what: Callable[[], Any]) -> Any:
         """Wait for something to be true; gives it back."""
-        end = time.monotonic() + self.patience_s
+        began = time.monotonic()
         while not (found := what()):
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.02)
+            waited = time.monotonic() - began
+            assert waited < self.patience_s, self.log.read_text()
+            time.sleep(min(0.02 + waited / 40, 1.0))
         return found
 
     def ready(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ START_S: Final = 1800.0  # large weights from a slow disk
 PAUSE_S, PAUSE_MAX_S = 1.0, 60.0
 GOOD_S: Final = 600.0
 LOOK_S, LOOK_TIMEOUT_S, LOOKS_MAX = 5.0, 10.0, 3
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.2
 _OK: Final = 200
 
 
