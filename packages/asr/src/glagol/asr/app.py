@@ -19,7 +19,7 @@ from glagol.asr import (
     transcriptions,
     upload_routes,
 )
-from glagol.service import faults
+from glagol.service import docs, faults
 from glagol.service.access import Access, Doors
 from glagol.service.linger import Lingering
 from glagol.service.observed import Observed
@@ -56,6 +56,7 @@ _HANDLERS: Final = [
     transcriptions.transcriptions,
     live.stream,
     *upload_routes.HANDLERS,
+    docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),
 ]
 
 
