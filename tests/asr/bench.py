@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 import httpx
 
@@ -27,6 +27,7 @@ from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.service.observed import Observed
 from glagol.service.policy import Policy
+from glagol.speech.audio import decode
 from glagol.speech.types import (
     Coverage,
     Options,
@@ -84,7 +85,13 @@ class Stub:
         audio_sha256: str,
         cancelled: Callable[[], bool],
     ) -> Generator[Step, None, Transcript]:
-        """The first segment at once; then check the digest, wait for the gate; the others."""
+        """The first segment at once; then check the digest, wait for the gate; the others.
+
+        What is no audio is refused first, as the recogniser does.
+        """
+        split = options.channel == "split"
+        decode(cast("BinaryIO", file), max_seconds=options.max_audio_s, split=split).close()
+        file.seek(0)
         transcript = self._transcript(audio_sha256)
         seconds = transcript.duration_s
         yield Step(transcript.segments[:1], Progress(1.0, seconds))

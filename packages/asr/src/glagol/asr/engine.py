@@ -127,6 +127,12 @@ class Engine:
         job.queued_s = self._clock()
         return self.queue.offer(job)
 
+    @property
+    def free(self) -> bool:
+        """Whether a quick job that is put now is begun now."""
+        queue = self.queue
+        return self._trouble is None and not len(queue) and queue.taken < self.workers
+
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place, 1..120."""
         wait_s = self._work_s * (len(self.queue) + 1) / self.workers

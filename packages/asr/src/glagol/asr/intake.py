@@ -44,6 +44,7 @@ __all__ = [
     "owner_of",
     "received",
     "report",
+    "screened",
     "sees",
     "service_of",
 ]
@@ -154,6 +155,17 @@ async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") ->
         LimitError: `audio_too_long`.
     """
     return await asyncio.to_thread(_inspect, body.file, max_audio_s, split=channel == "split")
+
+
+async def screened(service: Service, body: Upload, channel: Channel = "mix") -> None:
+    """`checked`, unless a worker is free: it opens the file at once, and nobody waits for it.
+
+    Raises:
+        InputError: The file is not audio that can be transcribed.
+        LimitError: `audio_too_long`.
+    """
+    if not service.engine.free:
+        await checked(body, service.settings.max_audio_s, channel)
 
 
 def options_for(

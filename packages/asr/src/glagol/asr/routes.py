@@ -14,11 +14,11 @@ from glagol.asr import job_wire, options, rendering, submission, upload, wire
 from glagol.asr.intake import (
     AsrRequest,
     Read,
-    checked,
     enqueue,
     finished,
     options_for,
     received,
+    screened,
     service_of,
 )
 from glagol.asr.openapi import FormOperation, RawOperation
@@ -164,7 +164,7 @@ async def _transcribe(request: AsrRequest, read: Read, *, form: bool) -> Respons
         if wish.deferred:
             with body.file:
                 return await submission.accept(request, body, wish)
-        await checked(body, service.settings.max_audio_s, wish.channel)
+        await screened(service, body, wish.channel)
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,

@@ -19,11 +19,11 @@ from glagol.asr import stream, upload
 from glagol.asr.intake import (
     AsrRequest,
     Service,
-    checked,
     enqueue,
     finished,
     options_for,
     received,
+    screened,
     service_of,
 )
 from glagol.asr.openapi import OpenaiOperation, openai_responses
@@ -203,7 +203,7 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     box = stream.Mailbox(asyncio.get_running_loop())
     try:
         ask = read(body.fields, service.registry, service.default)
-        await checked(body, service.settings.max_audio_s)
+        await screened(service, body)
         job = _job(service, body, ask, box.put if ask.streamed else None)
         enqueue(request, job)
     except BaseException:
