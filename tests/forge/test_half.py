@@ -7,7 +7,6 @@ and rounding its output, which is a stand-in for the rounding of a GPU, not for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import cache
 
 import msgspec
@@ -94,12 +93,14 @@ def test_the_embedded_model_says_the_same(head: str) -> None:
     lengths = (len(frames), len(frames) // 2, 130)
     batch = np.stack([frames] * len(lengths))
     outputs = {k: run(session(each, threads=2), batch, lengths) for k, each in made.items()}
-    decode: Callable[[np.ndarray], list[object]]
-    if head == "ctc":
-        decode = lambda rows: [(e.label, e.frame) for e in greedy(rows, rows.shape[1] - 1)]  # noqa: E731
-    else:
+    transducer = None
+    if head == "rnnt":
         transducer = Transducer(tensors, len(tensors["joint.out.bias"]) - 1, 10)
-        decode = lambda rows: [(e.label, e.frame) for e in transducer.greedy(rows)]  # noqa: E731
+
+    def decode(rows: np.ndarray) -> list[tuple[int, int]]:
+        found = transducer.greedy(rows) if transducer else greedy(rows, rows.shape[1] - 1)
+        return [(emission.label, emission.frame) for emission in found]
+
     single, half = outputs["fp32"], outputs["fp16"]
     assert np.array_equal(single[1], half[1])
     for row, end in enumerate(single[1]):

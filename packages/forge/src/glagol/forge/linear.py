@@ -50,9 +50,10 @@ class Linear(Protocol):
 def narrowed(
     make: Callable[[], Float32], real: type[np.floating[Any]]
 ) -> Callable[[], NDArray[np.floating[Any]]]:
-    """Return a maker of the same values in ``real``, rounded to nearest, ties to even.
+    """Return a maker of the same values [...] in ``real``, rounded to nearest, ties to even.
 
-    It raises ValueError when a value is not finite, or not within the range of ``real``.
+    Raises:
+        ValueError: (by the maker) a value is not finite, or not within the range of ``real``.
     """
 
     def narrow() -> NDArray[np.floating[Any]]:
