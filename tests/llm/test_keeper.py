@@ -14,7 +14,7 @@ from glagol.llm import acceptance, keeper
 from glagol.llm.keeper import Keeper
 from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
-from glagol.llm.upstream import Upstream, connect
+from glagol.llm.upstream import Message, Upstream, connect
 from glagol.registry.errors import HostError, InputError, LimitError
 from glagol.registry.registry import Registry
 from llm import stub, tiny
@@ -166,8 +166,8 @@ def test_what_the_server_itself_asks(llm_home: Path, tmp_path: Path) -> None:
             asked = made.upstream()
 
             async def chat(word: str) -> str:
-                message = [{"role": "user", "content": word}]
-                return (await asked.chat(message, max_tokens=5, schema={})).text  # type: ignore[arg-type]
+                message = Message(role="user", content=word)
+                return (await asked.chat([message], max_tokens=5, schema={})).text
 
             assert await chat("hello") == ANSWER
             assert await asked.count_tokens([{"role": "user", "content": "a"}]) == 7

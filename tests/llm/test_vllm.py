@@ -101,7 +101,7 @@ def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
     answers: list[httpx.Response] = []
 
     def ask(*, stream: bool) -> None:
-        with vllm_server.client() as client:  # eight answers to the end of the context: long enough
+        with vllm_server.client() as client:  # eight answers as long as the context: long enough
             body = chat(stream=stream, ignore_eos=True, max_tokens=8000, n=8, temperature=1)
             answers.append(client.post(CHAT, json=body))
 
@@ -119,7 +119,7 @@ def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
         for thread in asked:
             thread.join()
         refused = [answer for answer in answers if answer.status_code != 200]
-        assert len(refused) == 2
+        assert len(refused) >= 2  # those that are no stream, and streams not begun
         assert {code(answer) for answer in refused} == {"llm_unavailable"}
         for answer in answers:
             if answer.status_code == 200:

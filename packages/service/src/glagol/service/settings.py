@@ -112,7 +112,11 @@ def state_home(environment: Mapping[str, str]) -> str:
 
 
 def integer(low: int, high: int) -> Parse:
-    """Takes a whole number `low..high`."""
+    """Takes a whole number `low..high`.
+
+    Raises:
+        ValueError: By what it gives, for a text that is nothing of the kind.
+    """
 
     def parse(text: str) -> int:
         value = int(text)
@@ -124,7 +128,11 @@ def integer(low: int, high: int) -> Parse:
 
 
 def number(low: float, high: float) -> Parse:
-    """Takes a finite number `low..high`."""
+    """Takes a finite number `low..high`.
+
+    Raises:
+        ValueError: By what it gives, for a text that is nothing of the kind.
+    """
 
     def parse(text: str) -> float:
         value = float(text)
@@ -136,7 +144,11 @@ def number(low: float, high: float) -> Parse:
 
 
 def choice(*allowed: str) -> Parse:
-    """Takes one of `allowed`, in any case."""
+    """Takes one of `allowed`, in any case.
+
+    Raises:
+        ValueError: By what it gives, for a text that is nothing of the kind.
+    """
 
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -147,14 +159,22 @@ def choice(*allowed: str) -> Parse:
 
 
 def word(text: str) -> str:
-    """Takes printable text without spaces."""
+    """Takes printable text without spaces.
+
+    Raises:
+        ValueError: The text is nothing of the kind.
+    """
     if not text or any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError(text)
     return text
 
 
 def url(*schemes: str) -> Parse:
-    """Takes an address that begins with one of `schemes`, such as `http`."""
+    """Takes an address that begins with one of `schemes`, such as `http`.
+
+    Raises:
+        ValueError: By what it gives, for a text that is nothing of the kind.
+    """
 
     def parse(text: str) -> str:
         if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
@@ -165,7 +185,11 @@ def url(*schemes: str) -> Parse:
 
 
 def folder(text: str) -> str:
-    """Takes a path; made absolute."""
+    """Takes a path; made absolute.
+
+    Raises:
+        ValueError: The text is nothing of the kind.
+    """
     if not text or "\0" in text:
         raise ValueError(text)
     return str(Path(text).absolute())
