@@ -51,7 +51,10 @@ def answer(server: Server) -> httpx.Response:  # noqa: F811
         return client.get("/docs")
 
 
-def test_every_route_code_and_type_is_there(answer: httpx.Response, server: Server) -> None:  # noqa: F811
+def test_every_route_code_and_type_is_there(
+    answer: httpx.Response,
+    server: Server,  # noqa: F811
+) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     seen = Page(answer.text)
