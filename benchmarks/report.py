@@ -6,9 +6,13 @@ import json
 import os
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 INT8_FLAGS = {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16"}
+PACKAGES = ("numpy", "onnxruntime", "onnx-asr", "torch")
+"""Told where they are installed."""
+
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -21,14 +25,10 @@ def machine() -> dict[str, object]:
     return {
         "processor": named.get("model name", platform.processor() or "unknown"),
         "cores": len(os.sched_getaffinity(0)),
-        "flags": sorted(
-            flags & {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16"}
-        ),
+        "flags": sorted(flags & INT8_FLAGS),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
-        "numpy": version("numpy"),
-        "onnxruntime": version("onnxruntime"),
-    }
+    } | {package: version(package) for package in PACKAGES if find_spec(package.replace("-", "_"))}
 
 
 def write(name: str, figures: dict[str, object]) -> None:
