@@ -156,8 +156,10 @@ class AuditLog:
         if not part:
             return seq, head
         aside = self._path.with_name(f"{self._path.name}.torn-{seq + 1}")
-        aside.write_bytes(part)
-        aside.chmod(0o600)
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb", buffering=0) as kept:
+            kept.write(part)
+            os.fsync(handle)
         file.truncate(size - len(part))
         digest = hashlib.sha256(part).hexdigest()
         detail = f"{len(part)} bytes of sha256 {digest} are in {aside.name}"
