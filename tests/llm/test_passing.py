@@ -137,6 +137,15 @@ def test_the_model_and_its_digests(client: httpx.Client) -> None:
     assert code(client.get("/v1/models/gpt")) == "model_unknown"
 
 
+def test_the_routes_are_described(client: httpx.Client) -> None:
+    """The OpenAPI document and the page name every route, those that pass too."""
+    described = client.get("/schema/openapi.json").json()["paths"]
+    page = client.get("/docs").text
+    for path in (CHAT, "/v1/completions", "/v1/embeddings", "/v1/summarize", "/ready"):
+        assert path in described
+        assert path in page
+
+
 def test_metrics_are_joined(client: httpx.Client) -> None:
     """Ours and vLLM's, and of the families with one name only ours."""
     text = client.get("/metrics").text

@@ -8,10 +8,12 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
 from glagol.llm import routes, summaries
-from glagol.service import faults
+from glagol.service import docs, faults
 from glagol.service.access import Access, Doors
+from glagol.service.linger import Lingering
 from glagol.service.observed import Observed
 from glagol.service.policy import Policy
 
@@ -22,15 +24,22 @@ if TYPE_CHECKING:
     from glagol.llm.summaries import Desk
     from glagol.service.keys import Keyring
     from glagol.service.observed import Asgi
+    from glagol.service.traces import Traces
 
 __all__ = ["build"]
 
 _DOORS: Final = Doors(
-    open=frozenset({"/health", "/ready", "/docs", "/schema/openapi.json"}),
+    open=frozenset({"/health", "/ready", "/docs", "/schema", "/schema/openapi.json"}),
     local={"/metrics": "metrics"},
     scopes=(("/v1/", "llm"),),
 )
-_HANDLERS: Final = [*routes.HANDLERS, *summaries.HANDLERS]
+_KEY: Final = SecurityScheme(
+    type="http",
+    scheme="bearer",
+    description="Where the operator has turned keys on: 401 without one, 403 without the scope llm,"
+    " 429 with Retry-After above its limits.",
+)
+_HANDLERS: Final = [*routes.HANDLERS, *summaries.HANDLERS, docs.handler()]
 
 
 def build(
@@ -38,6 +47,7 @@ def build(
     desk: Desk,
     keys: Callable[[], Keyring | None] = lambda: None,
     policy: Callable[[], Policy] = Policy,
+    traces: Traces | None = None,
 ) -> Observed:
     """The application around `service`.
 
@@ -46,6 +56,7 @@ def build(
         desk: What summaries need.
         keys: Who may ask; None while keys are off.
         policy: The operator's limits.
+        traces: Where spans go; None while traces are off.
     """
     speaker = faults.Speaker(routes.OPENAI, service.keeper.retry_after_s)
     app = Litestar(
@@ -55,11 +66,13 @@ def build(
             title="Glagol llm-server",
             version="1",
             path="/schema",
+            components=Components(security_schemes={"key": _KEY}),
+            security=[{}, {"key": []}],
             render_plugins=[JsonRenderPlugin()],
         ),
         state=State({"service": service, "summaries": desk, "speaker": speaker}),
         logging_config=None,
     )
     paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
-    guarded = Access(cast("Asgi", app), _DOORS, keys, policy, speaker)
-    return Observed(guarded, service.metrics, paths)
+    guarded = Lingering(Access(cast("Asgi", app), _DOORS, keys, policy, speaker))
+    return Observed(guarded, service.metrics, paths, traces)

@@ -30,6 +30,7 @@ from glagol.service.card import shared
 from glagol.service.keys import KeyFile
 from glagol.service.policy import Policy, PolicyFile
 from glagol.service.settings import LOOPBACK
+from glagol.service.traces import open_traces
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from glagol.llm.routes import Service
     from glagol.llm.summarize import Summarizer
     from glagol.service.keys import Keyring
+    from glagol.service.traces import Traces
 
 __all__ = ["main"]
 
@@ -54,6 +56,7 @@ class _Outfit:
     launch: Launch
     keys: Callable[[], Keyring | None]
     policy: Callable[[], Policy]
+    traces: Traces | None
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -74,6 +77,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
             asyncio.run(_serve(outfit))
         finally:
             outfit.launch.remove()
+            if outfit.traces is not None:
+                outfit.traces.close()
     except GlagolError as error:
         journal.write(
             "cannot start",
@@ -105,7 +110,9 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
             PolicyFile(state / "policy.toml").current,
         )
     settings = _held(settings, registry, what, policy())
-    return _Outfit(settings, registry, what, Launch(settings, registry, what, home), keys, policy)
+    launch = Launch(settings, registry, what, home)
+    traces = open_traces("llm-server", environment)
+    return _Outfit(settings, registry, what, launch, keys, policy, traces)
 
 
 def _held(settings: Settings, registry: Registry, what: Served, policy: Policy) -> Settings:
@@ -190,7 +197,7 @@ async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) ->
         recordings = Recordings(asr if settings.asr_url else None)
         desk = Desk(_summarizer(service), outfit.what.names, recordings)
         server = Server(
-            build(service, desk, outfit.keys, outfit.policy),
+            build(service, desk, outfit.keys, outfit.policy, outfit.traces),
             address=settings.host,
             port=settings.port,
             interface=Interfaces.ASGINL,
