@@ -36,6 +36,7 @@ PLATFORMS = {
         "x86_64-linux": "x86_64-manylinux_2_28",
         "aarch64-linux": "aarch64-manylinux_2_28",
     },
+    "llm-cuda": {"x86_64-linux": "x86_64-manylinux_2_31"},
     "models": {
         "x86_64-linux": "x86_64-manylinux_2_28",
         "aarch64-linux": "aarch64-manylinux_2_28",
