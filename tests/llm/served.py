@@ -12,12 +12,13 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from glagol.llm.summaries import Desk
+from glagol.service import journal
 from llm.test_summaries import application
 
 
 @contextmanager
 def listening(desk: Desk) -> Iterator[str]:
-    """The address of a server in a thread."""
+    """The address of a server in a thread; its log is silent, since the tests' is its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -36,3 +37,4 @@ def listening(desk: Desk) -> Iterator[str]:
         loop.call_soon_threadsafe(server.stop)
         thread.join()
         loop.close()
+        journal.LOGGER.disabled = False
