@@ -118,7 +118,7 @@ class Model:
                 entry.until_s = self._clock() + lease_s
                 attempt = entry.job.attempt + 1
                 job = self._change(
-                    entry, state="running", attempt=attempt, done=0.0, total=None, trouble=None
+                    entry, state="running", attempt=attempt, done=0.0, total=None
                 )
                 return Claim(job, worker, lease_s)
         return None

@@ -142,7 +142,10 @@ def test_it_is_tried_again_with_the_same_id(post: Post) -> None:
         assert job.trouble is not None
         assert job.trouble.code == "webhook_failed"
         post.skip(pause_s + 1)
-    post.until(job_id, "done", 4)
+    done = post.until(job_id, "done", 4)
+    told = attempts_of(done, post.queue.result(job_id))
+    assert [attempt.outcome for attempt in told][:2] == ["503", "429"]
+    assert len(told) == 4, "every try is told, not the last alone"
     requests = post.to.requests
     assert {r.headers["webhook-id"] for r in requests} == {job_id}
     assert len({r.body for r in requests}) == 1

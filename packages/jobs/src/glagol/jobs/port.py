@@ -92,7 +92,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         done: Progress, in the kind's own unit (seconds of audio).
         total: Of `done`; None while unknown.
         cancelling: Whether the running claim was asked to stop.
-        trouble: Why the last attempt failed; kept while it waits for the next one.
+        trouble: Why the last failed attempt failed; forgotten when an attempt ends otherwise.
         version: Grows by one with every change.
     """
 

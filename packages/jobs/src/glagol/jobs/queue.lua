@@ -214,7 +214,7 @@ function run.claim()
   end
   call('HINCRBY', P .. 'job:' .. id, 'attempt', 1)
   if found.overdue then change(id) end
-  call('HSET', P .. 'job:' .. id, 'worker', worker, 'done', 0, 'total', '', 'trouble', '')
+  call('HSET', P .. 'job:' .. id, 'worker', worker, 'done', 0, 'total', '')
   call('ZADD', P .. 'lease:' .. found.kind, text(now + lease_s), id)
   return show(id)
 end

@@ -50,7 +50,7 @@ _SOONEST: Final = """
         SELECT min(lease_until_s) FROM job WHERE kind = :kind AND state = 'running')"""
 _CLAIM: Final = (
     "state = 'running', attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
-    "trouble = NULL, worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
+    "worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
 )
 _OVER: Final = (
     f"SELECT {FIELDS}, seq FROM job WHERE expires_s > 0 AND expires_s <= ? "  # noqa: S608
