@@ -157,6 +157,7 @@ def test_every_core_has_a_thread_and_no_gap_is_idle(threads: int, cores: int) ->
     assert workers >= min(cores, 2)
     assert workers <= cores
     assert divide(0, 2) == (2, 2)
+    assert divide(threads, cores, "cuda") == (chosen, 16)
 
 
 def test_a_container_has_the_cores_that_it_may_use(tmp_path: Path) -> None:

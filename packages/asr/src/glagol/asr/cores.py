@@ -12,10 +12,13 @@ __all__ = ["divide", "usable"]
 THREADS: Final = 4
 """Of one inference, unless the operator says otherwise: a good fourth of its work is serial."""
 
+CARD_WORKERS: Final = 16
+"""Callers of a card: while a full call of eight windows runs, the next eight gather. Not measured."""
+
 QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
-def divide(threads: int, cores: int) -> tuple[int, int]:
+def divide(threads: int, cores: int, device: str = "cpu") -> tuple[int, int]:
     """Threads of a session, and workers that call it.
 
     All workers call one session, so the weights are in memory once. Each brings its own thread,
@@ -34,8 +37,11 @@ def divide(threads: int, cores: int) -> tuple[int, int]:
     Args:
         threads: `ASR_THREADS`; 0 lets the rule decide.
         cores: that this process may use.
+        device: "cpu" or "cuda".
     """
     threads = threads or min(cores, THREADS)
+    if device == "cuda":
+        return threads, CARD_WORKERS
     return threads, max(min(cores, 2), cores - threads + 1)
 
 

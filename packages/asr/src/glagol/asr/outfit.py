@@ -82,7 +82,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         opener(settings, registry, home, _memory_bytes(settings, registry, policy())),
         queue_size=settings.queue_size,
         clock=time.perf_counter,
-        workers=divide(settings.threads, usable())[1],
+        workers=divide(settings.threads, usable(), settings.device)[1],
     )
     try:
         return Outfit(
@@ -110,7 +110,7 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
             model=model.id,
             variant=settings.variant or None,
             device=settings.device,
-            threads=divide(settings.threads, usable())[0],
+            threads=divide(settings.threads, usable(), settings.device)[0],
             memory_bytes=memory_bytes,
         )
         answer = known_answer(recognizer, model, home)
