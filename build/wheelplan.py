@@ -11,6 +11,7 @@ one that the lock lists.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +47,8 @@ PLATFORMS = {
         "aarch64-linux": "aarch64-unknown-linux-musl",
     },
 }
+# CUDA's torch comes from an index; a CPU build of the same version in a folder of wheels would win.
+INDEX_ONLY = {"llm-cuda"}
 
 
 def preference(file: str) -> tuple[bool, bool, tuple[int, ...], str]:
@@ -75,7 +78,10 @@ def plan(lock: Path, platform: str) -> list[dict[str, str]]:
         uv = ["uv", "pip", "compile", "--quiet", "--no-deps", "--only-binary", ":all:"]
         target = ["--python-version", "3.11", "--python-platform", platform]
         answer = ["--format", "pylock.toml", "--output-file", str(out)]
-        subprocess.run([*uv, *target, *answer, str(lock)], check=True)
+        settings = dict(os.environ)
+        if lock.stem in INDEX_ONLY:
+            settings.pop("UV_FIND_LINKS", None)
+        subprocess.run([*uv, *target, *answer, str(lock)], check=True, env=settings)
         packages = tomllib.loads(out.read_text(encoding="utf-8"))["packages"]
     listed = set(re.findall(r"sha256:([0-9a-f]{64})", lock.read_text(encoding="utf-8")))
     rows = []
