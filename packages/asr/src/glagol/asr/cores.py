@@ -13,7 +13,7 @@ THREADS: Final = 4
 """Of one inference, unless the operator says otherwise: a good fourth of its work is serial."""
 
 CARD_WORKERS: Final = 16
-"""Callers of a card: while a full call of eight windows runs, the next eight gather. Not measured."""
+"""Callers of a card: while eight windows are computed, the next eight gather. Not measured."""
 
 QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
