@@ -213,6 +213,8 @@ def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
         assert json.loads(await first.recv())["type"] == "ready"
         async with connect(url, proxy=None) as late:
             messages, code = await rest(late)
+        with server.client() as client:
+            assert f"asr_streams {STREAMS_MAX}.0" in client.get("/metrics").text
         assert messages[-1]["error"]["code"] == "busy"
         assert code == 4000 + CODES["busy"].http_status
         for socket in others:

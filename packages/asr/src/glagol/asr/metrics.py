@@ -6,7 +6,7 @@ status codes, codes of the error table, ids of the manifest. Never a file's name
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -70,6 +70,10 @@ class Metrics:
         if jobs is not None:
             self._registry.register(_JobsState(jobs))
         ProcessCollector(registry=self._registry)
+
+    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Ask `read` for the gauge `name` whenever somebody scrapes."""
+        Gauge(name, text, registry=self._registry).set_function(read)
 
     def began(self) -> None:
         """A request is being served."""

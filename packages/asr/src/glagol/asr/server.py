@@ -92,6 +92,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         jobs_off=found.jobs_off,
         resumable=_uploads(found),
     )
+    service.metrics.watch("asr_streams", "Live streams that are open", lambda: len(service.streams))
     app = build(service, keys, found.policy, traces)
     if crew is not None:
         crew.start()
