@@ -59,7 +59,7 @@ def require_finite(values: npt.NDArray[np.generic], name: str, file: str) -> Non
     A sum is not finite when one of its terms is not, and is faster than looking at each.
 
     Args:
-        values: weights of any shape and type; integers are always finite.
+        values: weights [...] of any shape and type; integers are always finite.
         name: of the tensor, for the message.
         file: that it comes from, for the message.
 
