@@ -100,7 +100,7 @@ def start(
         port = probe.getsockname()[1]
     scratch = Path(tempfile.mkdtemp(prefix="llm"))  # short: the path of a socket has a limit
     log = folder / "log"
-    ours = ("ASR_", "LLM_", "GLAGOL_", "XDG_", "HF_", "VLLM_")
+    ours = ("ASR_", "LLM_", "GLAGOL_", "XDG_", "HF_", "TRITON_", "VLLM_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     given = {
         "PYTHONPATH": os.pathsep.join(str(p) for p in sorted(PACKAGES.glob("*/src"))),

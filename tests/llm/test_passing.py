@@ -165,6 +165,7 @@ def test_vllm_got_verified_links_and_no_network(server: Running) -> None:
     given = seen["environment"]
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"):
         assert given[name] == "1"
+    assert given["XDG_CACHE_HOME"] == str(server.log.parent / "state" / "cache")
     assert len(given["VLLM_API_KEY"]) >= 32
     assert given["VLLM_API_KEY"] not in " ".join(seen["arguments"])
     assert not [name for name in given if name.startswith(("LLM_", "GLAGOL_", "PYTHONPATH"))]

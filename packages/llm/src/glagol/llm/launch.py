@@ -154,15 +154,21 @@ def command(
     return line
 
 
-def environment(base: Mapping[str, str], key: str, scratch: Path) -> dict[str, str]:
+def environment(
+    base: Mapping[str, str], key: str, scratch: Path, cache: Path | None
+) -> dict[str, str]:
     """The variables of the vLLM process: nothing leaves the machine, nothing of ours gets in.
 
     Args:
         base: Ours.
         key: What every request must carry; in no command line, so no process list shows it.
         scratch: For its sockets; removed when the server ends.
+        cache: For kernels that it compiles, unless `base` names a place; None leaves it to vLLM.
     """
     kept = {name: value for name, value in base.items() if not name.startswith(_OURS)}
+    if cache is not None:
+        kept.setdefault("XDG_CACHE_HOME", str(cache))
+        kept.setdefault("TRITON_CACHE_DIR", str(cache / "triton"))
     return {**kept, **_SWITCHES, "VLLM_API_KEY": key, "VLLM_RPC_BASE_PATH": str(scratch)}
 
 
@@ -219,12 +225,24 @@ class Launch:
         self.socket.unlink(missing_ok=True)
         python = interpreter(self._settings, self._home)
         line = command(self._settings, self._what, python, self._scratch / "model", self.socket)
-        return Child(line, environment(os.environ, self.key, self._scratch), on_line)
+        given = environment(os.environ, self.key, self._scratch, self._cache())
+        return Child(line, given, on_line)
 
     def remove(self) -> None:
         """Remove the private directory."""
         self._clear()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _cache(self) -> Path | None:
+        """A folder of the state, so that a restarted container need not compile again."""
+        if not self._settings.state:
+            return None
+        folder = Path(self._settings.state) / "cache"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:  # read-only: vLLM finds a place of its own
+            return None
+        return folder
 
     def _clear(self) -> None:
         folder = self._scratch / "model"
