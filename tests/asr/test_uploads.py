@@ -147,6 +147,10 @@ def test_an_upload_in_parts_is_transcribed(server: Server) -> None:
             client.post("/v1/transcribe", files={"upload": (None, name["upload"])}),
         ):
             assert answer.content == expected.content
+        both = client.post("/v1/transcribe", files={"file": data, "upload": (None, name["upload"])})
+        assert both.json()["error"]["code"] == "option_invalid"
+        options = {"format": (None, "srt")}
+        assert "-->" in client.post("/v1/transcribe", params=name, files=options).text
         job = client.post("/v1/transcribe", params={**name, "async": "true"})
         assert job.status_code == 202, job.text
         result = f"{job.headers['location']}/result"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from glagol.asr.intake import (
     Read,
     enqueue,
     finished,
+    jobs_of,
     options_for,
     received,
     screened,
@@ -122,6 +124,7 @@ async def transcribe_form(request: AsrRequest) -> Response[bytes]:
         upload.read_multipart,
         content_type=request.headers.get("content-type", ""),
         limit_bytes=limit,
+        bare=upload.UPLOAD in request.query_params,
     )
     return await _transcribe(request, read, form=True)
 
@@ -153,13 +156,18 @@ async def _transcribe(request: AsrRequest, read: Read, *, form: bool) -> Respons
     upload.refuse_announced(request.headers, service.settings.max_upload_bytes, form=form)
     if early.deferred and not early.upload:
         return await submission.receive(request, read, early, wished)
-    if not early.deferred:
+    if early.deferred:
+        await asyncio.to_thread(jobs_of(request).admit)
+    else:
         service.engine.admit(early.model.id)
-    body = await (taken(request, early.upload) if early.upload else received(request, read))
+    bare = early.upload and not request.headers.get("content-type", "").startswith("multipart/")
+    body = await (taken(request, early.upload) if bare else received(request, read))
     try:
         wish = wished(body.fields)
-        if wish.upload and not early.upload:  # the form names it
+        if wish.upload and not bare:  # the form names it, or has options for it
             body.file.close()
+            if body.size_bytes:
+                raise options.OptionError("upload", "there is a file, too", "send one of them")
             body = await taken(request, wish.upload)
         if wish.deferred:
             with body.file:

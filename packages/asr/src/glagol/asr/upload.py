@@ -83,16 +83,23 @@ async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Uploa
 
 
 async def read_multipart(
-    receive: Receive, place: Place, *, content_type: str, limit_bytes: int
+    receive: Receive, place: Place, *, content_type: str, limit_bytes: int, bare: bool = False
 ) -> Upload:
     """Spool the part `file` in `place`, collect the text fields.
+
+    Args:
+        receive: The request's.
+        place: Where the file goes.
+        content_type: With the boundary.
+        limit_bytes: Of the file.
+        bare: Whether the file may be missing; it may, too, where a field names an upload.
 
     Raises:
         InputError: `request_invalid`, `audio_empty`.
         LimitError: `upload_too_large`, `spool_full`.
         HostError: `cancelled`, `disk_full`, `host_io`.
     """
-    form = _Form(content_type, Spool(limit_bytes, place))
+    form = _Form(content_type, Spool(limit_bytes, place), bare=bare)
     try:
         async for chunk in chunks(receive):
             if form.feed(chunk):
@@ -109,7 +116,7 @@ async def read_multipart(
 class _Form:
     """The state of one multipart body: which part is open, what was collected."""
 
-    def __init__(self, content_type: str, spool: Spool) -> None:
+    def __init__(self, content_type: str, spool: Spool, *, bare: bool) -> None:
         kind, options = parse_options_header(content_type)
         if kind != "multipart/form-data" or not options.get("boundary"):
             raise InputError(
@@ -118,6 +125,7 @@ class _Form:
                 "send the audio as the form field 'file', or PUT its raw bytes",
             )
         self.spool = spool
+        self._bare = bare
         self._fields: dict[str, list[bytearray]] = {}
         self._part: MultipartSegment | None = None
         self._files = 0
@@ -141,7 +149,7 @@ class _Form:
     def finished(self) -> Upload:
         """The upload, once the last chunk was fed."""
         self._parser.close()
-        if not self._files and UPLOAD not in self._fields:
+        if not (self._files or self._bare or UPLOAD in self._fields):
             raise _malformed("there is no file part named 'file'")
         try:
             fields = {
