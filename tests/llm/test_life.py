@@ -110,6 +110,7 @@ def test_kills_leave_no_process(llm_home: Path, tmp_path: Path, make_server: Mak
     assert server.ready()["starts"] == 2
     server.process.kill()
     server.until(lambda: not any(alive(pid) for pid in pids(tmp_path)))
+    server.until(lambda: not list(server.scratch.iterdir()))
 
 
 def test_wrong_settings_end_the_start(llm_home: Path, capfd: pytest.CaptureFixture[str]) -> None:

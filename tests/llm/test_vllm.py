@@ -136,10 +136,15 @@ def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
 def test_a_killed_server_leaves_no_vllm(llm_home: Path, vllm_python: Path, tmp_path: Path) -> None:
     """kill -9 of llm-server while vLLM starts its workers, which is when it is hardest."""
     server = start(llm_home, tmp_path, vllm_python, 900.0, **VLLM)
-    server.until(lambda: len(descendants(server.process.pid)) >= 4)
-    family = descendants(server.process.pid)
-    server.process.kill()
-    server.until(lambda: not any(alive(pid) for pid in family))
+    try:
+        server.until(lambda: len(descendants(server.process.pid)) >= 4)
+        family = descendants(server.process.pid)
+        server.process.kill()
+        server.until(lambda: not any(alive(pid) for pid in family))
+    finally:
+        server.process.kill()
+        server.stop()
+    assert not [name for name in server.left if name.startswith("glagol-llm-")]
 
 
 def _is_vllm(pid: int) -> bool:

@@ -25,6 +25,7 @@ class Child:
     """A program and everything that it starts.
 
     Args:
+        scratch: A directory that nobody needs when this process is gone.
         command: Program and arguments.
         environment: All its variables.
         on_line: Gets each line that it writes, without the newline, cut at 8 KiB; called from a
@@ -36,13 +37,14 @@ class Child:
 
     def __init__(
         self,
+        scratch: Path,
         command: Sequence[str],
         environment: Mapping[str, str],
         on_line: Callable[[str], None],
     ) -> None:
         try:
             self._warden = subprocess.Popen(
-                [sys.executable, "-I", str(_WARDEN), *command],
+                [sys.executable, "-I", str(_WARDEN), str(scratch), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -68,10 +70,9 @@ class Child:
             self._warden.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it now, as our own death would."""
-        if self._warden.stdin is not None:
-            with suppress(OSError):
-                self._warden.stdin.close()
+        """End it now."""
+        with suppress(ProcessLookupError):
+            self._warden.send_signal(signal.SIGUSR1)
 
     def _read(self) -> None:
         stream = self._warden.stdout

@@ -226,7 +226,7 @@ class Launch:
         python = interpreter(self._settings, self._home)
         line = command(self._settings, self._what, python, self._scratch / "model", self.socket)
         given = environment(os.environ, self.key, self._scratch, self._cache())
-        return Child(line, given, on_line)
+        return Child(self._scratch, line, given, on_line)
 
     def remove(self) -> None:
         """Remove the private directory."""

@@ -1,6 +1,6 @@
 """Runs one program and sees to it that nothing of it outlives llm-server.
 
-    python warden.py PROGRAM ARGUMENT...
+    python warden.py SCRATCH PROGRAM ARGUMENT...
 
 vLLM starts processes of its own, and those can be left behind when their parent is killed. This
 small process stands between: it is told of llm-server's death by the end of its standard input
@@ -9,7 +9,8 @@ small process stands between: it is told of llm-server's death by the end of its
 only: it runs before and beside everything else.
 
 On SIGTERM the program gets SIGINT and time to end by itself; then its descendants get SIGTERM,
-then SIGKILL. When llm-server is gone, they get SIGKILL at once. The exit status is the program's.
+then SIGKILL. On SIGUSR1, and when llm-server is gone, they get SIGKILL at once; in the latter case
+nobody else removes the directory SCRATCH, so it is done here. The exit status is the program's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +33,12 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _TICK_S: Final = 0.02
 
 
-def run(command: list[str]) -> int:
+def run(scratch: Path, command: list[str]) -> int:
     """Run `command` to its end, or to that of whoever holds our standard input.
+
+    Args:
+        scratch: Removed when whoever holds our standard input is gone.
+        command: Program and arguments.
 
     Returns:
         Its exit status, as a shell counts it: 128 + signal when one ended it.
@@ -46,25 +52,33 @@ def run(command: list[str]) -> int:
     )
     program = process.pid
     ended: dict[int, int] = {}
+    alone = False
     try:
-        _watch(program, signals, ended)
+        alone = _watch(program, signals, ended)
     finally:
         while _reap(ended):
             _signal(_family(), signal.SIGKILL)
             time.sleep(_TICK_S)
+    if alone:
+        for folder in scratch.glob("*/"):
+            folder.chmod(0o700)  # the model's is read-only
+        shutil.rmtree(scratch, ignore_errors=True)
     status = os.waitstatus_to_exitcode(ended[program])
     return 128 - status if status < 0 else status
 
 
-def _watch(program: int, signals: int, ended: dict[int, int]) -> None:
-    """Until the program has ended, or has to be ended."""
+def _watch(program: int, signals: int, ended: dict[int, int]) -> bool:
+    """Until the program has ended, or has to be ended; whether llm-server is gone."""
     asked_s: float | None = None
     steps = [(0.0, signal.SIGINT), (INTERRUPT_S, signal.SIGTERM)]
     while program not in ended:
         ready, _, _ = select.select([signals, 0], [], [], None if asked_s is None else _TICK_S)
         if 0 in ready and not os.read(0, 1):
-            return  # llm-server is gone
-        if signals in ready and {signal.SIGTERM, signal.SIGINT} & set(os.read(signals, 64)):
+            return True
+        arrived = set(os.read(signals, 64)) if signals in ready else set()
+        if signal.SIGUSR1 in arrived:
+            return False
+        if {signal.SIGTERM, signal.SIGINT} & arrived:
             asked_s = asked_s or time.monotonic()
         _reap(ended)
         passed_s = time.monotonic() - asked_s if asked_s is not None else -1.0
@@ -72,7 +86,8 @@ def _watch(program: int, signals: int, ended: dict[int, int]) -> None:
             number = steps.pop(0)[1]
             _signal([program] if number == signal.SIGINT else _family(), number)
         if passed_s >= INTERRUPT_S + TERMINATE_S:
-            return
+            return False
+    return False
 
 
 def _signal_pipe() -> int:
@@ -80,7 +95,7 @@ def _signal_pipe() -> int:
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
     signal.set_wakeup_fd(writable)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     return readable
 
@@ -128,4 +143,4 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))
