@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from glagol.asr import memory
 from glagol.asr.jobs import Sample
 from glagol.asr.work import HEIR, KIND
 from glagol.jobs import notice
@@ -22,7 +23,7 @@ __all__ = ["Janitor"]
 
 WAIT_S: Final = 1.0
 LOOK_S: Final = 5.0
-SWEEP_S: Final = 60.0
+SWEEP_S: Final = 30.0
 LEASE_S: Final = 30.0
 _PAGE: Final = 200
 _PAGES_MAX: Final = 10
@@ -67,6 +68,7 @@ class Janitor:
                     warned = warned or self._warn()
                 if now - swept_s >= SWEEP_S:
                     swept_s = now
+                    memory.give_back()
                     self._jobs.sweep()
                 self._speak_for_the_dead()
             except HostError:

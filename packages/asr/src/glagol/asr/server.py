@@ -35,6 +35,8 @@ DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
 SETTLE_S: Final = 5.0
 CONNECTIONS_MAX: Final = 4096  # the server's own limit is 128, and then health is not heard
 CONNECTIONS_WAITING: Final = 1024
+# granian's allocator (jemalloc) would keep what a crowd made it take until the next crowd
+ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
 FAREWELL_S: Final = 2.0
 FAREWELLS: Final = 40
 
@@ -103,6 +105,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
 
 
 async def _run(app: Any, service: Service, crew: Crew | None) -> None:
+    os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)  # read when granian is loaded
     from granian.constants import Interfaces
     from granian.log import LogLevels
     from granian.server.embed import Server
