@@ -54,7 +54,7 @@ def main() -> None:
     files, long, encoder, rnnt = map(figures, ("files", "longform_v3", "encoder", "rnnt"))
     with mpl.rc_context(STYLE):
         picture, (left, middle, right) = plt.subplots(
-            1, 3, figsize=(11, 3.4), layout="constrained", width_ratios=[4, 3, 2]
+            1, 3, figsize=(11, 3.4), layout="constrained", width_ratios=[4, 3, 2.4]
         )
         groups = {"files of 20 s": files["vs_fp32"], "5 min, same chunks": long["equal"]["vs_fp32"]}
         if "default" in long:
@@ -72,6 +72,7 @@ def main() -> None:
         names = ["upstream", "onnx-asr", "alone", "8 at once"]
         bars = right.bar(names, values, color=list(ways.values()))
         right.bar_label(bars, [f"{value:.0f}" for value in values], padding=1, fontsize=8)
+        right.tick_params(axis="x", length=0, labelsize=8)
         right.set_title("RNN-T, µs a frame")
         for axes in (left, middle, right):
             axes.set_yticks([])
