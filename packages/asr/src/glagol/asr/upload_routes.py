@@ -67,7 +67,6 @@ def _documented(status: int, description: str) -> dict[int, ResponseSpec]:
 
 
 _PATH: Final = "/v1/uploads/{upload_id:str}"
-_writing: dict[str, asyncio.Task[int]] = {}
 
 
 @route(
@@ -118,7 +117,7 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
     async def looked() -> Response[None]:
         kept = _uploads(request)
         await asyncio.to_thread(kept.look, upload_id, owner_of(request))
-        await _stopped(upload_id)
+        await _stopped(kept, upload_id)
         note, size = await asyncio.to_thread(kept.look, upload_id, owner_of(request))
         headers = {"upload-offset": str(size), "upload-length": str(note.length)}
         if note.metadata:
@@ -146,9 +145,9 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
             raise _wrong("Content-Type", f"it is not {BODY_TYPE}")
         begin, kept = _number(request, "upload-offset"), _uploads(request)
         await asyncio.to_thread(kept.look, upload_id, owner_of(request))
-        await _stopped(upload_id)
+        await _stopped(kept, upload_id)
         task = asyncio.create_task(_write(request, kept, upload_id, begin))
-        _writing[upload_id] = task
+        kept.writing[upload_id] = task
         try:
             size = await task
         except asyncio.CancelledError:
@@ -158,8 +157,8 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
                 "cancelled", "another request goes on with this upload", "ask for the offset"
             ) from None
         finally:
-            if _writing.get(upload_id) is task:
-                del _writing[upload_id]
+            if kept.writing.get(upload_id) is task:
+                del kept.writing[upload_id]
         return _empty(204, {"upload-offset": str(size), **_expires(kept, upload_id)})
 
     return await _tus(request, written())
@@ -174,7 +173,7 @@ async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[N
     async def dropped() -> Response[None]:
         kept = _uploads(request)
         await asyncio.to_thread(kept.look, upload_id, owner_of(request))
-        await _stopped(upload_id)
+        await _stopped(kept, upload_id)
         await asyncio.to_thread(kept.drop, upload_id)
         return _empty(204, {})
 
@@ -224,9 +223,9 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
     return writer.size
 
 
-async def _stopped(upload_id: str) -> None:
+async def _stopped(kept: Uploads, upload_id: str) -> None:
     """Stop whoever writes now: a client that comes again has lost its old connection."""
-    task = _writing.get(upload_id)
+    task = kept.writing.get(upload_id)
     if task is not None:
         task.cancel()
         await asyncio.wait([task])

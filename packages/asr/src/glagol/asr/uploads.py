@@ -27,6 +27,7 @@ from glagol.asr.upload import Upload
 from glagol.registry.errors import HostError, InputError, LimitError
 
 if TYPE_CHECKING:
+    import asyncio
     from typing import BinaryIO
 
 __all__ = ["EXPIRES_S", "Note", "Uploads", "Writer"]
@@ -63,6 +64,10 @@ class Uploads:
         quota_bytes: Of all together, finished or not; asked whenever it matters.
         clock: Unix seconds, as the file system has them.
 
+    Attributes:
+        limit_bytes: Of one upload.
+        writing: The requests of this process that write, by upload.
+
     Raises:
         HostError: `host_io`, `disk_full`.
     """
@@ -76,6 +81,7 @@ class Uploads:
     ) -> None:
         self._folder = folder
         self.limit_bytes = limit_bytes
+        self.writing: dict[str, asyncio.Task[int]] = {}
         self._quota_bytes = quota_bytes
         self._clock = clock
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
