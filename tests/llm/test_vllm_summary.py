@@ -10,7 +10,6 @@ import json
 import random
 from typing import Any
 
-import httpx
 import pytest
 
 from llm import tiny
@@ -89,14 +88,15 @@ def test_an_instruction_inside_changes_nothing(vllm_server: Running, language: s
 
 
 def test_a_client_that_leaves_frees_vllm(vllm_server: Running) -> None:
-    """What vLLM was doing for it ends."""
+    """It leaves after the first news of its summary; what vLLM was doing for it ends."""
     vllm_server.ready()
     running = 'vllm:num_requests_running{engine="0",model_name="tiny-qwen3"} '
-    body = {"transcript": conversation(WORDS // 4)}
+    body = {"transcript": conversation(WORDS), "stream": True}
     with vllm_server.client() as client:
-        with pytest.raises(httpx.ReadTimeout):
-            client.post("/v1/summarize", json=body, timeout=httpx.Timeout(60, read=2.0))
+        headers = {"X-Request-ID": "leaver"}
+        with client.stream("POST", "/v1/summarize", json=body, headers=headers) as answer:
+            assert b"progress" in next(answer.iter_raw())
         vllm_server.until(
-            lambda: "cancelled" in [line.get("code") for line in vllm_server.lines("request")]
+            lambda: "leaver" in [line["request_id"] for line in vllm_server.lines("request")]
         )
         vllm_server.until(lambda: f"{running}0.0" in client.get("/metrics").text)

@@ -235,6 +235,9 @@ async def _events(
                 if not task.done():
                     yield b": the model is busy\n\n"
             yield _event("result", _told(request, task.result()))
+        except (asyncio.CancelledError, GeneratorExit):  # the framework saw the client leave
+            note["code"] = "cancelled"
+            raise
         except Exception as error:  # noqa: BLE001 - the status is sent already
             fault = faults.told(error, request.scope["path"], note)
             body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
