@@ -1,0 +1,56 @@
+"""The steps that tests of jobs take: submit one, look at it, wait for it, see what it left."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+import sounds
+from asr.bench import Bench
+from glagol.asr.job_wire import JobEnvelope, JobView
+from glagol.registry.errors import CODES
+from glagol.service import envelope
+
+URL = "/v1/transcribe?async=true"
+PATIENCE_S = 30.0
+SECRET = "whsec_" + "A" * 32
+HOOK = "http://127.0.0.1:8443/hook"  # allowed below; nobody listens
+
+
+def view(answer: httpx.Response) -> JobView:
+    return msgspec.json.decode(answer.content, type=JobEnvelope).data
+
+
+def code(answer: httpx.Response) -> str:
+    body = msgspec.json.decode(answer.content, type=envelope.Failure).error
+    assert answer.status_code == CODES[body.code].http_status
+    return body.code
+
+
+def submit(bench: Bench, query: str = "", **headers: str) -> JobView:
+    answer = bench.send("PUT", URL + query, content=sounds.silence(1), headers=headers)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == view(answer).links.self
+    return view(answer)
+
+
+def until(bench: Bench, job_id: str, *states: str) -> JobView:
+    end = time.monotonic() + PATIENCE_S
+    while (found := view(bench.send("GET", f"/v1/jobs/{job_id}"))).state not in states:
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+    return found
+
+
+def files(bench: Bench) -> list[str]:
+    return [path.name for path in (Path(bench.service.settings.state) / "spool").iterdir()]
+
+
+def deliveries(bench: Bench) -> list[dict[str, Any]]:
+    page = bench.jobs.queue.page(kind="deliver")
+    return [json.loads(json.loads(job.payload)["body"]) for job in page]
