@@ -15,6 +15,7 @@ from pathlib import Path
 from glagol.bundle.checkout import Checkout
 from glagol.bundle.disk import Disk
 from glagol.bundle.index import Index
+from glagol.bundle.install import Environment
 from glagol.bundle.pack import Contents, Written, pack, prepare
 from glagol.bundle.sources import Sources
 from glagol.bundle.target import Target
@@ -26,6 +27,11 @@ OWN = "packages/bundle/src/glagol/bundle"
 VOICE = "packages/voice/src/glagol/voice/says.txt"
 SYSTEM = "x86_64-linux"
 TEXT = "съешь же ещё этих мягких французских булок"
+LLM_WHEELS = (
+    "sound-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",  # as in asr-cuda
+    "sound-2.0-cp311-cp311-manylinux_2_31_x86_64.whl",
+    "tongue-2.0-py3-none-any.whl",
+)
 __all__ = ["Index", "Machine", "Release", "checkout", "release", "serves", "target_at"]
 
 
@@ -58,7 +64,8 @@ def wheel(name: str, version: str, files: dict[str, bytes], meta: str = "License
     return out.getvalue()
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
+    """In hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -78,7 +85,7 @@ def _manifest(version: int, blobs: list[bytes], golden: dict[str, bytes]) -> byt
                 "provider": "cpu",
                 "precision": "fp32",
                 "artifacts": [
-                    {"path": f"blob{n}", "sha256": _sha256(b), "size_bytes": len(b)}
+                    {"path": f"blob{n}", "sha256": sha256(b), "size_bytes": len(b)}
                     for n, b in enumerate(blobs)
                 ],
             }
@@ -86,9 +93,9 @@ def _manifest(version: int, blobs: list[bytes], golden: dict[str, bytes]) -> byt
         "decoding": {"kind": "ctc"},
         "golden": {
             "audio": clip,
-            "audio_sha256": _sha256(golden[clip]),
+            "audio_sha256": sha256(golden[clip]),
             "transcript": transcript,
-            "transcript_sha256": _sha256(golden[transcript]),
+            "transcript_sha256": sha256(golden[transcript]),
         },
     }
     absent = {
@@ -127,7 +134,7 @@ def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: 
         "sound-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": sound,
     }
     rows = {
-        name: [{"name": name, "version": v, "file": file, "sha256": _sha256(wheels[file])}]
+        name: [{"name": name, "version": v, "file": file, "sha256": sha256(wheels[file])}]
         for file in wheels
         for name, v in [file.split("-")[:2]]
     }
@@ -159,6 +166,65 @@ def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: 
     for blob in blobs:
         Store(root / "store").add_bytes(blob)
     commit(root, sorted(files))
+
+
+def add_llm(root: Path) -> None:
+    """Add two language models, one the default, and the lock of their environment; commit."""
+    _, newer, tongue = LLM_WHEELS
+    files = {newer: wheel("sound", "2.0", {"sound/__init__.py": b"answer = 43\n"})}
+    files[tongue] = wheel("tongue", "2.0", {"tongue/__init__.py": b"\n"})
+    for file, data in files.items():
+        (root / ".work" / "wheels" / file).write_bytes(data)
+    rows = [
+        {
+            "name": n,
+            "version": v,
+            "file": f,
+            "sha256": sha256((root / ".work/wheels" / f).read_bytes()),
+        }
+        for f in LLM_WHEELS
+        for n, v in [f.split("-")[:2]]
+    ]
+    lock = "".join(f"{r['name']} --hash=sha256:{r['sha256']}\n" for r in rows).encode()
+    manifest = json.loads((root / "manifest.json").read_bytes())
+    tiny = next(model for model in manifest["models"] if model["id"] == "tiny")
+    for name in ("talker", "whisperer"):
+        Store(root / "store").add_bytes(name.encode() * 300)
+        artifact = {"path": "model.safetensors", "sha256": sha256(name.encode() * 300)}
+        artifact["size_bytes"] = len(name) * 300
+        variant = {"id": "cuda-bf16", "provider": "cuda", "precision": "bf16"}
+        model = {k: v for k, v in tiny.items() if k not in {"golden", "decoding"}}
+        model |= {"id": name, "engine": "vllm", "variants": [variant | {"artifacts": [artifact]}]}
+        manifest["models"].append(model)
+    manifest["defaults"]["llm"] = "talker"
+    added = {
+        "manifest.json": json.dumps(manifest, sort_keys=True, indent=2).encode(),
+        "models/talker/LICENSE": b"MIT, made up\n",
+        "models/whisperer/LICENSE": b"MIT, made up\n",
+        "lock/llm-cuda.txt": lock,
+        f"lock/llm-cuda.{SYSTEM}.json": json.dumps(rows).encode(),
+    }
+    for path, data in added.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    commit(root, sorted(added))
+
+
+def installable(folder: Path, name: str, version: str, scripts: tuple[Path, ...] = ()) -> str:
+    """A wheel that an installer takes, with scripts; its digest."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}/__init__.py": b"\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **{f"{name}-{version}.data/scripts/{path.name}": path.read_bytes() for path in scripts},
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"]).encode()
+    place = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(place, "w") as archive:
+        for path, data in files.items():
+            archive.writestr(path, data)
+    return sha256(place.read_bytes())
 
 
 def commit(root: Path, files: list[str]) -> None:
@@ -206,11 +272,11 @@ class Machine:
     def free_bytes(self, path: Path) -> int:  # noqa: ARG002 - every disk is the same
         return self.free
 
-    def environment(self, disk: Disk, release: Path, lock: str, uv: str) -> None:
-        assert (release / lock).is_file()
-        assert (release / uv).is_file()
-        disk.folder(release / "env")
-        disk.file(release / "env" / "made", [b"environment"], 0o644)
+    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
+        assert (release / what.lock).is_file()
+        assert (release / what.uv).is_file()
+        disk.folder(release / what.folder)
+        disk.file(release / what.folder / "made", [b"environment"], 0o644)
 
     def answer(self, release: Path, model: str, audio: str) -> str:
         assert model == "tiny"
@@ -230,7 +296,7 @@ def serves(target: Target) -> str:
     for row in running.index["files"]:
         if not row["path"].startswith("store/"):
             data = (target.current / row["path"]).read_bytes()
-            assert _sha256(data) == row["sha256"], row["path"]
+            assert sha256(data) == row["sha256"], row["path"]
         assert target.store.verify(row["sha256"]), row["path"]
     assert (target.current / "env" / "made").read_bytes() == b"environment"
     assert canonical(running.index) == (target.current / "bundle.json").read_bytes()

@@ -102,8 +102,8 @@ class Applier:
                 self._link(entry)
             case install.Write():
                 self._write()
-            case install.Environment(lock, uv):
-                self.host.environment(self.disk, self.staged, lock, uv)
+            case install.Environment():
+                self.host.environment(self.disk, self.staged, step)
             case install.Accept():
                 self._accept(self.staged)
             case install.Publish(folder):

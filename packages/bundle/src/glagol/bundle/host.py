@@ -21,6 +21,7 @@ from glagol.registry.errors import HostError
 
 if TYPE_CHECKING:
     from glagol.bundle.disk import Disk
+    from glagol.bundle.install import Environment
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ANSWER_S = 900
@@ -41,8 +42,8 @@ class Host(Protocol):
     def free_bytes(self, path: Path) -> int:
         """Room on the disk that holds `path`."""
 
-    def environment(self, disk: Disk, release: Path, lock: str, uv: str) -> None:
-        """Make RELEASE/env from the wheels in RELEASE/wheels."""
+    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
+        """Make an environment in the release from the wheels in RELEASE/wheels."""
 
     def answer(self, release: Path, model: str, audio: str) -> str:
         """What the release transcribes."""
@@ -89,8 +90,8 @@ class Machine:
             path = path.parent
         return shutil.disk_usage(path).free
 
-    def environment(self, disk: Disk, release: Path, lock: str, uv: str) -> None:
-        """Make RELEASE/env with the bundle's own uv, no index, every wheel checked by its hash.
+    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
+        """Make it with the bundle's own uv, no index, every wheel checked by its hash.
 
         Raises:
             HostError: `bundle_tool` or `disk_full`.
@@ -98,17 +99,17 @@ class Machine:
         scratch = release / "scratch"
         tool = scratch / "uv"
         disk.folder(scratch)
-        with zipfile.ZipFile(release / uv) as wheel:
+        with zipfile.ZipFile(release / what.uv) as wheel:
             name = next(n for n in wheel.namelist() if n.endswith(".data/scripts/uv"))
             disk.file(tool, [wheel.read(name)], 0o755)
-        env, python = release / "env", str(self.interpreter)
+        env, python = release / what.folder, str(self.interpreter)
         quiet = [str(tool), "--quiet", "--offline", "--no-config"]
         _run(
             [*quiet, "venv", "--no-project", "--relocatable", "--python", python, str(env)], scratch
         )
         install = [*quiet, "pip", "install", "--python", str(env / "bin" / "python"), "--no-index"]
         install += ["--find-links", str(release / "wheels"), "--require-hashes", "--no-deps"]
-        _run([*install, "--only-binary", ":all:", "-r", str(release / lock)], scratch)
+        _run([*install, "--only-binary", ":all:", "-r", str(release / what.lock)], scratch)
         _run([python, str(release / "src" / "build" / "seal.py"), "--compile", str(env)], scratch)
         # Sources are links into the store: byte code goes beside them, they are not touched.
         compiling = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]

@@ -6,9 +6,11 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 
-from glagol.bundle.verify import INDEX, READER, Entry, canonical, header, is_plain
+from glagol.bundle.verify import INDEX, Entry, canonical, header, is_plain
 
 FORMAT = 1
+READER = 1  # the oldest `glagol.bundle.verify.READER` that reads a bundle of one environment
+READER_LLM = 2  # and of two: an older one would leave the second out without a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Index:
         uv: path of the wheel that brings uv.
         unpacked_bytes: what the environment takes on disk, without byte code.
         left_out: models of the manifest that this bundle does not carry, with the reason.
+        llm_lock: path of the lock of the language model's environment; empty without one.
     """
 
     release: Release
@@ -64,6 +67,7 @@ class Index:
     uv: str
     unpacked_bytes: int
     left_out: tuple[tuple[str, str], ...] = ()
+    llm_lock: str = ""
 
 
 def front(index: Index, files: list[Entry]) -> tuple[bytes, bytes]:
@@ -89,7 +93,7 @@ def front(index: Index, files: list[Entry]) -> tuple[bytes, bytes]:
     data = canonical(
         {
             "format": FORMAT,
-            "min_reader": READER,
+            "min_reader": READER_LLM if index.llm_lock else READER,
             "min_reader_remedy": "use the verify.py and install.sh that came with this bundle",
             "name": index.release.name,
             **dataclasses.asdict(index.release),
@@ -100,6 +104,7 @@ def front(index: Index, files: list[Entry]) -> tuple[bytes, bytes]:
                 "uv": index.uv,
                 "unpacked_bytes": index.unpacked_bytes,
             },
+            **({"environment_llm": {"lock": index.llm_lock}} if index.llm_lock else {}),
             "left_out": dict(index.left_out),
             "files": [
                 {"path": e.path, "sha256": e.sha256, "size_bytes": e.size}

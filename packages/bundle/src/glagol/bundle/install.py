@@ -42,10 +42,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Make the Python environment from the locked wheels, with no index."""
+    """Make a Python environment, a folder of the release, from locked wheels, with no index."""
 
     lock: str
     uv: str
+    folder: str = "env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ def steps(wanted: Wanted, situation: Situation) -> tuple[Step, ...]:
         linked = [entry for entry in wanted.files if not entry.path.startswith("store/")]
         found += [Stage(), *map(Link, linked), Write()]
         found += [Environment(environment["lock"], environment["uv"])]
+        if llm := wanted.index.get("environment_llm"):
+            found += [Environment(llm["lock"], environment["uv"], "env-llm")]
         found += [Accept(), Publish(wanted.folder)]
     if running is None or running.folder != wanted.folder:
         stale = tuple(number for number in situation.generations if number > now)

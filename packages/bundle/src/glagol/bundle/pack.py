@@ -51,7 +51,7 @@ def prepare(
 
     Args:
         sources: commit, wheels, stores.
-        variant: `cpu` or `cuda`.
+        variant: `cpu`, `cuda` or `full`.
         system: as in `x86_64-linux`.
         models: ids to carry; empty means every model that has artifacts.
 
@@ -80,14 +80,16 @@ def prepare(
     entries = [member.entry for member in (*taken, *extra)]
     extra.append(made("provenance.json", sbom.provenance(material, entries)))
     wheels = [member.path for member in taken if isinstance(member, File)]
+    twice = [m.path for m in taken if isinstance(m, File) and m.entry.path in what.shared]
     index = Index(
         release=what.release,
         requires=what.requires,
         acceptance=what.acceptance,
         lock=what.lock,
         uv=what.uv,
-        unpacked_bytes=unpacked_bytes([path for path in wheels if path.suffix == ".whl"]),
+        unpacked_bytes=unpacked_bytes([path for path in wheels if path.suffix == ".whl"] + twice),
         left_out=what.left_out,
+        llm_lock=what.llm_lock,
     )
     members = sorted((*taken, *extra), key=lambda member: member.entry.path)
     sums, data = front(index, [member.entry for member in members])

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from glagol.registry.entries import Artifact, Manifest, Model, Variant
 
 PYTHON = "3.11"
-LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda"}
+LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda", "full": "asr-cuda"}
+LLM_LOCKS = {"full": "llm-cuda"}  # of the second environment, the language model's
 # Which providers' builds a variant carries: a CUDA machine keeps the CPU builds as its fallback.
-PROVIDERS = {"cpu": frozenset({"cpu"}), "cuda": frozenset({"cpu", "cuda"})}
+_BOTH = frozenset({"cpu", "cuda"})
+PROVIDERS = {"cpu": frozenset({"cpu"}), "cuda": _BOTH, "full": _BOTH}
 NAME_BYTES_MAX = 100  # of the last part of a path, ustar
 OWN = "packages/bundle/src/glagol/bundle"
 _TRACKED = re.compile(
@@ -78,7 +80,10 @@ class Inputs:
         tool_wheels: wheel plan of the tools.
         system: as in `x86_64-linux`.
         variant: a key of `LOCKS`.
-        models: ids to carry; empty means every model that has artifacts for the variant.
+        models: ids to carry; empty means every model that has artifacts for the variant, and of
+            language models the manifest's default where the variant has an environment for it.
+        llm_lock: text of the hash lock of the language model's environment; empty without one.
+        llm_wheels: wheel plan of that lock.
     """
 
     version: str
@@ -91,6 +96,8 @@ class Inputs:
     system: str
     variant: str
     models: tuple[str, ...] = ()
+    llm_lock: str = ""
+    llm_wheels: tuple[Wheel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ class Plan:
         steps: every file but those that packing makes, sorted by path.
         models: (model, its variants that are carried).
         left_out: (model id, reason).
+        shared: paths of wheels that both environments install.
     """
 
     release: Release
@@ -112,11 +120,18 @@ class Plan:
     steps: tuple[Step, ...]
     models: tuple[tuple[Model, tuple[Variant, ...]], ...]
     left_out: tuple[tuple[str, str], ...]
+    shared: frozenset[str] = frozenset()
 
     @property
     def lock(self) -> str:
         """Path of the lock that the environment is made from."""
         return f"src/lock/{LOCKS[self.release.variant]}.txt"
+
+    @property
+    def llm_lock(self) -> str:
+        """Path of the lock of the language model's environment; empty when there is none."""
+        name = LLM_LOCKS.get(self.release.variant)
+        return f"src/lock/{name}.txt" if name else ""
 
     @property
     def wheels(self) -> tuple[TakeWheel, ...]:
@@ -145,18 +160,9 @@ def plan(inputs: Inputs) -> Plan:
     uv = tuple(wheel for wheel in inputs.tool_wheels if wheel.name == "uv")
     if len(uv) != 1:
         raise _source("the wheel plan of the tools names no uv")
-    for text, wheels in ((inputs.lock, inputs.wheels), (inputs.tools, uv)):
-        for wheel in wheels:
-            if f"sha256:{wheel.sha256}" not in text:
-                raise error(
-                    "bundle_altered",
-                    f"the lock does not list the digest that the wheel plan has for {wheel.file}",
-                    "run ./just lock and review the difference",
-                )
+    locks = (inputs.lock, inputs.wheels), (inputs.tools, uv), (inputs.llm_lock, inputs.llm_wheels)
+    steps: dict[str, Step] = {step.path: step for step in _wheels(locks)}
     models, left_out = _models(inputs)
-    steps: dict[str, Step] = {}
-    for wheel in (*inputs.wheels, *uv):
-        steps[place_of(wheel)] = TakeWheel(wheel, place_of(wheel))
     for model, variants in models:
         for artifact in (a for variant in variants for a in variant.artifacts):
             path = f"store/sha256/{artifact.sha256[:2]}/{artifact.sha256[2:]}"
@@ -170,12 +176,30 @@ def plan(inputs: Inputs) -> Plan:
             raise _source(f"{step.source} is not in the commit")
     return Plan(
         release=Release(inputs.version, inputs.manifest.manifest_version, inputs.variant),
-        requires=Requires(inputs.system, glibc(inputs.wheels), PYTHON),
+        requires=Requires(inputs.system, glibc(inputs.wheels + inputs.llm_wheels), PYTHON),
         acceptance=_acceptance(inputs, frozenset(model.id for model, _ in models)),
         steps=tuple(steps[path] for path in sorted(steps)),
         models=models,
         left_out=left_out,
+        shared=frozenset(map(place_of, {*inputs.wheels} & {*inputs.llm_wheels})),
     )
+
+
+def _wheels(locks: tuple[tuple[str, tuple[Wheel, ...]], ...]) -> list[TakeWheel]:
+    """The wheels of all locks; environments share them, but never two files under one name."""
+    found: dict[str, TakeWheel] = {}
+    for text, wheels in locks:
+        for wheel in wheels:
+            if f"sha256:{wheel.sha256}" not in text:
+                raise error(
+                    "bundle_altered",
+                    f"the lock does not list the digest that the wheel plan has for {wheel.file}",
+                    "run ./just lock and review the difference",
+                )
+            step = found.setdefault(place_of(wheel), TakeWheel(wheel, place_of(wheel)))
+            if step.wheel.sha256 != wheel.sha256:
+                raise _source(f"two locks name different files {wheel.file}")
+    return list(found.values())
 
 
 def glibc(wheels: tuple[Wheel, ...]) -> str:
@@ -218,6 +242,7 @@ def _models(
 ) -> tuple[tuple[tuple[Model, tuple[Variant, ...]], ...], tuple[tuple[str, str], ...]]:
     carried: list[tuple[Model, tuple[Variant, ...]]] = []
     left_out: list[tuple[str, str]] = []
+    own = inputs.manifest.defaults.llm if inputs.variant in LLM_LOCKS else None
     unknown = set(inputs.models) - {model.id for model in inputs.manifest.models}
     if unknown:
         raise _source(f"the manifest has no model {', '.join(sorted(unknown))}")
@@ -226,7 +251,7 @@ def _models(
         fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
         if inputs.models and model.id not in inputs.models:
             left_out.append((model.id, "not asked for"))
-        elif model.engine == "vllm" and not inputs.models:
+        elif model.engine == "vllm" and not inputs.models and model.id != own:
             left_out.append((model.id, "a language model goes where it is asked for by its id"))
         elif fitting:
             carried.append((model, fitting))
@@ -251,10 +276,10 @@ def _acceptance(inputs: Inputs, carried: frozenset[str]) -> Acceptance:
 
 
 def _selected(inputs: Inputs, models: tuple[Model, ...]) -> list[str]:
-    lock = LOCKS[inputs.variant]
     needed = {"pyproject.toml", "manifest.json", "build/seal.py"}
-    needed |= {f"lock/{lock}.txt", f"lock/{lock}.{inputs.system}.json", "lock/tools.txt"}
-    needed |= {f"lock/tools.{inputs.system}.json"}
+    for locks in (LOCKS, LLM_LOCKS, {inputs.variant: "tools"}):
+        if lock := locks.get(inputs.variant):
+            needed |= {f"lock/{lock}.txt", f"lock/{lock}.{inputs.system}.json"}
     for model in models:
         if model.golden:
             needed |= {model.golden.audio, model.golden.transcript}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glagol.bundle.fault import error
-from glagol.bundle.plan import LOCKS, Inputs, TakeBlob, TakeWheel, Tracked, wheel_rows
+from glagol.bundle.plan import LLM_LOCKS, LOCKS, Inputs, TakeBlob, TakeWheel, Tracked, wheel_rows
 from glagol.bundle.verify import Entry
 from glagol.registry.manifest import parse
 from glagol.registry.store import Store
@@ -69,6 +69,8 @@ class Sources:
         lock = LOCKS[variant]
         names = ["manifest.json", "pyproject.toml", f"lock/{lock}.txt", "lock/tools.txt"]
         names += [f"lock/{lock}.{system}.json", f"lock/tools.{system}.json"]
+        llm = LLM_LOCKS.get(variant)
+        names += [f"lock/{llm}.txt", f"lock/{llm}.{system}.json"] if llm else []
         found = self.checkout.read(names)
         return Inputs(
             version=tomllib.loads(found["pyproject.toml"].decode())["project"]["version"],
@@ -81,6 +83,8 @@ class Sources:
             system=system,
             variant=variant,
             models=models,
+            llm_lock=found[names[6]].decode() if llm else "",
+            llm_wheels=wheel_rows(json.loads(found[names[7]])) if llm else (),
         )
 
     def take(self, steps: tuple[Step, ...]) -> list[Bytes | File]:

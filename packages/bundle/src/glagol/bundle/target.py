@@ -3,7 +3,7 @@
 TARGET/.glagol-target       this folder is ours; also the lock of whoever changes it
 TARGET/current              -> generations/N, moved by one rename: this is the cut-over
 TARGET/generations/N        -> ../releases/NAME-ID; rolling back means N - 1
-TARGET/releases/NAME-ID/    src, wheels, env, bin, units; files are hard links into the store
+TARGET/releases/NAME-ID/    src, wheels, env (in full env-llm), bin, units; linked to the store
 TARGET/store/sha256/..      every file of every release by digest: the registry's store
 TARGET/signers              allowed_signers of the first installation
 """

@@ -35,7 +35,7 @@ def bundle() -> None:
 def _making(command: Any) -> Any:
     """Options of the commands that read a checkout."""
     for option in (
-        click.option("--variant", default="cpu", show_default=True, help="cpu or cuda."),
+        click.option("--variant", default="cpu", show_default=True, help="cpu, cuda or full."),
         click.option("--system", default="x86_64-linux", show_default=True),
         click.option("--model", "models", multiple=True, help="Only these ids; else every built."),
         click.option("--source", type=_FILE, default=".", help="The checkout."),
