@@ -52,9 +52,10 @@ def applying(plan: str) -> dict[tuple[str, str], set[str]]:
 
 
 def test_every_delivered_environment_has_both_systems() -> None:
-    """What is served, and what installs it, on both processors."""
+    """What is served, and what installs it, on both processors; vLLM on CUDA is for x86_64."""
     wanted = {"asr-cpu", "asr-cuda", "dev", "models", "tools"}
-    assert set(PLANS) == {f"{n}.{m}-linux.json" for n in wanted for m in ("x86_64", "aarch64")}
+    both = {f"{n}.{m}-linux.json" for n in wanted for m in ("x86_64", "aarch64")}
+    assert set(PLANS) == both | {"llm-cuda.x86_64-linux.json"}
 
 
 @pytest.mark.parametrize("plan", PLANS)

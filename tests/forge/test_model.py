@@ -35,12 +35,12 @@ def _model(decoding: Ctc | Rnnt | None) -> Model:
     )
 
 
-def test_every_cpu_variant_is_built(tmp_path: Path) -> None:
-    """From bytes or from a path, as ``build`` makes them; fp16 on CUDA is not the forge's."""
+def test_every_variant_is_built(tmp_path: Path) -> None:
+    """From bytes or from a path, as ``build`` makes them."""
     path = tmp_path / "weights.safetensors"
     path.write_bytes(WEIGHTS)
     made = build_model(_model(Ctc()), {"a/weights.safetensors": path, "a/config.json": CONFIG})
-    assert sorted(made) == ["cpu-fp32", "cpu-int8"]
+    assert sorted(made) == ["cpu-fp32", "cpu-int8", "cuda-fp16"]
     expected = build(seeded.weights(SIZES, 1), seeded.config(SIZES), "int8", "ctc")
     assert made["cpu-int8"] == expected
 
