@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import click
 
@@ -12,39 +12,36 @@ from glagol.cli import output
 from glagol.cli.home import home_option
 from glagol.registry.errors import CODES
 
+if TYPE_CHECKING:
+    from glagol.cli.envcheck import Finding
+
 __all__ = ["env_check"]
 
+Device: TypeAlias = Literal["cpu", "cuda"]
 MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 @click.command("env-check")
 @click.argument("ids", nargs=-1, metavar="[MODEL]...")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--lock", help="Lock that the environment must equal [asr-cpu or asr-cuda].")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[cpu; with --llm LLM_DEVICE]")
+@click.option("--lock", help="Lock that the environment must equal [asr-cpu, asr-cuda, llm-cuda].")
+@click.option("--llm", is_flag=True, help="What llm-server needs, by its LLM_* variables.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @home_option
 def env_check(
     ids: tuple[str, ...],
-    device: Literal["cpu", "cuda"],
+    device: Device | None,
     lock: str | None,
+    llm: bool,
     as_json: bool,
     home: Path,
 ) -> int:
     """Say what this machine lacks: Python, libraries, lock, providers, disk, clock, models.
 
-    Without MODELs: those that the manifest's defaults name. Exit 5 when a check fails.
+    Without MODELs: those that the manifest's defaults name. With --llm: vLLM's environment,
+    driver, memory of the card, and one language model. Exit 5 when a check fails.
     """
-    from glagol.cli import envcheck
-
-    store = os.environ.get("GLAGOL_STORE")
-    question = envcheck.Question(
-        home=home.absolute(),
-        store=Path(store).absolute() if store else None,
-        lock=lock or f"asr-{device}",
-        device=device,
-        models=ids,
-    )
-    findings = envcheck.run(question)
+    findings = _llm(ids, device, lock, home) if llm else _asr(ids, device or "cpu", lock, home)
     failed = any(finding.status == "fail" for finding in findings)
     if as_json:
         import msgspec
@@ -58,3 +55,33 @@ def env_check(
             if finding.remedy:
                 click.echo(f"      {' ' * width}  what to do: {finding.remedy}")
     return CODES["not_ready"].exit_status if failed else 0
+
+
+def _asr(ids: tuple[str, ...], device: Device, lock: str | None, home: Path) -> list[Finding]:
+    from glagol.cli import envcheck
+
+    return envcheck.run(
+        envcheck.Question(home.absolute(), _store(), lock or f"asr-{device}", device, ids)
+    )
+
+
+def _llm(
+    ids: tuple[str, ...], device: Device | None, lock: str | None, home: Path
+) -> list[Finding]:
+    from glagol.cli import envcheck, llmcheck
+    from glagol.llm.settings import Settings
+
+    if len(ids) > 1:
+        raise click.UsageError("--llm takes one MODEL, since llm-server serves one")
+    given = {"LLM_MODEL_NAME": "".join(ids), "LLM_DEVICE": device or ""}
+    chosen = {name: value for name, value in given.items() if value}
+    settings = Settings.from_environment({**os.environ, **chosen})
+    question = envcheck.Question(
+        home.absolute(), _store(), lock or "llm-cuda", settings.device, ids
+    )
+    return llmcheck.run(question, settings)
+
+
+def _store() -> Path | None:
+    store = os.environ.get("GLAGOL_STORE")
+    return Path(store).absolute() if store else None

@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -25,13 +25,15 @@ from glagol.registry.errors import GlagolError
 from glagol.registry.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 PYTHON = (3, 11)
-GLIBC_MIN = (2, 28)  # the manylinux tag of the wheels in the lock
+GLIBC_MIN = (2, 28)  # the manylinux tag of the wheels in a lock; others:
+GLIBC_MINS = {"llm-cuda": (2, 31)}
 FREE_BYTES_MIN = 2 << 30
 CLOCK_MIN_S = 1_767_225_600  # 2026-01-01: older than this release, so the clock must be wrong
 CUDA_MIN = 13_000  # as cuDriverGetVersion counts: 1000 * major + 10 * minor
+NO_DRIVER = "libcuda.so.1 not found"
 INT8_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni")
 
 Status = Literal["ok", "warn", "fail"]
@@ -66,10 +68,18 @@ class Finding:
     remedy: str = ""
 
 
-def run(question: Question) -> list[Finding]:
-    """Every finding, in the order of `CHECKS`; a check that breaks is itself a failure."""
+Check: TypeAlias = "Callable[[Question], Iterator[Finding]]"
+
+
+def run(question: Question, checks: Mapping[str, Check] | None = None) -> list[Finding]:
+    """Every finding, in the order of `checks`; a check that breaks is itself a failure.
+
+    Args:
+        question: what is asked.
+        checks: by name; None means `CHECKS`.
+    """
     findings: list[Finding] = []
-    for name, check in CHECKS.items():
+    for name, check in (CHECKS if checks is None else checks).items():
         try:
             findings += check(question)
         except GlagolError as error:
@@ -85,11 +95,13 @@ def _python(_: Question) -> Iterator[Finding]:
     yield Finding("python", "ok" if good else "fail", platform.python_version(), remedy)
 
 
-def _glibc(_: Question) -> Iterator[Finding]:
+def _glibc(question: Question) -> Iterator[Finding]:
     name, version = platform.libc_ver()
     parts = tuple(int(p) for p in version.split(".")[:2]) if version else (0, 0)
-    good = name == "glibc" and parts >= GLIBC_MIN
-    remedy = "" if good else "the wheels need glibc 2.28 or newer (Debian 10, RHEL 8 and later)"
+    least = GLIBC_MINS.get(question.lock, GLIBC_MIN)
+    good = name == "glibc" and parts >= least
+    needed = ".".join(map(str, least))
+    remedy = "" if good else f"take a system with glibc {needed} or newer: the wheels need it"
     yield Finding("libc", "ok" if good else "fail", f"{name or 'unknown'} {version}", remedy)
 
 
@@ -127,22 +139,32 @@ def _cpu(_: Question) -> Iterator[Finding]:
 
 
 def _lock(question: Question) -> Iterator[Finding]:
-    path = question.home / "lock" / f"{question.lock}.txt"
-    pins = dict(_pins(path))
+    installed: dict[str, str] = {}
+    for found in importlib.metadata.distributions():
+        installed.setdefault(canonicalize_name(found.name), found.version)  # the first is imported
+    count, wrong = differences(question, installed)
+    remedy = f"make the environment again from lock/{question.lock}.txt" if wrong else ""
+    text = "; ".join(wrong) or f"{count} packages as locked"
+    yield Finding("lock", "fail" if wrong else "ok", text, remedy)
+
+
+def differences(question: Question, installed: Mapping[str, str]) -> tuple[int, list[str]]:
+    """How many packages the lock pins, and each way in which an environment is not the lock's.
+
+    Args:
+        question: names the lock.
+        installed: versions by canonical name.
+    """
+    pins = dict(_pins(question.home / "lock" / f"{question.lock}.txt"))
     wrong = []
     for name, version in sorted(pins.items()):
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+        if name not in installed:
             wrong.append(f"{name} is absent")
-            continue
-        if installed != version:
-            wrong.append(f"{name} is {installed}, not {version}")
-    extra = {canonicalize_name(d.name) for d in importlib.metadata.distributions()} - set(pins)
+        elif installed[name] != version:
+            wrong.append(f"{name} is {installed[name]}, not {version}")
+    extra = set(installed) - set(pins)
     wrong += [f"{name} is not in the lock" for name in sorted(extra)]
-    remedy = f"make the environment again from lock/{question.lock}.txt" if wrong else ""
-    found = "; ".join(wrong) or f"{len(pins)} packages as locked"
-    yield Finding("lock", "fail" if wrong else "ok", found, remedy)
+    return len(pins), wrong
 
 
 def _pins(path: Path) -> Iterator[tuple[str, str]]:
@@ -195,23 +217,30 @@ def _providers(question: Question) -> Iterator[Finding]:
 def _cuda(question: Question) -> Iterator[Finding]:
     if question.device != "cuda":
         return
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        yield Finding("cuda driver", "fail", "libcuda.so.1 not found", "install the NVIDIA driver")
+    found = driver()
+    yield found
+    if found.found == NO_DRIVER:
         return
-    version = ctypes.c_int(0)
-    status = driver.cuInit(0) or driver.cuDriverGetVersion(ctypes.byref(version))
-    good = status == 0 and version.value >= CUDA_MIN
-    found = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}, status {status}"
-    remedy = "" if good else "update the NVIDIA driver to one that supports CUDA 13"
-    yield Finding("cuda driver", "ok" if good else "fail", found, remedy)
     for name in ("nvidia-cuda-runtime", "nvidia-cudnn-cu13"):
         try:
             yield Finding(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             remedy = "make the environment of lock/asr-cuda.txt"
             yield Finding(name, "fail", "absent", remedy)
+
+
+def driver() -> Finding:
+    """Whether the NVIDIA driver is there, starts, and is new enough."""
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Finding("cuda driver", "fail", NO_DRIVER, "install the NVIDIA driver")
+    version = ctypes.c_int(0)
+    status = library.cuInit(0) or library.cuDriverGetVersion(ctypes.byref(version))
+    good = status == 0 and version.value >= CUDA_MIN
+    found = f"CUDA {version.value // 1000}.{version.value % 1000 // 10}, status {status}"
+    remedy = "" if good else "update the NVIDIA driver to one that supports CUDA 13"
+    return Finding("cuda driver", "ok" if good else "fail", found, remedy)
 
 
 def _manifest(question: Question) -> Iterator[Finding]:
@@ -237,7 +266,7 @@ def _artifacts(question: Question) -> Iterator[Finding]:
                 yield Finding(name, "ok", f"{len(opened.blobs)} artifacts as pinned")
 
 
-CHECKS: dict[str, Callable[[Question], Iterator[Finding]]] = {
+CHECKS: dict[str, Check] = {
     "python": _python,
     "libc": _glibc,
     "clock": _clock,
