@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 import msgspec
+import uvloop
 
 from glagol.llm import acceptance
 from glagol.llm.keeper import Keeper
@@ -74,7 +75,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         try:
             _probe(outfit.settings)
             _announce(outfit)
-            asyncio.run(_serve(outfit))
+            uvloop.run(_serve(outfit))
         finally:
             outfit.launch.remove()
             if outfit.traces is not None:
