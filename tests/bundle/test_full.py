@@ -99,6 +99,14 @@ def test_default_language_model_that_is_not_in_the_store(root: Path, tmp_path: P
     assert caught.value.code == "artifact_missing"
 
 
+def test_system_without_a_plan_of_wheels(root: Path) -> None:
+    """There is no full bundle for it, and that is what is said."""
+    sources = Sources(Checkout.open(root), (root / ".work" / "wheels",), (root / "store",))
+    with pytest.raises(GlagolError, match="no bundle full for aarch64-linux") as caught:
+        prepare(sources, "full", "aarch64-linux")
+    assert caught.value.code == "option_invalid"
+
+
 def test_wheels_of_both_count_for_the_disk(root: Path, packed: made.Release) -> None:
     """A shared wheel is carried once and unpacked twice."""
     cuda = index(made.contents(root, "cuda"))["environment"]["unpacked_bytes"]

@@ -60,18 +60,19 @@ class Sources:
             InputError: `option_invalid`, no such variant or system; `bundle_source`.
             IntegrityError: `manifest_invalid`, `manifest_too_new`.
         """
-        if variant not in LOCKS or system not in SYSTEMS:
+        llm = LLM_LOCKS.get(variant)
+        llm_files = [f"lock/{llm}.txt", f"lock/{llm}.{system}.json"] if llm else []
+        planned = self.checkout.objects.keys() >= {*llm_files[1:]}
+        if variant not in LOCKS or system not in SYSTEMS or not planned:
             raise error(
                 "option_invalid",
                 f"there is no bundle {variant} for {system}",
-                f"variants: {', '.join(LOCKS)}; systems: {', '.join(SYSTEMS)}",
+                f"variants: {', '.join(LOCKS)}; systems: {', '.join(SYSTEMS)} (full: x86_64-linux)",
             )
         lock = LOCKS[variant]
         names = ["manifest.json", "pyproject.toml", f"lock/{lock}.txt", "lock/tools.txt"]
         names += [f"lock/{lock}.{system}.json", f"lock/tools.{system}.json"]
-        llm = LLM_LOCKS.get(variant)
-        names += [f"lock/{llm}.txt", f"lock/{llm}.{system}.json"] if llm else []
-        found = self.checkout.read(names)
+        found = self.checkout.read([*names, *llm_files])
         return Inputs(
             version=tomllib.loads(found["pyproject.toml"].decode())["project"]["version"],
             manifest=parse(found["manifest.json"]),
@@ -83,8 +84,8 @@ class Sources:
             system=system,
             variant=variant,
             models=models,
-            llm_lock=found[names[6]].decode() if llm else "",
-            llm_wheels=wheel_rows(json.loads(found[names[7]])) if llm else (),
+            llm_lock=found[llm_files[0]].decode() if llm else "",
+            llm_wheels=wheel_rows(json.loads(found[llm_files[1]])) if llm else (),
         )
 
     def take(self, steps: tuple[Step, ...]) -> list[Bytes | File]:
