@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import outfit
 from glagol.asr.engine import CHUNK_S
-from glagol.asr.settings import LOOPBACK
 from glagol.registry.errors import CODES, GlagolError, HostError
 from glagol.service import journal
 from glagol.service.keys import KeyFile
+from glagol.service.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from granian.server.embed import Server

@@ -1,25 +1,28 @@
-"""The server's settings: `ASR_*` environment variables, read once into a frozen value.
-
-One table (`FIELDS`) says for each variable its name, its default and what it takes; the error
-for a bad value is made from the same row, so message and check cannot drift apart.
-"""
+"""The server's settings: `ASR_*` environment variables, read once into a frozen value."""
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from glagol.registry.errors import InputError
+from glagol.service.settings import (
+    LOG_LEVELS,
+    Field,
+    choice,
+    folder,
+    integer,
+    number,
+    read,
+    state_home,
+    unknown,
+    url,
+    word,
+)
 
-__all__ = ["FIELDS", "LOOPBACK", "Field", "Settings"]
+__all__ = ["FIELDS", "Settings"]
 
 PREFIX: Final = "ASR_"
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,9 @@ class Settings:
         Raises:
             InputError: `setting_invalid`, naming the variable, its value and what it takes.
         """
-        values: dict[str, Any] = {
-            field.attribute: field.read(environment[field.name])
-            for field in FIELDS
-            if environment.get(field.name)
-        }
-        values.setdefault("state", _state_home(environment))
-        return cls(**values, unknown=_unknown(environment))
+        values = read(FIELDS, environment, {f.name: f.default for f in fields(cls)})
+        values.setdefault("state", state_home(environment))
+        return cls(**values, unknown=unknown(PREFIX, FIELDS, environment))
 
     def as_log(self) -> dict[str, object]:
         """The settings by variable name, for the log line at start; a password is masked."""
@@ -91,137 +90,41 @@ class Settings:
         return shown
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One environment variable.
-
-    Attributes:
-        name: The variable.
-        attribute: The field of `Settings` that it fills.
-        takes: The allowed range in words, as the error message says it.
-        parse: Text to value; raises ValueError for anything outside the range.
-    """
-
-    name: str
-    attribute: str
-    takes: str
-    parse: Callable[[str], Any]
-
-    def read(self, text: str) -> Any:
-        """Turn `text` into the field's value.
-
-        Raises:
-            InputError: `setting_invalid`.
-        """
-        try:
-            return self.parse(text.strip())
-        except ValueError:
-            shown = "***" if self.attribute == "redis_url" else repr(text)
-            raise InputError(
-                "setting_invalid",
-                f"{self.name}={shown} is not {self.takes}",
-                f"set {self.name} to {self.takes}, or unset it for the default"
-                f" ({_DEFAULTS[self.attribute]!r})",
-            ) from None
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ValueError(text)
-        return value
-
-    return parse
-
-
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in allowed:
-            raise ValueError(text)
-        return text.lower()
-
-    return parse
-
-
-def _word(text: str) -> str:
-    if not text or any(c.isspace() or not c.isprintable() for c in text):
-        raise ValueError(text)
-    return text
-
-
-def _redis(text: str) -> str:
-    if not text.startswith(REDIS_SCHEMES):
-        raise ValueError(text)
-    return _word(text)
-
-
-def _folder(text: str) -> str:
-    if "\0" in text or not text:
-        raise ValueError(text)
-    return str(Path(text).absolute())
-
-
-def _state_home(environment: Mapping[str, str]) -> str:
-    """Where programs of this user keep their state, by the XDG base directory specification."""
-    given = environment.get("XDG_STATE_HOME", "")
-    if given.startswith("/"):
-        return f"{given.rstrip('/')}/glagol"
-    home = environment.get("HOME", "")
-    return f"{home.rstrip('/')}/.local/state/glagol" if home.startswith("/") else ""
-
-
-def _unknown(environment: Mapping[str, str]) -> tuple[str, ...]:
-    known = [field.name for field in FIELDS]
-    notes = []
-    for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            notes.append(f"{name} (did you mean {near[0]}?)" if near else name)
-    return tuple(notes)
-
-
-_DEFAULTS: Final = {field.name: field.default for field in fields(Settings)}
-
 FIELDS: Final = (
-    Field("ASR_HOST", "host", "an address or host name without spaces", _word),
-    Field("ASR_PORT", "port", "a whole number 1..65535", _integer(1, 65535)),
-    Field("ASR_MODEL_NAME", "model_name", "a model id or alias of the manifest", _word),
-    Field("ASR_VARIANT", "variant", "a variant id such as cpu-int8", _word),
-    Field("ASR_DEVICE", "device", "one of cpu, cuda", _choice("cpu", "cuda")),
+    Field("ASR_HOST", "host", "an address or host name without spaces", word),
+    Field("ASR_PORT", "port", "a whole number 1..65535", integer(1, 65535)),
+    Field("ASR_MODEL_NAME", "model_name", "a model id or alias of the manifest", word),
+    Field("ASR_VARIANT", "variant", "a variant id such as cpu-int8", word),
+    Field("ASR_DEVICE", "device", "one of cpu, cuda", choice("cpu", "cuda")),
     Field(
         "ASR_THREADS",
         "threads",
         "a whole number 0..256 (0 = every core, at most 4)",
-        _integer(0, 256),
+        integer(0, 256),
     ),
-    Field("ASR_SHORT_AUDIO_THRESHOLD", "short_audio_s", "seconds 0..86400", _seconds(0.0, 86400.0)),
-    Field("ASR_WEBHOOK_TIMEOUT", "webhook_timeout_s", "seconds 1..600", _seconds(1.0, 600.0)),
-    Field("ASR_REDIS_URL", "redis_url", "a redis://, rediss:// or unix:// address", _redis),
+    Field("ASR_SHORT_AUDIO_THRESHOLD", "short_audio_s", "seconds 0..86400", number(0.0, 86400.0)),
+    Field("ASR_WEBHOOK_TIMEOUT", "webhook_timeout_s", "seconds 1..600", number(1.0, 600.0)),
+    Field(
+        "ASR_REDIS_URL",
+        "redis_url",
+        "a redis://, rediss:// or unix:// address",
+        url("redis", "rediss", "unix"),
+        secret=True,
+    ),
     Field(
         "ASR_MAX_UPLOAD_BYTES",
         "max_upload_bytes",
         "a whole number of bytes 1..1099511627776",
-        _integer(1, 1 << 40),
+        integer(1, 1 << 40),
     ),
-    Field("ASR_MAX_AUDIO_SECONDS", "max_audio_s", "seconds 1..604800", _seconds(1.0, 604800.0)),
-    Field("ASR_QUEUE_SIZE", "queue_size", "a whole number 1..10000", _integer(1, 10000)),
+    Field("ASR_MAX_AUDIO_SECONDS", "max_audio_s", "seconds 1..604800", number(1.0, 604800.0)),
+    Field("ASR_QUEUE_SIZE", "queue_size", "a whole number 1..10000", integer(1, 10000)),
     Field(
         "ASR_LOG_LEVEL",
         "log_level",
-        "one of debug, info, warning, error",
-        _choice("debug", "info", "warning", "error"),
+        f"one of {', '.join(LOG_LEVELS)}",
+        choice(*LOG_LEVELS),
     ),
-    Field("ASR_TRUST", "trust", "one of rehash, receipt", _choice("rehash", "receipt")),
-    Field("ASR_STATE", "state", "a directory", _folder),
+    Field("ASR_TRUST", "trust", "one of rehash, receipt", choice("rehash", "receipt")),
+    Field("ASR_STATE", "state", "a directory", folder),
 )
