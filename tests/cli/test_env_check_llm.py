@@ -100,6 +100,7 @@ def test_no_environment(check: Check, llm_home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("LLM_PYTHON", "/nowhere/python")
     found = check()
     assert "/nowhere/python" in found["vllm"]["found"]
+    assert "variant full" in found["vllm"]["remedy"]
     assert not {"vllm lock", "vllm records"} & found.keys()
     monkeypatch.setenv("LLM_PYTHON", str(llm_home / ".env/llm-cuda/bin/python"))
     shutil.rmtree(llm_home / ".env" / "llm-cuda" / "lib")

@@ -95,8 +95,14 @@ def run(question: Question, settings: Settings) -> list[Finding]:
 
 def _environment(question: Question, settings: Settings) -> Iterator[Finding]:
     """Interpreter, lock and records; without an interpreter that is the one finding."""
-    remedy = f"make the environment again from lock/{question.lock}.txt, or install the bundle full"
-    python = interpreter(settings, question.home)
+    remedy = (
+        f"make the environment anew from lock/{question.lock}.txt: `./just env llm-cuda` in a"
+        " checkout, `glagol bundle apply` of the variant full on a target"
+    )
+    try:
+        python = interpreter(settings, question.home)
+    except HostError as error:
+        raise HostError(error.code, error.message, f"{remedy}; or set LLM_PYTHON") from error
     numbers, names, changed, files = _probed(python, remedy)
     good = tuple(numbers[:2]) == PYTHON
     found = f"{python}, Python {'.'.join(map(str, numbers))}"
