@@ -17,7 +17,7 @@ from glagol.asr.auditing import Audit
 from glagol.asr.inputs import Inputs
 from glagol.asr.pace import Pace
 from glagol.asr.work import HEIR, KIND, Work, made_s, name
-from glagol.jobs import guard, notice
+from glagol.jobs import admission, guard, notice
 from glagol.jobs.opening import open_queue
 from glagol.jobs.port import ENDED, Depth, Job, NewJob, Queue, Trouble
 from glagol.registry.errors import HostError, InputError, LimitError
@@ -163,7 +163,7 @@ class Jobs:
                 raise _expired(job_id) from error
             raise
         if job.kind != KIND or owner not in (None, job.owner):
-            raise _unknown(job_id)
+            raise admission.unknown(job_id)
         if job.state in ENDED and 0 < job.expires_s <= self.clock():
             raise _expired(job_id)
         return job
@@ -296,14 +296,6 @@ def _off(reason: str) -> HostError:
         "queue_unreachable",
         f"this server keeps no jobs: {reason}",
         "set ASR_STATE to a directory that it may write; synchronous requests work without",
-    )
-
-
-def _unknown(job_id: str) -> InputError:
-    return InputError(
-        "job_unknown",
-        f"there is no job {job_id[:80]!r}; it may have been forgotten",
-        "take the id from the answer that accepted the job",
     )
 
 
