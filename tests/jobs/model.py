@@ -117,9 +117,7 @@ class Model:
             else:
                 entry.until_s = self._clock() + lease_s
                 attempt = entry.job.attempt + 1
-                job = self._change(
-                    entry, state="running", attempt=attempt, done=0.0, total=None
-                )
+                job = self._change(entry, state="running", attempt=attempt, done=0.0, total=None)
                 return Claim(job, worker, lease_s)
         return None
 
