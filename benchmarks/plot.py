@@ -61,12 +61,12 @@ def main() -> None:
             groups["5 min, its own VAD"] = long["default"]["vs_fp32"]
         grouped(left, groups, ENGINES, "ratio_processor_best")
         left.set_title("file to text, times faster than onnx-asr fp32")
-        left.legend(frameon=False, fontsize=8, loc="upper left")
+        left.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
         lengths = {f"{s} s": encoder[f"{s} s, 2 threads"] for s in (10, 20, 25)}
         own = {"upstream": THEIRS, "fp32": OURS_FP32, "int8": OURS}
         grouped(middle, lengths, own, "ratio_processor_best")
         middle.set_title("encoder, times faster than upstream")
-        middle.legend(frameon=False, fontsize=8, loc="upper left")
+        middle.legend(frameon=False, fontsize=8, loc="upper left", ncols=3)
         ways = {"upstream": THEIRS, "cached": THEIRS_INT8, "alone": OURS_FP32, "batch": OURS}
         values = [rnnt[name]["us_per_frame_best"] for name in ways]
         names = ["upstream", "onnx-asr", "alone", "8 at once"]
@@ -76,6 +76,7 @@ def main() -> None:
         right.set_title("RNN-T, µs a frame")
         for axes in (left, middle, right):
             axes.set_yticks([])
+            axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
             axes.spines["left"].set_visible(False)
         picture.savefig(report.RESULTS / "speed.svg", metadata={"Date": None})
 
