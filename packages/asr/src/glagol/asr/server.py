@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from glagol.asr.engine import CHUNK_S
 from glagol.registry.errors import CODES, GlagolError, HostError
 from glagol.service import journal
 from glagol.service.keys import KeyFile
+from glagol.service.listening import listener, probe
 from glagol.service.settings import LOOPBACK
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ __all__ = ["main", "serve"]
 
 DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
 SETTLE_S: Final = 5.0
-CONNECTIONS_MAX: Final = 4096  # the server's own limit is 128, and then health is not heard
-CONNECTIONS_WAITING: Final = 1024
-# granian's allocator (jemalloc) would keep what a crowd made it take until the next crowd
-ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
 FAREWELL_S: Final = 2.0
 FAREWELLS: Final = 40
 
@@ -74,7 +70,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     """
     settings, engine = found.settings, found.engine
     keys = KeyFile(Path(settings.state) / "keys.json").current if settings.state else _no_keys
-    _probe(settings.host, settings.port)
+    probe(settings.host, settings.port, "ASR_")
     _announce(found, keys)
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
@@ -105,22 +101,8 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
 
 
 async def _run(app: Any, service: Service, crew: Crew | None) -> None:
-    os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)  # read when granian is loaded
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
-    from granian.server.embed import Server
-
-    server = Server(
-        app,
-        address=service.settings.host,
-        port=service.settings.port,
-        interface=Interfaces.ASGINL,
-        websockets=True,
-        backlog=CONNECTIONS_WAITING,
-        backpressure=CONNECTIONS_MAX,
-        log_level=LogLevels.error,
-        log_dictconfig=journal.granian_config(),
-    )
+    settings = service.settings
+    server = listener(app, settings.host, settings.port, websockets=True)
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(server.serve())
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -176,23 +158,6 @@ def _uploads(found: Outfit) -> Uploads | None:
     except HostError as error:
         journal.write("no resumable uploads", level=logging.WARNING, message=error.message)
         return None
-
-
-def _probe(host: str, port: int) -> None:
-    """Find out before anything else whether the address can be had."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise HostError(
-            "host_io",
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            "set ASR_HOST and ASR_PORT to a free address of this machine",
-        ) from error
 
 
 def _no_keys() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -23,12 +22,13 @@ from glagol.llm.keeper import Keeper
 from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
 from glagol.llm.upstream import Upstream, connect
-from glagol.registry.errors import CODES, GlagolError, HostError, InputError
+from glagol.registry.errors import CODES, GlagolError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.service import journal
 from glagol.service.card import shared
 from glagol.service.keys import KeyFile
+from glagol.service.listening import listener, probe
 from glagol.service.policy import Policy, PolicyFile
 from glagol.service.settings import LOOPBACK
 from glagol.service.traces import open_traces
@@ -73,7 +73,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     try:
         outfit = _outfit(environment)
         try:
-            _probe(outfit.settings)
+            probe(outfit.settings.host, outfit.settings.port, "LLM_")
             _announce(outfit)
             uvloop.run(_serve(outfit))
         finally:
@@ -168,10 +168,6 @@ async def _serve(outfit: _Outfit) -> None:
 
 async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) -> None:
     """HTTP until a signal ends it."""
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
-    from granian.server.embed import Server
-
     from glagol.llm.app import build
     from glagol.llm.exchange import Address
     from glagol.llm.metrics import Metrics
@@ -197,15 +193,8 @@ async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) ->
     async with asr:
         recordings = Recordings(asr if settings.asr_url else None)
         desk = Desk(_summarizer(service), outfit.what.names, recordings)
-        server = Server(
-            build(service, desk, outfit.keys, outfit.policy, outfit.traces),
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.ASGINL,
-            websockets=False,
-            log_level=LogLevels.error,
-            log_dictconfig=journal.granian_config(),
-        )
+        app = build(service, desk, outfit.keys, outfit.policy, outfit.traces)
+        server = listener(app, settings.host, settings.port)
         task = asyncio.create_task(server.serve())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -243,24 +232,6 @@ def _stop(server: Server, keeper: Keeper, task: asyncio.Task[None]) -> None:
     keeper.close()
     server.stop()  # type: ignore[no-untyped-call]
     asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
-
-
-def _probe(settings: Settings) -> None:
-    """Find out before anything else whether the address can be had."""
-    host, port = settings.host, settings.port
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise HostError(
-            "host_io",
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            "set LLM_HOST and LLM_PORT to a free address of this machine",
-        ) from error
 
 
 def _announce(outfit: _Outfit) -> None:

@@ -1,0 +1,73 @@
+"""How a server listens: its address is tried first, and a crowd neither shuts it nor stays."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from glagol.registry.errors import HostError
+from glagol.service import journal
+
+if TYPE_CHECKING:
+    from granian.server.embed import Server
+
+__all__ = ["listener", "probe"]
+
+CONNECTIONS_MAX: Final = 4096  # granian's own limit is 128, and then health is not heard
+CONNECTIONS_WAITING: Final = 1024
+# granian's allocator (jemalloc) would keep what a crowd made it take until the next crowd
+ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
+
+
+def probe(host: str, port: int, prefix: str) -> None:
+    """Find out before anything else whether the address can be had.
+
+    Args:
+        host: Address or name.
+        port: TCP port.
+        prefix: Of the server's settings, such as `ASR_`.
+
+    Raises:
+        HostError: `host_io`, it cannot.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as found:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+    except OSError as error:
+        raise HostError(
+            "host_io",
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            f"set {prefix}HOST and {prefix}PORT to a free address of this machine",
+        ) from error
+
+
+def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Server:
+    """A server of this process around an ASGI application; `serve()` it.
+
+    Args:
+        app: The application.
+        host: Address or name.
+        port: TCP port.
+        websockets: Whether it speaks them.
+    """
+    os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)  # read when granian is loaded
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    return Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        websockets=websockets,
+        backlog=CONNECTIONS_WAITING,
+        backpressure=CONNECTIONS_MAX,
+        log_level=LogLevels.error,
+        log_dictconfig=journal.granian_config(),
+    )
