@@ -28,6 +28,7 @@ from glagol.registry.store import Store
 from glagol.service.observed import Observed
 from glagol.service.policy import Policy
 from glagol.speech.audio import decode
+from glagol.speech.batch import Tally
 from glagol.speech.types import (
     Coverage,
     Options,
@@ -76,6 +77,7 @@ class Stub:
     cancelled: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
     texts: tuple[str, ...] = ("да",)
+    tally: Tally = field(default_factory=Tally)
 
     def steps(
         self,

@@ -28,6 +28,15 @@ def scrape(bench: Bench) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
     }
 
 
+def test_the_encoder_tells_how_full_its_calls_are(bench: Bench) -> None:
+    """Windows over calls, by model."""
+    bench.stub.tally.add(3)
+    bench.stub.tally.add(1)
+    found = scrape(bench)
+    assert found["asr_encoder_calls_total", (("model", "tiny"),)] == 2
+    assert found["asr_encoder_windows_total", (("model", "tiny"),)] == 4
+
+
 def request(route: str, status: int, code: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The key of a request counter."""
     return (

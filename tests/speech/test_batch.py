@@ -16,7 +16,7 @@ import pytest
 import homes
 from glagol.registry.errors import HostError
 from glagol.registry.registry import Registry
-from glagol.speech.batch import Batcher, Lengths, bound
+from glagol.speech.batch import Batcher, Lengths, _Group, bound
 from glagol.speech.features import FrontEnd
 from glagol.speech.session import artifact, open_session
 from glagol.speech.tensors import read_float32
@@ -51,6 +51,23 @@ class Device:
             return features, lengths
         finally:
             self.busy.release()
+
+
+def test_calls_and_the_windows_in_them_are_counted() -> None:
+    """Three callers find a busy device: one call for the first, one for the others."""
+    device = Device()
+    batcher = Batcher(device, windows=4)
+    device.free.clear()
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(batcher, window(10))
+        assert device.entered.wait(10)
+        others = [pool.submit(batcher, window(10)) for _ in range(2)]
+        while len(batcher._open.get(1, _Group()).windows) < 2:
+            pass
+        device.free.set()
+        for each in (first, *others):
+            each.result(10)
+    assert (batcher.tally.calls, batcher.tally.windows) == (2, 3)
 
 
 def window(length: int, value: float = 1.0) -> Array:

@@ -99,6 +99,11 @@ class Engine:
         opened = self._open.get(self._default)
         return opened.report if opened and self._trouble is None else {}
 
+    def encoded(self) -> dict[str, tuple[int, int]]:
+        """Calls of the encoder, and windows in them, by the id of each open model."""
+        found = {model: opened.recognizer.tally for model, opened in list(self._open.items())}
+        return {model: (tally.calls, tally.windows) for model, tally in found.items()}
+
     def admit(self, model: str) -> None:
         """Check, before the body is read, that a job for `model` would be accepted now.
 

@@ -130,6 +130,20 @@ class _EngineState(Collector):
             ("asr_workers_busy", "Inference threads that have work", engine.queue.taken),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, text, value=float(value))
+        calls = CounterMetricFamily(
+            "asr_encoder_calls",
+            "Calls of the encoder",
+            labels=("model",),
+        )
+        windows = CounterMetricFamily(
+            "asr_encoder_windows",
+            "Windows in them; over calls, how full",
+            labels=("model",),
+        )
+        for name, counted in engine.encoded().items():
+            calls.add_metric((name,), counted[0])
+            windows.add_metric((name,), counted[1])
+        yield from (calls, windows)
         model = InfoMetricFamily("asr_model", "What serves", labels=())
         origin = engine.report().get("provenance")
         if origin is not None:

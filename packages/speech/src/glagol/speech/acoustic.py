@@ -9,7 +9,7 @@ import numpy as np
 
 from glagol.registry.entries import Ctc, Rnnt
 from glagol.registry.errors import HostError, InputError, IntegrityError
-from glagol.speech.batch import Batcher, bound
+from glagol.speech.batch import Batcher, Tally, bound
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
@@ -37,6 +37,7 @@ class Acoustic:
     Attributes:
         provider: the device that really runs it, "cpu" or "cuda".
         vocabulary: its pieces.
+        tally: what was encoded.
 
     Raises:
         InputError: `model_unknown`, the model is not a recogniser; `option_invalid`, there is no
@@ -71,6 +72,7 @@ class Acoustic:
             memory_bytes=memory_bytes,
         )
         self._batcher = Batcher(partial(bound, self._session)) if device == "cuda" else None
+        self.tally = self._batcher.tally if self._batcher else Tally()
         self.provider = device_of(self._session)
         self.vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
         head = read_float32(artifact(opened.blobs, "head.safetensors").data)
@@ -116,6 +118,7 @@ class Acoustic:
             if stop is None or not stop.is_set():
                 raise
             raise HostError("cancelled", "the recognition was given up", "try again") from error
+        self.tally.add(1)
         valid: Array = outputs[0, : counts[0]]
         return valid
 

@@ -41,6 +41,25 @@ FRAMES = 320
 OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudaerrormemoryallocation")
 
 
+class Tally:
+    """Counts calls of an encoder and the windows in them; from any thread.
+
+    Attributes:
+        calls: how often it ran.
+        windows: how many windows that was; divided by `calls`, how full the calls were.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.calls = self.windows = 0
+
+    def add(self, windows: int) -> None:
+        """Count one call with so many windows."""
+        with self._lock:
+            self.calls += 1
+            self.windows += windows
+
+
 @dataclass(slots=True, eq=False)
 class _Group:
     """Windows that go together; `done` is set when outputs or the error are there."""
@@ -61,9 +80,11 @@ class Batcher:
 
     Attributes:
         windows: rows of one call now; fewer once memory did not suffice.
+        tally: what was encoded.
     """
 
     def __init__(self, encode: Encode, *, windows: int = WINDOWS, frames: int = FRAMES) -> None:
+        self.tally = Tally()
         self._encode = encode
         self._frames = frames
         self.windows = windows
@@ -140,6 +161,7 @@ class Batcher:
             batch[row, : len(window)] = window
             lengths[row] = len(window)
         outputs, counts = self._encode(batch, lengths)
+        self.tally.add(len(windows))
         return [outputs[row, : counts[row]] for row in range(len(windows))]
 
 

@@ -13,6 +13,7 @@ from glagol.registry.entries import Vad
 from glagol.registry.errors import HostError, InputError
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.audio import decode
+from glagol.speech.batch import Tally
 from glagol.speech.chunk import Rule, combined
 from glagol.speech.cutter import Cutter
 from glagol.speech.listener import Listener, Turns
@@ -106,6 +107,11 @@ class Recognizer:
             _vad=session,
             _vad_parameters=parameters,
         )
+
+    @property
+    def tally(self) -> Tally:
+        """What the encoder did since the model was opened."""
+        return self._acoustic.tally
 
     def transcribe(
         self,
