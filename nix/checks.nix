@@ -5,6 +5,8 @@ let
   default = builtins.head (builtins.filter (model: model.id == manifest.defaults.asr) manifest.models);
 
   testsOf = folder: pkgs.runCommand "tests-${folder}" { } ''
+    cp -r --no-preserve=mode ${../docs} docs
+    cp -r --no-preserve=mode ${../examples} examples
     cp -r --no-preserve=mode ${../lock} lock
     cp -r --no-preserve=mode ${../models} models
     cp -r --no-preserve=mode ${../packages} packages
@@ -15,7 +17,7 @@ let
     ln -s ${store} store
     export HOME=$TMPDIR PYTHONDONTWRITEBYTECODE=1 GLAGOL_HOME=$PWD
     export PYTHONPATH=$(echo packages/*/src | tr ' ' :) LD_LIBRARY_PATH=${environments.libraries}
-    ${dev}/bin/python -m pytest -p no:cacheprovider tests/${folder}
+    ${dev}/bin/python -m pytest -n 2 -p no:cacheprovider tests/${folder}
     touch $out
   '';
 
