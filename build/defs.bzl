@@ -80,11 +80,11 @@ python_test = rule(implementation = _python_test_impl, test = True, attrs = {
     "environment": attr.label(default = "@env_dev//:env", allow_files = True),
 })
 
-def tests(deps = [], data = [], srcs = ["**"]):
+def tests(deps = [], data = [], srcs = ["**"], exclude = []):
     """The tests of one directory, by pytest, with nothing but what is declared and no network."""
     native.filegroup(
         name = "files",
-        srcs = native.glob(srcs, exclude = ["BUILD", "**/__pycache__/**"]),
+        srcs = native.glob(srcs, exclude = ["BUILD", "**/__pycache__/**"] + exclude),
         visibility = ["//visibility:public"],
     )
     if not native.glob(["**/test_*.py"]):

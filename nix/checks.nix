@@ -4,6 +4,7 @@ let
   manifest = builtins.fromJSON (builtins.readFile ../manifest.json);
   default = builtins.head (builtins.filter (model: model.id == manifest.defaults.asr) manifest.models);
 
+  # a browser needs more of a machine than a sandbox has
   testsOf = folder: pkgs.runCommand "tests-${folder}" { } ''
     cp -r --no-preserve=mode ${../docs} docs
     cp -r --no-preserve=mode ${../examples} examples
@@ -17,7 +18,8 @@ let
     ln -s ${store} store
     export HOME=$TMPDIR PYTHONDONTWRITEBYTECODE=1 GLAGOL_HOME=$PWD
     export PYTHONPATH=$(echo packages/*/src | tr ' ' :) LD_LIBRARY_PATH=${environments.libraries}
-    ${dev}/bin/python -m pytest -n 2 -p no:cacheprovider tests/${folder}
+    ${dev}/bin/python -m pytest -n 2 -p no:cacheprovider \
+      --ignore tests/asr/test_browser.py tests/${folder}
     touch $out
   '';
 
