@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -94,6 +95,9 @@ def test_vllm_refuses_in_openai_shape(vllm_server: Running) -> None:
     assert "maximum context length" in answers[0].json()["error"]["message"]
 
 
+RUNNING = re.compile(r"^vllm:num_requests_running\{[^}]*\} [1-9]", re.MULTILINE)
+
+
 def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
     """kill -9: a clear 503 or a last event for everyone; it serves again; no prompt is told."""
     before = vllm_server.ready()
@@ -109,22 +113,21 @@ def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
     for thread in asked:
         thread.start()
     with vllm_server.client() as client:
-        vllm_server.until(
-            lambda: (
-                'vllm:num_requests_running{engine="0",model_name="tiny-qwen3"} 4.0'
-                in client.get("/metrics").text
-            )
-        )
+        vllm_server.until(lambda: RUNNING.search(client.get("/metrics").text) is not None)
         os.kill(_api_server(family), signal.SIGKILL)
         for thread in asked:
             thread.join()
+        assert len(answers) == len(asked)
         refused = [answer for answer in answers if answer.status_code != 200]
-        assert len(refused) >= 2  # those that are no stream, and streams not begun
-        assert {code(answer) for answer in refused} == {"llm_unavailable"}
+        assert {code(answer) for answer in refused} <= {"llm_unavailable"}
+        broken = 0
         for answer in answers:
-            if answer.status_code == 200:
+            if answer.status_code == 200 and "event-stream" in answer.headers["content-type"]:
                 last = answer.content.rstrip().rpartition(b"data: ")[2]
-                assert json.loads(last)["error"]["code"] == "llm_unavailable"
+                if last != b"[DONE]":
+                    assert json.loads(last)["error"]["code"] == "llm_unavailable"
+                    broken += 1
+        assert len(refused) + broken >= 2  # not all four can have been done by then
         vllm_server.until(lambda: client.get("/ready").status_code == 503)
         after = vllm_server.ready()
         assert after["starts"] == before["starts"] + 1
