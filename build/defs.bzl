@@ -53,8 +53,10 @@ done
 chmod -R u+w "$tree"
 cd "$tree"
 export PYTHONPATH={path} PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
-export HOME="$TEST_TMPDIR" TMPDIR="$TEST_TMPDIR" GLAGOL_HOME="$tree"
-exec "$runfiles/{environment}/bin/python" {arguments} "$@"
+TMPDIR=$(mktemp -d /tmp/t.XXXXXX) # the path of a socket holds 107 bytes
+trap 'rm -rf "$TMPDIR"' EXIT
+export HOME="$TEST_TMPDIR" TMPDIR GLAGOL_HOME="$tree"
+"$runfiles/{environment}/bin/python" {arguments} "$@"
 """
 
 def _path(deps, prefix):
