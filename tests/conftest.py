@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every run; a hunt for new ones is HYPOTHESIS_RANDOM=1 ./just test.
+settings.register_profile("same", derandomize=not os.environ.get("HYPOTHESIS_RANDOM"))
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

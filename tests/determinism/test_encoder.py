@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import homes
@@ -59,7 +59,12 @@ def test_threads_do_not_change_a_bit(registry: Registry, model: str, variant: st
             assert again.tobytes() == alone.tobytes()
 
 
+BATCH_DIFFERENCE_MAX = 5e-6
+"""Relative to the largest output; about ten times what was seen."""
+
+
 @settings(max_examples=12, deadline=None)
+@example(homes.MODEL, [(0, 325), (0, 329)], 0.0, 1)
 @given(
     st.sampled_from([homes.MODEL, homes.OTHER]),
     st.lists(st.tuples(st.integers(0, 400), st.integers(1, 1500)), min_size=2, max_size=4),
@@ -69,11 +74,16 @@ def test_threads_do_not_change_a_bit(registry: Registry, model: str, variant: st
 def test_a_batch_is_its_clips_alone(
     model: str, cuts: list[tuple[int, int]], fill: float, threads: int
 ) -> None:
-    """Unequal lengths in fp32: bit for bit what each clip is alone, whatever fills the rest."""
+    """Unequal lengths in fp32: what each clip is alone, whatever fills the rest.
+
+    Nearly always bit for bit. A padded length can choose another kernel, as in the example: then
+    the last bits differ, which is one reason why nothing is batched on a CPU.
+    """
     run = session(model, "cpu-fp32", threads)
     clips = [speech()[start : start + length] for start, length in cuts]
     for together, clip in zip(encoded(run, clips, fill), clips, strict=True):
-        assert together.tobytes() == encoded(run, [clip], 0.0)[0].tobytes()
+        alone = encoded(run, [clip], 0.0)[0]
+        assert np.abs(together - alone).max() <= BATCH_DIFFERENCE_MAX * np.abs(alone).max()
 
 
 def test_a_batch_in_int8_is_not_and_so_is_never_made(registry: Registry) -> None:
