@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bundle import made
-from glagol.bundle import licences, verify
+from glagol.bundle import verify
 from glagol.registry.errors import CODES, GlagolError, IntegrityError
 
 PATHS = st.lists(
@@ -127,7 +127,8 @@ def test_bill_of_materials(packed: made.Release) -> None:
     components = {c["name"]: c for c in bill["components"]}
     assert sorted(components) == ["sound", "tiny", "uv", "vad"]
     assert components["sound"]["purl"].startswith("pkg:pypi/sound@1.0")
-    assert all(c["licenses"] == [{"expression": "MIT"}] for c in components.values())
+    licence = {"expression": "MIT", "acknowledgement": "declared"}
+    assert all(c["licenses"] == [licence] for c in components.values())
     files = [c["hashes"][0]["content"] for c in components["tiny"]["components"]]
     paths = {m.entry.sha256 for m in packed.contents.members if "store/" in m.entry.path}
     assert set(files) == paths
@@ -152,44 +153,6 @@ def test_licence_texts_travel(packed: made.Release) -> None:
     assert {"licences/tiny/LICENSE", "licences/vad/LICENSE", "licences/LIST.tsv"} <= {
         re.sub(r"/(tiny|vad)/\1/", r"/\1/", path) for path in paths
     }
-
-
-@pytest.mark.parametrize(
-    ("meta", "expected"),
-    [
-        ("License-Expression: MIT OR Apache-2.0\n", "MIT OR Apache-2.0"),
-        ("License-Expression: (MIT AND Zlib) OR 0BSD\n", "(MIT AND Zlib) OR 0BSD"),
-        ("License: Apache 2.0\n", "Apache-2.0"),
-        ("License: MIT License\n        Copyright (c) somebody\n        Permission...\n", "MIT"),
-        ("Classifier: License :: OSI Approved :: MIT License\n", "MIT"),
-        ("License: UNKNOWN\nClassifier: License :: OSI Approved :: MIT License\n", "MIT"),
-        ("", None),
-        ("License: Other/Proprietary\n", None),
-        ("License-Expression: MIT AND LicenseRef-Secret\n", None),
-        ("License-Expression: AGPL-3.0-only\n", None),
-        ("Classifier: License :: OSI Approved\n", None),
-    ],
-)
-def test_licence_of_a_wheel(tmp_path: Path, meta: str, expected: str | None) -> None:
-    """Stated well, stated in old ways, or unknown: then nothing is packed."""
-    path = tmp_path / "w-1-py3-none-any.whl"
-    path.write_bytes(made.wheel("w", "1", {}, meta))
-    if expected is None:
-        with pytest.raises(IntegrityError, match="w 1") as caught:
-            licences.of_wheel(path, "w", "1")
-        assert caught.value.code == "bundle_licence"
-    else:
-        assert licences.of_wheel(path, "w", "1").expression == expected
-
-
-def test_wheel_that_forgot_its_text(tmp_path: Path) -> None:
-    """obstore's is kept here; another's stops the build."""
-    data = made.wheel("obstore", "1", {})
-    path = tmp_path / "w.whl"
-    path.write_bytes(data.replace(b"LICENSE", b"SILENCE"))
-    assert list(licences.of_wheel(path, "obstore", "1").texts) == ["obstore.txt"]
-    with pytest.raises(IntegrityError, match="no licence text"):
-        licences.of_wheel(path, "stranger", "1")
 
 
 @pytest.mark.parametrize(

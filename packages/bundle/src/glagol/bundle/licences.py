@@ -1,48 +1,29 @@
-"""Licences of wheels and models: an SPDX expression and the texts, or the build stops.
+"""Licences of wheels and models: an SPDX expression with its basis, and the texts.
 
-A wheel states its licence in METADATA: `License-Expression` (PEP 639), else the free `License`
-field, else classifiers. The last two are read through `SPELLED`; what it does not know is unknown.
-Texts come from the dist-info folder, else from files of the usual names anywhere in the wheel, else
-from `texts/` beside this module, which holds those that a wheel forgot to carry.
+A wheel's licence is what its METADATA states: `License-Expression` (PEP 639), else the free
+`License` field, else classifiers; else what its own text is; else a judgement of `terms`, with the
+evidence. What none of them knows is unknown, and the build stops. What is known but asks for a
+person is carried with a remark: `review` lists it.
+
+In place of a text that a wheel forgot, `texts/` beside this module has the project's own
+(`NAME.txt`) or a licence's that reads the same for everybody (`EXPRESSION.txt`); without either the
+bundle says that there is none.
 """
 
 from __future__ import annotations
 
-import re
-import zipfile
 from dataclasses import dataclass
-from email.parser import HeaderParser
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from glagol.bundle import label, review, terms
 from glagol.bundle.fault import error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from email.message import Message
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-KNOWN = frozenset(
-    ["0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "ISC"]
-    + ["LGPL-2.1-or-later", "MIT", "MPL-2.0", "PSF-2.0", "Unlicense", "Zlib"]
-    + ["LicenseRef-NVIDIA-Proprietary", "Apache-2.0 WITH LLVM-exception"]
-)
-SPELLED = {
-    "mit": "MIT",
-    "mit license": "MIT",
-    "license :: osi approved :: mit license": "MIT",
-    "bsd": "BSD-3-Clause",
-    "3-clause bsd license": "BSD-3-Clause",
-    "apache 2.0": "Apache-2.0",
-    "apache license 2.0": "Apache-2.0",
-    "license :: osi approved :: apache software license": "Apache-2.0",
-    "license :: osi approved :: mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
-    "nvidia proprietary software": "LicenseRef-NVIDIA-Proprietary",
-    "license :: other/proprietary license :: nvidia": "LicenseRef-NVIDIA-Proprietary",
-}
-_TEXT = re.compile(
-    r"([^/]*[-_.])?(licen[cs]es?|copying|notice|thirdpartynotices)([-_.].*)?", re.IGNORECASE
-)
+    from glagol.bundle.terms import Basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +33,41 @@ class Licence:
     Attributes:
         subject: `NAME-VERSION` of a wheel, the id of a model.
         expression: SPDX.
-        texts: file name to text.
+        basis: whether metadata states it, its text is that licence, or we judged.
+        texts: file name to text; empty where the wheel carries none and none is supplied.
+        remarks: what is left to a person.
+        project: address that the metadata gives; empty without one.
     """
 
     subject: str
     expression: str
+    basis: Basis
     texts: Mapping[str, bytes]
+    remarks: tuple[review.Remark, ...] = ()
+    project: str = ""
 
 
 def of_wheel(path: Path, name: str, version: str) -> Licence:
     """Read a wheel's licence.
 
     Raises:
-        IntegrityError: `bundle_licence`, the licence is unknown or its text is nowhere;
-            `bundle_altered`, the file is not a wheel.
+        IntegrityError: `bundle_licence`, the licence is unknown; `bundle_altered`, the file is not
+            a wheel.
     """
-    try:
-        with zipfile.ZipFile(path) as wheel:
-            names = sorted(wheel.namelist())
-            info = next(n for n in names if re.fullmatch(r"[^/]+\.dist-info/METADATA", n))
-            meta = HeaderParser().parsestr(wheel.read(info).decode("utf-8", "replace"))
-            texts = {n: wheel.read(n) for n in _texts(names, info.partition("/")[0])}
-    except (zipfile.BadZipFile, StopIteration, KeyError) as failed:
-        raise error(
-            "bundle_altered", f"{path.name} is not a wheel: {failed!r}", "fetch it again"
-        ) from failed
-    expression = _expression(meta)
+    wheel = label.read(path, name, version)
+    expression, basis = _expression(wheel)
     if expression is None:
-        stated = "; ".join(_stated(meta)) or "nothing"
         raise error(
             "bundle_licence",
-            f"the licence of {name} {version} is unknown: it states {stated}",
-            "read it; when it may be shipped, add its spelling to glagol.bundle.licences",
+            f"the licence of {name} {version} is unknown: it states {wheel.stated}",
+            "read it; when it may be shipped, add what is missing to glagol.bundle.terms",
         )
+    remarks = review.remarks(wheel, expression, basis)
+    texts = wheel.texts
     if not texts:
-        texts = _supplement(name)
-    if not texts:
-        raise error(
-            "bundle_licence",
-            f"{name} {version} ({expression}) carries no licence text",
-            f"add the text as texts/{name}.txt of glagol.bundle",
-        )
-    return Licence(f"{name}-{version}", expression, texts)
+        texts, said = _supplied(wheel, expression)
+        remarks.append(review.Remark("no-text", f"the wheel carries none; {said}"))
+    return Licence(wheel.subject, expression, basis, texts, tuple(sorted(remarks)), wheel.project)
 
 
 def of_model(
@@ -112,48 +86,61 @@ def of_model(
     """
     texts: dict[str, bytes] = {}
     for files in (own, kin):
-        texts = texts or {n: d for n, d in files.items() if _TEXT.fullmatch(n.rpartition("/")[2])}
-    if not known(expression) or not texts:
-        why = "carries no licence text" if known(expression) else f"has the licence {expression!r}"
+        texts = texts or {
+            n: d for n, d in files.items() if label.TEXT.fullmatch(n.rpartition("/")[2])
+        }
+    known = terms.known(expression)
+    if not known or not texts:
+        why = "carries no licence text" if known else f"has the licence {expression!r}"
         raise error(
             "bundle_licence",
             f"the model {model_id} {why}",
             f"add models/{model_id}/LICENSE, or leave the model out with --model",
         )
-    return Licence(model_id, expression, texts)
+    return Licence(model_id, expression, "stated", texts)
 
 
-def known(expression: str) -> bool:
-    """Whether every licence that an SPDX expression names is one of `KNOWN`."""
-    parts = re.split(r"\s+(?:AND|OR)\s+|[()]", expression)
-    return bool(expression) and all(p.strip() in KNOWN for p in parts if p.strip())
+def table(licences: Iterable[Licence]) -> bytes:
+    """LIST.tsv: every licence, in order, with where it comes from and how many texts are here."""
+    rows = [("subject", "expression", "basis", "texts", "project")]
+    rows += [
+        (found.subject, found.expression, found.basis, str(len(found.texts)), found.project)
+        for found in licences
+    ]
+    return _tsv(rows)
 
 
-def _expression(meta: Message) -> str | None:
-    for stated in _stated(meta):
-        title = stated.lower().partition(" copyright ")[0]  # some put the whole text here
-        for candidate in (stated, SPELLED.get(title, "")):
-            if known(candidate):
-                return candidate
-    return None
+def questions(licences: Iterable[Licence]) -> bytes:
+    """REVIEW.tsv: every remark."""
+    rows = [("subject", "expression", "question", "rests on")]
+    rows += [
+        (found.subject, found.expression, remark.kind, remark.detail)
+        for found in licences
+        for remark in found.remarks
+    ]
+    return _tsv(rows)
 
 
-def _stated(meta: Message) -> list[str]:
-    found = [*(meta.get_all("License-Expression") or []), *(meta.get_all("License") or [])]
-    classifiers = meta.get_all("Classifier") or []
-    found += [c for c in classifiers if c.startswith("License ::")]
-    return [" ".join(str(text).split())[:200] for text in found]
+def _expression(wheel: label.Label) -> tuple[str | None, Basis]:
+    if judgement := terms.JUDGED.get(wheel.subject):
+        return judgement.expression, "judged"
+    for statement in wheel.statements:
+        if found := terms.spelled(statement):
+            return found, "stated"
+    return wheel.recognised, "text"
 
 
-def _texts(names: list[str], info: str) -> list[str]:
-    own = [n for n in names if n.startswith((f"{info}/licenses/", f"{info}/license_files/"))]
-    own += [n for n in names if n not in own and n.rpartition("/")[0] == info]
-    listed = [n for n in own if "/licenses/" in n or _TEXT.fullmatch(n.rpartition("/")[2])]
-    others = [n for n in names if _TEXT.fullmatch(n.rpartition("/")[2]) and not n.endswith(".py")]
-    found = listed or others
-    return [n for n in found if not n.endswith(("/", ".py"))]
+def _supplied(wheel: label.Label, expression: str) -> tuple[dict[str, bytes], str]:
+    """The text in place of the one that a wheel forgot, and what it is."""
+    given = {wheel.name: "the project's own is added", expression: "the standard one is added"}
+    for name, said in given.items():
+        text = resources.files("glagol.bundle").joinpath("texts", f"{name}.txt")
+        if text.is_file():
+            return {f"{name}.txt": text.read_bytes()}, said
+    return {}, f"none is added; project: {wheel.project or 'no address stated'}"
 
 
-def _supplement(name: str) -> dict[str, bytes]:
-    text = resources.files("glagol.bundle").joinpath("texts", f"{name}.txt")
-    return {f"{name}.txt": text.read_bytes()} if text.is_file() else {}
+def _tsv(rows: Iterable[tuple[str, ...]]) -> bytes:
+    return "".join(
+        "\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows
+    ).encode()

@@ -73,8 +73,8 @@ def prepare(
         for licence in found.values()
         for name, data in licence.texts.items()
     }
-    table = "".join(f"{licence.subject}\t{licence.expression}\n" for licence in found.values())
-    texts["licences/LIST.tsv"] = table.encode()
+    texts["licences/LIST.tsv"] = licences.table(found.values())
+    texts["licences/REVIEW.tsv"] = licences.questions(found.values())
     extra = [made(path, data) for path, data in texts.items()]
     extra.append(made("sbom.cdx.json", sbom.bill(material)))
     entries = [member.entry for member in (*taken, *extra)]

@@ -110,7 +110,7 @@ def _wheel(wheel: Wheel, licences: dict[str, Licence]) -> dict[str, Any]:
         "version": wheel.version,
         "purl": _purl(wheel),
         "hashes": [{"alg": "SHA-256", "content": wheel.sha256}],
-        "licenses": [{"expression": licences[f"{wheel.name}-{wheel.version}"].expression}],
+        "licenses": [_licence(licences[f"{wheel.name}-{wheel.version}"])],
         "properties": [{"name": "glagol:file", "value": wheel.file}],
     }
 
@@ -121,7 +121,7 @@ def _model(model: Any, variants: Any, material: Material) -> dict[str, Any]:
         "bom-ref": f"model:{model.id}",
         "name": model.id,
         "version": model.version,
-        "licenses": [{"expression": material.licences[model.id].expression}],
+        "licenses": [_licence(material.licences[model.id])],
         "components": [
             {
                 "type": "file",
@@ -138,6 +138,12 @@ def _model(model: Any, variants: Any, material: Material) -> dict[str, Any]:
         ]
         + ([{"name": "glagol:note", "value": model.note}] if model.note else []),
     }
+
+
+def _licence(licence: Licence) -> dict[str, str]:
+    """`declared` is what the project states, `concluded` what was read in its files."""
+    basis = "declared" if licence.basis == "stated" else "concluded"
+    return {"expression": licence.expression, "acknowledgement": basis}
 
 
 def _purl(wheel: Wheel) -> str:

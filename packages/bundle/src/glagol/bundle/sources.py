@@ -103,9 +103,9 @@ class Sources:
                 runs = self.checkout.objects[step.source].executable
                 found.append(made(step.path, data, executable=runs))
             elif isinstance(step, TakeWheel):
-                found.append(_file(step.path, self._wheel(step)))
+                found.append(_file(step.path, self._wheel(step), step.wheel.sha256))
             else:
-                found.append(_file(step.path, self._blob(step)))
+                found.append(_file(step.path, self._blob(step), step.artifact.sha256))
         return found
 
     def _wheel(self, step: TakeWheel) -> Path:
@@ -150,8 +150,9 @@ def unpacked_bytes(wheels: list[Path]) -> int:
     return total
 
 
-def _file(path: str, place: Path) -> File:
-    return File(Entry(path, _sha256(place), place.stat().st_size), place)
+def _file(path: str, place: Path, sha256: str) -> File:
+    """A member whose digest was proved when it was found; packing proves it again."""
+    return File(Entry(path, sha256, place.stat().st_size), place)
 
 
 def _sha256(path: Path) -> str:
