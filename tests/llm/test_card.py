@@ -39,7 +39,7 @@ def test_a_model_without_room_is_not_started(
 
 
 def test_the_plan_reaches_vllm(llm_home: Path, tmp_path: Path) -> None:
-    """Its share and its context; the operator's own smaller context stays."""
+    """Its share, its cache to the byte, its context; the operator's smaller context stays."""
     policy = '[gpu]\nvram_gib = 12\nasr = "gigaam-v3-e2e-rnnt"\n'
     given = environment(llm_home, tmp_path / "state", policy)
     outfit = _outfit({**given, "LLM_MEMORY": "0.97"})
@@ -50,7 +50,24 @@ def test_the_plan_reaches_vllm(llm_home: Path, tmp_path: Path) -> None:
         line = command(outfit.settings, outfit.what, Path("python"), tmp_path, tmp_path / "s")
         share = line[line.index("--gpu-memory-utilization") + 1]
         assert float(share) == card.llm_share < 0.97
+        cache = line[line.index("--kv-cache-memory-bytes") + 1]
+        assert int(cache) == card.cache_bytes > 0
         assert outfit.settings.max_context == 8192
+    finally:
+        outfit.launch.remove()
+
+
+@pytest.mark.parametrize(("policy", "device"), [("", "cuda"), ("[gpu]\nvram_gib = 12\n", "cpu")])
+def test_without_a_plan_vllm_sizes_its_cache(
+    llm_home: Path, tmp_path: Path, policy: str, device: str
+) -> None:
+    """No plan, or no card: the operator's share, and no bytes of a cache."""
+    given = environment(llm_home, tmp_path / "state", policy, device)
+    outfit = _outfit({**given, "LLM_MEMORY": "0.5"})
+    try:
+        line = command(outfit.settings, outfit.what, Path("python"), tmp_path, tmp_path / "s")
+        assert "--kv-cache-memory-bytes" not in line
+        assert line[line.index("--gpu-memory-utilization") + 1] == "0.5"
     finally:
         outfit.launch.remove()
 

@@ -13,7 +13,7 @@ from glagol.registry.entries import Llm, Model
 from glagol.registry.errors import HostError, InputError
 from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
-from glagol.service.card import CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
+from glagol.service.card import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
 from glagol.service.policy import parse as parse_policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,8 +50,9 @@ def test_parts_are_the_card(gib: float, asr: Model | None, llm: Model | None) ->
     assert card.llm_share * card.vram_bytes + card.arena_bytes <= card.vram_bytes
     if card.context_tokens is not None and card.token_bytes is not None:
         assert card.context_tokens >= CONTEXT_TOKENS_MIN
-        assert card.context_tokens * card.token_bytes <= card.cache_bytes
-        assert all(n * m * card.token_bytes <= card.cache_bytes for n, m in card.prompts.items())
+        usable = card.cache_bytes - BLOCK_TOKENS * card.token_bytes
+        assert card.context_tokens * card.token_bytes <= usable
+        assert all(n * m * card.token_bytes <= usable for n, m in card.prompts.items())
 
 
 @given(st.floats(1, 100), st.floats(0, 20), st.sampled_from([SMALL, WHOLE, MOE]))
@@ -111,6 +112,24 @@ def test_limits_flow_into_both_programs() -> None:
         "LLM_MEMORY": str(card.llm_share),
         "LLM_MAX_CONTEXT": "32768",
     }
+    assert card.onnxruntime_options()["gpu_mem_limit"] == str(card.arena_bytes)
+
+
+def test_vllm_starts_at_every_context_that_is_promised() -> None:
+    """vLLM's own condition: whole blocks for the longest context beside the one it never gives."""
+    for mib in range(11 << 10, 18 << 10, 7):
+        card = planned(mib / 1024, ASR, WHOLE)
+        if card is None or card.context_tokens is None or card.token_bytes is None:
+            continue
+        for block in (16, 32, 64, 128, 256):
+            blocks = card.cache_bytes // (block * card.token_bytes)
+            assert -(-card.context_tokens // block) + 1 <= blocks
+
+
+def test_no_language_model_no_flags() -> None:
+    """A cache of no bytes would tell vLLM to measure for itself."""
+    card = plan(12 * GIB, ASR, None)
+    assert (card.vllm_flags(), card.llm_settings(), card.context_tokens) == ([], {}, None)
     assert card.onnxruntime_options()["gpu_mem_limit"] == str(card.arena_bytes)
 
 

@@ -147,6 +147,10 @@ def command(
     line += ["--max-model-len", str(settings.max_context)]
     line += ["--max-num-seqs", str(settings.max_concurrent)]
     line += ["--gpu-memory-utilization", str(settings.memory)]
+    if (
+        settings.cache_bytes
+    ):  # sizes the cache; the share above then only asks whether there is room
+        line += ["--kv-cache-memory-bytes", str(settings.cache_bytes)]
     line += ["--structured-outputs-config", _STRUCTURED, "--seed", "0"]
     line += ["--disable-uvicorn-access-log", "--no-enable-log-requests"]
     if settings.device == "cpu":

@@ -127,7 +127,8 @@ def _held(settings: Settings, registry: Registry, what: Served, policy: Policy) 
     if card is None:
         return settings
     context = min(settings.max_context, card.context_tokens or settings.max_context)
-    return replace(settings, memory=card.llm_share, max_context=context)
+    held = {"memory": card.llm_share, "cache_bytes": card.cache_bytes, "max_context": context}
+    return replace(settings, **held)
 
 
 def _model(settings: Settings, registry: Registry) -> Served:

@@ -42,6 +42,8 @@ class Settings:
         log_level: Least severe log level written to stderr.
         trust: How the store is believed, see `glagol.registry.store`.
         state: Directory of keys and policy. Empty when the environment names no home either.
+        cache_bytes: Size of vLLM's KV cache by the operator's plan of the card; 0 leaves the cache
+            what `memory` has left. No variable sets it.
         unknown: `LLM_*` names that were set but mean nothing, each with a hint.
     """
 
@@ -57,6 +59,7 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     trust: Literal["rehash", "receipt"] = "rehash"
     state: str = ""
+    cache_bytes: int = 0
     unknown: tuple[str, ...] = ()
 
     @classmethod

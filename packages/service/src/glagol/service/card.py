@@ -29,6 +29,9 @@ CONTEXT_BYTES: Final = 512 * MIB  # a process's CUDA context with its kernels an
 ASR_WORKSPACE_BYTES: Final = GIB  # a batch of chunks in the encoder; ONNX Runtime is held to it
 LLM_WORKSPACE_BYTES: Final = GIB  # vLLM's activations and captured graphs
 KV_VALUE_BYTES: Final = 2  # of one number in the cache, 16 bits
+# vLLM 0.32 keeps one block of its cache for itself and starts only when the longest context fits
+# into the others; its attention backends on CUDA use blocks of 16 to 256 tokens.
+BLOCK_TOKENS: Final = 256
 CONTEXT_TOKENS_MIN: Final = 4096  # less is no use for summaries
 CONTEXTS: Final = (4096, 8192, 16384, 32768, 65536, 131072)
 PROMPTS_MAX: Final = 256
@@ -59,11 +62,12 @@ class Card:
     Attributes:
         vram_bytes: Of the card.
         lines: Everything but the cache.
-        cache_bytes: What is left for vLLM's KV cache.
+        cache_bytes: What is left for vLLM's KV cache; 0 without a language model.
         token_bytes: What one token leaves in the cache; None when that is unknown.
         context_tokens: The longest context that the cache and the model allow; None if unknown.
         prompts: How many prompts fit at a time, by context length; empty if unknown.
-        llm_share: `--gpu-memory-utilization`: vLLM's part of the whole card, 0..1.
+        llm_share: `--gpu-memory-utilization`: vLLM's part of the whole card, 0..1. It does not size
+            the cache: vLLM refuses to start when less of the card is free.
         arena_bytes: `gpu_mem_limit` of ONNX Runtime's CUDA provider.
     """
 
@@ -77,7 +81,13 @@ class Card:
     arena_bytes: int
 
     def vllm_flags(self) -> list[str]:
-        """vLLM's arguments that hold it to the plan; without a context when none is known."""
+        """vLLM's arguments that hold it to the plan; without a context when none is known.
+
+        Empty without a language model. With `--kv-cache-memory-bytes` vLLM takes that many bytes
+        for its cache and measures nothing, so the plan is kept to the byte.
+        """
+        if not self.cache_bytes:
+            return []
         flags = [
             f"--gpu-memory-utilization={self.llm_share}",
             f"--kv-cache-memory-bytes={self.cache_bytes}",
@@ -87,7 +97,12 @@ class Card:
         return flags
 
     def llm_settings(self) -> dict[str, str]:
-        """llm-server's variables that hold it to the plan."""
+        """llm-server's variables for a plan that no policy.toml names; empty without a model.
+
+        They have the share and the context: only the policy gives vLLM the cache in bytes.
+        """
+        if not self.cache_bytes:
+            return {}
         found = {"LLM_MEMORY": f"{self.llm_share}"}
         if self.context_tokens is not None:
             found["LLM_MAX_CONTEXT"] = str(self.context_tokens)
@@ -133,11 +148,11 @@ def plan(vram_bytes: int, asr: Model | None, llm: Model | None) -> Card:
         ]
     left = vram_bytes - sum(line.size_bytes or 0 for line in lines)
     token = needs.kv_values_per_token and needs.kv_values_per_token * KV_VALUE_BYTES
-    least = 0 if llm is None else CONTEXT_TOKENS_MIN * (token or 0)
+    least = 0 if llm is None else (BLOCK_TOKENS + CONTEXT_TOKENS_MIN) * (token or 0)
     if left < least or left < 0:
         raise _too_small(vram_bytes, lines, left, least)
     cache = left if llm is not None else 0
-    fits = cache // token if token else None
+    fits = cache // token - BLOCK_TOKENS if token and llm is not None else None
     longest = None if fits is None else min(needs.context_tokens or fits, fits) // _STEP * _STEP
     prompts = {} if fits is None else {n: fits // n for n in CONTEXTS if n <= (longest or 0)}
     own = [line.size_bytes or 0 for line in lines if llm and line.name.startswith(f"{llm.id}:")]
