@@ -6,8 +6,9 @@ Per emission the prediction network runs once; per frame without one only the jo
 
 What makes it fast. The encoder's side of the joint is already in the encoder graph. The input side
 of the LSTM is a table lookup, since its input is an embedding: row c of
-`embed @ weight_ih.T + bias`. As the prediction does not change over blanks, `BLOCK` frames are
-scored at once; the first that is not blank counts, the ones after it are scored again with the new
+`embed @ weight_ih.T + bias`. What follows from a new hidden state, its side of the joint and of the
+next gates, is one product. As the prediction does not change over blanks, `BLOCK` frames are scored
+at once; the first that is not blank counts, the ones after it are scored again with the new
 prediction. As sigmoid(x) = (1 + tanh(x / 2)) / 2, one tanh serves all gates when the halves are
 already in the weights. And recordings go side by side, each at a frame of its own, so that one
 round of numpy calls serves them all (label looping: Bataev et al. 2024, arXiv 2406.06220).
@@ -19,10 +20,12 @@ BLAS to stay on the calling thread, so neither does it depend on the number of B
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from glagol.speech.types import Array, Emission
 
@@ -32,11 +35,41 @@ if TYPE_CHECKING:
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 BLOCK = 4
-TILE = 132
-"""Columns per product: 4 x 132 x 321 multiplications stay below OpenBLAS's 2^18 for threads."""
+TILE = 64
+"""Columns per product: 4 x 64 x 321 multiplications stay below OpenBLAS's 2^18 for threads."""
+
+LINE = 64
+"""Bytes of a cache line; with rows of tiles on its borders the products take 0.7 of the time."""
 
 NEVER = -1e30
 """Score of the classes that fill the last tile."""
+
+
+@dataclass(slots=True)
+class _Clip:
+    """A recording under way; `at` and `end` are rows among the frames of all recordings."""
+
+    start: int
+    end: int
+    at: int
+    symbols: int = 0
+    emissions: list[Emission] = field(default_factory=list)
+
+    def skip(self, labels: Sequence[int], blank: int) -> int | None:
+        """Go on over blanks; where in `labels`, those of the next frames, it speaks, if it does."""
+        place, ahead = 0, min(len(labels), self.end - self.at)
+        while place < ahead and labels[place] == blank:
+            place += 1
+        if place:
+            self.at, self.symbols = self.at + place, 0
+        return place if place < ahead else None
+
+    def say(self, label: int, logprob: float, max_symbols: int) -> None:
+        """Emit at the frame where it is."""
+        self.emissions.append(Emission(label, self.at - self.start, logprob))
+        self.symbols += 1
+        if self.symbols == max_symbols:
+            self.at, self.symbols = self.at + 1, 0
 
 
 class Transducer:
@@ -56,14 +89,14 @@ class Transducer:
         half = _sigmoid_halves(len(tensors["lstm.bias"]))
         bias = tensors["lstm.bias"] * half
         self._input = tensors["embed"] @ tensors["lstm.weight_ih"].T * half + bias
-        self._recurrent = _tiles(tensors["lstm.weight_hh"].T * half)
-        self._pred_weight = _tiles(tensors["joint.pred.weight"].T)
-        self._pred_bias = tensors["joint.pred.bias"]
-        out, out_bias = tensors["joint.out.weight"], tensors["joint.out.bias"]
-        self._classes, self._joint = out.shape
-        self._out = _tiles(np.vstack([out.T, out_bias]), fill=NEVER)
-        zero = np.zeros((1, len(bias) // 4), np.float32)
-        self._start = self._step(bias[np.newaxis], zero, zero)
+        self._out = _tiles(tensors["joint.out.weight"], tensors["joint.out.bias"], fill=NEVER)
+        recurrent = tensors["lstm.weight_hh"] * half[:, np.newaxis]
+        self._next = _tiles(
+            np.vstack([recurrent, tensors["joint.pred.weight"]]),
+            np.concatenate([np.zeros_like(bias), tensors["joint.pred.bias"]]),
+        )
+        self._gates, self._joint = len(bias), len(tensors["joint.pred.bias"])
+        self._start = self._step(bias[np.newaxis], np.zeros((1, len(bias) // 4), np.float32))
 
     def greedy(self, encoded: Array) -> list[Emission]:
         """Decode one recording.
@@ -74,32 +107,10 @@ class Transducer:
         Returns:
             Emissions by rising frame, at most `max_symbols` on one frame; never blank.
         """
-        total = len(encoded)
-        frames = self._laid_out([encoded])[0]
-        hidden, cell, predicted = self._start
-        emissions: list[Emission] = []
-        frame = symbols = 0
-        while frame < total:
-            scores = self._scores((frames[frame : frame + BLOCK] + predicted)[np.newaxis])[0]
-            best = scores.argmax(axis=1)
-            speaking = (best != self._blank).nonzero()[0]
-            ahead = int(speaking[0]) if len(speaking) else BLOCK
-            if ahead:
-                symbols = 0
-            frame += ahead
-            if ahead == BLOCK or frame >= total:
-                continue
-            label = best[ahead : ahead + 1]
-            (logprob,) = _log_softmax(scores[ahead : ahead + 1], label)
-            emissions.append(Emission(int(label[0]), frame, logprob))
-            hidden, cell, predicted = self._step(self._input[label], hidden, cell)
-            symbols += 1
-            if symbols == self._max_symbols:
-                frame, symbols = frame + 1, 0
-        return emissions
+        return self.greedy_batch([encoded])[0]
 
     def greedy_batch(self, encoded: Sequence[Array]) -> list[list[Emission]]:
-        """Decode recordings side by side; each gets exactly what `greedy` gives it.
+        """Decode recordings side by side; each gets exactly what it gets alone.
 
         Args:
             encoded: float32 [T, J] of each recording; lengths may differ, 0 is allowed.
@@ -107,65 +118,65 @@ class Transducer:
         Returns:
             Emissions of each recording, as `greedy` has them.
         """
-        frames, starts, ends = self._laid_out(encoded)
-        emissions: list[list[Emission]] = [[] for _ in encoded]
-        hidden, cell, predicted = (np.repeat(part, len(starts), axis=0) for part in self._start)
-        at, symbols = starts.copy(), np.zeros(len(starts), np.int64)
-        block = np.arange(BLOCK)
-        active = np.flatnonzero(at < ends)
-        while len(active):
-            rows = frames[at[active, np.newaxis] + block] + predicted[active, np.newaxis]
-            scores = self._scores(rows)
-            best = scores.argmax(axis=2)
-            ahead = _blanks(best != self._blank)
-            at[active] += ahead
-            symbols[active[ahead > 0]] = 0
-            speaking = np.flatnonzero((ahead < BLOCK) & (at[active] < ends[active]))
-            if len(speaking):
-                who, where = active[speaking], ahead[speaking]
-                labels = best[speaking, where]
-                logprobs = _log_softmax(scores[speaking, where], labels)
-                said = zip(labels.tolist(), (at - starts)[who].tolist(), logprobs, strict=True)
-                for clip, emission in zip(who.tolist(), said, strict=True):
-                    emissions[clip].append(Emission(*emission))
-                state = self._step(self._input[labels], hidden[who], cell[who])
-                hidden[who], cell[who], predicted[who] = state
-                symbols[who] += 1
-                full = who[symbols[who] == self._max_symbols]
-                at[full] += 1
-                symbols[full] = 0
-            active = active[at[active] < ends[active]]
-        return emissions
+        clips, blocks = self._laid_out(encoded)
+        active = [clip for clip in clips if clip.at < clip.end]
+        cell, ahead = (np.repeat(part, len(active), axis=0) for part in self._start)
+        hidden = np.ones((len(active), BLOCK, self._joint + 1), np.float32)
+        while active:
+            hidden = hidden[: len(active)]  # the ones in its last column stay: they carry the bias
+            near = blocks[[clip.at for clip in active]].reshape(len(active), BLOCK, -1)
+            np.add(near, ahead[:, np.newaxis, self._gates :], out=hidden[..., :-1])
+            scores = _product(np.maximum(hidden, 0.0, out=hidden), self._out)
+            speaking = self._skip(active, scores.argmax(axis=2).tolist())
+            if speaking:
+                who, where, labels = np.array(speaking).T
+                logprobs = _log_softmax(scores[who, where], labels)
+                for (clip, _, label), logprob in zip(speaking, logprobs, strict=True):
+                    active[clip].say(label, logprob, self._max_symbols)
+                gates = self._input[labels] + ahead[who, : self._gates]
+                cell[who], ahead[who] = self._step(gates, cell[who])
+            left = [place for place, clip in enumerate(active) if clip.at < clip.end]
+            if len(left) < len(active):
+                active, cell, ahead = [active[place] for place in left], cell[left], ahead[left]
+        return [clip.emissions for clip in clips]
 
-    def _laid_out(self, encoded: Sequence[Array]) -> tuple[Array, Indices, Indices]:
-        """All frames [sum of T + BLOCK, J + 1] with a one behind each; first rows, end rows."""
-        lengths = np.array([len(each) for each in encoded], np.int64)
-        starts = np.cumsum(lengths + BLOCK) - lengths - BLOCK
-        frames = np.zeros((int((lengths + BLOCK).sum()), self._joint + 1), np.float32)
-        for start, each in zip(starts.tolist(), encoded, strict=True):
-            frames[start : start + len(each), :-1] = each
-        frames[:, -1] = 1.0  # carries the bias through the rectifier
-        return frames, starts, starts + lengths
+    def _laid_out(self, encoded: Sequence[Array]) -> tuple[list[_Clip], Array]:
+        """The recordings, and for each frame of all the next ones [sum of T + 1, BLOCK * J]."""
+        gap = np.zeros((BLOCK, self._joint), np.float32)
+        frames = np.concatenate([part for each in encoded for part in (each, gap)] or [gap])
+        ends = np.cumsum([len(each) + BLOCK for each in encoded], dtype=np.int64) - BLOCK
+        clips = [
+            _Clip(end - len(each), end, end - len(each))
+            for each, end in zip(encoded, ends.tolist(), strict=True)
+        ]
+        return clips, sliding_window_view(frames.reshape(-1), gap.size)[:: self._joint]
 
-    def _scores(self, hidden: Array) -> Array:
-        """Joint of rows [A, BLOCK, J + 1] before the rectifier -> [A, BLOCK, C + fill]."""
-        np.maximum(hidden, 0.0, out=hidden)
-        return _product(hidden, self._out)
+    def _skip(
+        self, active: Sequence[_Clip], best: Sequence[Sequence[int]]
+    ) -> list[tuple[int, int, int]]:
+        """Move on to where each recording speaks next, if that is near: who, where, and what."""
+        speaking = []
+        for place, (clip, labels) in enumerate(zip(active, best, strict=True)):
+            where = clip.skip(labels, self._blank)
+            if where is not None:
+                speaking.append((place, where, labels[where]))
+        return speaking
 
-    def _step(self, gates: Array, hidden: Array, cell: Array) -> tuple[Array, Array, Array]:
+    def _step(self, gates: Array, cell: Array) -> tuple[Array, Array]:
         """One LSTM step of N states.
 
-        `gates` [N, 4P] is the input's share (i f g o, halved but g), `hidden` and `cell` are
-        [N, P]. Returns both anew, and the joint's side of the prediction [N, J + 1].
+        `gates` [N, 4P] (i f g o, halved but g), `cell` [N, P]. Returns the new cell, and what
+        follows from the new hidden state [N, 4P + J]: its share of the next gates, and its side of
+        the joint.
         """
-        curves = np.tanh(gates + _rows(hidden, self._recurrent, gates.shape[1]))
-        curves = curves.reshape(len(gates), 4, -1)
+        count = len(gates)
+        curves: Array = np.tanh(gates).reshape(count, 4, -1)
         take, keep, show = (0.5 + 0.5 * curves[:, gate] for gate in (0, 1, 3))
         cell = keep * cell + take * curves[:, 2]
-        hidden = show * np.tanh(cell)
-        predicted = np.zeros((len(gates), self._joint + 1), np.float32)
-        predicted[:, :-1] = _rows(hidden, self._pred_weight, self._joint) + self._pred_bias
-        return hidden, cell, predicted
+        rows = np.ones((-(-count // BLOCK), BLOCK, cell.shape[1] + 1), np.float32)
+        np.multiply(show, np.tanh(cell), out=rows.reshape(-1, rows.shape[2])[:count, :-1])
+        found = _product(rows, self._next).reshape(rows.shape[0] * BLOCK, -1)
+        return cell, found[:count, : self._gates + self._joint]
 
 
 def _product(blocks: Array, tiles: Array) -> Array:
@@ -175,38 +186,30 @@ def _product(blocks: Array, tiles: Array) -> Array:
     return found.reshape(*blocks.shape[:2], -1)
 
 
-def _rows(rows: Array, tiles: Array, columns: int) -> Array:
-    """Product of rows [N, K] with a matrix in tiles -> [N, columns], as `_product` makes it."""
-    count = -(-len(rows) // BLOCK)
-    blocks = np.zeros((count, BLOCK, rows.shape[1]), np.float32)
-    blocks.reshape(-1, rows.shape[1])[: len(rows)] = rows
-    return _product(blocks, tiles).reshape(count * BLOCK, -1)[: len(rows), :columns]
-
-
-def _blanks(speaks: npt.NDArray[np.bool_]) -> Indices:
-    """Blanks before the first true of each row [A, BLOCK]; BLOCK if there is none."""
-    found: Indices = np.where(speaks.any(axis=1), speaks.argmax(axis=1), speaks.shape[1])
-    return found
-
-
 def _sigmoid_halves(gates: int) -> Array:
     """Factors [4P] that put the half of sigmoid's argument into the gates i, f and o."""
     return np.repeat(np.array([0.5, 0.5, 1.0, 0.5], np.float32), gates // 4)
 
 
-def _tiles(matrix: Array, fill: float = 0.0) -> Array:
-    """A matrix [K, M] as [tiles, K, TILE]; columns past its end are zero but for `fill` below."""
-    rows, columns = matrix.shape
+def _tiles(weight: Array, bias: Array, fill: float = 0.0) -> Array:
+    """Weight [M, K] and bias [M] as the matrix [K + 1, M] in tiles [tiles, K + 1, TILE].
+
+    Columns past M give `fill` where the last value of a row is 1.
+    """
+    columns, inner = weight.shape
     count = -(-columns // TILE)
-    full = np.zeros((rows, count * TILE), np.float32)
-    full[:, :columns] = matrix
-    full[-1, columns:] = fill
-    return np.ascontiguousarray(full.reshape(rows, count, TILE).transpose(1, 0, 2))
+    whole = np.zeros((inner + 1, count * TILE), np.float32)
+    whole[:-1, :columns], whole[-1, :columns] = weight.T, bias
+    whole[-1, columns:] = fill
+    room = np.empty(whole.nbytes + LINE, np.uint8)
+    room = room[-room.ctypes.data % LINE :][: whole.nbytes]
+    tiles = room.view(np.float32).reshape(count, inner + 1, TILE)
+    tiles[...] = whole.reshape(inner + 1, count, TILE).transpose(1, 0, 2)
+    return tiles
 
 
-def _log_softmax(scores: Array, labels: Indices) -> list[float]:
-    """Log of the probability of one label in each row [N, C]."""
-    peaks = scores.max(axis=1)
-    totals = np.log(np.exp(scores - peaks[:, np.newaxis]).sum(axis=1))
-    found: list[float] = (scores[np.arange(len(labels)), labels] - peaks - totals).tolist()
+def _log_softmax(scores: Array, peaks: Indices) -> list[float]:
+    """Log of the probability of each row's best class, `peaks` [N]; spoils `scores` [N, C]."""
+    scores -= scores[np.arange(len(peaks)), peaks, np.newaxis]
+    found: list[float] = (-np.log(np.exp(scores, out=scores).sum(axis=1))).tolist()
     return found
