@@ -127,8 +127,9 @@ def _held(settings: Settings, registry: Registry, what: Served, policy: Policy) 
     if card is None:
         return settings
     context = min(settings.max_context, card.context_tokens or settings.max_context)
-    held = {"memory": card.llm_share, "cache_bytes": card.cache_bytes, "max_context": context}
-    return replace(settings, **held)
+    return replace(
+        settings, memory=card.llm_share, cache_bytes=card.cache_bytes, max_context=context
+    )
 
 
 def _model(settings: Settings, registry: Registry) -> Served:
