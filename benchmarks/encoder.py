@@ -20,10 +20,13 @@ import v3
 from forge import seeded
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
+from glagol.speech.amx import library
 from glagol.speech.runtime import onnxruntime as ort
 from glagol.speech.session import open_session
 
 SIZES = v3.SIZES
+PLAIN = "fp32, ONNX Runtime's products"
+"""As on a processor without AMX."""
 
 
 def sessions(threads: int) -> dict[str, ort.InferenceSession]:
@@ -34,7 +37,10 @@ def sessions(threads: int) -> dict[str, ort.InferenceSession]:
     registry = Registry.load(v3.ours(), trust=Trust.receipt)
     for variant, name in v3.VARIANTS.items():
         blobs = registry.open(v3.ID, variant).blobs
-        opened[name] = open_session(blobs, "encoder.onnx", device="cpu", threads=threads)
+        work = partial(open_session, blobs, "encoder.onnx", device="cpu", threads=threads)
+        opened[name] = work(library=library())
+        if name == "fp32" and library():
+            opened[PLAIN] = work()
     return opened
 
 

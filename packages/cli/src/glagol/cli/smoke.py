@@ -53,6 +53,7 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
         IntegrityError: `artifact_altered`, saying what a right model does and this one does not.
         HostError: `provider_missing`.
     """
+    from glagol.speech.amx import library
     from glagol.speech.features import FrontEnd
     from glagol.speech.rnnt import Transducer
     from glagol.speech.session import artifact, open_session
@@ -69,7 +70,7 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
 
     head = read_float32(artifact(opened.blobs, "head.safetensors").data)
     vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
-    session = open_session(opened.blobs, "encoder.onnx", device="cpu", threads=0)
+    session = open_session(opened.blobs, "encoder.onnx", device="cpu", threads=0, library=library())
     features = FrontEnd(head["window"], head["mel"])(clip())
 
     def run(frames: NDArray[np.float32], length: int) -> tuple[NDArray[np.float32], int]:

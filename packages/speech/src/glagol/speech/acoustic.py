@@ -9,6 +9,7 @@ import numpy as np
 
 from glagol.registry.entries import Ctc, Rnnt
 from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.speech.amx import library
 from glagol.speech.batch import Batcher, Tally, bound
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
@@ -70,6 +71,7 @@ class Acoustic:
             device=device,
             threads=threads,
             memory_bytes=memory_bytes,
+            library=library() if device == "cpu" else None,
         )
         self._batcher = Batcher(partial(bound, self._session)) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()

@@ -53,7 +53,13 @@ class Interrupt:
 
 
 def open_session(
-    blobs: Mapping[str, Blob], graph: str, *, device: str, threads: int, memory_bytes: int = 0
+    blobs: Mapping[str, Blob],
+    graph: str,
+    *,
+    device: str,
+    threads: int,
+    memory_bytes: int = 0,
+    library: str | None = None,
 ) -> onnxruntime.InferenceSession:
     """Create a session that runs on the asked-for device and nowhere else.
 
@@ -65,6 +71,7 @@ def open_session(
         device: "cpu" or "cuda".
         threads: intra-op threads; 0 lets ONNX Runtime take one per physical core.
         memory_bytes: most that it may take of a card's memory; 0 for no limit.
+        library: operators that take the place of ONNX Runtime's, see `glagol.speech.amx`.
 
     Returns:
         The session.
@@ -80,6 +87,8 @@ def open_session(
     if provider == CUDA:
         options.add_session_config_entry(RECORD, "1")
         options.use_deterministic_compute = True
+    if library:
+        options.register_custom_ops_library(library)
     model = artifact(blobs, graph)
     tensors = external_tensors(model.data)
     views = [each.view(artifact(blobs, each.location).data) for each in tensors]

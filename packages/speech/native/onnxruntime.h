@@ -1,0 +1,80 @@
+/* What amx.c needs of ONNX Runtime's C interface, by position.
+ *
+ * The interface is a table of functions that only grows at its end, and a struct that an operator fills
+ * in: the positions below hold for API 17 (ONNX Runtime 1.17) and everything after it. They were taken
+ * from onnxruntime_c_api.h. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Status Status;
+typedef struct Value Value;
+typedef struct Shape Shape;
+typedef struct Memory Memory;
+typedef struct Context Context;
+typedef struct Info Info;
+typedef struct Domain Domain;
+typedef struct SessionOptions SessionOptions;
+
+enum { API_VERSION = 17, FLOAT = 1, REQUIRED = 0, ARENA = 1, DEFAULT_MEMORY = 0, NOT_IMPLEMENTED = 9, INVALID = 2 };
+
+typedef struct Allocator {
+    uint32_t version;
+    void *(*alloc)(struct Allocator *, size_t);
+    void (*free)(struct Allocator *, void *);
+} Allocator;
+
+typedef struct {
+    const void *(*api)(uint32_t version);
+    const char *(*version)(void);
+} Base;
+
+/* An entry of the table: API(KernelContext_GetInput)(arguments...) */
+#define API(name) ((name##_t)api[name##_at])
+#define ENTRY(name, at, result, ...) \
+    enum { name##_at = at };         \
+    typedef result (*name##_t)(__VA_ARGS__);
+
+ENTRY(CreateStatus, 0, Status *, int code, const char *message)
+ENTRY(CreateCustomOpDomain, 26, Status *, const char *name, Domain **)
+ENTRY(CustomOpDomain_Add, 27, Status *, Domain *, const void *op)
+ENTRY(AddCustomOpDomain, 28, Status *, SessionOptions *, Domain *)
+ENTRY(GetTensorMutableData, 51, Status *, const Value *, void **)
+ENTRY(GetDimensionsCount, 61, Status *, const Shape *, size_t *)
+ENTRY(GetDimensions, 62, Status *, const Shape *, int64_t *, size_t)
+ENTRY(GetTensorTypeAndShape, 65, Status *, const Value *, Shape **)
+ENTRY(CreateCpuMemoryInfo, 69, Status *, int allocator, int memory, Memory **)
+ENTRY(KernelContext_GetInput, 90, Status *, const Context *, size_t, const Value **)
+ENTRY(KernelContext_GetOutput, 91, Status *, Context *, size_t, const int64_t *, size_t, Value **)
+ENTRY(ReleaseShape, 99, void, Shape *)
+ENTRY(ReleaseAllocator, 132, void, Allocator *)
+ENTRY(KernelInfoGetConstantInput, 249, Status *, const Info *, size_t, int *, const Value **)
+ENTRY(KernelContext_GetAllocator, 253, Status *, const Context *, const Memory *, Allocator **)
+ENTRY(KernelContext_ParallelFor, 274, Status *, const Context *, void (*)(void *, size_t), size_t, size_t, void *)
+
+/* One operator; members that API 17 has and amx.c leaves empty are only counted. */
+typedef struct Op {
+    uint32_t version;
+    void *create_kernel;
+    const char *(*name)(const struct Op *);
+    const char *(*provider)(const struct Op *);
+    int (*input_type)(const struct Op *, size_t);
+    size_t (*inputs)(const struct Op *);
+    int (*output_type)(const struct Op *, size_t);
+    size_t (*outputs)(const struct Op *);
+    void *compute_kernel;
+    void (*destroy)(void *kernel);
+    int (*input_need)(const struct Op *, size_t);
+    int (*output_need)(const struct Op *, size_t);
+    int (*input_memory)(const struct Op *, size_t);
+    int (*fewest_inputs)(const struct Op *);
+    int (*alike_inputs)(const struct Op *);
+    int (*fewest_outputs)(const struct Op *);
+    int (*alike_outputs)(const struct Op *);
+    Status *(*create)(const struct Op *, const void *const *api, const Info *, void **kernel);
+    Status *(*compute)(void *kernel, Context *);
+    void *infer_shape;
+    int (*first_version)(const struct Op *);
+    int (*last_version)(const struct Op *);
+    void *rest[4];
+} Op;

@@ -1,0 +1,34 @@
+"""Float32 products on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
+
+ONNX Runtime has no kernel for it in float32. The library beside this file has one, of the same
+accuracy, and takes the place of ONNX Runtime's MatMul in a session that is given it. Its source is
+packages/speech/native, build/native makes it, and its bytes are those of any build of that source.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import cache
+from importlib.resources import files
+
+SYSTEM = ("linux", "x86_64")
+
+
+def library_file() -> str:
+    """Path of the library; it is there on every system."""
+    return str(files("glagol.speech").joinpath("amx-x86_64-linux.so"))
+
+
+@cache
+def library() -> str | None:
+    """Path of the library, or None where this process cannot use it.
+
+    None means another kind of processor or system, or one that keeps the unit from us (a virtual
+    machine without it, Linux before 5.16); ONNX Runtime's own products are used then.
+    """
+    if (sys.platform, platform.machine()) != SYSTEM:
+        return None
+    ready: int = ctypes.CDLL(library_file()).glagol_amx_ready()
+    return library_file() if ready else None

@@ -1,0 +1,159 @@
+"""Products on the matrix unit are float32 products: as exact, and the same whoever is beside."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from glagol.registry.errors import IntegrityError
+from glagol.registry.store import Blob
+from glagol.speech import amx
+from glagol.speech.runtime import onnxruntime
+from glagol.speech.session import open_session
+
+Float32 = NDArray[np.float32]
+
+NATIVE = Path(__file__).resolve().parents[2] / "packages/speech/native"
+HALF_ULP = 2.0**-24
+needed = pytest.mark.skipif(amx.library() is None, reason="this processor has no AMX")
+
+
+def session(
+    weights: Float32, threads: int = 1, **kwargs: str | None
+) -> onnxruntime.InferenceSession:
+    """One product of anything by the weights."""
+    proto = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(weights, "w")],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    return opened(proto, threads, **kwargs)
+
+
+def opened(
+    proto: object, threads: int = 1, *, library: str | None = amx.library()
+) -> onnxruntime.InferenceSession:
+    data = proto.SerializeToString()  # type: ignore[attr-defined]
+    blob = Blob(hashlib.sha256(data).hexdigest(), memoryview(data))
+    return open_session({"g": blob}, "g", device="cpu", threads=threads, library=library)
+
+
+def product(runs: onnxruntime.InferenceSession, x: Float32) -> Float32:
+    found: Float32 = runs.run(None, {"x": x})[0]
+    return found
+
+
+def values(seed: int, shape: tuple[int, ...], spread: float = 0.0) -> Float32:
+    """Normal numbers, their magnitudes spread over 10 ** +-spread."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal(shape) * 10 ** rng.uniform(-spread, spread, shape)).astype(
+        np.float32
+    )
+
+
+def test_the_committed_library_is_of_this_source() -> None:
+    """build/native was run after the last change; `./just proof native` compares its bytes."""
+    source = hashlib.sha256()
+    for name in ("onnxruntime.h", "amx.c"):
+        source.update((NATIVE / name).read_bytes())
+    handle = ctypes.CDLL(amx.library_file())
+    told = (ctypes.c_char * 64).in_dll(handle, "glagol_amx_source")
+    assert bytes(told).decode() == source.hexdigest()
+
+
+@needed
+@settings(max_examples=60)
+@given(
+    rows=st.integers(1, 300),
+    depth=st.one_of(st.integers(1, 100), st.integers(700, 900)),
+    columns=st.integers(1, 100),
+    spread=st.sampled_from([0.0, 3.0, 9.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_as_near_to_the_exact_product_as_float32(
+    rows: int, depth: int, columns: int, spread: float, seed: int
+) -> None:
+    """Every element is within the bound of a float32 sum, for any shape and any magnitudes."""
+    x, weights = values(seed, (rows, depth), spread), values(seed + 1, (depth, columns), spread)
+    found = product(session(weights), x)
+    exact = x.astype(np.float64) @ weights.astype(np.float64)
+    sums = np.abs(x).astype(np.float64) @ np.abs(weights).astype(np.float64)
+    assert np.all(np.abs(found - exact) <= (depth + 8) * HALF_ULP * sums)
+
+
+@needed
+def test_no_further_from_exact_than_onnxruntime() -> None:
+    """At the sizes of a v3 layer the mean error is within twice that of ONNX Runtime's kernel."""
+    for depth, columns in ((768, 784), (768, 3072), (3072, 768)):
+        x, weights = values(1, (250, depth)), values(2, (depth, columns))
+        exact = x.astype(np.float64) @ weights.astype(np.float64)
+        ours, theirs = (
+            np.sqrt(np.mean((product(session(weights, library=each), x) - exact) ** 2))
+            for each in (amx.library(), None)
+        )
+        assert ours < 2 * theirs
+
+
+@needed
+@pytest.mark.parametrize("depth", [40, 768, 1600])
+def test_a_row_does_not_know_its_neighbours(depth: int) -> None:
+    """Alone, among 599 others, on any number of threads: the same bits."""
+    x, weights = values(3, (600, depth)), values(4, (depth, 200))
+    expected = product(session(weights), x)
+    for row in (0, 31, 32, 255, 256, 599):
+        assert np.array_equal(product(session(weights), x[row : row + 1])[0], expected[row])
+    for threads in (2, 3, 5):
+        assert np.array_equal(product(session(weights, threads), x), expected)
+
+
+@needed
+def test_leading_axes_are_rows() -> None:
+    x, weights = values(5, (2, 3, 7, 50)), values(6, (50, 33))
+    found = product(session(weights), x)
+    assert found.shape == (2, 3, 7, 33)
+    assert np.array_equal(found.reshape(-1, 33), product(session(weights), x.reshape(-1, 50)))
+    assert product(session(weights), x[:, :0]).shape == (2, 0, 7, 33)
+
+
+@needed
+def test_what_cannot_be_is_refused() -> None:
+    weights = values(7, (50, 33))
+    with pytest.raises(Exception, match="do not fit"):
+        product(session(weights), values(8, (4, 49)))
+    with pytest.raises(Exception, match="2 to 8 axes"):
+        product(session(weights), values(8, (50,)))
+    varying = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "g",
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["a", "b"]) for n in "xw"],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    with pytest.raises(IntegrityError, match="weights must be constant"):
+        opened(varying)
+
+
+@needed
+def test_infinities_and_nans_do_not_pass_for_numbers() -> None:
+    x, weights = values(9, (40, 64)), values(10, (64, 40))
+    x[3, 5], x[20, 40] = np.inf, np.nan
+    found = product(session(weights), x)
+    assert not np.isfinite(found[[3, 20]]).any()
+    assert np.isfinite(np.delete(found, [3, 20], axis=0)).all()
