@@ -11,7 +11,9 @@ import pytest
 
 from bundle import made
 from glagol.bundle import licences, terms
+from glagol.registry.entries import Model
 from glagol.registry.errors import IntegrityError
+from glagol.registry.manifest import parse
 
 TEXTS = made.REPOSITORY / made.OWN / "texts"
 MIT = (TEXTS / "obstore.txt").read_text(encoding="utf-8")
@@ -200,6 +202,22 @@ def test_tables_of_terms_agree() -> None:
     found |= {judgement.expression for judgement in terms.JUDGED.values()}
     assert all(map(terms.known, found))
     assert all(judgement.evidence for judgement in terms.JUDGED.values())
+
+
+LLMS = [
+    model
+    for model in parse((made.REPOSITORY / "manifest.json").read_bytes()).models
+    if model.engine == "vllm"
+]
+
+
+@pytest.mark.parametrize("model", LLMS, ids=lambda model: model.id)
+def test_language_models_have_their_text(model: Model) -> None:
+    """Whichever of them a bundle is asked to carry: the text of the licence that is stated."""
+    path = f"models/{model.id}/LICENSE"
+    text = (made.REPOSITORY / path).read_bytes()
+    assert terms.recognised(text) == model.license
+    assert licences.of_model(model.id, model.license, {path: text}, {}).texts == {path: text}
 
 
 def test_questions_are_rows(tmp_path: Path) -> None:
