@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -192,6 +193,13 @@ def test_judgements_are_of_one_version(tmp_path: Path, monkeypatch: pytest.Monke
     assert asked(found)["judged"] == "states: BSD-like; rests on its head"
     with pytest.raises(IntegrityError, match="w 2"):
         licences.of_wheel(path, "w", "2")
+
+
+def test_judgements_are_of_locked_wheels() -> None:
+    """A new version in a lock asks for a new reading, and an old one goes."""
+    plans = [json.loads(p.read_bytes()) for p in (made.REPOSITORY / "lock").glob("*-linux.json")]
+    locked = {f"{row['name']}-{row['version']}" for plan in plans for row in plan}
+    assert terms.JUDGED.keys() <= locked
 
 
 def test_tables_of_terms_agree() -> None:

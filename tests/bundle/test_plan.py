@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bundle import made
+from glagol.bundle.apply import facts
 from glagol.bundle.checkout import Checkout
 from glagol.bundle.install import Accept, Check, Publish, Situation, Switch, Take, Wanted, steps
 from glagol.bundle.plan import Inputs, Wheel, glibc, place_of, plan
@@ -124,6 +125,20 @@ def test_variants_share_blobs(root: Path) -> None:
     models = {entry for entry in cpu if entry.path.startswith("store/")}
     assert models
     assert models <= cuda
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"unpacked_bytes": 1000, "sources_bytes": 100}, 1 + 1000 + 200),
+        ({"unpacked_bytes": 1000}, 1 + 2000),  # packed before sources were counted
+    ],
+)
+def test_room_for_byte_code(tmp_path: Path, environment: dict[str, int], expected: int) -> None:
+    """Twice the sources, and not the gigabytes of libraries that no byte code is made of."""
+    wanted = Wanted("f" * 64, {"environment": environment}, (), (Entry("src/a", "a" * 64, 1),))
+    needed = facts(wanted, made.target_at(tmp_path), made.Machine()).needed_bytes
+    assert needed == expected
 
 
 def test_steps_keep_the_promise() -> None:

@@ -55,7 +55,8 @@ class Index:
         acceptance: what the new release must answer before it may serve.
         lock: path of the lock that the environment is made from.
         uv: path of the wheel that brings uv.
-        unpacked_bytes: what the environment takes on disk, without byte code.
+        unpacked_bytes: what the environments take on disk, without byte code.
+        sources_bytes: how much of that is Python source, so that byte code will be made of it.
         left_out: models of the manifest that this bundle does not carry, with the reason.
         llm_lock: path of the lock of the language model's environment; empty without one.
     """
@@ -66,6 +67,7 @@ class Index:
     lock: str
     uv: str
     unpacked_bytes: int
+    sources_bytes: int
     left_out: tuple[tuple[str, str], ...] = ()
     llm_lock: str = ""
 
@@ -103,6 +105,7 @@ def front(index: Index, files: list[Entry]) -> tuple[bytes, bytes]:
                 "lock": index.lock,
                 "uv": index.uv,
                 "unpacked_bytes": index.unpacked_bytes,
+                "sources_bytes": index.sources_bytes,
             },
             **({"environment_llm": {"lock": index.llm_lock}} if index.llm_lock else {}),
             "left_out": dict(index.left_out),

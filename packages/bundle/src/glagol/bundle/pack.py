@@ -81,13 +81,15 @@ def prepare(
     extra.append(made("provenance.json", sbom.provenance(material, entries)))
     wheels = [member.path for member in taken if isinstance(member, File)]
     twice = [m.path for m in taken if isinstance(m, File) and m.entry.path in what.shared]
+    unpacked, sources_bytes = unpacked_bytes([p for p in wheels if p.suffix == ".whl"] + twice)
     index = Index(
         release=what.release,
         requires=what.requires,
         acceptance=what.acceptance,
         lock=what.lock,
         uv=what.uv,
-        unpacked_bytes=unpacked_bytes([path for path in wheels if path.suffix == ".whl"] + twice),
+        unpacked_bytes=unpacked,
+        sources_bytes=sources_bytes,
         left_out=what.left_out,
         llm_lock=what.llm_lock,
     )

@@ -141,13 +141,15 @@ def made(path: str, data: bytes, *, executable: bool = False) -> Bytes:
     return Bytes(Entry(path, hashlib.sha256(data).hexdigest(), len(data), executable), data)
 
 
-def unpacked_bytes(wheels: list[Path]) -> int:
-    """What wheels take once installed, before byte code is written."""
-    total = 0
+def unpacked_bytes(wheels: list[Path]) -> tuple[int, int]:
+    """What wheels take once installed, without byte code, and how much of that is Python source."""
+    total = sources = 0
     for path in wheels:
         with zipfile.ZipFile(path) as wheel:
-            total += sum(member.file_size for member in wheel.infolist())
-    return total
+            for member in wheel.infolist():
+                total += member.file_size
+                sources += member.file_size if member.filename.endswith(".py") else 0
+    return total, sources
 
 
 def _file(path: str, place: Path, sha256: str) -> File:
