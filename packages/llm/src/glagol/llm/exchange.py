@@ -1,8 +1,8 @@
 """One HTTP/1.1 request to vLLM over its Unix socket, and the answer as it comes.
 
 A connection for each request: to connect costs a tenth of a millisecond, nothing can be stale, and
-to close it is how vLLM learns that nobody waits. h11 speaks the protocol; a general client in its
-place took half a millisecond of processor time for each chunk (`benchmarks/passthrough.py`).
+to close it is how vLLM learns that nobody waits. What the loop reads goes straight into llhttp: a
+chunk of a lone stream finds caches cold, and there every layer counts (docs/adr/0016).
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
-import h11
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from glagol.llm.upstream import unavailable
+from glagol.registry.errors import HostError, InputError
 
 __all__ = ["Address", "Incoming", "exchange"]
 
-READ_BYTES: Final = 1 << 16
+_HEAD: Final = (
+    "POST %s HTTP/1.1\r\nHost: vllm\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n"
+    "Content-Length: %d\r\nConnection: close\r\n\r\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,54 +34,50 @@ class Address:
     key: str
 
 
-class Incoming:
-    """An answer whose head has arrived.
+class Incoming(asyncio.Protocol):
+    """An answer as it arrives; the loop hands in bytes, and the parser what they mean.
+
+    What comes while nobody waits for it is held, and reading stops: never more than two reads.
 
     Attributes:
-        status: Of the answer.
+        status: Of the answer; 0 until its head has arrived.
         kind: Its content type.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, protocol: h11.Connection) -> None:
-        self._reader = reader
-        self._protocol = protocol
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.on_body = self._parts.append  # by the parser, which looks for it when it is made
+        self._parser = HttpResponseParser(self)
+        self._transport: asyncio.Transport
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._over = False
+        self._broken: HostError | None = None
         self.status = 0
-        self.kind = "application/json"
+        self.kind = ""
 
     async def head(self) -> None:
-        """Read status and headers.
+        """Wait for status and headers.
 
         Raises:
             HostError: `llm_unavailable`, the connection broke.
         """
-        while True:
-            event = self._event()
-            if isinstance(event, h11.Response):
-                self.status = event.status_code
-                self.kind = dict(event.headers).get(b"content-type", b"").decode("latin-1")
-                return
-            if event is h11.NEED_DATA:
-                await self._more()
+        while not self.status:
+            await self._more()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, in pieces as they arrive, none of them empty.
+    async def read(self) -> bytes:
+        """What of the body has arrived, at least a byte; nothing when it is over.
 
         Raises:
             HostError: `llm_unavailable`, the connection broke before the end.
         """
-        parts: list[bytes] = []
-        while True:
-            event = self._event()
-            if isinstance(event, h11.Data):
-                parts.append(bytes(event.data))
-                continue
-            if parts:
-                yield b"".join(parts)
-                parts.clear()
-            if isinstance(event, h11.EndOfMessage):
-                return
-            if event is h11.NEED_DATA:
-                await self._more()
+        while not self._parts:
+            if self._over:
+                return b""
+            await self._more()
+        chunk = b"".join(self._parts)
+        self._parts.clear()
+        return chunk
 
     async def whole(self) -> bytes:
         """The body, when all of it has arrived.
@@ -85,19 +85,59 @@ class Incoming:
         Raises:
             HostError: `llm_unavailable`, the connection broke before the end.
         """
-        return b"".join([chunk async for chunk in self.chunks()])
-
-    def _event(self) -> object:
-        try:
-            return self._protocol.next_event()
-        except h11.RemoteProtocolError as error:
-            raise unavailable("it left the connection") from error
+        parts = []
+        while chunk := await self.read():
+            parts.append(chunk)
+        return b"".join(parts)
 
     async def _more(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """By the loop, before anything else."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """By the loop, for each read."""
         try:
-            self._protocol.receive_data(await self._reader.read(READ_BYTES))
-        except OSError as error:
-            raise unavailable(f"it left the connection ({type(error).__name__})") from error
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._broken = unavailable(f"it does not speak HTTP ({error})")
+        if self._waiter is None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """By the loop, after everything else."""
+        if self._broken is None:
+            why = f" ({type(error).__name__})" if error else ""
+            self._broken = unavailable(f"it left the connection{why}")
+        self._wake()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """By the parser."""
+        if name.lower() == b"content-type":
+            self.kind = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """By the parser."""
+        self.status = self._parser.get_status_code()
+
+    def on_message_complete(self) -> None:
+        """By the parser."""
+        self._over = True
 
 
 @asynccontextmanager
@@ -112,32 +152,19 @@ async def exchange(address: Address, path: str, body: bytes, kind: str) -> Async
 
     Raises:
         HostError: `llm_unavailable`, nobody listens, or the connection broke.
+        InputError: `request_invalid`, a line break in `path` or `kind`.
     """
-    protocol = h11.Connection(h11.CLIENT)
-    request = h11.Request(
-        method="POST",
-        target=path,
-        headers=[
-            ("Host", "vllm"),
-            ("Authorization", f"Bearer {address.key}"),
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-            ("Connection", "close"),
-        ],
-    )
+    if {"\r", "\n"} & {*path, *kind}:  # no server lets them in, and here they would make headers
+        raise InputError("request_invalid", "a line break in the content type", "leave it out")
+    head = _HEAD % (path, address.key, kind, len(body))
+    loop = asyncio.get_running_loop()
     try:
-        reader, writer = await asyncio.open_unix_connection(address.socket)
+        transport, incoming = await loop.create_unix_connection(Incoming, address.socket)
     except OSError as error:
         raise unavailable(f"it does not listen ({type(error).__name__})") from error
     try:
-        for part in (request, h11.Data(data=body), h11.EndOfMessage()):
-            writer.write(protocol.send(part) or b"")
-        try:
-            await writer.drain()
-        except OSError as error:
-            raise unavailable(f"it left the connection ({type(error).__name__})") from error
-        incoming = Incoming(reader, protocol)
+        transport.writelines([head.encode("latin-1"), body])
         await incoming.head()
         yield incoming
     finally:
-        writer.close()
+        transport.close()

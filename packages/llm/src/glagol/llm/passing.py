@@ -78,7 +78,7 @@ class Passing:
             async with exchange(self.address, self.path, self.body, kind) as incoming:
                 if incoming.kind.startswith("text/event-stream"):
                     await answer.start(incoming.status, {"content-type": incoming.kind})
-                    async for chunk in incoming.chunks():
+                    while chunk := await incoming.read():
                         await answer.write(chunk)
                     await answer.end()
                     return
