@@ -146,6 +146,28 @@ def test_provenance(packed: made.Release) -> None:
     assert commit.strip() in json.dumps(statement)
 
 
+def test_questions_travel(packed: made.Release, tmp_path: Path) -> None:
+    """A wheel whose licence a person decides is packed, counted and listed, and none other is."""
+    assert packed.contents.questions == 0
+    root = tmp_path / "checkout"
+    shutil.copytree(packed.root, root, symlinks=True, ignore=shutil.ignore_patterns("dist"))
+    (wheel,) = (root / ".work" / "wheels").glob("sound-1.0-*")
+    plan = root / "lock" / f"asr-cpu.{made.SYSTEM}.json"
+    lock = root / "lock" / "asr-cpu.txt"
+    old = made.sha256(wheel.read_bytes())
+    wheel.write_bytes(made.wheel("sound", "1.0", {}, "License-Expression: MPL-2.0\n"))
+    for file in (plan, lock):
+        file.write_text(file.read_text().replace(old, made.sha256(wheel.read_bytes())))
+    made.commit(root, [str(file.relative_to(root)) for file in (plan, lock)])
+    again = made.release(root)
+    assert again.contents.questions == 1
+    with tarfile.open(again.tar) as tar:
+        file_ = tar.extractfile(f"{again.contents.name}/licences/REVIEW.tsv")
+        assert file_ is not None
+        rows = file_.read().decode().splitlines()
+    assert [row.split("\t")[:3] for row in rows[1:]] == [["sound-1.0", "MPL-2.0", "copyleft"]]
+
+
 def test_licence_texts_travel(packed: made.Release) -> None:
     """Of wheels and of models, and a list of all."""
     paths = {m.entry.path for m in packed.contents.members}

@@ -31,12 +31,14 @@ class Contents:
         sums: SHA256SUMS.
         index: bundle.json.
         members: every other file.
+        questions: how many rows of licences/REVIEW.tsv a person has to decide.
     """
 
     name: str
     sums: bytes
     index: bytes
     members: tuple[Bytes | File, ...]
+    questions: int
 
     @property
     def id(self) -> str:
@@ -95,7 +97,8 @@ def prepare(
     )
     members = sorted((*taken, *extra), key=lambda member: member.entry.path)
     sums, data = front(index, [member.entry for member in members])
-    return what, Contents(what.release.name, sums, data, tuple(members))
+    questions = sum(len(licence.remarks) for licence in found.values())
+    return what, Contents(what.release.name, sums, data, tuple(members), questions)
 
 
 def pack(contents: Contents, signature: bytes | None, folder: Path, stream: Any = None) -> Written:
