@@ -3,7 +3,8 @@
 Started with vLLM's own arguments (see `write`). What it does with a chat is said by its first
 message: `die` ends the process in the middle, `slow N` gives N chunks slowly, `fail` is a 500,
 `echo` gives the bytes of the request back. Beside itself it starts a process that ignores signals
-and has left its process group, as a worker might.
+and has left its process group, as a worker might. Where its folder has a file `port`, it listens on
+that TCP port too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import socketserver
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Nothing; vLLM's own access log is off as well."""
 
 
+class TcpHandler(Handler):
+    """The same over TCP, where a chunk must not wait for the one before to be acknowledged."""
+
+    disable_nagle_algorithm = True
+
+
+class TcpServer(socketserver.ThreadingTCPServer):
+    """A thread per connection on a TCP port of this machine."""
+
+    daemon_threads = True
+
+
 class Server(socketserver.ThreadingUnixStreamServer):
     """A thread per connection on a Unix socket."""
 
@@ -146,6 +160,10 @@ def main() -> None:
         file.write(f"{os.getpid()} {orphan.pid}\n")
     Handler.folder, Handler.key = folder, os.environ["VLLM_API_KEY"]
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    port = folder / "port"
+    if port.exists():
+        tcp = TcpServer(("127.0.0.1", int(port.read_text())), TcpHandler)
+        threading.Thread(target=tcp.serve_forever, args=(0.05,), daemon=True).start()
     with Server(arguments[arguments.index("--uds") + 1], Handler) as server:
         say("APIServer", "INFO", "started")
         server.serve_forever(0.05)
