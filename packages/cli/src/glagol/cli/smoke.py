@@ -70,7 +70,8 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
 
     head = read_float32(artifact(opened.blobs, "head.safetensors").data)
     vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
-    session = open_session(opened.blobs, "encoder.onnx", device="cpu", threads=0, library=library())
+    kernels = library() if opened.variant.provider == "cpu" else None
+    session = open_session(opened.blobs, "encoder.onnx", device="cpu", threads=0, library=kernels)
     features = FrontEnd(head["window"], head["mel"])(clip())
 
     def run(frames: NDArray[np.float32], length: int) -> tuple[NDArray[np.float32], int]:
