@@ -24,10 +24,10 @@ _library = rule(implementation = _library_impl, attrs = {
 })
 
 def library(deps = []):
-    """A package of packages/: its project file and everything below its src/."""
+    """A package of packages/: its project file and everything below its src/, and the source of what is compiled."""
     _library(
         name = native.package_name().split("/")[-1],
-        srcs = native.glob(["pyproject.toml", "src/**"], exclude = ["**/__pycache__/**"]),
+        srcs = native.glob(["pyproject.toml", "src/**", "native/**"], exclude = ["**/__pycache__/**"]),
         deps = ["//packages/" + dep for dep in deps],
         visibility = ["//visibility:public"],
     )
