@@ -73,13 +73,17 @@ def test_twelve_gib() -> None:
     assert whole.context_tokens is not None
     assert 4096 <= whole.context_tokens < 8192, "tight"
     assert planned(12, ASR, MOE) is None
-    assert planned(16, ASR, MOE) is not None
+    moe = planned(16, ASR, MOE)
+    assert moe is not None
+    assert moe.token_bytes == 26 * (512 + 64) * 2, "latent and rotary numbers, once for all heads"
+    assert moe.context_tokens == 72192
     assert planned(16, ASR, MOE_LARGE) is None
 
 
 def test_what_is_unknown_stays_unknown() -> None:
     """No context is promised for a cache that nobody has seen."""
-    card = planned(24, ASR, MOE)
+    unseen = msgspec.structs.replace(MOE, decoding=Llm(weights_bytes=10_500_000_000))
+    card = planned(24, ASR, unseen)
     assert card is not None
     assert (card.context_tokens, card.token_bytes, card.prompts) == (None, None, {})
     assert "--max-model-len" not in " ".join(card.vllm_flags())
@@ -94,7 +98,7 @@ def test_a_refusal_has_every_figure() -> None:
     with pytest.raises(HostError) as caught:
         plan(12 * GIB, ASR, MOE)
     message = str(caught.value)
-    for part in ("12.00 GiB", "13.45 GiB", "weights 9.78 GiB", "workspace 1.00 GiB"):
+    for part in ("12.00 GiB", "14.10 GiB", "weights 10.31 GiB", "workspace 1.00 GiB"):
         assert part in message
     with pytest.raises(HostError, match="of cache for 4096 tokens"):
         plan(11 * GIB, ASR, WHOLE)
