@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.cli import envcheck
+from glagol.cli import env_check, envcheck
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +37,18 @@ def test_this_environment_equals_its_lock(home: Path) -> None:
     assert found["lock"].status == "ok", found["lock"]
     assert found["records"].status == "ok", found["records"]
     assert found["onnxruntime"].status == "ok"
+
+
+def test_the_lock_is_the_one_that_a_release_has(home: Path) -> None:
+    """A bundle for CUDA is checked by its own lock when the card is left alone."""
+    assert [env_check._lock_of(home, device) for device in ("cpu", "cuda")] == [
+        "asr-cpu",
+        "asr-cuda",
+    ]
+    (home / "lock" / "asr-cpu.txt").unlink()
+    assert env_check._lock_of(home, "cpu") == "asr-cuda"
+    (home / "lock" / "asr-cuda.txt").unlink()
+    assert env_check._lock_of(home, "cpu") == "asr-cpu"
 
 
 def test_another_version_is_named(home: Path) -> None:

@@ -124,6 +124,18 @@ def test_another_environment_than_the_lock(check: Check, llm_home: Path) -> None
     assert found["vllm records"]["found"] == "vllm: vllm.py"
 
 
+def test_wheels_that_contradict_themselves_or_each_other(check: Check, llm_home: Path) -> None:
+    """One path of two wheels is right as either's; byte code is nobody's; the rest is a failure."""
+    site = next((llm_home / ".env" / "llm-cuda").glob("lib/python3*/site-packages"))
+    other = site / "other-1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (other / "RECORD").write_text("vllm.py,sha256=AAAA,1\nx.pyc,sha256=AAAA,1\n")
+    assert check()["vllm records"]["found"] == "1 files as their wheels say"
+    (other / "RECORD").write_text("vllm.py,sha256=AAAA,1\ny.py,sha256=AAAA,1\n")
+    assert check()["vllm records"]["found"] == "other: y.py"
+
+
 def test_the_users_own_packages_have_no_say(
     check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

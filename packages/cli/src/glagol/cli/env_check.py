@@ -61,8 +61,15 @@ def _asr(ids: tuple[str, ...], device: Device, lock: str | None, home: Path) -> 
     from glagol.cli import envcheck
 
     return envcheck.run(
-        envcheck.Question(home.absolute(), _store(), lock or f"asr-{device}", device, ids)
+        envcheck.Question(home.absolute(), _store(), lock or _lock_of(home, device), device, ids)
     )
+
+
+def _lock_of(home: Path, device: Device) -> str:
+    """The device's lock; where only the other's is, as in a bundle for CUDA on a CPU, that one."""
+    own, other = f"asr-{device}", "asr-cpu" if device == "cuda" else "asr-cuda"
+    absent = not (home / "lock" / f"{own}.txt").is_file()
+    return other if absent and (home / "lock" / f"{other}.txt").is_file() else own
 
 
 def _llm(
