@@ -73,7 +73,8 @@ lock:
 # the offline bundle of this commit, its locks and its manifest, in dist/
 [group('build')]
 bundle-offline *ARGS: setup
-    build/wheels .work/wheels asr-cpu tools/uv
+    case " $* " in *" full "*) set -- asr-cuda llm-cuda ;; *" cuda "*) set -- asr-cuda ;; *) set -- asr-cpu ;; esac; \
+        build/wheels .work/wheels tools/uv "$@"
     {{glagol}} bundle pack "$@"
 
 # train gigaam-nano from nothing but synthesised speech

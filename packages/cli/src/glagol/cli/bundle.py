@@ -57,7 +57,10 @@ def _prepared(made: dict[str, Any]) -> Any:
     wheels = made["wheels"] or (made["source"] / ".work" / "wheels",)
     stores = made["stores"] or (made["source"] / "store",)
     sources = Sources(checkout, tuple(wheels), tuple(stores))
-    return prepare(sources, made["variant"], made["system"], made["models"])
+    what, contents = prepare(sources, made["variant"], made["system"], made["models"])
+    if contents.questions:
+        report.note(f"{contents.questions} questions for a person: licences/REVIEW.tsv inside")
+    return what, contents
 
 
 @bundle.command()
