@@ -73,7 +73,7 @@ lock:
 # the offline bundle of this commit, its locks and its manifest, in dist/
 [group('build')]
 bundle-offline *ARGS: setup
-    case " $* " in *" full "*) set -- asr-cuda llm-cuda ;; *" cuda "*) set -- asr-cuda ;; *) set -- asr-cpu ;; esac; \
+    case " $* " in *"variant full "* | *"variant=full "*) set -- asr-cuda llm-cuda ;; *"variant cuda "* | *"variant=cuda "*) set -- asr-cuda ;; *) set -- asr-cpu ;; esac; \
         build/wheels .work/wheels tools/uv "$@"
     {{glagol}} bundle pack "$@"
 
