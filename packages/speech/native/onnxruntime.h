@@ -1,4 +1,4 @@
-/* What amx.c needs of ONNX Runtime's C interface, by position.
+/* What the operators need of ONNX Runtime's C interface, by position.
  *
  * The interface is a table of functions that only grows at its end, and a struct that an operator fills
  * in: the positions below hold for API 17 (ONNX Runtime 1.17) and everything after it. They were taken
@@ -16,7 +16,7 @@ typedef struct Info Info;
 typedef struct Domain Domain;
 typedef struct SessionOptions SessionOptions;
 
-enum { API_VERSION = 17, FLOAT = 1, REQUIRED = 0, ARENA = 1, DEFAULT_MEMORY = 0, NOT_IMPLEMENTED = 9, INVALID = 2 };
+enum { API_VERSION = 17, FLOAT = 1, UINT8 = 2, INT8 = 3, REQUIRED = 0, OPTIONAL = 1, ARENA = 1, DEFAULT_MEMORY = 0, FAIL = 1 };
 
 typedef struct Allocator {
     uint32_t version;
@@ -52,7 +52,7 @@ ENTRY(KernelInfoGetConstantInput, 249, Status *, const Info *, size_t, int *, co
 ENTRY(KernelContext_GetAllocator, 253, Status *, const Context *, const Memory *, Allocator **)
 ENTRY(KernelContext_ParallelFor, 274, Status *, const Context *, void (*)(void *, size_t), size_t, size_t, void *)
 
-/* One operator; members that API 17 has and amx.c leaves empty are only counted. */
+/* One operator; members that API 17 has and they leave empty are only counted. */
 typedef struct Op {
     uint32_t version;
     void *create_kernel;

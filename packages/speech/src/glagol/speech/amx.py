@@ -1,8 +1,9 @@
-"""Float32 products on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
+"""Products on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
 
-ONNX Runtime has no kernel for it in float32. The library beside this file has one, of the same
-accuracy, and takes the place of ONNX Runtime's MatMul in a session that is given it. Its source is
-packages/speech/native, build/native makes it, and its bytes are those of any build of that source.
+ONNX Runtime does not use it in float32, and not well in int8. The library beside this file does,
+with the same accuracy and with the same bits; its operators take the place of ONNX Runtime's in a
+session that is given it. Its source is packages/speech/native, build/native makes it, and its bytes
+are those of any build of that source.
 """
 
 from __future__ import annotations

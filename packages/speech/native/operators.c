@@ -1,0 +1,108 @@
+/* The library's entry points, and what the operators need of ONNX Runtime. */
+
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "amx.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+
+static const void *const *api;
+static Memory *arena;
+
+Status *refuse(const char *why) { return API(CreateStatus)(FAIL, why); }
+
+static Status *look_at(const Value *value, Tensor *found) {
+    Shape *shape;
+    TRY(API(GetTensorTypeAndShape)(value, &shape));
+    Status *status = API(GetDimensionsCount)(shape, &found->rank);
+    if (!status && found->rank > AXES_MAX) status = refuse("glagol: a tensor has more than 8 axes");
+    if (!status) status = API(GetDimensions)(shape, found->axes, found->rank);
+    API(ReleaseShape)(shape);
+    if (status) return status;
+    found->rows = 1;
+    for (size_t axis = 0; axis + 1 < found->rank; axis++) found->rows *= (size_t)found->axes[axis];
+    found->last = found->rank ? (size_t)found->axes[found->rank - 1] : 1;
+    return API(GetTensorMutableData)(value, &found->data);
+}
+
+Status *constant_input(const Info *info, size_t index, Tensor *found) {
+    const Value *value = NULL;
+    int constant = 0;
+    TRY(API(KernelInfoGetConstantInput)(info, index, &constant, &value));
+    *found = (Tensor){0};
+    return constant && value ? look_at(value, found) : NULL;
+}
+
+Status *input(Context *context, size_t index, Tensor *found) {
+    const Value *value = NULL;
+    TRY(API(KernelContext_GetInput)(context, index, &value));
+    *found = (Tensor){0};
+    return value ? look_at(value, found) : NULL;
+}
+
+Status *output(Context *context, const Tensor *input, size_t columns, void *data) {
+    int64_t axes[AXES_MAX];
+    Value *value;
+    memcpy(axes, input->axes, sizeof axes);
+    axes[input->rank - 1] = (int64_t)columns;
+    TRY(API(KernelContext_GetOutput)(context, 0, axes, input->rank, &value));
+    return API(GetTensorMutableData)(value, data);
+}
+
+Status *parallel(Context *context, void (*work)(void *, size_t), size_t tasks, void *given) {
+    return API(KernelContext_ParallelFor)(context, work, tasks, 0, given);
+}
+
+Status *borrow(Context *context, size_t bytes, Loan *loan) {
+    TRY(API(KernelContext_GetAllocator)(context, arena, &loan->allocator));
+    loan->all = loan->allocator->alloc(loan->allocator, bytes + 64);
+    loan->data = (void *)(((uintptr_t)loan->all + 63) & ~(uintptr_t)63);
+    if (loan->all) return NULL;
+    API(ReleaseAllocator)(loan->allocator);
+    return refuse("glagol: out of memory");
+}
+
+void give_back(Loan loan) {
+    loan.allocator->free(loan.allocator, loan.all);
+    API(ReleaseAllocator)(loan.allocator);
+}
+
+const char *on_cpu(const Op *op) { return (void)op, "CPUExecutionProvider"; }
+int number_one(const Op *op) { return (void)op, 1; }
+int any_version(const Op *op) { return (void)op, INT32_MAX; }
+int one_type(const Op *op, size_t index) { return (void)op, (void)index, FLOAT; }
+size_t one_output(const Op *op) { return (void)op, 1; }
+int required(const Op *op, size_t index) { return (void)op, (void)index, REQUIRED; }
+int default_memory(const Op *op, size_t index) { return (void)op, (void)index, DEFAULT_MEMORY; }
+
+/* sha256 of the source, by build/native: a test sees when the committed library is another's. */
+PUBLIC const char glagol_amx_source[] = SOURCE;
+
+/* Whether this processor has what is needed and the kernel lets this process use it. */
+PUBLIC int glagol_amx_ready(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18, OSXSAVE = 1 << 27, STATES = 0xe6 };
+    const unsigned avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    const unsigned amx_bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;
+    unsigned a, b, c, d, saved;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE)) return 0;
+    __asm__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    if ((saved & STATES) != STATES || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if ((b & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl || (d & amx_bf16_tile_int8) != amx_bf16_tile_int8) return 0;
+    return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
+}
+
+/* ONNX Runtime looks here before it takes an operator of its own, in its standard domain and in Microsoft's. */
+PUBLIC Status *RegisterCustomOps(SessionOptions *options, const Base *base) {
+    Domain *standard, *microsoft;
+    api = base->api(API_VERSION);
+    if (!arena) TRY(API(CreateCpuMemoryInfo)(ARENA, DEFAULT_MEMORY, &arena));
+    TRY(API(CreateCustomOpDomain)("", &standard));
+    TRY(API(CustomOpDomain_Add)(standard, &matmul));
+    TRY(API(AddCustomOpDomain)(options, standard));
+    TRY(API(CreateCustomOpDomain)("com.microsoft", &microsoft));
+    TRY(API(CustomOpDomain_Add)(microsoft, &dynamic_quantize_matmul));
+    TRY(API(CustomOpDomain_Add)(microsoft, &matmul_integer_to_float));
+    return API(AddCustomOpDomain)(options, microsoft);
+}
