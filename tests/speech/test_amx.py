@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from glagol.registry.errors import IntegrityError
+from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.speech import amx
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session
+from speech.conftest import MODELS
 
 Float32 = NDArray[np.float32]
 
@@ -118,6 +120,23 @@ def test_a_row_does_not_know_its_neighbours(depth: int) -> None:
         assert np.array_equal(product(session(weights), x[row : row + 1])[0], expected[row])
     for threads in (2, 3, 5):
         assert np.array_equal(product(session(weights, threads), x), expected)
+
+
+@needed
+@pytest.mark.parametrize("variant", ["cpu-fp32", "cpu-int8"])
+@pytest.mark.parametrize("head", sorted(MODELS))
+def test_nothing_is_read_from_a_model_file_once_it_is_open(
+    registry: Registry, head: str, variant: str
+) -> None:
+    """Weights are lent for opening only: what becomes of the file then changes no result."""
+    files = {k: bytearray(b.data) for k, b in registry.open(MODELS[head], variant).blobs.items()}
+    blobs = {path: Blob("", memoryview(data)) for path, data in files.items()}
+    runs = open_session(blobs, "encoder.onnx", device="cpu", threads=1, library=amx.library())
+    given = {"features": values(1, (1, 99, 64)), "lengths": np.array([99], np.int64)}
+    expected = runs.run(None, given)[0]
+    for data in files.values():
+        data[:] = bytes(len(data))
+    assert np.array_equal(runs.run(None, given)[0], expected)
 
 
 @needed

@@ -160,17 +160,35 @@ static float *padded(const Weights *weights, const float *from) {
     return made;
 }
 
+/* 16 columns of a row; zeros where there are none. */
+static __m128i columns_of(const Weights *weights, const int8_t *from, size_t k, size_t column) {
+    int8_t padded_row[16] = {0};
+    if (k >= weights->depth) return _mm_setzero_si128();
+    from += k * weights->columns + column;
+    if (column + 16 <= weights->columns) return _mm_loadu_si128((const __m128i *)from);
+    memcpy(padded_row, from, weights->columns - column);
+    return _mm_loadu_si128((const __m128i *)padded_row);
+}
+
+/* Reads the weights once, in their order: they may lie in a file. */
 static void arrange(Weights *weights, const int8_t *from) {
-    memset(weights->values, 0, weights->panels * weights->steps * STEP);
-    for (size_t k = 0; k < weights->depth; k++) {
-        int8_t *step = weights->values + k / DEPTH * STEP + k % DEPTH / 4 * 64 + k % 4;
-        for (size_t column = 0; column < weights->columns; column++) {
-            const int8_t value = from[k * weights->columns + column];
-            const size_t half = column % EDGE / 16;
-            step[column / EDGE * weights->steps * STEP + half * TILE_BYTES + column % 16 * 4] = value;
-            weights->sums[column] += value;
+    for (size_t k = 0; k < weights->steps * DEPTH; k += 4)
+        for (size_t column = 0; column < weights->panels * EDGE; column += 16) {
+            __m128i row[4], pairs[4];
+            for (size_t i = 0; i < 4; i++)
+                row[i] = column < weights->columns ? columns_of(weights, from, k + i, column) : _mm_setzero_si128();
+            pairs[0] = _mm_unpacklo_epi8(row[0], row[1]), pairs[1] = _mm_unpackhi_epi8(row[0], row[1]);
+            pairs[2] = _mm_unpacklo_epi8(row[2], row[3]), pairs[3] = _mm_unpackhi_epi8(row[2], row[3]);
+            const size_t step = column / EDGE * weights->steps + k / DEPTH, half = column % EDGE / 16;
+            __m128i *to = (__m128i *)(weights->values + step * STEP + half * TILE_BYTES + k % DEPTH / 4 * 64);
+            _mm_store_si128(to, _mm_unpacklo_epi16(pairs[0], pairs[2]));
+            _mm_store_si128(to + 1, _mm_unpackhi_epi16(pairs[0], pairs[2]));
+            _mm_store_si128(to + 2, _mm_unpacklo_epi16(pairs[1], pairs[3]));
+            _mm_store_si128(to + 3, _mm_unpackhi_epi16(pairs[1], pairs[3]));
         }
-    }
+    for (size_t k = 0; k < weights->depth; k++)
+        for (size_t column = 0; column < weights->columns; column++)
+            weights->sums[column] += from[k * weights->columns + column];
 }
 
 static Status *prepare(const Tensor *values, const Tensor *scales, const Tensor *zeros, const Tensor *biases, void **kernel) {

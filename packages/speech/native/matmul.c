@@ -178,8 +178,8 @@ static Status *create(const Op *op, const void *const *api, const Info *info, vo
     weights->panels = aligned_alloc(64, size * sizeof(float));
     if (!weights->panels) return free(weights), refuse("glagol: out of memory");
     memset(weights->panels, 0, size * sizeof(float));
-    for (size_t column = 0; column < weights->columns; column += EDGE)
-        for (size_t k = 0; k < weights->depth; k++)
+    for (size_t k = 0; k < weights->depth; k++) /* in the order in which they lie, maybe in a file */
+        for (size_t column = 0; column < weights->columns; column += EDGE)
             memcpy(weights->panels + column / EDGE * panel_size + k * EDGE,
                    (const float *)given.data + k * weights->columns + column,
                    least(EDGE, weights->columns - column) * sizeof(float));

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import threading
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from glagol.registry.errors import HostError, InputError, IntegrityError
 from glagol.speech.cuda import CPU, CUDA, RECORD, cuda_options, strays
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.tensors import require_finite
-from glagol.speech.weights import external_tensors
+from glagol.speech.weights import external_tensors, factors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -92,9 +93,14 @@ def open_session(
     model = artifact(blobs, graph)
     tensors = external_tensors(model.data)
     views = [each.view(artifact(blobs, each.location).data) for each in tensors]
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(view) for view in views]
     if tensors:
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(view) for view in views]
         options.add_external_initializers([each.name for each in tensors], values)
+    if library:  # re-orders its weights itself, and would else leave ONNX Runtime with a copy
+        lent = factors(model.data)
+        for each, value in zip(tensors, values, strict=True):
+            if each.name in lent:
+                options.add_initializer(each.name, value)
     files = {each.location for each in tensors}
     with _lean(blobs[name].data for name in files):
         for each, view in zip(tensors, views, strict=True):
@@ -105,6 +111,7 @@ def open_session(
             )
         except Exception as error:  # its exception classes are private and derive from Exception
             raise _refused(graph, provider, error) from error
+    weakref.finalize(session, values.clear)  # what was lent stays until the session is gone
     if session.get_providers()[0] != provider:
         raise _missing(provider, f"it fell back to {session.get_providers()}")
     if provider == CUDA and (lost := strays(session)):

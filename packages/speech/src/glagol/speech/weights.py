@@ -3,8 +3,8 @@
 ONNX Runtime takes weights that the caller holds (`add_external_initializers`) by tensor name. The
 names are in the graph, so this reads just enough of the protocol buffer
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) without the onnx package:
-ModelProto.graph = 7, GraphProto.initializer = 5, TensorProto.dims = 1, data_type = 2, name = 8,
-external_data = 13 (key = 1, value = 2).
+ModelProto.graph = 7, GraphProto.node = 1, initializer = 5, NodeProto.input = 1, op_type = 4,
+TensorProto.dims = 1, data_type = 2, name = 8, external_data = 13 (key = 1, value = 2).
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2"}
 """TensorProto.DataType to numpy."""
+
+PRODUCTS = {b"MatMul", b"DynamicQuantizeMatMul", b"MatMulIntegerToFloat"}
+"""Operators whose second input is a matrix that a kernel re-orders when a session opens."""
 
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 
@@ -81,6 +84,26 @@ def external_tensors(graph: memoryview) -> list[ExternalTensor]:
         ]
     except (ValueError, IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise _altered(f"the ONNX graph cannot be read: {error!r}") from error
+
+
+def factors(graph: memoryview) -> set[str]:
+    """Names of what is the second operand of products, and nothing else, in a model's graph.
+
+    Args:
+        graph: bytes of an ONNX file that `external_tensors` has read.
+    """
+    found: set[str] = set()
+    others: set[str] = set()
+    nodes = (b for f, m in _fields(graph) if f == 7 for n, b in _fields(m) if n == 1)
+    for node in nodes:
+        fields = list(_fields(node))
+        inputs = [bytes(value).decode() for number, value in fields if number == 1]
+        kind = next(bytes(value) for number, value in fields if number == 4)
+        second = slice(1, 2) if kind in PRODUCTS else slice(0)
+        found.update(inputs[second])
+        del inputs[second]
+        others.update(inputs)
+    return found - others
 
 
 def _altered(what: str) -> IntegrityError:
