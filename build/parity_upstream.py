@@ -33,10 +33,12 @@ from glagol.forge.build import DATA, build_graph  # noqa: E402
 from glagol.forge.head import head_tensors  # noqa: E402
 from glagol.forge.mel import mel_matrix  # noqa: E402
 from glagol.forge.rope import hann_window  # noqa: E402
+from glagol.registry.store import Blob  # noqa: E402
 from glagol.speech import ctc  # noqa: E402
+from glagol.speech.amx import library  # noqa: E402
 from glagol.speech.features import FrontEnd  # noqa: E402
 from glagol.speech.rnnt import Transducer  # noqa: E402
-from glagol.speech.runtime import onnxruntime  # noqa: E402
+from glagol.speech.session import open_session  # noqa: E402
 
 ENCODER_BOUND = 1e-5
 FEATURE_BOUND = 2e-3
@@ -69,11 +71,10 @@ def mel(samples: np.ndarray) -> np.ndarray:
 
 
 def session(sizes: Any, weights: Weights, precision: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Our graph as a function of one clip's features [L, 64]."""
+    """Our graph, opened as it is served, as a function of one clip's features [L, 64]."""
     graph, data = build_graph(sizes, weights, precision)  # type: ignore[arg-type]
-    options = onnxruntime.SessionOptions()
-    options.add_external_initializers_from_files_in_memory([DATA], [data], [len(data)])
-    opened = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+    blobs = {"graph": Blob("", memoryview(graph)), DATA: Blob("", memoryview(data))}
+    opened = open_session(blobs, "graph", device="cpu", threads=0, library=library())
 
     def run(features: np.ndarray) -> np.ndarray:
         inputs = {"features": features[None], "lengths": np.array([len(features)])}

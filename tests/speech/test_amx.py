@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 from pathlib import Path
 
@@ -72,9 +71,7 @@ def test_the_committed_library_is_of_this_source() -> None:
     source = hashlib.sha256()
     for file in [*sorted(NATIVE.glob("*.h")), *sorted(NATIVE.glob("*.c"))]:
         source.update(file.read_bytes())
-    handle = ctypes.CDLL(amx.library_file())
-    told = (ctypes.c_char * 64).in_dll(handle, "glagol_amx_source")
-    assert bytes(told).decode() == source.hexdigest()
+    assert source.hexdigest().encode() in Path(amx.library_file()).read_bytes()
 
 
 @needed
@@ -89,7 +86,7 @@ def test_the_committed_library_is_of_this_source() -> None:
 def test_as_near_to_the_exact_product_as_float32(
     rows: int, depth: int, columns: int, spread: float, seed: int
 ) -> None:
-    """Every element is within the bound of a float32 sum, for any shape and any magnitudes."""
+    """Every element is within the bound of a float32 sum, magnitudes 10 ** +-9 apart included."""
     x, weights = values(seed, (rows, depth), spread), values(seed + 1, (depth, columns), spread)
     found = product(session(weights), x)
     exact = x.astype(np.float64) @ weights.astype(np.float64)
@@ -99,7 +96,7 @@ def test_as_near_to_the_exact_product_as_float32(
 
 @needed
 def test_no_further_from_exact_than_onnxruntime() -> None:
-    """At the sizes of a v3 layer the mean error is within twice that of ONNX Runtime's kernel."""
+    """At v3's sizes, with mixed signs: the mean error is within twice that of its kernel."""
     for depth, columns in ((768, 784), (768, 3072), (3072, 768)):
         x, weights = values(1, (250, depth)), values(2, (depth, columns))
         exact = x.astype(np.float64) @ weights.astype(np.float64)
@@ -263,3 +260,55 @@ def test_int8_that_cannot_be_is_refused(quantised: bool) -> None:
         product(int8_session(weights, None, quantised=quantised), values(8, (4, 49)))
     with pytest.raises(IntegrityError, match="a bias for every column"):
         int8_session(weights, values(1, (32,)), quantised=quantised)
+
+
+@needed
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 39])
+def test_int8_of_what_is_no_number_is_none(strange: float, row: int) -> None:
+    """One scale holds for the whole tensor, so none of it can be trusted."""
+    x, weights = values(9, (40, 64)), np.ones((64, 40), np.int8)
+    x[row, 5] = strange
+    assert np.isnan(product(int8_session(weights, None, quantised=False), x)).all()
+
+
+@needed
+@pytest.mark.parametrize("varying", ["z", "b"])
+def test_int8_with_what_varies_is_refused(varying: str) -> None:
+    """Zero points and biases are taken when a session opens; others would pass for none."""
+    columns = 33
+    constants = {
+        "w": np.ones((50, columns), np.int8),
+        "s": np.ones(columns, np.float32),
+        "z": np.zeros(columns, np.int8),
+        "b": np.ones(columns, np.float32),
+    }
+    given = constants.pop(varying)
+    kind = helper.np_dtype_to_tensor_dtype(given.dtype)
+    proto = helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node(
+                    "DynamicQuantizeMatMul", list("xwszb"), ["y"], domain="com.microsoft"
+                )
+            ],
+            "g",
+            [
+                helper.make_tensor_value_info("x", TensorProto.FLOAT, None),
+                helper.make_tensor_value_info(varying, kind, [columns]),
+            ],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)],
+        ir_version=8,
+    )
+    with pytest.raises(Exception, match="must be constant"):
+        opened(proto).run(None, {"x": values(1, (4, 50)), varying: given})
+
+
+@needed
+def test_empty_weights_are_refused() -> None:
+    for shape in ((0, 33), (50, 0)):
+        with pytest.raises(IntegrityError, match=r"constant|empty"):
+            session(np.zeros(shape, np.float32))

@@ -101,6 +101,14 @@ def test_the_matrices_of_products_are_told_from_other_weights(registry: Registry
             assert factors(data) == expected
 
 
+@pytest.mark.parametrize("node", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x08\x01"])
+def test_nodes_that_cannot_be_read_are_told(node: bytes) -> None:
+    """Cut off, not UTF-8, a number for a name."""
+    graph = b"\x0a" + bytes([len(node)]) + node
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        factors(memoryview(b"\x3a" + bytes([len(graph)]) + graph))
+
+
 def test_missing_or_short_weights_are_told() -> None:
     model, data = graph(WEIGHTS)
     with pytest.raises(IntegrityError, match=r"w\.data is not among"):

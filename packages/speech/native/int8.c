@@ -4,6 +4,8 @@
  * one scale and zero point for the whole tensor (ONNX's DynamicQuantizeLinear). Sums of integers are exact, and the
  * few operations on floats are ONNX Runtime's in its order: the results are the same bits. */
 
+#include <math.h>
+
 #include "amx.h"
 
 #define DEPTH 64 /* of a step: 64 bytes of a row */
@@ -15,6 +17,7 @@ typedef struct {
     int32_t *sums;  /* of a column's values; [columns] in whole blocks, as all below */
     float *scales;
     float *biases; /* NULL when there is none */
+    int zeros;     /* whether zero points of the columns were given; they are 0 */
 } Weights;
 
 typedef struct {
@@ -36,16 +39,18 @@ AMX static void find_extremes(void *given, size_t number) {
     const size_t count = (least(first + EDGE, product->rows) - first) * depth;
     const float *from = (const float *)product->input + first * depth;
     __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
+    __mmask16 no_number = 0;
     for (size_t i = 0; i < count; i += 16) {
         const __mmask16 there = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)~0;
         const __m512 x = _mm512_maskz_loadu_ps(there, from + i);
         low = _mm512_min_ps(low, x), high = _mm512_max_ps(high, x);
+        no_number |= _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
     }
-    product->extremes[2 * number] = _mm512_reduce_min_ps(low);
+    product->extremes[2 * number] = no_number ? -INFINITY : _mm512_reduce_min_ps(low);
     product->extremes[2 * number + 1] = _mm512_reduce_max_ps(high);
 }
 
-/* One scale and zero point for all: 0 is a value, the extremes are 0 and 255. */
+/* One scale and zero point for all: 0 is a value, the extremes are 0 and 255. What is not finite shows in all. */
 AMX static void choose_scale(Product *product, size_t blocks) {
     float low = 0, high = 0;
     for (size_t i = 0; i < blocks; i++) {
@@ -53,6 +58,10 @@ AMX static void choose_scale(Product *product, size_t blocks) {
         high = product->extremes[2 * i + 1] > high ? product->extremes[2 * i + 1] : high;
     }
     product->scale = low == high ? 1.0f : (high - low) / 255.0f;
+    if (!(product->scale <= 3.4e38f)) {
+        product->scale = NAN;
+        return; /* the zero point stays 0 */
+    }
     const float zero = 0.0f - low / product->scale;
     product->zero = _mm_cvtss_si32(_mm_set_ss(zero < 0 ? 0 : zero > 255 ? 255 : zero)); /* half to even */
 }
@@ -65,7 +74,8 @@ AMX static inline __m128i quantised(const Product *product, const float *from, _
     return _mm512_cvtepi32_epi8(_mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(product->zero)));
 }
 
-/* Brings 32 rows into tiles; rows and columns that are not there hold anything: weights there are zero. */
+/* Brings 32 rows into tiles. What is behind the depth may be anything, since weights there are zero; so may rows
+ * that are not there, since their results go nowhere. */
 AMX static void quantise_rows(void *given, size_t block) {
     const Product *product = given;
     const size_t depth = product->weights->depth, steps = product->weights->steps;
@@ -194,12 +204,14 @@ static void arrange(Weights *weights, const int8_t *from) {
 static Status *prepare(const Tensor *values, const Tensor *scales, const Tensor *zeros, const Tensor *biases, void **kernel) {
     if (!values->data || values->rank != 2 || !scales->data || scales->last != values->last || scales->rows != 1)
         return refuse("glagol: int8 weights must be constant, of 2 axes, with a constant scale for every column");
+    if (!values->rows || !values->last) return refuse("glagol: a product's weights are empty");
     for (size_t i = 0; zeros->data && i < zeros->last; i++)
         if (((const int8_t *)zeros->data)[i]) return refuse("glagol: int8 weights must have the zero point 0");
     if (biases->data && biases->last != values->last) return refuse("glagol: there must be a bias for every column");
 
     Weights *weights = calloc(1, sizeof *weights);
     if (!weights) return refuse("glagol: out of memory");
+    weights->zeros = zeros->data != NULL;
     weights->depth = values->rows, weights->columns = values->last;
     weights->steps = whole(values->rows, DEPTH) / DEPTH, weights->panels = whole(values->last, EDGE) / EDGE;
     weights->values = aligned_alloc(64, weights->panels * weights->steps * STEP);
@@ -231,9 +243,14 @@ static Status *run(Context *context, Product *product, int quantise) {
     return status;
 }
 
-static Status *begin(Context *context, void *kernel, Product *product) {
+/* Inputs at `zeros` and `biases` may be left out, but not vary from call to call. */
+static Status *begin(Context *context, void *kernel, size_t zeros, size_t biases, Product *product) {
     Tensor given;
     *product = (Product){.weights = kernel};
+    TRY(input(context, zeros, &given));
+    if (given.data && !product->weights->zeros) return refuse("glagol: int8 weights' zero points must be constant");
+    TRY(input(context, biases, &given));
+    if (given.data && !product->weights->biases) return refuse("glagol: an int8 product's biases must be constant");
     TRY(input(context, 0, &given));
     if (!given.rank || given.last != product->weights->depth) return refuse("glagol: the operands of a product do not fit");
     product->input = given.data;
@@ -252,7 +269,7 @@ static Status *create_dynamic(const Op *op, const void *const *api, const Info *
 
 static Status *compute_dynamic(void *kernel, Context *context) {
     Product product;
-    TRY(begin(context, kernel, &product));
+    TRY(begin(context, kernel, 3, 4, &product));
     return product.rows ? run(context, &product, 1) : NULL;
 }
 
@@ -283,9 +300,11 @@ static Status *create_integer(const Op *op, const void *const *api, const Info *
 static Status *compute_integer(void *kernel, Context *context) {
     Product product;
     Tensor scale, zero;
-    TRY(begin(context, kernel, &product));
+    TRY(begin(context, kernel, 5, 6, &product));
     TRY(input(context, 2, &scale));
     TRY(input(context, 4, &zero));
+    if (!scale.data || scale.rows * scale.last != 1 || (zero.data && zero.rows * zero.last != 1))
+        return refuse("glagol: the rows of an int8 product have one scale and one zero point");
     product.scale = *(const float *)scale.data;
     product.zero = zero.data ? *(const uint8_t *)zero.data : 0;
     return product.rows ? run(context, &product, 0) : NULL;

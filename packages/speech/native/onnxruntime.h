@@ -2,7 +2,7 @@
  *
  * The interface is a table of functions that only grows at its end, and a struct that an operator fills
  * in: the positions below hold for API 17 (ONNX Runtime 1.17) and everything after it. They were taken
- * from onnxruntime_c_api.h. */
+ * from onnxruntime_c_api.h of 1.21. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -52,7 +52,7 @@ ENTRY(KernelInfoGetConstantInput, 249, Status *, const Info *, size_t, int *, co
 ENTRY(KernelContext_GetAllocator, 253, Status *, const Context *, const Memory *, Allocator **)
 ENTRY(KernelContext_ParallelFor, 274, Status *, const Context *, void (*)(void *, size_t), size_t, size_t, void *)
 
-/* One operator; members that API 17 has and they leave empty are only counted. */
+/* One operator; `rest` are members that later versions have and nobody reads in one of API 17. */
 typedef struct Op {
     uint32_t version;
     void *create_kernel;

@@ -10,6 +10,7 @@
 
 static const void *const *api;
 static Memory *arena;
+static Domain *standard, *microsoft; /* as long as the process */
 
 Status *refuse(const char *why) { return API(CreateStatus)(FAIL, why); }
 
@@ -93,16 +94,25 @@ PUBLIC int glagol_amx_ready(void) {
     return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
 }
 
-/* ONNX Runtime looks here before it takes an operator of its own, in its standard domain and in Microsoft's. */
-PUBLIC Status *RegisterCustomOps(SessionOptions *options, const Base *base) {
-    Domain *standard, *microsoft;
-    api = base->api(API_VERSION);
-    if (!arena) TRY(API(CreateCpuMemoryInfo)(ARENA, DEFAULT_MEMORY, &arena));
+/* ONNX Runtime looks in these domains before it takes an operator of its own of the same name. */
+static Status *make_domains(void) {
+    TRY(API(CreateCpuMemoryInfo)(ARENA, DEFAULT_MEMORY, &arena));
     TRY(API(CreateCustomOpDomain)("", &standard));
     TRY(API(CustomOpDomain_Add)(standard, &matmul));
-    TRY(API(AddCustomOpDomain)(options, standard));
     TRY(API(CreateCustomOpDomain)("com.microsoft", &microsoft));
     TRY(API(CustomOpDomain_Add)(microsoft, &dynamic_quantize_matmul));
-    TRY(API(CustomOpDomain_Add)(microsoft, &matmul_integer_to_float));
+    return API(CustomOpDomain_Add)(microsoft, &matmul_integer_to_float);
+}
+
+/* Called for each session, by one thread at a time: Python's lock is held. */
+PUBLIC Status *RegisterCustomOps(SessionOptions *options, const Base *base) {
+    api = base->api(API_VERSION);
+    if (!api) {
+        api = base->api(1);
+        return refuse("glagol: this ONNX Runtime is older than 1.17");
+    }
+    if (!glagol_amx_ready()) return refuse("glagol: this process cannot use the matrix unit");
+    if (!arena) TRY(make_domains());
+    TRY(API(AddCustomOpDomain)(options, standard));
     return API(AddCustomOpDomain)(options, microsoft);
 }

@@ -111,7 +111,8 @@ def open_session(
             )
         except Exception as error:  # its exception classes are private and derive from Exception
             raise _refused(graph, provider, error) from error
-    weakref.finalize(session, values.clear)  # what was lent stays until the session is gone
+    if library:  # what was lent stays as long as the session, though nothing reads it any more
+        weakref.finalize(session, values.clear).atexit = False
     if session.get_providers()[0] != provider:
         raise _missing(provider, f"it fell back to {session.get_providers()}")
     if provider == CUDA and (lost := strays(session)):

@@ -90,19 +90,24 @@ def factors(graph: memoryview) -> set[str]:
     """Names of what is the second operand of products, and nothing else, in a model's graph.
 
     Args:
-        graph: bytes of an ONNX file that `external_tensors` has read.
+        graph: bytes of the ONNX file; graphs inside its nodes (If, Loop) are not looked into.
+
+    Raises:
+        IntegrityError: `artifact_altered`, the bytes are not a readable ONNX model.
     """
     found: set[str] = set()
     others: set[str] = set()
-    nodes = (b for f, m in _fields(graph) if f == 7 for n, b in _fields(m) if n == 1)
-    for node in nodes:
-        fields = list(_fields(node))
-        inputs = [bytes(value).decode() for number, value in fields if number == 1]
-        kind = next(bytes(value) for number, value in fields if number == 4)
-        second = slice(1, 2) if kind in PRODUCTS else slice(0)
-        found.update(inputs[second])
-        del inputs[second]
-        others.update(inputs)
+    try:
+        for node in (b for f, m in _fields(graph) if f == 7 for n, b in _fields(m) if n == 1):
+            fields = [(number, value) for number, value in _fields(node) if number in {1, 4}]
+            inputs = [str(value, "utf-8") for number, value in fields if number == 1]
+            kind = b"".join(bytes(value) for number, value in fields if number == 4)
+            second = slice(1, 2) if kind in PRODUCTS else slice(0)
+            found.update(inputs[second])
+            del inputs[second]
+            others.update(inputs)
+    except (ValueError, IndexError, TypeError) as error:
+        raise _altered(f"the ONNX graph cannot be read: {error!r}") from error
     return found - others
 
 
