@@ -1,7 +1,7 @@
 """Products on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
 
 ONNX Runtime does not use it in float32, and not well in int8. The library beside this file does, in
-float32 with the same accuracy and in int8 to the same bits; its operators take the place of ONNX
+float32 with its accuracy and in int8 to the same bits; its operators take the place of ONNX
 Runtime's in a session that is given it. Its source is packages/speech/native, build/native makes
 it, and its bytes are those of any build of that source.
 """
