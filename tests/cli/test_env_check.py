@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from glagol.cli import env_check, envcheck
+from glagol.speech import amx
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,6 +79,58 @@ def test_every_failure_has_a_remedy(home: Path) -> None:
     assert all(finding.remedy for finding in failed.values())
 
 
+HAS = envcheck.AMX_FLAGS
+KEPT = "the processor has AMX, but the kernel keeps it from this process"
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "flags", "device", "status", "words"),
+    [
+        ("", HAS, "cpu", "ok", "in use"),
+        ("", HAS, "cuda", "ok", "not in use: CUDA computes the products"),
+        (amx.REFUSED, set(), "cpu", "ok", "not in use: the processor has no AMX"),
+        (amx.REFUSED, HAS, "cpu", "warn", f"not in use: {KEPT}"),
+        ("made for this, not that", set(), "cpu", "ok", "not in use: made for this, not that"),
+        ("cannot be loaded: why", HAS, "cpu", "warn", "not in use: cannot be loaded: why"),
+    ],
+)
+def test_the_matrix_unit_is_told_with_the_reason(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    obstacle: str,
+    flags: set[str],
+    device: Literal["cpu", "cuda"],
+    status: str,
+    words: str,
+) -> None:
+    """No failure in any case; a remedy where the processor has what is not used; the digest."""
+    monkeypatch.setattr(amx, "obstacle", lambda: obstacle)
+    monkeypatch.setattr(envcheck, "_flags", lambda: flags)
+    (found,) = envcheck._matrix_unit(envcheck.Question(home, None, "tools", device, ()))
+    assert found.status == status
+    assert bool(found.remedy) is (status == "warn")
+    reason, _, digest = found.found.rpartition(" library sha256 ")
+    assert reason[:-1] == words
+    assert digest == hashlib.sha256(Path(amx.library_file()).read_bytes()).hexdigest()
+
+
+def test_the_matrix_unit_of_this_machine(home: Path) -> None:
+    """Nothing replaced: what a server would use, and no failure without it."""
+    found = findings(home)["matrix unit"]
+    assert found.status != "fail"
+    assert found.found.startswith("in use, " if amx.library() else "not in use: ")
+
+
+def test_a_release_without_its_library_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It belongs to a release for every processor."""
+    monkeypatch.setattr(amx, "library_file", lambda: str(tmp_path / "absent.so"))
+    found = findings(home)["matrix unit"]
+    assert found.status == "fail"
+    assert "absent.so" in found.found
+
+
 def test_broken_manifest_is_a_finding_not_a_crash(home: Path) -> None:
     """The report goes on after it."""
     (home / "manifest.json").write_text("{}")
@@ -94,4 +149,5 @@ def test_command_exits_with_the_host_status_and_prints_json(home: Path) -> None:
     assert done.returncode == 5, done.stderr
     answer = json.loads(done.stdout)
     assert answer["ok"] is False
-    assert {f["check"] for f in answer["findings"]} >= {"python", "libc", "clock", "disk", "cpu"}
+    named = {"python", "libc", "clock", "disk", "cpu", "matrix unit"}
+    assert {f["check"] for f in answer["findings"]} >= named

@@ -38,6 +38,8 @@ def env_check(
 ) -> int:
     """Say what this machine lacks: Python, libraries, lock, providers, disk, clock, models.
 
+    And whether the matrix unit (AMX) is in use; a machine without it lacks nothing.
+
     Without MODELs: those that the manifest's defaults name. With --llm: vLLM's environment,
     driver, memory of the card, and one language model. Exit 5 when a check fails.
     """

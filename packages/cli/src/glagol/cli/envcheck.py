@@ -35,6 +35,7 @@ CLOCK_MIN_S = 1_767_225_600  # 2026-01-01: older than this release, so the clock
 CUDA_MIN = 13_000  # as cuDriverGetVersion counts: 1000 * major + 10 * minor
 NO_DRIVER = "libcuda.so.1 not found"
 INT8_FLAGS = ("amx_int8", "avx512_vnni", "avx_vnni")
+AMX_FLAGS = {"amx_tile", "amx_bf16", "amx_int8"}
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -124,11 +125,7 @@ def _disk(question: Question) -> Iterator[Finding]:
 
 
 def _cpu(_: Question) -> Iterator[Finding]:
-    path = Path("/proc/cpuinfo")
-    flags: set[str] = set()
-    if path.exists():
-        lines = (line for line in path.read_text().splitlines() if line.startswith("flags"))
-        flags = set(next(lines, "").partition(":")[2].split())
+    flags = _flags()
     fast = [flag for flag in INT8_FLAGS if flag in flags]
     if fast or platform.machine() != "x86_64":
         yield Finding("cpu", "ok", f"{platform.machine()} {' '.join(fast)}".strip())
@@ -136,6 +133,37 @@ def _cpu(_: Question) -> Iterator[Finding]:
         yield Finding(
             "cpu", "warn", f"{platform.machine()}, no VNNI or AMX", "prefer the variant cpu-fp32"
         )
+
+
+def _flags() -> set[str]:
+    """What Linux says that the processor has; empty on other systems."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return set()
+    lines = (line for line in path.read_text().splitlines() if line.startswith("flags"))
+    return set(next(lines, "").partition(":")[2].split())
+
+
+def _matrix_unit(question: Question) -> Iterator[Finding]:
+    """Whose kernels would compute the products here; without AMX they are ONNX Runtime's own."""
+    from glagol.speech import amx
+
+    library = f"library sha256 {amx.sha256_of(amx.library_file())}"
+    why = "CUDA computes the products" if question.device == "cuda" else amx.obstacle()
+    if not why:
+        yield Finding("matrix unit", "ok", f"in use, {library}")
+        return
+    able, remedy = question.device == "cpu" and _flags() >= AMX_FLAGS, ""
+    if why == amx.REFUSED and able:
+        why = "the processor has AMX, but the kernel keeps it from this process"
+        remedy = "let processes use AMX (Linux 5.16 or newer)"
+    elif why == amx.REFUSED:
+        why = "the processor has no AMX"
+    elif able:
+        remedy = "install this release again, on a disk whose libraries may be loaded"
+    yield Finding(
+        "matrix unit", "warn" if remedy else "ok", f"not in use: {why}; {library}", remedy
+    )
 
 
 def _lock(question: Question) -> Iterator[Finding]:
@@ -272,6 +300,7 @@ CHECKS: dict[str, Check] = {
     "clock": _clock,
     "disk": _disk,
     "cpu": _cpu,
+    "matrix unit": _matrix_unit,
     "lock": _lock,
     "records": _records,
     "onnxruntime": _providers,

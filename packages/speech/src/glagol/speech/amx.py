@@ -9,12 +9,15 @@ it, and its bytes are those of any build of that source.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import platform
 import sys
 from functools import cache
 from importlib.resources import files
 
 SYSTEM = ("linux", "x86_64")
+REFUSED = "the processor has no AMX, or the kernel keeps it from this process"
+"""What `obstacle` says where the library was loaded and cannot tell which of the two it is."""
 
 
 def library_file() -> str:
@@ -23,17 +26,35 @@ def library_file() -> str:
 
 
 @cache
-def library() -> str | None:
-    """Path of the library, or None where this process cannot use it.
+def sha256_of(path: str) -> str:
+    """Digest of a library's bytes, as transcripts name it in their provenance.
 
-    None means another kind of processor or system, or one that keeps the unit from us (a virtual
-    machine without it, Linux before 5.16, a small alternate signal stack); ONNX Runtime's own
-    products are used then.
+    Read once: a process keeps the library that it loaded first, whatever becomes of the file.
     """
-    if (sys.platform, platform.machine()) != SYSTEM:
-        return None
+    with open(path, "rb") as file:  # noqa: PTH123 - this package knows no pathlib
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def library() -> str | None:
+    """Path of the library, or None where `obstacle` says why this process cannot use it.
+
+    ONNX Runtime's own products are used then.
+    """
+    return None if obstacle() else library_file()
+
+
+def obstacle() -> str:
+    """Why this process cannot use the library; empty where it can.
+
+    Another kind of processor or system, or one that keeps the unit from us (a virtual machine
+    without it, Linux before 5.16, a small alternate signal stack).
+    """
+    here = (sys.platform, platform.machine())
+    if here != SYSTEM:
+        return f"made for {' '.join(SYSTEM)}, this is {' '.join(here)}"
     try:
         ready: int = ctypes.CDLL(library_file()).glagol_amx_ready()
-    except OSError:  # another C library than it was linked with, or no right to run what is there
-        return None
-    return library_file() if ready else None
+    except OSError as error:  # another C library than it was linked with, or no right to run it
+        return f"cannot be loaded: {error}"
+    return "" if ready else REFUSED
