@@ -112,7 +112,7 @@ class Stub:
 
     def _transcript(self, sha256: str) -> Transcript:
         origin = Provenance(
-            "tiny", "1", {}, 7, "0" * 64, "cpu-fp32", "cpu", "0", None, "0" * 64, sha256
+            "tiny", "1", {}, 7, "0" * 64, "cpu-fp32", "cpu", "0", None, None, "0" * 64, sha256
         )
         segments = tuple(
             Segment(float(at), at + 1.0, text, (Word(float(at), at + 1.0, text, 0.5),))

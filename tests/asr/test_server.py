@@ -24,6 +24,7 @@ from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
 from glagol.registry.errors import CODES
 from glagol.service import envelope
+from glagol.speech import amx
 from homes import MODEL, OTHER, altered
 
 URL = "/v1/transcribe"
@@ -43,12 +44,14 @@ def code(answer: httpx.Response) -> str:
 
 
 def test_ready_tells_what_serves(client: httpx.Client) -> None:
-    """Verified digests, the provider in use and the known answer."""
+    """Verified digests, the provider and the kernels in use, and the known answer."""
+    library = amx.library()
     data = client.get("/ready").json()["data"]
     assert data["known_answer"] in ("exact", "same words")
     assert data["provenance"]["model"] == MODEL
     assert data["provenance"]["provider"] == "cpu"
     assert all(len(digest) == 64 for digest in data["provenance"]["artifacts"].values())
+    assert data["provenance"]["kernels_sha256"] == (library and amx.sha256_of(library))
 
 
 def test_speech_becomes_the_envelope(client: httpx.Client, server: Server) -> None:

@@ -16,6 +16,7 @@ PROVENANCE = Provenance(
     variant="cpu-fp32",
     provider="cpu",
     onnxruntime="1.0",
+    kernels_sha256="23",
     vad=VadProvenance("v", {"v.onnx": "ef"}, {"threshold": 0.5}),
     chunk_plan_sha256="01",
     audio_sha256=None,

@@ -9,7 +9,7 @@ import numpy as np
 
 from glagol.registry.entries import Ctc, Rnnt
 from glagol.registry.errors import HostError, InputError, IntegrityError
-from glagol.speech.amx import library
+from glagol.speech.amx import library, sha256_of
 from glagol.speech.batch import Batcher, Tally, bound
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
@@ -37,6 +37,8 @@ class Acoustic:
 
     Attributes:
         provider: the device that really runs it, "cpu" or "cuda".
+        kernels_sha256: digest of the library that its session was given (`glagol.speech.amx`);
+            None when it was given none.
         vocabulary: its pieces.
         tally: what was encoded.
 
@@ -65,13 +67,15 @@ class Acoustic:
                 f" not for {device}",
                 "choose another variant or device; glagol models list shows the variants",
             )
+        kernels = library() if device == "cpu" else None
+        self.kernels_sha256 = sha256_of(kernels) if kernels else None
         self._session = open_session(
             opened.blobs,
             "encoder.onnx",
             device=device,
             threads=threads,
             memory_bytes=memory_bytes,
-            library=library() if device == "cpu" else None,
+            library=kernels,
         )
         self._batcher = Batcher(partial(bound, self._session)) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()

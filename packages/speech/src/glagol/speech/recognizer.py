@@ -102,7 +102,7 @@ class Recognizer:
         return cls(
             model=entry,
             rule=Rule(),
-            provenance=_provenance(opened, opened_vad, parameters, acoustic.provider),
+            provenance=_provenance(opened, opened_vad, parameters, acoustic),
             _acoustic=acoustic,
             _vad=session,
             _vad_parameters=parameters,
@@ -330,7 +330,9 @@ def _open_vad(opened: OpenModel) -> tuple[onnxruntime.InferenceSession, Vad]:
     return open_session(opened.blobs, graph, device="cpu", threads=1), opened.model.decoding
 
 
-def _provenance(opened: OpenModel, vad: OpenModel, parameters: Vad, provider: str) -> Provenance:
+def _provenance(
+    opened: OpenModel, vad: OpenModel, parameters: Vad, acoustic: Acoustic
+) -> Provenance:
     return Provenance(
         model=opened.model.id,
         model_version=opened.model.version,
@@ -338,8 +340,9 @@ def _provenance(opened: OpenModel, vad: OpenModel, parameters: Vad, provider: st
         manifest_version=opened.manifest_version,
         manifest_sha256=opened.manifest_sha256,
         variant=opened.variant.id,
-        provider=provider,
+        provider=acoustic.provider,
         onnxruntime=onnxruntime.__version__,
+        kernels_sha256=acoustic.kernels_sha256,
         vad=VadProvenance(
             id=vad.model.id,
             artifacts={path: blob.sha256 for path, blob in vad.blobs.items()},

@@ -134,6 +134,8 @@ class Provenance:
         variant: which build of the model.
         provider: what really ran it, "cpu" or "cuda".
         onnxruntime: its version.
+        kernels_sha256: digest of the library whose operators computed the encoder's products on
+            the matrix unit; None when they were ONNX Runtime's own.
         vad: the voice activity model, None when the audio was short and did not need it.
         chunk_plan_sha256: digest of where the audio was cut; with split channels of the lines
             "<channel> <digest of its plan>".
@@ -148,6 +150,7 @@ class Provenance:
     variant: str
     provider: str
     onnxruntime: str
+    kernels_sha256: str | None
     vad: VadProvenance | None
     chunk_plan_sha256: str
     audio_sha256: str | None

@@ -1,0 +1,98 @@
+"""A transcript names the kernels that computed it: those that its session was given."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from glagol.registry.registry import Registry
+from glagol.speech import acoustic, amx
+from glagol.speech.acoustic import Acoustic
+from glagol.speech.formats import as_data
+from glagol.speech.recognizer import Recognizer
+from glagol.speech.session import open_session
+from speech import made
+from speech.conftest import MODELS
+
+STAND_IN = b"not loaded: only its digest counts"
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The libraries that encoders' sessions were given; ONNX Runtime's own products run instead."""
+    seen: list[str | None] = []
+
+    def recorded(*args: Any, library: str | None, **kwargs: Any) -> object:
+        seen.append(library)
+        return open_session(*args, **{**kwargs, "device": "cpu"})
+
+    monkeypatch.setattr(acoustic, "open_session", recorded)
+    return seen
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A library that every processor can use."""
+    path = tmp_path / "library.so"
+    path.write_bytes(STAND_IN)
+    monkeypatch.setattr(acoustic, "library", lambda: str(path))
+    return str(path)
+
+
+def told(registry: Registry, model: str = MODELS["ctc"]) -> str | None:
+    """What a transcript says, as it is sent."""
+    recognizer = Recognizer.open(registry, model=model, variant="cpu-fp32", threads=1)
+    data = as_data(recognizer.transcribe(io.BytesIO(made.said("да"))))
+    found: str | None = data["provenance"]["kernels_sha256"]
+    return found
+
+
+@pytest.mark.parametrize("model", MODELS.values())
+def test_the_library_of_the_session_is_named(
+    registry: Registry, given: list[str | None], stand_in: str, model: str
+) -> None:
+    """By the digest of what was loaded, also when another file has come in its place since."""
+    for _ in range(2):
+        assert told(registry, model) == hashlib.sha256(STAND_IN).hexdigest()
+        Path(stand_in).write_bytes(b"a newer one")
+    assert given == [stand_in] * 2
+
+
+def test_without_the_library_there_is_none(
+    registry: Registry, given: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No AMX: null, and not the digest of the file that lies there all the same."""
+    monkeypatch.setattr(acoustic, "library", lambda: None)
+    assert told(registry) is None
+    assert given == [None]
+    assert Path(amx.library_file()).is_file()
+
+
+def test_cuda_has_none(
+    registry: Registry,
+    given: list[str | None],
+    stand_in: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A processor with AMX beside the card: what it could do is not what was done."""
+    monkeypatch.setattr(acoustic, "provider_of", lambda _: "CUDAExecutionProvider")
+    opened = registry.open(MODELS["ctc"], "cpu-fp32")
+    variant = msgspec.structs.replace(opened.variant, provider="cuda")
+    found = Acoustic(dataclasses.replace(opened, variant=variant), device="cuda", threads=1)
+    assert found.kernels_sha256 is None
+    assert given == [None]
+
+
+def test_this_processor_tells_the_truth(recognizer: Callable[..., Recognizer]) -> None:
+    """Nothing replaced: the digest of the committed library where it can be used, else null."""
+    digest = hashlib.sha256(Path(amx.library_file()).read_bytes()).hexdigest()
+    for precision in ("fp32", "int8"):
+        found = recognizer(precision=precision).provenance.kernels_sha256
+        assert found == (digest if amx.library() else None)
