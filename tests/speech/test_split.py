@@ -196,6 +196,14 @@ def test_a_transcript_comes_back_from_its_json() -> None:
     assert of_data(json.loads(as_json(mixed))) == mixed
 
 
+def test_a_stored_result_of_an_earlier_version_is_read() -> None:
+    """A job outlives an upgrade, and it never knew which kernels made it."""
+    data = json.loads(as_json(DIALOGUE))
+    del data["provenance"]["kernels_sha256"]
+    assert of_data(data).provenance.kernels_sha256 is None
+    assert of_data(data).text == DIALOGUE.text
+
+
 def test_subtitle_lines_leave_room_for_the_speaker() -> None:
     text = " ".join(["слово"] * 40)
     segments = (Segment(0.0, 20.0, text, (), 7),)

@@ -134,7 +134,8 @@ def _mark(channel: int | None) -> str:
 
 def _provenance_of(data: Mapping[str, Any]) -> Provenance:
     vad = data["vad"]
-    return Provenance(**{**data, "vad": None if vad is None else VadProvenance(**vad)})
+    found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
+    return Provenance(**{"kernels_sha256": None, **found})  # not in results of earlier versions
 
 
 def _coverage_of(data: Mapping[str, Any]) -> Coverage:
