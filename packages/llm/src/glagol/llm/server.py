@@ -1,4 +1,4 @@
-"""The process: settings, registry, vLLM's keeper, granian, signals, and a clean end."""
+"""The process: settings, registry, vLLM's keeper, HTTP, signals, and a clean end."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ from glagol.registry.store import Trust
 from glagol.service import journal
 from glagol.service.card import shared
 from glagol.service.keys import KeyFile
-from glagol.service.listening import listener, probe
+from glagol.service.listening import bound
 from glagol.service.policy import Policy, PolicyFile
 from glagol.service.settings import LOOPBACK
 from glagol.service.traces import open_traces
 
 if TYPE_CHECKING:
-    from granian.server.embed import Server
+    import socket
 
     from glagol.llm.launch import Served
+    from glagol.llm.listening import Listener
     from glagol.llm.routes import Service
     from glagol.llm.summarize import Summarizer
     from glagol.service.keys import Keyring
@@ -73,9 +74,9 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     try:
         outfit = _outfit(environment)
         try:
-            probe(outfit.settings.host, outfit.settings.port, "LLM_")
-            _announce(outfit)
-            uvloop.run(_serve(outfit))
+            with bound(outfit.settings.host, outfit.settings.port, "LLM_") as address:
+                _announce(outfit)
+                uvloop.run(_serve(outfit, address))
         finally:
             outfit.launch.remove()
             if outfit.traces is not None:
@@ -155,7 +156,7 @@ def _model(settings: Settings, registry: Registry) -> Served:
     return what
 
 
-async def _serve(outfit: _Outfit) -> None:
+async def _serve(outfit: _Outfit, address: socket.socket) -> None:
     settings = outfit.settings
     client = connect(str(outfit.launch.socket), outfit.launch.key)
     upstream = Upstream(client, outfit.what.model.id, settings.max_context)
@@ -163,15 +164,18 @@ async def _serve(outfit: _Outfit) -> None:
     async with client, asyncio.TaskGroup() as group:
         group.create_task(keeper.run())
         try:
-            await _answer(outfit, keeper, client)
+            await _answer(outfit, keeper, client, address)
         finally:
             keeper.stop()
 
 
-async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) -> None:
+async def _answer(
+    outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient, address: socket.socket
+) -> None:
     """HTTP until a signal ends it."""
     from glagol.llm.app import build
     from glagol.llm.exchange import Address
+    from glagol.llm.listening import Listener
     from glagol.llm.metrics import Metrics
     from glagol.llm.places import Places
     from glagol.llm.recordings import Recordings
@@ -196,7 +200,7 @@ async def _answer(outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient) ->
         recordings = Recordings(asr if settings.asr_url else None)
         desk = Desk(_summarizer(service), outfit.what.names, recordings)
         app = build(service, desk, outfit.keys, outfit.policy, outfit.traces)
-        server = listener(app, settings.host, settings.port)
+        server = Listener(app, address)
         task = asyncio.create_task(server.serve())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -224,7 +228,7 @@ def _summarizer(service: Service) -> Callable[[], Summarizer]:
     return summarizer
 
 
-def _stop(server: Server, keeper: Keeper, task: asyncio.Task[None]) -> None:
+def _stop(server: Listener, keeper: Keeper, task: asyncio.Task[None]) -> None:
     """Stop listening, let requests under way finish for a while; a second signal does not wait."""
     if keeper.closed:
         task.cancel()
@@ -232,7 +236,7 @@ def _stop(server: Server, keeper: Keeper, task: asyncio.Task[None]) -> None:
         return
     journal.write("stopping")
     keeper.close()
-    server.stop()  # type: ignore[no-untyped-call]
+    server.stop()
     asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.registry.errors import HostError
@@ -12,7 +13,7 @@ from glagol.service import journal
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-__all__ = ["listener", "probe"]
+__all__ = ["CONNECTIONS_MAX", "CONNECTIONS_WAITING", "bound", "listener", "probe"]
 
 CONNECTIONS_MAX: Final = 4096  # granian's own limit is 128, and then health is not heard
 CONNECTIONS_WAITING: Final = 1024
@@ -20,8 +21,8 @@ CONNECTIONS_WAITING: Final = 1024
 ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
 
 
-def probe(host: str, port: int, prefix: str) -> None:
-    """Find out before anything else whether the address can be had.
+def bound(host: str, port: int, prefix: str) -> socket.socket:
+    """A TCP socket that has the address and does not listen yet.
 
     Args:
         host: Address or name.
@@ -29,21 +30,33 @@ def probe(host: str, port: int, prefix: str) -> None:
         prefix: Of the server's settings, such as `ASR_`.
 
     Raises:
-        HostError: `host_io`, it cannot.
+        HostError: `host_io`, the address cannot be had.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind) as found:
+        with ExitStack() as stack:
+            found = stack.enter_context(socket.socket(family, kind))
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
+            stack.pop_all()
+            return found
     except OSError as error:
         raise HostError(
             "host_io",
             f"cannot listen on {host}:{port}: {error.strerror}",
             f"set {prefix}HOST and {prefix}PORT to a free address of this machine",
         ) from error
+
+
+def probe(host: str, port: int, prefix: str) -> None:
+    """Find out before anything else whether the address can be had; see `bound`.
+
+    Raises:
+        HostError: `host_io`, it cannot.
+    """
+    bound(host, port, prefix).close()
 
 
 def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Server:

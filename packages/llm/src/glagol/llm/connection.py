@@ -1,0 +1,190 @@
+"""A client's connection: uvicorn's, with a bound on what its head may cost.
+
+uvicorn reads a request by llhttp, as `exchange` reads vLLM's answer, and limits neither the bytes
+of a head nor the time that it may take to arrive; here both are limited. A body that takes its
+time is waited for, and a client that does not read is not written to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from glagol.service.listening import CONNECTIONS_MAX
+
+__all__ = ["Bounds", "Connection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What clients may take.
+
+    Attributes:
+        connections: At one time; one more is answered 503.
+        head_s: For a head to arrive, since the connection was made or the answer before was sent.
+        head_bytes: Of a head, and of whatever else is not body.
+        headers: Of a request.
+        pipelined: Requests that wait for the answer before theirs.
+    """
+
+    connections: int = CONNECTIONS_MAX
+    head_s: float = 30.0
+    head_bytes: int = 1 << 16
+    headers: int = 100
+    pipelined: int = 8
+
+
+class Connection(HttpToolsProtocol):
+    """One connection, for as many requests as the client sends.
+
+    Args:
+        config: uvicorn's, loaded.
+        state: Of the server, shared by its connections.
+        bounds: What the client may take.
+        left: Called when the connection is over.
+    """
+
+    def __init__(
+        self, config: Config, state: ServerState, bounds: Bounds, left: Callable[[], None]
+    ) -> None:
+        super().__init__(config, state, {})
+        self._bounds = bounds
+        self._left = left
+        self._deadline: asyncio.TimerHandle | None = None
+        self._loose = 0  # bytes since the last piece of a body, or the end of a request
+        self._in_head = True
+        self._heard = False  # whether anything of the body has arrived
+        self._fault = HTTPStatus.BAD_REQUEST
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """By the loop: a head has to come."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        if len(self.connections) > self._bounds.connections:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        else:
+            self._expect_head()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """By the loop, after everything else."""
+        self._stop_waiting()
+        super().connection_lost(error)
+        self._left()
+
+    def data_received(self, data: bytes) -> None:
+        """By the loop, for each read; what is neither body nor over has a bound.
+
+        It takes the place of uvicorn's, which drops the body of a request that offers to speak
+        another protocol; Java's client does so with every one.
+        """
+        self._unset_keepalive_if_required()
+        self._loose += len(data)
+        try:
+            self._feed(data)
+        except HttpParserError:
+            self._refuse(self._fault)
+        if self._loose > self._bounds.head_bytes and not self.transport.is_closing():
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as offered:
+            version = self.parser.get_http_version().encode()
+            line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+            kept = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            self._feed(b"".join([line, *kept, b"\r\n", data[offered.args[0] :]]))
+
+    def on_message_begin(self) -> None:
+        """By the parser."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """By the parser; a field that comes after the body is none of the request's."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """By the parser: the request is whole but for its body, and starts.
+
+        With an offer in it the parser stops behind it, and reads it anew without.
+        """
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            return
+        self._weigh()
+        self._stop_waiting()
+        self._in_head = self._heard = False
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        super().on_headers_complete()
+
+    def _weigh(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self._bounds.head_bytes or len(self.headers) > self._bounds.headers:
+            self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            raise _RefusedError
+        if len(self.pipeline) >= self._bounds.pipelined or self.parser.should_upgrade():
+            raise _RefusedError
+
+    def on_body(self, body: bytes) -> None:
+        """By the parser."""
+        self._loose, self._heard = 0, True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """By the parser."""
+        if not self.parser.should_upgrade():
+            self._loose = 0
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """By the answer that has been sent: the next head has to come.
+
+        A client that waited for `100 Continue` and got its answer instead may send its body or
+        not, so that what comes next could be either.
+        """
+        super().on_response_complete()
+        if self.cycle.more_body and self.expect_100_continue and not self._heard:
+            self.transport.close()
+        elif self.cycle.response_complete:
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self._deadline = self.loop.call_later(self._bounds.head_s, self._late)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        if self._loose:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer and close the connection; in the middle of another answer, only end it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+            head += "content-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(head.encode())
+            self.transport.close()
+
+
+class _RefusedError(Exception):
+    """Stops the parser."""

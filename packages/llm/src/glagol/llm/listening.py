@@ -1,0 +1,90 @@
+"""How llm-server listens: uvicorn's protocol around the application, and nothing beside it.
+
+granian, which asr-server is served by, writes in a thread of its own, and to wake that one for
+each chunk costs more than all the rest (docs/adr/0016). uvicorn's own server is left out too: it
+takes the signals, and looks ten times a second whether it should stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from glagol.llm.connection import Bounds, Connection
+from glagol.service.listening import CONNECTIONS_WAITING
+
+if TYPE_CHECKING:
+    import socket
+
+    from glagol.service.observed import Asgi
+
+__all__ = ["Listener"]
+
+_BOUNDS: Final = Bounds()
+FAREWELL_S: Final = 2.0  # for a request that is cut off to close what it holds
+
+
+class Listener:
+    """HTTP/1.1 on a socket.
+
+    Args:
+        app: The application.
+        bound: Where to listen; closed at the end.
+        bounds: What clients may take.
+    """
+
+    def __init__(self, app: Asgi, bound: socket.socket, bounds: Bounds = _BOUNDS) -> None:
+        self._config = Config(
+            app,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,  # who asks decides what is open to this machine
+            timeout_keep_alive=math.ceil(bounds.head_s),
+        )
+        self._socket = bound
+        self._bounds = bounds
+        self._state = ServerState()
+        self._stopping = asyncio.Event()
+        self._left = asyncio.Event()
+
+    def stop(self) -> None:
+        """Accept nothing more; `serve` returns when requests under way are answered."""
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """Serve until `stop`; who cancels it cuts off what is under way."""
+        self._config.load()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            self._connection, sock=self._socket, backlog=CONNECTIONS_WAITING
+        )
+        try:
+            await self._stopping.wait()
+            server.close()
+            for connection in list(self._connections):
+                connection.shutdown()
+            while self._connections:
+                self._left.clear()
+                await self._left.wait()
+        finally:
+            server.close()
+            for connection in self._connections:
+                connection.transport.abort()
+            if self._state.tasks:
+                await asyncio.wait(self._state.tasks, timeout=FAREWELL_S)
+
+    @property
+    def _connections(self) -> set[Connection]:
+        return cast("set[Connection]", self._state.connections)
+
+    def _connection(self) -> Connection:
+        return Connection(self._config, self._state, self._bounds, self._left.set)
