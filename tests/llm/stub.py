@@ -1,8 +1,9 @@
 """Stands in for vLLM where the process matters and not the model: real HTTP, real processes.
 
 Started with vLLM's own arguments (see `write`). What it does with a chat is said by its first
-message: `die` ends the process in the middle, `slow N` gives N chunks slowly, `fail` is a 500,
-`echo` gives the bytes of the request back. Beside itself it starts a process that ignores signals
+message: `die` ends the process in the middle, `slow N` gives N chunks slowly, `flood N` gives N
+chunks of 64 KiB and writes into `flooded` how many it got rid of, `fail` is a 500, `echo` gives
+the bytes of the request back. Beside itself it starts a process that ignores signals
 and has left its process group, as a worker might. Where its folder has a file `port`, it listens on
 that TCP port too.
 """
@@ -95,7 +96,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         try:
-            for n in range(count):
+            for n in range(count if word == "flood" else 0):
+                self.wfile.write(b"10000\r\ndata: %b\n\n\r\n" % (b"x" * 65528))
+                (self.folder / "flooded").write_text(str(n + 1))
+            for n in range(0 if word == "flood" else count):
                 event = b'data: {"n":%d,"t":%.6f}\n\n' % (n, time.monotonic())
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
                 if word == "die" and n == 1:

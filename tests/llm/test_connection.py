@@ -279,16 +279,20 @@ def test_who_is_not_heard_cannot_go_on_speaking() -> None:
         assert b"x-count: %d\r\n" % size in heard(client, b"\r\n\r\n")
 
 
-def test_who_does_not_read_is_not_written_to() -> None:
+@pytest.mark.parametrize("outlet", [True, False])
+def test_who_does_not_read_is_not_written_to(*, outlet: bool) -> None:
     """What waits in memory has a bound; when the client reads on, all of it comes."""
     written = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         nonlocal written
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        piece = {"type": "http.response.body", "body": b"x" * (1 << 16), "more_body": True}
+        piece, out = b"x" * (1 << 16), scope["state"]["outlet"]
         for _ in range(1024):
-            await send(piece)
+            if not outlet:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            elif not out.write(piece):
+                await out.drain()
             written += 1
             await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b""})
@@ -309,7 +313,7 @@ def test_who_leaves_is_told_of() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/begun":
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            scope["state"]["outlet"].write(b"x")
         await receive()
         told.append((await receive())["type"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from llm import tiny
 from llm.running import Running
 
 CHAT = "/v1/chat/completions"
+DONE = b"data: [DONE]\n\n"
 
 
 @pytest.fixture
@@ -69,6 +71,19 @@ def test_a_stream_comes_chunk_by_chunk(client: httpx.Client) -> None:
     assert len(events) > 10, "the stream was held back"
     assert whole.count(b"data: {") == 20
     assert whole.endswith(b"data: [DONE]\n\n")
+
+
+def test_who_does_not_read_holds_vllm_back(server: Running, client: httpx.Client) -> None:
+    """While a client is slow vLLM is not read; then it all comes, to the byte."""
+    flooded = server.log.with_name("flooded")
+    with client.stream("POST", CHAT, json=chat("flood 800", stream=True)) as answer:
+        server.until(flooded.exists)
+        before = -1
+        while before != (before := int(flooded.read_text() or 0)):
+            time.sleep(0.3)
+        assert before < 200, "it was read into memory"
+        whole = b"".join(answer.iter_raw())
+    assert whole == b"".join(b"data: %b\n\n" % (b"x" * 65528) for _ in range(800)) + DONE
 
 
 @pytest.mark.parametrize("stream", [True, False])

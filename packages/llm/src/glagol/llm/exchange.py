@@ -11,12 +11,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from glagol.llm.upstream import unavailable
 from glagol.registry.errors import HostError, InputError
+
+if TYPE_CHECKING:
+    from glagol.llm.connection import Outlet
 
 __all__ = ["Address", "Incoming", "exchange"]
 
@@ -52,6 +55,7 @@ class Incoming(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._over = False
+        self._outlet: Outlet | None = None
         self._broken: HostError | None = None
         self.status = 0
         self.kind = ""
@@ -79,6 +83,22 @@ class Incoming(asyncio.Protocol):
         self._parts.clear()
         return chunk
 
+    async def pour(self, outlet: Outlet) -> None:
+        """Send the body on as it arrives, each read in the turn of the loop that brought it.
+
+        Args:
+            outlet: Where to; while it does not keep up, nothing is read.
+
+        Raises:
+            HostError: `llm_unavailable`, the connection broke before the end.
+        """
+        self._outlet = outlet
+        while self._parts or not self._over:
+            if not self._parts:
+                await self._more()
+            self._sent(outlet)
+            await outlet.drain()
+
     async def whole(self) -> bytes:
         """The body, when all of it has arrived.
 
@@ -89,6 +109,14 @@ class Incoming(asyncio.Protocol):
         while chunk := await self.read():
             parts.append(chunk)
         return b"".join(parts)
+
+    def _sent(self, outlet: Outlet) -> bool:
+        """Send on what has arrived; whether the client keeps up."""
+        if not self._parts:
+            return True
+        chunk = b"".join(self._parts)
+        self._parts.clear()
+        return outlet.write(chunk)
 
     async def _more(self) -> None:
         if self._broken is not None:
@@ -114,7 +142,12 @@ class Incoming(asyncio.Protocol):
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._broken = unavailable(f"it does not speak HTTP ({error})")
-        if self._waiter is None and not self._paused:
+        keeps_up = self._waiter is not None
+        if keeps_up and self._outlet is not None:
+            keeps_up = self._sent(self._outlet)
+            if keeps_up and not self._over and self._broken is None:
+                return  # nobody has to wake up for this
+        if not keeps_up and not self._paused:
             self._paused = True
             self._transport.pause_reading()
         self._wake()

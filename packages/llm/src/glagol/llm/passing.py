@@ -20,6 +20,7 @@ from glagol.registry.errors import HostError, InputError
 from glagol.service import faults
 
 if TYPE_CHECKING:
+    from glagol.llm.connection import Outlet
     from glagol.service.observed import Receive, Scope, Send
 
 __all__ = ["Passing"]
@@ -78,8 +79,7 @@ class Passing:
             async with exchange(self.address, self.path, self.body, kind) as incoming:
                 if incoming.kind.startswith("text/event-stream"):
                     await answer.start(incoming.status, {"content-type": incoming.kind})
-                    while chunk := await incoming.read():
-                        await answer.write(chunk)
+                    await incoming.pour(answer.outlet)
                     await answer.end()
                     return
                 body = await incoming.whole()
@@ -103,17 +103,13 @@ class _Answer:
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
         self._scope = scope
-        self._last = b""
+        self.outlet: Outlet = scope["state"]["outlet"]
         self.begun = False
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         self.begun = True
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
-
-    async def write(self, chunk: bytes) -> None:
-        self._last = chunk
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:
         await self._send({"type": "http.response.body", "body": body})
@@ -124,7 +120,8 @@ class _Answer:
             raise error
         note: dict[str, Any] = self._scope["state"]["note"]
         fault = faults.told(error, self._scope["path"], note)
-        lead = b"" if self._last.endswith(b"\n\n") or not self._last else b"\n\n"
+        last = self.outlet.last
+        lead = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
         await self.end(b"%bdata: %b\n\n" % (lead, faults.openai_body(fault)))
 
 
