@@ -66,6 +66,8 @@ Status *refuse(const char *why);
 
 /* An input that does not change from call to call. */
 Status *constant_input(const Info *info, size_t index, Tensor *found);
+Status *float_attribute(const Info *info, const char *name, float *found);
+Status *integer_attribute(const Info *info, const char *name, int64_t *found);
 Status *input(Context *context, size_t index, Tensor *found);
 
 /* The output: as the input, but for the last axis. */
@@ -81,7 +83,7 @@ typedef struct {
 Status *borrow(Context *context, size_t bytes, Loan *loan);
 void give_back(Loan loan);
 
-extern const Op matmul, dynamic_quantize_matmul, matmul_integer_to_float;
+extern const Op matmul, attention, dynamic_quantize_matmul, matmul_integer_to_float;
 const char *on_cpu(const Op *op);
 int number_one(const Op *op);
 int any_version(const Op *op);

@@ -36,6 +36,14 @@ Status *constant_input(const Info *info, size_t index, Tensor *found) {
     return constant && value ? look_at(value, found) : NULL;
 }
 
+Status *float_attribute(const Info *info, const char *name, float *found) {
+    return API(KernelInfoGetAttribute_float)(info, name, found);
+}
+
+Status *integer_attribute(const Info *info, const char *name, int64_t *found) {
+    return API(KernelInfoGetAttribute_int64)(info, name, found);
+}
+
 Status *input(Context *context, size_t index, Tensor *found) {
     const Value *value = NULL;
     TRY(API(KernelContext_GetInput)(context, index, &value));
@@ -100,6 +108,7 @@ static Status *make_domains(void) {
     TRY(API(CreateCustomOpDomain)("", &standard));
     TRY(API(CustomOpDomain_Add)(standard, &matmul));
     TRY(API(CreateCustomOpDomain)("com.microsoft", &microsoft));
+    TRY(API(CustomOpDomain_Add)(microsoft, &attention));
     TRY(API(CustomOpDomain_Add)(microsoft, &dynamic_quantize_matmul));
     return API(CustomOpDomain_Add)(microsoft, &matmul_integer_to_float);
 }
