@@ -1,4 +1,4 @@
-"""Products on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
+"""Products and attention on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
 
 ONNX Runtime does not use it in float32, and not well in int8. The library beside this file does, in
 float32 with its accuracy and in int8 to the same bits; its operators take the place of ONNX
