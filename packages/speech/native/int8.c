@@ -103,34 +103,57 @@ AMX static void copy_rows(void *given, size_t block) {
 
 /* Products */
 
-AMX static void block(const uint8_t *a, const int8_t *b, size_t steps, int32_t *to, Ahead *ahead) {
+/* A block of sums that is to become results: 32 columns. */
+typedef struct {
+    __m512i shift[2]; /* what the rows' zero point adds to a column's sums */
+    __m512 scale[2], bias[2];
+    __mmask16 there[2];
+    int biased;
+    const int32_t *sums;
+    float *to;
+    size_t columns, rows; /* of the output; that are left */
+} Pending;
+
+/* What holds for all rows of a panel. */
+AMX static Pending pending_of(const Product *product, size_t panel) {
+    const Weights *weights = product->weights;
+    Pending made = {.columns = weights->columns, .biased = weights->biases != NULL};
+    for (size_t half = 0; half < 2; half++) {
+        const size_t column = panel * EDGE + half * 16, left = weights->columns - least(column, weights->columns);
+        made.there[half] = left < 16 ? (__mmask16)((1u << left) - 1) : (__mmask16)~0;
+        const __m512i sums = _mm512_load_si512(weights->sums + column);
+        made.shift[half] = _mm512_mullo_epi32(_mm512_set1_epi32(product->zero), sums);
+        made.scale[half] = _mm512_mul_ps(_mm512_set1_ps(product->scale), _mm512_load_ps(weights->scales + column));
+        made.bias[half] = weights->biases ? _mm512_load_ps(weights->biases + column) : _mm512_setzero_ps();
+    }
+    return made;
+}
+
+/* Takes the zero point out of some rows' sums, scales them and adds the biases. */
+AMX static inline void scale_rows(Pending *pending, size_t rows) {
+    for (; rows && pending->rows; rows--, pending->rows--, pending->sums += EDGE, pending->to += pending->columns)
+        for (size_t half = 0; half < 2; half++) {
+            const __m512i sum = _mm512_sub_epi32(_mm512_load_si512(pending->sums + half * 16), pending->shift[half]);
+            const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), pending->scale[half]);
+            _mm512_mask_storeu_ps(pending->to + half * 16, pending->there[half],
+                                  pending->biased ? _mm512_add_ps(value, pending->bias[half]) : value);
+        }
+}
+
+/* Sums of 32 rows by 32 columns. The matrix unit works on them beside the vector units, which make results of the
+ * block before. */
+AMX static void block(const uint8_t *a, const int8_t *b, size_t steps, int32_t *to, Ahead *ahead, Pending *before) {
+    const size_t rows = (EDGE + steps - 1) / steps;
     _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
     for (size_t step = 0; step < steps; step++, a += STEP, b += STEP) {
         look(ahead);
-        _tile_loadd(4, a, 64), _tile_loadd(6, b, 64), _tile_loadd(7, b + TILE_BYTES, 64), _tile_loadd(5, a + TILE_BYTES, 64);
+        _tile_stream_loadd(4, a, 64), _tile_loadd(6, b, 64), _tile_loadd(7, b + TILE_BYTES, 64);
+        _tile_stream_loadd(5, a + TILE_BYTES, 64);
         _tile_dpbusd(0, 4, 6), _tile_dpbusd(1, 4, 7), _tile_dpbusd(2, 5, 6), _tile_dpbusd(3, 5, 7);
+        scale_rows(before, rows);
     }
     _tile_stored(0, to, EDGE * 4), _tile_stored(1, to + 16, EDGE * 4);
     _tile_stored(2, to + 16 * EDGE, EDGE * 4), _tile_stored(3, to + 16 * EDGE + 16, EDGE * 4);
-}
-
-/* Takes the rows' zero point out of a block of sums, scales them and adds the biases. */
-AMX static void scale_block(const Product *product, const int32_t *sums, size_t row, size_t column) {
-    const Weights *weights = product->weights;
-    const size_t rows = least(EDGE, product->rows - row);
-    for (size_t half = column; half < least(column + EDGE, weights->columns); half += 16) {
-        const size_t left = weights->columns - half;
-        const __mmask16 there = left < 16 ? (__mmask16)((1u << left) - 1) : (__mmask16)~0;
-        const __m512i shift = _mm512_mullo_epi32(_mm512_set1_epi32(product->zero), _mm512_load_si512(weights->sums + half));
-        const __m512 scale = _mm512_mul_ps(_mm512_set1_ps(product->scale), _mm512_load_ps(weights->scales + half));
-        const __m512 bias = weights->biases ? _mm512_load_ps(weights->biases + half) : _mm512_setzero_ps();
-        float *to = product->output + row * weights->columns + half;
-        for (size_t i = 0; i < rows; i++, to += weights->columns) {
-            const __m512i sum = _mm512_sub_epi32(_mm512_load_si512(sums + i * EDGE + half - column), shift);
-            const __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale);
-            _mm512_mask_storeu_ps(to, there, weights->biases ? _mm512_add_ps(value, bias) : value);
-        }
-    }
 }
 
 AMX static void multiply(void *given, size_t number) {
@@ -139,17 +162,22 @@ AMX static void multiply(void *given, size_t number) {
     const Task task = task_of(number, product->rows, weights->panels);
     const size_t panel_size = weights->steps * STEP, blocks = whole(task.bottom - task.top, EDGE) / EDGE;
     int32_t sums[EDGE * EDGE] __attribute__((aligned(64)));
+    Pending before = {.rows = 0};
 
     configure();
     for (size_t panel = task.first; panel < task.last; panel++) {
         const int8_t *b = weights->values + panel * panel_size;
         const size_t lines = panel + 1 < task.last ? STEP / 64 : 0;
         Ahead ahead = {(const char *)(b + panel_size), (lines + blocks - 1) / blocks};
+        const Pending made = pending_of(product, panel);
         for (size_t row = task.top; row < task.bottom; row += EDGE) {
-            block(product->bytes + row / EDGE * panel_size, b, weights->steps, sums, &ahead);
-            scale_block(product, sums, row, panel * EDGE);
+            block(product->bytes + row / EDGE * panel_size, b, weights->steps, sums, &ahead, &before);
+            before = made;
+            before.sums = sums, before.rows = least(EDGE, task.bottom - row);
+            before.to = product->output + row * weights->columns + panel * EDGE;
         }
     }
+    scale_rows(&before, EDGE);
     _tile_release();
 }
 
