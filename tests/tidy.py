@@ -35,7 +35,8 @@ MAY_IMPORT = {
 ONLY_IN = {
     "torch": ("glagol.forge.reference", "glagol.forge.nano"),
     "litestar": ("glagol.asr", "glagol.llm", "glagol.service"),
-    "granian": ("glagol.asr", "glagol.llm", "glagol.service"),
+    "granian": ("glagol.asr", "glagol.service"),
+    "uvicorn": ("glagol.llm",),
     "obstore": ("glagol.registry.fetch",),
     "onnxruntime": ("glagol.speech.runtime",),
     "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.service"),
