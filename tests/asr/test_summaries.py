@@ -18,7 +18,7 @@ from asr.test_jobs import code, until, view
 from glagol.asr.summaries import added, summary_of
 from glagol.registry.errors import HostError
 from glagol.service.policy import Policy, Summaries
-from llm.served import listening
+from llm.served import summarising
 from llm.test_summaries import TRANSCRIPT, desk_of
 from llm.test_summarize import FakeModel
 
@@ -35,7 +35,7 @@ def model() -> FakeModel:
 @pytest.fixture(scope="module")
 def llm(model: FakeModel) -> Iterator[str]:
     """llm-server's address."""
-    with listening(desk_of(model)) as address:
+    with summarising(desk_of(model)) as address:
         yield address
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cli.running import Result
-from llm.served import listening
+from llm.served import summarising
 from llm.test_summaries import TRANSCRIPT, desk_of
 from llm.test_summarize import FakeModel
 
@@ -21,7 +21,7 @@ Run = Callable[..., Result]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """llm-server's address; its model knows what it is asked."""
-    with listening(desk_of(FakeModel(max_context=4000))) as address:
+    with summarising(desk_of(FakeModel(max_context=4000))) as address:
         yield address
 
 

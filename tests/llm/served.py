@@ -13,7 +13,9 @@ import uvloop
 
 from glagol.llm.connection import Bounds
 from glagol.llm.listening import Listener
+from glagol.llm.summaries import Desk
 from glagol.service.listening import bound
+from llm.test_summaries import application
 
 
 @dataclass
@@ -61,3 +63,10 @@ def listening(app: Any, bounds: Bounds | None = None) -> Iterator[Served]:
                 made[0].cut()
             thread.join(20)
             assert not thread.is_alive()
+
+
+@contextmanager
+def summarising(desk: Desk) -> Iterator[str]:
+    """The address of `/v1/summarize` alone."""
+    with listening(application(desk)) as served:
+        yield f"http://127.0.0.1:{served.port}"
