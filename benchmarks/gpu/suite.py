@@ -36,7 +36,9 @@ from glagol.forge.wire import DataType  # noqa: E402
 from glagol.registry.errors import GlagolError  # noqa: E402
 from glagol.registry.registry import Registry  # noqa: E402
 from glagol.registry.store import Blob, Store  # noqa: E402
-from glagol.speech.batch import Batcher, bound  # noqa: E402
+from glagol.speech.batch import Batcher  # noqa: E402
+from glagol.speech.bound import Bound, pinned_memory  # noqa: E402
+from glagol.speech.cuda import CUDA  # noqa: E402
 from glagol.speech.recognizer import Recognizer  # noqa: E402
 from glagol.speech.runtime import onnxruntime as ort  # noqa: E402
 from glagol.speech.session import open_session  # noqa: E402
@@ -200,8 +202,8 @@ def large(suite: Suite) -> dict[str, Array]:
 def parity(suite: Suite, figures: dict[str, Any]) -> None:
     """Numbers at v3's size; texts of the embedded model."""
     features, lengths = frames_of(10)[np.newaxis], np.array([999], np.int64)
-    ours, _ = bound(suite.encoder(v3.ID, suite.device), features, lengths)
-    reference, _ = bound(suite.encoder(v3.ID, "cpu"), features, lengths)
+    ours, _ = Bound(suite.encoder(v3.ID, suite.device))(features, lengths)
+    reference, _ = Bound(suite.encoder(v3.ID, "cpu"))(features, lengths)
     miss = ours.astype(np.float64) - reference
     figures["relative"] = float(np.sqrt((miss**2).mean() / (reference**2).mean()))
     suite.must(np.isfinite(ours).all() and figures["relative"] < 0.02, "parity at v3's size")
@@ -218,7 +220,7 @@ def parity(suite: Suite, figures: dict[str, Any]) -> None:
 
 def promises(suite: Suite, figures: dict[str, Any]) -> None:
     """Bit for bit: ten runs; alone, and beside others on eight threads."""
-    batcher = Batcher(partial(bound, suite.encoder(v3.ID, suite.device)))
+    batcher = Batcher.on_card(suite.encoder(v3.ID, suite.device))
     clips = [frames_of(seconds, seed) for seed, seconds in enumerate((1, 3, 3.1, 7, 7, 19, 20))]
     alone = [batcher(clip).tobytes() for clip in clips]
     again = {batcher(clips[3]).tobytes() for _ in range(10)}
@@ -232,7 +234,7 @@ def promises(suite: Suite, figures: dict[str, Any]) -> None:
 
 def shapes(suite: Suite, figures: dict[str, Any]) -> None:
     """Memory of the card while lengths vary."""
-    batcher = Batcher(partial(bound, suite.encoder(v3.ID, suite.device)))
+    batcher = Batcher.on_card(suite.encoder(v3.ID, suite.device))
     rng = np.random.default_rng(1)
     used = []
     for turn in range(200 if suite.device == "cuda" else 8):
@@ -253,7 +255,7 @@ def memory(suite: Suite, figures: dict[str, Any]) -> None:
     for spare_mib in (1024, 256, 64):
         limit = weights + (spare_mib << 20)
         try:
-            batcher = Batcher(partial(bound, suite.encoder(v3.ID, "cuda", limit)), windows=32)
+            batcher = Batcher.on_card(suite.encoder(v3.ID, "cuda", limit), windows=32)
             batcher(frames_of(25))
             told = f"{batcher.windows} windows"
         except GlagolError as error:
@@ -285,11 +287,14 @@ def matrix(suite: Suite, figures: dict[str, Any]) -> None:
 def encoder(suite: Suite, figures: dict[str, Any]) -> None:
     """Windows of 20 s, more and more at a time."""
     session = suite.encoder(v3.ID, suite.device)
+    bound = Bound(session, pinned_memory(CUDA))
     rate = suite.figures.get("matrix", {}).get("tflop_per_s")
     for count in (1, 2, 4, 8, 16, 32, 64) if suite.device == "cuda" else (1, 2):
-        batch = np.stack([frames_of(WINDOW_S)] * count)
+        frames = frames_of(WINDOW_S)
+        batch = bound.room((count, *frames.shape))
+        batch[...] = frames
         lengths = np.full(count, batch.shape[1], np.int64)
-        seconds = best_s(partial(bound, session, batch, lengths), 3)
+        seconds = best_s(partial(bound, batch, lengths), 3)
         audio = count * WINDOW_S
         row = {"ms": round(1e3 * seconds, 2), "rtfx": round(audio / seconds)}
         if rate and suite.device == "cuda":
@@ -320,7 +325,7 @@ def opening(suite: Suite, figures: dict[str, Any]) -> None:
     before, began = card_bytes(), time.perf_counter()
     session = suite.encoder(v3.ID, suite.device)
     figures["open_s"] = round(time.perf_counter() - began, 2)
-    bound(session, frames_of(20)[np.newaxis], np.array([1999], np.int64))
+    Bound(session)(frames_of(20)[np.newaxis], np.array([1999], np.int64))
     figures["card_mib"] = (card_bytes() - before) >> 20
 
 

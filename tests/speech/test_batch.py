@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +15,9 @@ import pytest
 import homes
 from glagol.registry.errors import HostError
 from glagol.registry.registry import Registry
-from glagol.speech.batch import Batcher, Lengths, _Group, bound
+from glagol.speech.batch import Batcher, Lengths, _Group
+from glagol.speech.bound import Bound, pinned_memory
+from glagol.speech.cuda import CPU
 from glagol.speech.features import FrontEnd
 from glagol.speech.session import artifact, open_session
 from glagol.speech.tensors import read_float32
@@ -111,13 +112,36 @@ def test_real_windows_are_what_they_are_alone(registry: Registry) -> None:
     head = read_float32(artifact(blobs, "head.safetensors").data)
     frames = FrontEnd(head["window"], head["mel"])(np.tile(samples()[0], 3))
     cuts = [frames[at : at + size] for at in (0, 50) for size in (40, 300, 310, 320, 321)]
-    batcher = Batcher(partial(bound, session), windows=3)
+    encoder = Bound(session)
+    batcher = Batcher(encoder, encoder.room, windows=3)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(batcher, cuts * 2))
     for cut, together in zip(cuts * 2, found, strict=True):
         lengths = np.array([len(cut)], np.int64)
         alone, counts = session.run(None, {"features": cut[np.newaxis], "lengths": lengths})
         assert together.tobytes() == alone[0, : counts[0]].tobytes()
+
+
+def test_bound_calls_keep_what_they_gave(registry: Registry) -> None:
+    """The first call of a shape learns its outputs' shape, later ones are told where to write."""
+    blobs = registry.open(homes.MODEL, "cpu-fp32").blobs
+    session = open_session(blobs, "encoder.onnx", device="cpu", threads=1)
+    encoder, rng = Bound(session), np.random.default_rng(1)
+    kept = []
+    for frames in (99, 99, 50, 99):
+        features = encoder.room((2, frames, 64))
+        assert not features.any()
+        features[...] = rng.standard_normal(features.shape)
+        lengths = np.array([frames, frames - 9], np.int64)
+        expected = session.run(None, {"features": features, "lengths": lengths})
+        kept.append((encoder(features, lengths), expected))
+    for found, expected in kept:
+        assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+def test_memory_is_pinned_only_where_a_device_offers_it() -> None:
+    assert pinned_memory("no such provider") is None
+    assert pinned_memory(CPU) is None
 
 
 def test_when_memory_does_not_suffice_batches_get_smaller() -> None:

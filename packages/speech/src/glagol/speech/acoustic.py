@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from glagol.registry.entries import Ctc, Rnnt
 from glagol.registry.errors import HostError, InputError, IntegrityError
 from glagol.speech.amx import library, sha256_of
-from glagol.speech.batch import Batcher, Tally, bound
+from glagol.speech.batch import Batcher, Tally
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
@@ -77,7 +76,7 @@ class Acoustic:
             memory_bytes=memory_bytes,
             library=kernels,
         )
-        self._batcher = Batcher(partial(bound, self._session)) if device == "cuda" else None
+        self._batcher = Batcher.on_card(self._session) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()
         self.provider = device_of(self._session)
         self.vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from glagol.registry.errors import HostError
+from glagol.speech.bound import Bound, Lengths, pinned_memory
+from glagol.speech.cuda import CUDA
 from glagol.speech.types import Array
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
     from glagol.speech.runtime import onnxruntime
 
-Lengths: TypeAlias = npt.NDArray[np.int64]
-
 Encode: TypeAlias = Callable[[Array, Lengths], tuple[Array, Lengths]]
 """Features float32 [B, L, F] and lengths [B] to outputs float32 [B, T, C] and lengths [B]."""
+
+Room: TypeAlias = "Callable[[Sequence[int]], Array]"
+"""A shape to zeros float32 of it."""
 
 WINDOWS = 8
 """Of one call. A figure for cards of 12 GB and more, not measured."""
@@ -39,6 +41,10 @@ FRAMES = 320
 """Mel frames by which buckets grow, 3.2 s: eight buckets up to 25 s."""
 
 OUT_OF_MEMORY = ("out of memory", "failed to allocate memory", "cudaerrormemoryallocation")
+
+
+def _zeros(shape: Sequence[int]) -> Array:
+    return np.zeros(shape, np.float32)
 
 
 class Tally:
@@ -75,6 +81,7 @@ class Batcher:
 
     Args:
         encode: runs the encoder; never called by two threads at a time.
+        room: makes the batches that `encode` is given.
         windows: rows of one call.
         frames: mel frames by which buckets grow.
 
@@ -83,14 +90,28 @@ class Batcher:
         tally: what was encoded.
     """
 
-    def __init__(self, encode: Encode, *, windows: int = WINDOWS, frames: int = FRAMES) -> None:
+    def __init__(
+        self,
+        encode: Encode,
+        room: Room = _zeros,
+        *,
+        windows: int = WINDOWS,
+        frames: int = FRAMES,
+    ) -> None:
         self.tally = Tally()
         self._encode = encode
+        self._room = room
         self._frames = frames
         self.windows = windows
         self._lock = threading.Lock()
         self._device = threading.Lock()
         self._open: dict[int, _Group] = {}
+
+    @classmethod
+    def on_card(cls, session: onnxruntime.InferenceSession, *, windows: int = WINDOWS) -> Batcher:
+        """For an encoder on CUDA, through pinned memory where ONNX Runtime has some."""
+        encoder = Bound(session, pinned_memory(CUDA))
+        return cls(encoder, encoder.room, windows=windows)
 
     def __call__(self, features: Array) -> Array:
         """Encode one window.
@@ -155,7 +176,7 @@ class Batcher:
         return found
 
     def _together(self, windows: Sequence[Array], frames: int) -> list[Array]:
-        batch = np.zeros((self.windows, frames, windows[0].shape[1]), np.float32)
+        batch = self._room((self.windows, frames, windows[0].shape[1]))
         lengths = np.zeros(self.windows, np.int64)
         for row, window in enumerate(windows):
             batch[row, : len(window)] = window
@@ -163,29 +184,6 @@ class Batcher:
         outputs, counts = self._encode(batch, lengths)
         self.tally.add(len(windows))
         return [outputs[row, : counts[row]] for row in range(len(windows))]
-
-
-def bound(
-    session: onnxruntime.InferenceSession, features: Array, lengths: Lengths
-) -> tuple[Array, Lengths]:
-    """Run the encoder with its inputs and outputs bound: one copy to the device, one back.
-
-    Args:
-        session: of an encoder.
-        features: float32 [B, L, F].
-        lengths: int64 [B], mel frames of each row.
-
-    Returns:
-        Outputs float32 [B, T, C] and encoder frames int64 [B].
-    """
-    binding = session.io_binding()
-    binding.bind_cpu_input("features", features)
-    binding.bind_cpu_input("lengths", lengths)
-    for output in session.get_outputs():
-        binding.bind_output(output.name, "cpu")
-    session.run_with_iobinding(binding)
-    outputs, counts = binding.copy_outputs_to_cpu()
-    return outputs, counts
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,95 @@
+"""Calls of an encoder with its tensors bound: one copy to the device, one back.
+
+A card copies from and to pinned memory without a detour. ONNX Runtime has such memory for devices
+that it lists; where it lists none, any memory serves. Nothing here was run on a GPU yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from glagol.speech.runtime import onnxruntime
+from glagol.speech.types import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Lengths: TypeAlias = npt.NDArray[np.int64]
+
+
+def pinned_memory(provider: str) -> onnxruntime.OrtMemoryInfo | None:
+    """Memory of this machine that the provider's device reaches itself; None where there is none.
+
+    Args:
+        provider: ONNX Runtime's name of it.
+    """
+    kind = onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE
+    found = (d.memory_info(kind) for d in onnxruntime.get_ep_devices() if d.ep_name == provider)
+    return next(found, None)
+
+
+class Bound:
+    """An encoder to be called with batches, by one thread at a time.
+
+    Args:
+        session: of the encoder; its first output is float32, its second int64.
+        memory: where batches and outputs are to lie; None for anywhere.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        memory: onnxruntime.OrtMemoryInfo | None = None,
+    ) -> None:
+        self._session = session
+        self._memory = memory
+        self._outputs, self._counts = (output.name for output in session.get_outputs())
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # of outputs, by the features'
+
+    def room(self, shape: Sequence[int]) -> Array:
+        """Zeros float32 of a shape, where the device reads them best."""
+        zeros = _view(self._allocated(shape))
+        zeros[...] = 0
+        return zeros
+
+    def __call__(self, features: Array, lengths: Lengths) -> tuple[Array, Lengths]:
+        """Run the encoder.
+
+        Args:
+            features: float32 [B, L, F], best made by `room`.
+            lengths: int64 [B], mel frames of each row.
+
+        Returns:
+            Outputs float32 [B, T, C] and encoder frames int64 [B].
+        """
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("features", features)
+        binding.bind_cpu_input("lengths", lengths)
+        known = self._shapes.get(features.shape)
+        if known is None:
+            binding.bind_output(self._outputs, "cpu")
+        else:
+            binding.bind_ortvalue_output(self._outputs, self._allocated(known))
+        binding.bind_output(self._counts, "cpu")
+        self._session.run_with_iobinding(binding)
+        outputs, counts = binding.get_outputs()  # in the order in which they were bound
+        self._shapes[features.shape] = tuple(outputs.shape())
+        return _view(outputs), counts.numpy()
+
+    def _allocated(self, shape: Sequence[int]) -> onnxruntime.OrtValue:
+        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+            list(shape), np.float32, memory_info=self._memory
+        )
+
+
+def _view(value: onnxruntime.OrtValue) -> Array:
+    """The same memory as an array, which keeps it."""
+    shape = value.shape()
+    memory = (ctypes.c_float * math.prod(shape)).from_address(value.data_ptr())
+    memory.owner = value
+    return np.frombuffer(memory, np.float32).reshape(shape)
