@@ -327,6 +327,76 @@ def test_who_leaves_is_told_of() -> None:
             told.clear()
 
 
+@pytest.mark.parametrize("queued", [1, 2, 3])
+@pytest.mark.parametrize("apart", [False, True])
+def test_who_leaves_with_requests_queued_is_told_of(queued: int, *, apart: bool) -> None:
+    """The one under way learns it, though others were read after it; a third queued is refused."""
+    told: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        told.append(scope["path"])
+        told.append((await receive())["type"])
+
+    with listening(app, Bounds(pipelined=2)) as served, dial(served) as client:
+        pieces = [b"GET /first HTTP/1.1\r\n\r\n", *[GET + b"\r\n"] * queued]
+        for piece in pieces if apart else [b"".join(pieces)]:
+            client.sendall(piece)
+            time.sleep(0.05)
+        if queued <= 2:
+            assert told == ["/first"]
+            client.close()
+        until(lambda: told == ["/first", "http.disconnect"])
+
+
+def test_a_queued_request_may_wait_before_sending_too() -> None:
+    """Its body is asked for when its turn comes."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.3)
+        await echo(scope, receive, send)
+
+    with listening(app) as served, dial(served) as client:
+        client.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
+        time.sleep(0.05)
+        client.sendall(b"POST / HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        assert heard(client, b"100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK")
+        client.sendall(b"ab")
+        assert heard(client, b"ab").startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("last", [b"", b"connection: close\r\n"])
+def test_an_answer_that_nobody_reads_is_given_up(last: bytes) -> None:
+    """Its connection is free for others in the end, and the server can stop."""
+    with listening(large, TIGHT) as served, dial(served) as client:
+        client.sendall(GET + last + b"\r\n")
+        until(lambda: bool(served.listener._connections))
+        until(lambda: not served.listener._connections)
+        assert len(heard(client)) < LARGE
+
+
+def test_an_answer_may_be_read_slowly() -> None:
+    """As long as something of it is read, it comes whole."""
+    with listening(large, TIGHT) as served, dial(served) as client:
+        client.sendall(GET + b"connection: close\r\n\r\n")
+        count = 0
+        while data := client.recv(LARGE // 64):
+            count += len(data)
+            time.sleep(SOON_S / 16)
+        assert count > LARGE
+
+
+LARGE = 1 << 24
+
+
+async def large(scope: Any, receive: Any, send: Any) -> None:
+    """An answer that no buffer of the system's holds."""
+    headers = [(b"content-length", b"%d" % LARGE)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+
 def until(what: Callable[[], bool]) -> None:
     """Wait for something to be true."""
     began = time.monotonic()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.config import Config
@@ -20,6 +20,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from glagol.service.listening import CONNECTIONS_MAX
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 __all__ = ["Bounds", "Connection", "Outlet"]
 
@@ -90,6 +93,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, state, {})
         self._bounds = bounds
         self._left = left
+        self._running: RequestResponseCycle | None = None  # uvicorn knows the one read last
         self._deadline: asyncio.TimerHandle | None = None
         self._loose = 0  # bytes since the last piece of a body, or the end of a request
         self._in_head = True
@@ -107,6 +111,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """By the loop, after everything else."""
         self._stop_waiting()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(error)
         self._left()
 
@@ -157,8 +164,17 @@ class Connection(HttpToolsProtocol):
         self._stop_waiting()
         self._in_head = self._heard = False
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        waiting = len(self.pipeline)
         super().on_headers_complete()
         self.scope["state"]["outlet"] = Outlet(self.cycle)
+        if (
+            len(self.pipeline) > waiting
+        ):  # uvicorn stops reading, and would not see the client leave
+            self.flow.resume_reading()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _weigh(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -186,9 +202,14 @@ class Connection(HttpToolsProtocol):
         not, so that what comes next could be either.
         """
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._close()
+            return
+        if not self.cycle.response_complete:
+            return  # the one read last waits or runs
         if self.cycle.more_body and self.expect_100_continue and not self._heard:
-            self.transport.close()
-        elif self.cycle.response_complete:
+            self._close()
+        else:
             self._expect_head()
 
     def _expect_head(self) -> None:
@@ -205,7 +226,31 @@ class Connection(HttpToolsProtocol):
         if self._loose:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         else:
-            self.transport.close()
+            self._close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """By uvicorn's own clock, which has the same time as `_late`."""
+        self._close()
+
+    def shutdown(self) -> None:
+        """Answer nothing more but what is under way."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self._close()
+
+    def _close(self) -> None:
+        """Close when what is left has been read, and do not wait for who has stopped reading."""
+        self.transport.close()
+        self._stop_waiting()
+        left = self.transport.get_write_buffer_size()
+        self._deadline = self.loop.call_later(self._bounds.head_s, self._see_off, left)
+
+    def _see_off(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < before:
+            self._close()
+        else:
+            self.transport.abort()
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer and close the connection; in the middle of another answer, only end it."""
@@ -215,7 +260,7 @@ class Connection(HttpToolsProtocol):
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
             head += "content-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(head.encode())
-            self.transport.close()
+            self._close()
 
 
 class _RefusedError(Exception):
