@@ -68,6 +68,7 @@ Status *refuse(const char *why);
 Status *constant_input(const Info *info, size_t index, Tensor *found);
 Status *float_attribute(const Info *info, const char *name, float *found);
 Status *integer_attribute(const Info *info, const char *name, int64_t *found);
+int64_t optional_integer(const Info *info, const char *name); /* 0 where there is none */
 Status *input(Context *context, size_t index, Tensor *found);
 
 /* The output: as the input, but for the last axis. */

@@ -8,7 +8,8 @@
  * A query's result depends on the query, the keys and the values alone. A key whose score is 93 below a query's best
  * weighs nothing, to the bit: padding is told so.
  *
- * ONNX Runtime's operator has more inputs (masks, biases, a cache): a graph that uses them is refused. */
+ * ONNX Runtime's operator has more inputs (masks, biases, a cache), may look at earlier keys only, and chooses a scale
+ * where none is given: a graph that asks for that is refused. Scores are above -1e30, a mask's included. */
 
 #include <stdatomic.h>
 
@@ -49,22 +50,26 @@ typedef struct {
     float *sums;       /* [32 queries], of weights */
 } Desk;
 
-/* Lays a desk out in memory; returns its bytes. */
-static size_t lay_out(Desk *desk, uint8_t *memory, size_t steps) {
-    const size_t row = EDGE * sizeof(float), square = STEP * sizeof(bfloat16);
-    uint8_t *at = memory;
-    desk->keys = (bfloat16 *)at, at += steps * 2 * square;
-    desk->values = (bfloat16 *)at, at += steps * MIX_STEP * sizeof(bfloat16);
-    desk->queries = (bfloat16 *)at, at += 2 * square;
-    desk->weights = (bfloat16 *)at, at += 2 * square;
-    desk->scores = (float *)at, at += 2 * EDGE * row;
-    desk->mixed = (float *)at, at += VALUE_MAX * row;
-    desk->best = (float *)at, at += row;
-    desk->sums = (float *)at, at += row;
-    return (size_t)(at - memory);
+static size_t desk_size(size_t steps) {
+    const size_t sliced = steps * (2 * STEP + MIX_STEP) + 4 * STEP, floats = (2 * EDGE + VALUE_MAX + 2) * EDGE;
+    return sliced * sizeof(bfloat16) + floats * sizeof(float);
 }
 
-/* A free desk, the one that was left last if it can be: it is in a cache. There are as many as tasks. */
+/* A desk in memory of that size. */
+static Desk lay_out(uint8_t *memory, size_t steps) {
+    Desk desk;
+    desk.keys = (bfloat16 *)memory;
+    desk.values = desk.keys + steps * 2 * STEP;
+    desk.queries = desk.values + steps * MIX_STEP;
+    desk.weights = desk.queries + 2 * STEP;
+    desk.scores = (float *)(desk.weights + 2 * STEP);
+    desk.mixed = desk.scores + 2 * EDGE * EDGE;
+    desk.best = desk.mixed + VALUE_MAX * EDGE;
+    desk.sums = desk.best + EDGE;
+    return desk;
+}
+
+/* A free desk. There are as many as tasks, and the first ones are taken again and again: they are in a cache. */
 static unsigned take_desk(Call *call) {
     unsigned free_ones = call->desks;
     while (!atomic_compare_exchange_weak(&call->desks, &free_ones, free_ones & (free_ones - 1))) {}
@@ -160,16 +165,17 @@ AMX static void slice_queries(Head queries, size_t frame, float factor, bfloat16
 
 /* Softmax */
 
-/* 2^x for x <= SLACK, within 1.3e-7 of it, by Taylor's series to the sixth power; 0 for x < -126. */
+/* 2^x for x <= SLACK, within 1.2e-7 of it; 0 for x < -126. The polynomial's largest error is the least that one of its
+ * degree can have, 2e-9. */
 AMX static inline __m512 power_of_two(__m512 x) {
     const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m512 r = _mm512_sub_ps(x, n);
-    __m512 p = _mm512_set1_ps(1.5403530393e-4f);
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3333558146e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6181291076e-3f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5504108665e-2f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022650696e-1f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314718056e-1f));
+    __m512 p = _mm512_set1_ps(1.5353362062e-4f);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3398874589e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6184373585e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5503324707e-2f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022647914e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314720286e-1f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
     return _mm512_scalef_ps(p, n);
 }
@@ -289,21 +295,21 @@ AMX static void attend(const Desk *desk, size_t frames, size_t steps) {
         const __m512 less = adjust(scores, desk->best, desk->sums);
         const __m512 other_less = adjust(scores + 16, desk->best + 16, desk->sums + 16);
 
-        __m512 best = _mm512_load_ps(desk->best), sum = _mm512_load_ps(desk->sums);
+        __m512 best = _mm512_load_ps(desk->best), sum = _mm512_setzero_ps(); /* of this step: shorter sums err less */
         EACH_PAIR {
             sum = _mm512_add_ps(sum, weigh(scores + k * EDGE, best, weights + k * 32));
             if (k < PARTS_OF_PRODUCT && step + 1 < steps)
                 score(k, desk->keys + (step + 1) * 2 * STEP, desk->queries, next);
         }
-        _mm512_store_ps(desk->sums, sum);
+        _mm512_store_ps(desk->sums, _mm512_add_ps(_mm512_load_ps(desk->sums), sum));
 
-        best = _mm512_load_ps(desk->best + 16), sum = _mm512_load_ps(desk->sums + 16);
+        best = _mm512_load_ps(desk->best + 16), sum = _mm512_setzero_ps();
         EACH_PAIR {
             sum = _mm512_add_ps(sum, weigh(scores + k * EDGE + 16, best, weights + TILE + k * 32));
             if (k < PARTS_OF_PRODUCT && step)
                 mix(k, desk->values + (step - 1) * MIX_STEP, before, desk->mixed);
         }
-        _mm512_store_ps(desk->sums + 16, sum);
+        _mm512_store_ps(desk->sums + 16, _mm512_add_ps(_mm512_load_ps(desk->sums + 16), sum));
         lessen(desk->mixed, less), lessen(desk->mixed + 16, other_less);
     }
     const size_t last = steps - 1;
@@ -327,8 +333,7 @@ AMX static void work(void *given, size_t task) {
     Call *call = given;
     const size_t heads = call->clips * call->attention->heads;
     const unsigned taken = take_desk(call), modes = _mm_getcsr();
-    Desk desk;
-    lay_out(&desk, call->memory + taken * lay_out(&desk, NULL, call->steps), call->steps);
+    const Desk desk = lay_out(call->memory + taken * desk_size(call->steps), call->steps);
     _mm_setcsr(modes | _MM_FLUSH_ZERO_ON); /* as the unit does; and weights below 2^-126 would take a slow path */
     configure();
     for (size_t number = task * heads / TASKS; number < (task + 1) * heads / TASKS; number++)
@@ -346,7 +351,8 @@ static Status *create(const Op *op, const void *const *api, const Info *info, vo
     (void)op, (void)api;
     TRY(integer_attribute(info, "num_heads", &heads));
     TRY(float_attribute(info, "scale", &scale));
-    if (heads < 1) return refuse("glagol: attention needs heads");
+    if (heads < 1 || !(scale > 0)) return refuse("glagol: attention needs heads and a positive scale");
+    if (optional_integer(info, "unidirectional")) return refuse("glagol: attention looks at all keys");
     Attention *attention = malloc(sizeof *attention);
     if (!attention) return refuse("glagol: out of memory");
     *attention = (Attention){(size_t)heads, scale};
@@ -358,7 +364,6 @@ static Status *compute(void *kernel, Context *context) {
     Call call = {.attention = kernel, .desks = (1u << TASKS) - 1};
     const size_t heads = call.attention->heads;
     Tensor given[3];
-    Desk none;
     Loan loan;
     for (size_t i = 0; i < 3; i++) {
         TRY(input(context, i, &given[i]));
@@ -374,7 +379,7 @@ static Status *compute(void *kernel, Context *context) {
     call.steps = whole(call.frames, EDGE) / EDGE;
     TRY(output(context, &given[0], given[2].last, &call.output));
     if (!given[0].rows) return NULL;
-    TRY(borrow(context, TASKS * lay_out(&none, NULL, call.steps), &loan));
+    TRY(borrow(context, TASKS * desk_size(call.steps), &loan));
     call.memory = loan.data;
     Status *status = parallel(context, work, TASKS, &call);
     give_back(loan);

@@ -48,6 +48,7 @@ ENTRY(KernelInfoGetAttribute_float, 85, Status *, const Info *, const char *, fl
 ENTRY(KernelInfoGetAttribute_int64, 86, Status *, const Info *, const char *, int64_t *)
 ENTRY(KernelContext_GetInput, 90, Status *, const Context *, size_t, const Value **)
 ENTRY(KernelContext_GetOutput, 91, Status *, Context *, size_t, const int64_t *, size_t, Value **)
+ENTRY(ReleaseStatus, 93, void, Status *)
 ENTRY(ReleaseShape, 99, void, Shape *)
 ENTRY(ReleaseAllocator, 132, void, Allocator *)
 ENTRY(KernelInfoGetConstantInput, 249, Status *, const Info *, size_t, int *, const Value **)

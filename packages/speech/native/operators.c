@@ -44,6 +44,14 @@ Status *integer_attribute(const Info *info, const char *name, int64_t *found) {
     return API(KernelInfoGetAttribute_int64)(info, name, found);
 }
 
+int64_t optional_integer(const Info *info, const char *name) {
+    int64_t found = 0;
+    Status *absent = integer_attribute(info, name, &found);
+    if (!absent) return found;
+    API(ReleaseStatus)(absent);
+    return 0;
+}
+
 Status *input(Context *context, size_t index, Tensor *found) {
     const Value *value = NULL;
     TRY(API(KernelContext_GetInput)(context, index, &value));
