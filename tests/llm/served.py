@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,10 @@ from glagol.llm.listening import Listener
 from glagol.llm.summaries import Desk
 from glagol.service.listening import bound
 from llm.test_summaries import application
+
+SOON_S = 0.4
+TIGHT = Bounds(connections=3, head_s=SOON_S, pipelined=2)
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
 
 
 @dataclass
@@ -70,3 +76,42 @@ def summarising(desk: Desk) -> Iterator[str]:
     """The address of `/v1/summarize` alone."""
     with listening(application(desk)) as served:
         yield f"http://127.0.0.1:{served.port}"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Method, header names and client on one line, then the body; nothing of it on `/deaf`."""
+    names = b",".join(name for name, _ in scope["headers"])
+    body = b"%b %b %b\n" % (scope["method"].encode(), names, scope["client"][0].encode())
+    while scope["path"] != "/deaf" and (message := await receive())["type"] == "http.request":
+        body += message["body"]
+        if not message["more_body"]:
+            break
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def dial(served: Served) -> socket.socket:
+    """A connection."""
+    client = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client
+
+
+def heard(client: socket.socket, until: bytes = b"") -> bytes:
+    """What comes until these bytes, or until the connection is closed."""
+    found = bytearray()
+    with suppress(ConnectionResetError):
+        while not until or until not in found[-len(until) - (1 << 16) :]:
+            if not (data := client.recv(1 << 16)):
+                break
+            found += data
+    return bytes(found)
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait for something to be true."""
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < 20
+        time.sleep(0.01)
