@@ -167,9 +167,7 @@ class Connection(HttpToolsProtocol):
         waiting = len(self.pipeline)
         super().on_headers_complete()
         self.scope["state"]["outlet"] = Outlet(self.cycle)
-        if (
-            len(self.pipeline) > waiting
-        ):  # uvicorn stops reading, and would not see the client leave
+        if len(self.pipeline) > waiting:  # uvicorn stops reading: nobody would see the client leave
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
