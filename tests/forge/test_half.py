@@ -85,7 +85,11 @@ def nano(head: str, precision: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("head", ["ctc", "rnnt"])
 def test_the_embedded_model_says_the_same(head: str) -> None:
-    """Tokens of real speech, a batch of unequal lengths: those of fp32; outputs within 5e-3."""
+    """Labels equal fp32's in an uneven batch, frames differ by one at most, outputs by 5e-3.
+
+    A near-tie between two frames is decided by the last bits of ONNX Runtime's products, which
+    differ between processors.
+    """
     made = {precision: nano(head, precision) for precision in ("fp32", "fp16")}
     tensors = {k: np.asarray(v) for k, v in Tensors(made["fp32"]["head.safetensors"]).items()}
     sound, _ = samples()
@@ -104,8 +108,9 @@ def test_the_embedded_model_says_the_same(head: str) -> None:
     single, half = outputs["fp32"], outputs["fp16"]
     assert np.array_equal(single[1], half[1])
     for row, end in enumerate(single[1]):
-        expected = decode(single[0][row, :end])
-        assert decode(half[0][row, :end]) == expected
+        expected, found = decode(single[0][row, :end]), decode(half[0][row, :end])
+        assert [label for label, _ in found] == [label for label, _ in expected]
+        assert all(abs(a - b) <= 1 for (_, a), (_, b) in zip(found, expected, strict=True))
         assert len(expected) > 5
         assert relative_error(half[0][row, :end], single[0][row, :end]) < 5e-3
 
