@@ -21,15 +21,16 @@ LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
 BLOB_BYTES_MAX = 1 << 20
 
 MAY_IMPORT = {
-    "registry": {"registry"},
-    "speech": {"speech", "registry"},
-    "forge": {"forge", "registry"},
-    "service": {"service", "registry"},
-    "jobs": {"jobs", "registry"},
-    "asr": {"asr", "jobs", "service", "speech", "registry"},
-    "llm": {"llm", "service", "registry"},
-    "bundle": {"bundle", "registry"},
-    "cli": {"cli", "asr", "bundle", "forge", "jobs", "llm", "service", "speech", "registry"},
+    "core": {"core"},
+    "registry": {"registry", "core"},
+    "forge": {"forge", "core", "registry"},
+    "speech": {"speech", "core", "registry"},
+    "service": {"service", "core", "registry"},
+    "jobs": {"jobs", "core"},
+    "asr": {"asr", "core", "registry", "speech", "service", "jobs"},
+    "llm": {"llm", "core", "registry", "service"},
+    "bundle": {"bundle", "core", "registry"},
+    "cli": {"cli", "core", "registry", "forge", "speech", "service", "asr", "llm", "bundle"},
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
@@ -50,6 +51,7 @@ ONLY_IN = {
 # where the outside world may enter: clock, environment, randomness, network
 WORLD = {"time", "datetime", "random", "secrets", "uuid", "socket", "urllib", "http", "tempfile"}
 WORLD_IN = (
+    "glagol.core.journal",
     "glagol.asr",
     "glagol.cli",
     "glagol.registry.fetch",

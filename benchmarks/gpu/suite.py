@@ -29,11 +29,11 @@ import numpy as np  # noqa: E402
 import recordings  # noqa: E402
 import v3  # noqa: E402
 
+from glagol.core.errors import GlagolError  # noqa: E402
 from glagol.forge.build import build, build_graph  # noqa: E402
 from glagol.forge.graph import Graph  # noqa: E402
 from glagol.forge.source import open_source  # noqa: E402
 from glagol.forge.wire import DataType  # noqa: E402
-from glagol.registry.errors import GlagolError  # noqa: E402
 from glagol.registry.registry import Registry  # noqa: E402
 from glagol.registry.store import Blob, Store  # noqa: E402
 from glagol.speech.batch import Batcher  # noqa: E402

@@ -21,7 +21,7 @@ from glagol.asr.intake import Service
 from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.metrics import Metrics
 from glagol.asr.settings import Settings
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store

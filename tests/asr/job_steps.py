@@ -13,7 +13,7 @@ import msgspec
 import sounds
 from asr.bench import Bench
 from glagol.asr.job_wire import JobEnvelope, JobView
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 from glagol.service import envelope
 
 URL = "/v1/transcribe?async=true"

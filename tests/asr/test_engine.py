@@ -21,7 +21,8 @@ from glagol.asr.engine import Engine, Opened
 from glagol.asr.outfit import opener
 from glagol.asr.queue import Job, JobQueue
 from glagol.asr.settings import Settings
-from glagol.registry.errors import GlagolError, HostError, LimitError
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.registry.manifest import canonical, parse
 from glagol.registry.registry import Registry
 from glagol.speech.types import Options
@@ -169,8 +170,6 @@ def _with_golden(home: Path, **changes: str) -> None:
 
 def test_the_log_line_is_json(make_bench: Callable[..., Bench], capfd: Any) -> None:
     """What the engine says at start can be read by a program."""
-    from glagol.service import journal
-
     journal.configure("info")
     make_bench(trouble=RuntimeError("broken driver"))
     line = json.loads(capfd.readouterr().err.splitlines()[-1])

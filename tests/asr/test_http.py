@@ -15,9 +15,9 @@ import pytest
 import sounds
 from asr.bench import Bench
 from glagol.asr import wire
-from glagol.registry.errors import CODES, IntegrityError, LimitError
+from glagol.core.errors import CODES, IntegrityError, LimitError
+from glagol.core.journal import JsonLines
 from glagol.service import envelope
-from glagol.service.journal import JsonLines
 from glagol.speech.types import Options
 
 URL = "/v1/transcribe"

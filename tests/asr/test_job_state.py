@@ -25,8 +25,8 @@ from asr.job_steps import (
     until,
 )
 from glagol.asr import inputs, jobs, rendering, work
+from glagol.core.errors import InputError
 from glagol.jobs.port import NewJob
-from glagol.registry.errors import InputError
 from glagol.service import audit, envelope
 from glagol.service.policy import Jobs as Rules
 from glagol.service.policy import Policy, Webhooks

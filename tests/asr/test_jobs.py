@@ -29,7 +29,7 @@ from asr.job_steps import (
 from glagol.asr import events as event_stream
 from glagol.asr import runner, work
 from glagol.asr.job_wire import JobListEnvelope
-from glagol.registry.errors import HostError, InputError
+from glagol.core.errors import HostError, InputError
 from glagol.service.policy import Policy, Webhooks
 
 

@@ -18,7 +18,7 @@ import sounds
 from asr.process import PATIENCE_S, Server, environment, start, start_worker
 from glagol.asr import worker as worker_process
 from glagol.cli.main import main as glagol
-from glagol.registry.errors import CODES, HostError
+from glagol.core.errors import CODES, HostError
 from glagol.service import envelope
 from jobs.redis_server import PROGRAM, RedisServer
 

@@ -21,7 +21,7 @@ import sounds
 from asr.bench import Bench
 from asr.process import PATIENCE_S, Server, start
 from glagol.asr.streams import STREAMS_MAX, Streams
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 from glagol.registry.registry import Registry
 from glagol.speech import Options, Recognizer
 from glagol.speech.formats import as_data

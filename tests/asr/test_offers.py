@@ -13,7 +13,7 @@ import pytest
 from asr.bench import Bench
 from glagol.asr.feed import FEED_BYTES, OUTBOX_MESSAGES, Feed, Outbox
 from glagol.asr.queue import Job
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.speech.types import Options
 
 

@@ -17,7 +17,7 @@ import sounds
 from asr.bench import Bench, make
 from glagol.asr import stream
 from glagol.asr.stream import Mailbox
-from glagol.registry.errors import CODES, HostError, InputError
+from glagol.core.errors import CODES, HostError, InputError
 from glagol.service import envelope
 from glagol.speech.types import Segment
 

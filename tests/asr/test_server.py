@@ -22,7 +22,7 @@ from glagol.asr import wire
 from glagol.asr.cores import divide, usable
 from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 from glagol.service import envelope
 from glagol.speech import amx
 from homes import MODEL, OTHER, altered

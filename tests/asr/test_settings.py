@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glagol.asr.settings import FIELDS, Settings
-from glagol.registry.errors import CODES, InputError
+from glagol.core.errors import CODES, InputError
 
 WRONG = {
     "ASR_HOST": "two words",

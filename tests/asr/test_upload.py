@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from glagol.asr import upload
 from glagol.asr.spool import ANYWHERE
 from glagol.asr.upload import Upload, read_multipart, read_raw
-from glagol.registry.errors import GlagolError
+from glagol.core.errors import GlagolError
 
 BOUNDARY = "----x"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -17,7 +17,7 @@ from glagol.bundle import carrier, delta, disk, fault, split, verify
 from glagol.bundle.apply import Options, apply
 from glagol.bundle.disk import Disk
 from glagol.bundle.sign import seal
-from glagol.registry.errors import GlagolError, InputError
+from glagol.core.errors import GlagolError, InputError
 
 ANY = Options(allow_unsigned=True)
 

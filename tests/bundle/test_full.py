@@ -21,7 +21,7 @@ from glagol.bundle.install import Environment
 from glagol.bundle.pack import pack, prepare
 from glagol.bundle.sources import Sources, unpacked_bytes
 from glagol.bundle.target import Target
-from glagol.registry.errors import GlagolError
+from glagol.core.errors import GlagolError
 
 ANY = Options(allow_unsigned=True)
 UNITS = made.REPOSITORY / made.OWN / "release" / "units"

@@ -12,8 +12,8 @@ import pytest
 
 from bundle import made
 from glagol.bundle import licences, terms
+from glagol.core.errors import IntegrityError
 from glagol.registry.entries import Model
-from glagol.registry.errors import IntegrityError
 from glagol.registry.manifest import parse
 
 TEXTS = made.REPOSITORY / made.OWN / "texts"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from bundle import made
 from glagol.bundle import verify
-from glagol.registry.errors import CODES, GlagolError, IntegrityError
+from glagol.core.errors import CODES, GlagolError, IntegrityError
 
 PATHS = st.lists(
     st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=30),

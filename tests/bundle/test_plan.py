@@ -16,7 +16,7 @@ from glagol.bundle.install import Accept, Check, Publish, Situation, Switch, Tak
 from glagol.bundle.plan import Inputs, Wheel, glibc, place_of, plan
 from glagol.bundle.sources import Sources
 from glagol.bundle.verify import Entry
-from glagol.registry.errors import InputError, IntegrityError
+from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.store import Store
 
 

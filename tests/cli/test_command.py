@@ -14,7 +14,7 @@ import pytest
 
 from cli.running import Result
 from glagol.cli import VERSION, main, report
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 
 Run = Callable[..., Result]
 PACKAGES = Path(__file__).resolve().parents[2] / "packages"

@@ -17,8 +17,8 @@ from cli.running import Result
 from glagol.cli import changelog
 from glagol.cli.builds import Order
 from glagol.cli.main import main
+from glagol.core.errors import IntegrityError
 from glagol.registry import edit
-from glagol.registry.errors import IntegrityError
 from glagol.registry.manifest import Manifest, Model, canonical, parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store

@@ -18,7 +18,7 @@ import pytest
 import sounds
 from cli.running import Result
 from glagol.cli import output
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.registry.registry import Registry
 from glagol.speech import Recognizer
 from homes import MODEL, OTHER, altered

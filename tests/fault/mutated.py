@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import homes
 import sounds
-from glagol.registry.errors import InputError, LimitError
+from glagol.core.errors import InputError, LimitError
 from glagol.speech import Options, Recognizer
 from glagol.speech.arriving import container
 from glagol.speech.audio import decode

@@ -22,8 +22,8 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from glagol.core.errors import HostError
 from glagol.jobs.port import NewJob, Queue
-from glagol.registry.errors import HostError
 from jobs.adapters import Way
 from jobs.hands import KIND, notes, work
 from jobs.redis_server import RedisServer

@@ -19,7 +19,7 @@ from glagol.bundle.apply import Options, apply, collect, garbage, rollback
 from glagol.bundle.disk import Disk
 from glagol.bundle.sign import sign
 from glagol.bundle.target import Installed, Target
-from glagol.registry.errors import CODES, GlagolError
+from glagol.core.errors import CODES, GlagolError
 
 OLD, NEW = "glagol-0.1.0+m1-cpu", "glagol-0.2.0+m2-cpu"
 HERE = made.Machine()

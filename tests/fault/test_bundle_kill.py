@@ -16,7 +16,7 @@ from bundle import made
 from fault.conftest import World, install
 from glagol.bundle.disk import Disk
 from glagol.bundle.target import Target
-from glagol.registry.errors import CODES, GlagolError, HostError
+from glagol.core.errors import CODES, GlagolError, HostError
 
 OLD, NEW = "glagol-0.1.0+m1-cpu", "glagol-0.2.0+m2-cpu"
 STEPS = 97  # of an upgrade of the made-up release; `test_every_step_has_its_cases` holds it

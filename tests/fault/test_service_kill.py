@@ -21,7 +21,7 @@ from asr.process import PATIENCE_S, Server, start
 from glagol.asr import inputs
 from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.settings import Settings
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.service.policy import Policy
 from homes import make_home
 

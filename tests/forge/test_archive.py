@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
+from glagol.core.errors import IntegrityError
 from glagol.forge.archive import Archive
-from glagol.registry.errors import IntegrityError
 
 
 def _zip(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytearray:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from forge import seeded
+from glagol.core.errors import IntegrityError
 from glagol.forge.build import build
 from glagol.forge.checkpoint import write_safetensors
 from glagol.forge.model import build_model
 from glagol.registry.entries import Ctc, Model, Rnnt, Source, Variant
-from glagol.registry.errors import IntegrityError
 
 SIZES = seeded.architecture(layers=1)
 WEIGHTS = write_safetensors(seeded.weights(SIZES, 1))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from forge import published
+from glagol.core.errors import IntegrityError
 from glagol.forge.architecture import infer
 from glagol.forge.build import read_vocabulary
 from glagol.forge.checkpoint import CheckpointError
@@ -17,7 +18,6 @@ from glagol.forge.settings import LETTERS
 from glagol.forge.settings import published as settings_of
 from glagol.forge.source import open_source
 from glagol.forge.weights import MEL, WINDOW, normalise
-from glagol.registry.errors import IntegrityError
 
 CTC, RNNT, E2E, _ = published.MODELS
 

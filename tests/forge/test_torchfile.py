@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge import published, seeded
+from glagol.core.errors import IntegrityError
 from glagol.forge import pickles
 from glagol.forge.build import build
 from glagol.forge.torchfile import read_torch
-from glagol.registry.errors import IntegrityError
 
 D = published.Describe
 REAL = Path(__file__).with_name("golden") / "torch_made.ckpt"

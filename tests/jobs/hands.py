@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from glagol.core.errors import HostError
 from glagol.jobs.port import Claim, Job, LeaseLostError, Queue
-from glagol.registry.errors import HostError
 from jobs.adapters import Way
 
 KIND = "read"

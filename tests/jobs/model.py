@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from glagol.core.errors import InputError
 from glagol.jobs.admission import EXHAUSTED
 from glagol.jobs.port import (
     ENDED,
@@ -17,7 +18,6 @@ from glagol.jobs.port import (
     State,
     Trouble,
 )
-from glagol.registry.errors import InputError
 
 
 class Entry:

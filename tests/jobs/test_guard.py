@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glagol.core.errors import InputError
 from glagol.jobs.guard import GuardedBackend, Rules, check_url, permitted, system_resolver
-from glagol.registry.errors import InputError
 
 RULES = Rules()
 EVERYTHING = Rules.of(["0.0.0.0/0", "::/0"], [80])

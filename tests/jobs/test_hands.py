@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from glagol.core.errors import InputError
 from glagol.jobs.port import NewJob
-from glagol.registry.errors import InputError
 from jobs.adapters import Way
 from jobs.hands import notes, work
 

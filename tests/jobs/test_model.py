@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
+from glagol.core.errors import GlagolError
 from glagol.jobs.port import Claim, LeaseLostError, NewJob, Trouble
-from glagol.registry.errors import GlagolError
 from jobs.adapters import Turned, turned_redis, turned_sqlite
 from jobs.model import Model
 from jobs.redis_server import MEMORY

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from glagol.core.errors import HostError, InputError
 from glagol.jobs.admission import EXHAUSTED
 from glagol.jobs.port import NewJob, Trouble
 from glagol.jobs.redis import RedisQueue
-from glagol.registry.errors import HostError, InputError
 from jobs.adapters import turned_redis
 from jobs.redis_server import MEMORY, PATIENCE_S, PROGRAM, RedisServer
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from glagol.core.errors import HostError
 from glagol.jobs.opening import open_queue
 from glagol.jobs.port import NewJob
 from glagol.jobs.redis import RedisQueue
 from glagol.jobs.sqlite import SqliteQueue
-from glagol.registry.errors import HostError
 
 
 def new(job_id: str = "one", payload: bytes = b"x") -> NewJob:

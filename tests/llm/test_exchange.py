@@ -12,8 +12,8 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glagol.core.errors import HostError, InputError
 from glagol.llm.exchange import Address, exchange
-from glagol.registry.errors import HostError, InputError
 
 Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 KEY, KIND = "secret", "application/json"

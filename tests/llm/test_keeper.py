@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from glagol.core.errors import HostError, InputError, LimitError
 from glagol.llm import acceptance, keeper
 from glagol.llm.keeper import Keeper
 from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
 from glagol.llm.upstream import Message, Upstream, connect
-from glagol.registry.errors import HostError, InputError, LimitError
 from glagol.registry.registry import Registry
 from llm import stub, tiny
 from llm.running import ANSWER, alive

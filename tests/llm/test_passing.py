@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 from llm import tiny
 from llm.running import Running
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glagol.core.errors import LimitError
 from glagol.llm.pieces import Limits, Piece, Segment, counted, cut, from_text, halves
-from glagol.registry.errors import LimitError
 
 Count = Callable[[str], int]
 HEAD = "say what matters"

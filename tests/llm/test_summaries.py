@@ -14,9 +14,9 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.testing import TestClient
 
+from glagol.core.errors import HostError
 from glagol.llm.recordings import Recordings
 from glagol.llm.summaries import HANDLERS, Desk
-from glagol.registry.errors import HostError
 from glagol.service import faults
 from glagol.service.observed import Observed
 from llm.test_summarize import FakeModel, summarizer

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glagol.core.errors import GlagolError, HostError, InputError, LimitError
 from glagol.llm import fence
 from glagol.llm.instructions import instructions, language_of
 from glagol.llm.notes import KINDS, Shape, schema
@@ -23,7 +24,6 @@ from glagol.llm.report import Report, as_text
 from glagol.llm.summarize import Options, Progress, Summarizer
 from glagol.llm.transcripts import Transcript, from_json, from_plain
 from glagol.llm.upstream import Answer, Message
-from glagol.registry.errors import GlagolError, HostError, InputError, LimitError
 
 LABEL = re.compile(r"^\[([skpad]\d+(?:\.\d+)*)\]", re.MULTILINE)
 SMALL = Shape(summary_characters=60, items=2, item_characters=40, citations=2)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from glagol.core import journal
+from glagol.core.errors import InputError
 from glagol.llm.lines import Lines
 from glagol.llm.metrics import of_vllm
 from glagol.llm.settings import FIELDS, Settings
-from glagol.registry.errors import InputError
-from glagol.service import journal
 
 BAD = {
     "LLM_PORT": ("0", "65536", "x"),

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from glagol.core.errors import InputError
 from glagol.registry import edit
 from glagol.registry.check import ROLES, faults
-from glagol.registry.errors import InputError
 from glagol.registry.manifest import Manifest, Rnnt, SourceFile, canonical, parse
 from registry.made import DIGEST, artifact, asr_model, manifest, vad_model, variant
 

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from glagol.registry import errors
-from glagol.registry.errors import (
+from glagol.core import errors
+from glagol.core.errors import (
     CODES,
     GlagolError,
     HostError,

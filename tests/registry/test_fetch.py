@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.registry.fetch import fetch, pin
 from glagol.registry.manifest import SourceFile
 from glagol.registry.store import Store

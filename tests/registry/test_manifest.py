@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glagol.core.errors import IntegrityError
 from glagol.registry.__main__ import main
-from glagol.registry.errors import IntegrityError
 from glagol.registry.manifest import (
     MANIFEST_BYTES_MAX,
     READER_VERSION,

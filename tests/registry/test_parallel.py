@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 from glagol.registry.manifest import Artifact, SourceFile
 from glagol.registry.parallel import fetch_all
 from glagol.registry.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.registry.errors import InputError, IntegrityError
+from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.manifest import Rnnt, canonical
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store, Trust

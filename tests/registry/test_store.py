@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from glagol.registry.errors import HostError, IntegrityError
+from glagol.core.errors import HostError, IntegrityError
 from glagol.registry.store import Store, Trust, host_error
 from registry.made import artifact
 

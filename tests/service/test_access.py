@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 from glagol.service.access import Access, Doors, caller_of
 from glagol.service.faults import Speaker
 from glagol.service.keys import Keyring, Scope

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glagol.registry.errors import HostError, IntegrityError
+from glagol.core.errors import HostError, IntegrityError
 from glagol.service import audit
 from glagol.service.audit import FIRST, AuditLog, Entry, digest_of, lines, verify
 

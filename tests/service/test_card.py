@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glagol.core.errors import HostError, InputError
 from glagol.registry.entries import Llm, Model
-from glagol.registry.errors import HostError, InputError
 from glagol.registry.manifest import parse
 from glagol.registry.registry import Registry
 from glagol.service.card import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared

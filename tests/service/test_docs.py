@@ -12,7 +12,7 @@ import pytest
 
 from asr.conftest import home, server  # noqa: F401 - the real server
 from asr.process import Server
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 from glagol.service.docs import page
 
 VOID = {"meta", "link", "br"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.service.keys import Key, KeyFile, Keyring, parse, sha256_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

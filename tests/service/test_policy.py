@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.service.policy import Policy, PolicyFile, Webhooks, parse
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.speech import amx

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 from glagol.registry.store import Blob
 from glagol.speech import amx
 from glagol.speech.runtime import onnxruntime

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from glagol.registry.errors import GlagolError, InputError, LimitError
+from glagol.core.errors import GlagolError, InputError, LimitError
 from glagol.speech.audio import decode
 from speech import made
 

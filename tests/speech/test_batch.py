@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import homes
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.registry.registry import Registry
 from glagol.speech.batch import Batcher, Lengths, _Group
 from glagol.speech.bound import Bound, pinned_memory

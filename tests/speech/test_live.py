@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from glagol.registry.errors import HostError, InputError
+from glagol.core.errors import HostError, InputError
 from glagol.speech import Options, Recognizer, Segment, Transcript
 from glagol.speech.arriving import container, pcm
 from glagol.speech.session import Interrupt

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError, LimitError
 from glagol.registry.registry import Registry
 from glagol.speech import Options, Progress, Recognizer, Segment, Transcript
 from glagol.speech.audio import decode

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from glagol.registry.errors import GlagolError, HostError, InputError, IntegrityError
+from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.speech.acoustic import Acoustic

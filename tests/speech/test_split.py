@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.speech import Options, Recognizer, Segment, Transcript
 from glagol.speech.audio import CHANNELS_MAX, decode
 from glagol.speech.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt, of_data

@@ -10,7 +10,7 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 from glagol.speech.types import Emission, Token
 from glagol.speech.vocabulary import Vocabulary, decode_sentencepiece
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.registry.errors import HostError, IntegrityError
+from glagol.core.errors import HostError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.registry.manifest import Model

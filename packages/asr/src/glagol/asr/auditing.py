@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.registry.errors import GlagolError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import GlagolError
 from glagol.service.audit import AuditLog, Entry, digest_of
 
 if TYPE_CHECKING:

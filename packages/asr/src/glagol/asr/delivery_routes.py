@@ -14,10 +14,10 @@ from litestar.response import Response
 from glagol.asr.intake import AsrRequest, jobs_of, note_of, sees
 from glagol.asr.job_openapi import JobsOperation, responses
 from glagol.asr.paging import only, page_of
+from glagol.core.errors import InputError
 from glagol.jobs import notice
 from glagol.jobs.delivery import Attempt, attempts_of
 from glagol.jobs.port import Job, Queue, State
-from glagol.registry.errors import InputError
 from glagol.service import envelope
 
 __all__ = ["HANDLERS", "DeliveryView"]

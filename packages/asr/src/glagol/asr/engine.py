@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr.queue import QUICK_STEPS, Job, JobQueue
-from glagol.registry.errors import GlagolError, HostError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer

@@ -16,8 +16,8 @@ from litestar.response import Response, Stream
 
 from glagol.asr import job_wire
 from glagol.asr.intake import note_of, service_of
+from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.jobs.port import ENDED, Job
-from glagol.registry.errors import GlagolError, HostError, LimitError
 from glagol.service import faults
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from glagol.asr.spool import Place, host_error
-from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError, LimitError
 
 __all__ = ["FREE_BYTES_MIN", "ORPHAN_S", "Inputs"]
 

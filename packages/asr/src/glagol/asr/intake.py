@@ -14,8 +14,8 @@ from litestar.datastructures import State
 from glagol.asr.spool import ANYWHERE, Place
 from glagol.asr.streams import Streams
 from glagol.asr.upload import Receive, Upload
-from glagol.registry.errors import HostError, LimitError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import HostError, LimitError
 from glagol.service.access import caller_of
 
 if TYPE_CHECKING:

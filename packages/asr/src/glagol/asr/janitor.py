@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 from glagol.asr import memory
 from glagol.asr.jobs import Sample
 from glagol.asr.work import HEIR, KIND
+from glagol.core import journal
+from glagol.core.errors import HostError, InputError
 from glagol.jobs import notice
 from glagol.jobs.port import Claim, LeaseLostError
-from glagol.registry.errors import HostError, InputError
-from glagol.service import journal
 
 if TYPE_CHECKING:
     from glagol.asr.jobs import Jobs

@@ -16,8 +16,8 @@ from glagol.asr.job_openapi import EventsOperation, JobsOperation, ResultOperati
 from glagol.asr.options import OptionError
 from glagol.asr.paging import only, page_of
 from glagol.asr.work import KIND, Work
+from glagol.core.errors import InputError
 from glagol.jobs.port import ENDED, Job
-from glagol.registry.errors import InputError
 from glagol.service import envelope
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from glagol.asr.auditing import Audit
 from glagol.asr.inputs import Inputs
 from glagol.asr.pace import Pace
 from glagol.asr.work import HEIR, KIND, Work, made_s, name
+from glagol.core.errors import HostError, InputError, LimitError
 from glagol.jobs import admission, guard, notice
 from glagol.jobs.opening import open_queue
 from glagol.jobs.port import ENDED, Depth, Job, NewJob, Queue, Trouble
-from glagol.registry.errors import HostError, InputError, LimitError
 
 if TYPE_CHECKING:
     from glagol.asr.settings import Settings

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
 
+from glagol.core import journal
+from glagol.core.errors import HostError, InputError
 from glagol.jobs.port import Claim, LeaseLostError, Queue
-from glagol.registry.errors import HostError, InputError
-from glagol.service import journal
 
 if TYPE_CHECKING:
     from glagol.speech.types import Progress

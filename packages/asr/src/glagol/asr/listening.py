@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import live_wire
 from glagol.asr.queue import Job
-from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

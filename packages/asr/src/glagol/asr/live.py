@@ -15,7 +15,7 @@ from glagol.asr.feed import Feed, Outbox
 from glagol.asr.intake import audited, options_for
 from glagol.asr.listening import Listening
 from glagol.asr.options import language_of, model_of
-from glagol.registry.errors import HostError, InputError
+from glagol.core.errors import HostError, InputError
 from glagol.service import faults
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.service.faults import Fault

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from glagol.asr.wire import Channel, Format
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model

@@ -16,10 +16,10 @@ from glagol.asr.cores import divide, usable
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.settings import Settings
-from glagol.registry.errors import GlagolError, HostError, InputError
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.service import journal
 from glagol.service.card import shared
 from glagol.service.policy import Policy, PolicyFile
 from glagol.service.traces import Traces, open_traces

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias
 
-from glagol.registry.errors import HostError, LimitError
+from glagol.core.errors import HostError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Generator

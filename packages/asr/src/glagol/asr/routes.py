@@ -26,7 +26,7 @@ from glagol.asr.intake import (
 from glagol.asr.openapi import FormOperation, RawOperation
 from glagol.asr.queue import Job
 from glagol.asr.upload_routes import taken
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.service import envelope
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from glagol.asr import queue, rendering
 from glagol.asr.keeper import Keeper
 from glagol.asr.work import KIND, Work
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
 from glagol.jobs.port import Claim, Job, LeaseLostError, Trouble
-from glagol.registry.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
-from glagol.service import journal
 
 if TYPE_CHECKING:
     from glagol.asr.engine import Engine

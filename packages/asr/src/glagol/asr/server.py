@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import outfit
 from glagol.asr.engine import CHUNK_S
-from glagol.registry.errors import CODES, GlagolError, HostError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import CODES, GlagolError, HostError
+from glagol.core.settings import LOOPBACK
 from glagol.service.keys import KeyFile
 from glagol.service.listening import listener, probe
-from glagol.service.settings import LOOPBACK
 
 if TYPE_CHECKING:
     from granian.server.embed import Server

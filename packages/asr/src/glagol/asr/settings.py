@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from glagol.service.settings import (
+from glagol.core.settings import (
     LOG_LEVELS,
     Field,
     choice,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from glagol.registry.errors import HostError, LimitError
+from glagol.core.errors import HostError, LimitError
 
 __all__ = ["ANYWHERE", "BATCH_BYTES", "MEMORY_BYTES", "Place", "Spool", "host_error", "too_large"]
 

@@ -16,7 +16,7 @@ import msgspec
 from litestar.response import Stream
 
 from glagol.asr.intake import AsrRequest, audited, disconnected, note_of, report, service_of
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.service import faults
 
 if TYPE_CHECKING:

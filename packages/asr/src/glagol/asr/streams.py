@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from glagol.registry.errors import HostError, LimitError
+from glagol.core.errors import HostError, LimitError
 
 if TYPE_CHECKING:
     from glagol.asr.feed import Feed

@@ -18,8 +18,8 @@ from glagol.asr.intake import (
 )
 from glagol.asr.options import OptionError
 from glagol.asr.work import Work
+from glagol.core.errors import InputError
 from glagol.jobs.port import ENDED
-from glagol.registry.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

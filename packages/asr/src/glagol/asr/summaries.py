@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from glagol.registry.errors import CODES, GlagolError, HostError
+from glagol.core.errors import CODES, GlagolError, HostError
 
 __all__ = ["Progress", "Summarised", "added", "summary_of"]
 

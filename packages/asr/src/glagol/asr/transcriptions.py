@@ -29,7 +29,7 @@ from glagol.asr.intake import (
 from glagol.asr.openapi import OpenaiOperation, openai_responses
 from glagol.asr.options import OptionError, language_of, model_of
 from glagol.asr.queue import Job
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,7 +19,7 @@ from multipart import (  # type: ignore[import-untyped]
 )
 
 from glagol.asr.spool import Place, Spool, too_large
-from glagol.registry.errors import HostError, InputError
+from glagol.core.errors import HostError, InputError
 
 __all__ = ["Receive", "Upload", "chunks", "read_multipart", "read_raw", "refuse_announced"]
 

@@ -25,7 +25,7 @@ from glagol.asr.intake import AsrRequest, note_of, owner_of, service_of
 from glagol.asr.spool import BATCH_BYTES
 from glagol.asr.upload import chunks
 from glagol.asr.uploads import Note
-from glagol.registry.errors import GlagolError, HostError, InputError
+from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.service import envelope, faults
 
 if TYPE_CHECKING:

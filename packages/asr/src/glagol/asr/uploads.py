@@ -24,7 +24,7 @@ import msgspec
 from glagol.asr.inputs import FREE_BYTES_MIN
 from glagol.asr.spool import host_error
 from glagol.asr.upload import Upload
-from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError, LimitError
 
 if TYPE_CHECKING:
     import asyncio

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from glagol.asr import outfit
 from glagol.asr.settings import Settings
-from glagol.registry.errors import CODES, GlagolError, HostError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import CODES, GlagolError, HostError
 
 if TYPE_CHECKING:
     from glagol.asr.outfit import Outfit

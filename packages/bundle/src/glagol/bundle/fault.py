@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from glagol.bundle.disk import failure
 from glagol.bundle.verify import BundleError
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glagol.registry.errors import GlagolError
+    from glagol.core.errors import GlagolError
 
 REMEDIES = {
     "bundle_tool": "install it; Debian: apt install openssh-client age",

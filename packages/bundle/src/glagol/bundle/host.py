@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from glagol.bundle.fault import error
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
     from glagol.bundle.disk import Disk

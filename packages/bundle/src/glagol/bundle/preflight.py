@@ -11,7 +11,7 @@ from glagol.bundle.target import Installed, age
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glagol.registry.errors import GlagolError
+    from glagol.core.errors import GlagolError
 
 MARGIN_BYTES = 64 << 20
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from glagol.bundle.fault import REMEDIES, error
 from glagol.bundle.verify import CHUNK, NAMESPACE, SUMS, BundleError, Progress
 from glagol.bundle.write import Written, write_file
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

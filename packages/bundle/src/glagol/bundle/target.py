@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from glagol.bundle.fault import error
-from glagol.registry.errors import LimitError
+from glagol.core.errors import LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

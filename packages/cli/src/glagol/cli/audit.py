@@ -37,7 +37,7 @@ def verify(file: Path | None, head: str | None, as_json: bool) -> int:
     import msgspec
 
     from glagol.cli import output, report
-    from glagol.registry.errors import IntegrityError
+    from glagol.core.errors import IntegrityError
     from glagol.service import audit as log
 
     path = _found(file)
@@ -84,7 +84,7 @@ def _found(file: Path | None, environment: Mapping[str, str] = os.environ) -> Pa
         InputError: `not_found`, there is none.
     """
     from glagol.asr.settings import Settings
-    from glagol.registry.errors import InputError
+    from glagol.core.errors import InputError
 
     if file is None:
         ours = {name: text for name, text in environment.items() if not name.startswith("ASR_")}

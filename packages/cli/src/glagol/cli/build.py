@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from glagol.core.errors import IntegrityError
 from glagol.registry.entries import Artifact
-from glagol.registry.errors import IntegrityError
 from glagol.registry.manifest import canonical
 from glagol.registry.registry import OpenModel
 

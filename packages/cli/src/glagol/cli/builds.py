@@ -14,7 +14,7 @@ from glagol.cli import build as builder
 from glagol.cli import sources
 from glagol.cli.plan import plan
 from glagol.cli.progress import Bars
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model

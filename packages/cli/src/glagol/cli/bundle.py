@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glagol.cli import report
-from glagol.registry.errors import GlagolError
+from glagol.core.errors import GlagolError
 
 if TYPE_CHECKING:
     from glagol.bundle.write import Written

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from glagol.cli.home import home_option, load
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 __all__ = ["demo", "word_errors"]
 

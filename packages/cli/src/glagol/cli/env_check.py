@@ -10,7 +10,7 @@ import click
 
 from glagol.cli import output
 from glagol.cli.home import home_option
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 
 if TYPE_CHECKING:
     from glagol.cli.envcheck import Finding

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from glagol.registry.errors import GlagolError
+from glagol.core.errors import GlagolError
 from glagol.registry.registry import Registry
 
 if TYPE_CHECKING:

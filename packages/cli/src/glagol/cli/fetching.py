@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from glagol.cli.progress import Bars
+from glagol.core.errors import InputError
 from glagol.registry.entries import Artifact, SourceFile
-from glagol.registry.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model

@@ -140,7 +140,7 @@ def _folder(state: Path | None, environment: Mapping[str, str] = os.environ) -> 
         InputError: `setting_invalid`, there is none.
     """
     from glagol.asr.settings import Settings
-    from glagol.registry.errors import InputError
+    from glagol.core.errors import InputError
 
     if state is not None:
         return state

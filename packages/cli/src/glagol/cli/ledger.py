@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from glagol.cli import changelog, output, report
 from glagol.cli.home import load
-from glagol.registry.errors import InputError, IntegrityError
+from glagol.core.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Manifest

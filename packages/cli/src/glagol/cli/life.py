@@ -14,7 +14,7 @@ import click
 
 from glagol.cli import ledger, output, report
 from glagol.cli.home import home_option, load
-from glagol.registry.errors import InputError, IntegrityError
+from glagol.core.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.cli.origin import Origin

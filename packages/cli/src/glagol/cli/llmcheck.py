@@ -18,8 +18,8 @@ from packaging.utils import canonicalize_name
 
 from glagol.cli import envcheck
 from glagol.cli.envcheck import PYTHON, Finding
+from glagol.core.errors import HostError, InputError
 from glagol.llm.launch import interpreter, served
-from glagol.registry.errors import HostError, InputError
 from glagol.registry.registry import Registry
 from glagol.service import card
 from glagol.service.policy import Policy, PolicyFile

@@ -13,7 +13,7 @@ from typing import Final, cast
 import click
 
 from glagol.cli import VERSION, report
-from glagol.registry.errors import EXIT_INTERRUPTED, GlagolError
+from glagol.core.errors import EXIT_INTERRUPTED, GlagolError
 
 __all__ = ["main"]
 

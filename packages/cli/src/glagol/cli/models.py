@@ -10,7 +10,7 @@ import click
 
 from glagol.cli import ledger, life, output, report
 from glagol.cli.home import home_option, load
-from glagol.registry.errors import GlagolError, IntegrityError
+from glagol.core.errors import GlagolError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.cli.builds import Order

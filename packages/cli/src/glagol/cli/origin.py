@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from glagol.core.errors import InputError
 from glagol.registry.edit import UNFETCHED
 from glagol.registry.entries import Golden, SourceFile
-from glagol.registry.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 __all__ = ["EXTENSIONS", "show", "targets", "write"]
 

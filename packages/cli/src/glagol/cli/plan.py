@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from glagol.cli.build import makeable
 from glagol.cli.sources import Found, missing
-from glagol.registry.errors import GlagolError, HostError
+from glagol.core.errors import GlagolError, HostError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model, SourceFile, Variant

@@ -12,7 +12,7 @@ import click
 
 from glagol.cli import output, report
 from glagol.cli.home import home_option, load
-from glagol.registry.errors import CODES, GlagolError, InputError
+from glagol.core.errors import CODES, GlagolError, InputError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model

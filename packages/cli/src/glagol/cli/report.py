@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from glagol.registry.errors import CODES, GlagolError
+from glagol.core.errors import CODES, GlagolError
 
 __all__ = ["failure", "note"]
 

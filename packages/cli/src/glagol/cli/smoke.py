@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from glagol.core.errors import IntegrityError
 from glagol.registry.entries import Rnnt
-from glagol.registry.errors import IntegrityError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

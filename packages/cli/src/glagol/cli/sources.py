@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 
 if TYPE_CHECKING:
     from glagol.registry.entries import Model, SourceFile

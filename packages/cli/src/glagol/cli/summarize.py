@@ -11,7 +11,7 @@ import click
 
 from glagol.cli import output
 from glagol.cli.progress import Bars
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
     from glagol.asr.summaries import Progress

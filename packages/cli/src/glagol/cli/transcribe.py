@@ -22,7 +22,7 @@ from glagol.cli import output, report
 from glagol.cli.home import home_option, load
 from glagol.cli.progress import Bars
 from glagol.cli.summarize import ask, llm_options, rendered
-from glagol.registry.errors import GlagolError, InputError
+from glagol.core.errors import GlagolError, InputError
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer

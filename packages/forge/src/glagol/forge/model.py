@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
+from glagol.core.errors import IntegrityError
 from glagol.forge.architecture import Head, Precision
 from glagol.forge.build import build
 from glagol.forge.source import Source, open_source
 from glagol.registry.entries import Ctc, Model, Rnnt, Variant
-from glagol.registry.errors import IntegrityError
 
 __all__ = ["build_model", "build_variants", "buildable"]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 
 PROGRAM_BYTES_MAX: Final = 16 << 20
 STEPS_MAX: Final = 1_000_000

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from glagol.core.errors import InputError
 from glagol.jobs.port import Job, NewJob, Trouble
-from glagol.registry.errors import InputError
 
 __all__ = [
     "EXHAUSTED",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 
 __all__ = ["Database"]
 

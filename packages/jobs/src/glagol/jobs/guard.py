@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 __all__ = ["GuardedBackend", "Rules", "Target", "check_url", "permitted", "system_resolver"]
 

@@ -26,9 +26,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from glagol.core.errors import HostError, InputError
 from glagol.jobs import admission
 from glagol.jobs.port import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
-from glagol.registry.errors import HostError, InputError
 
 __all__ = ["RedisQueue"]
 

@@ -16,10 +16,10 @@ from typing import Final, Literal
 
 import httpcore
 
+from glagol.core.errors import InputError
 from glagol.jobs import signing
 from glagol.jobs.guard import GuardedBackend, Resolver, Rules, Target, check_url, system_resolver
 from glagol.jobs.notice import Delivery
-from glagol.registry.errors import InputError
 
 __all__ = ["Outcome", "Terms", "retry_in_s", "send", "trust"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
     from glagol.llm.upstream import Upstream

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 
 __all__ = ["Child"]
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from glagol.core.errors import HostError, InputError
 from glagol.llm.upstream import unavailable
-from glagol.registry.errors import HostError, InputError
 
 if TYPE_CHECKING:
     from glagol.llm.connection import Outlet

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import httpx
 
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError
 from glagol.llm.lines import Lines
 from glagol.llm.upstream import unavailable
-from glagol.registry.errors import GlagolError, HostError
-from glagol.service import journal
 
 if TYPE_CHECKING:
     from glagol.llm.child import Child

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.llm.child import Child
-from glagol.registry.errors import HostError, InputError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.llm.settings import Settings

@@ -12,7 +12,7 @@ import re
 from collections import deque
 from typing import Final
 
-from glagol.service import journal
+from glagol.core import journal
 
 __all__ = ["Lines"]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 
 __all__ = ["KINDS", "Item", "Notes", "Shape", "Tally", "invalid", "read", "schema"]
 

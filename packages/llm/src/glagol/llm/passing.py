@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from glagol.core.errors import HostError, InputError
 from glagol.llm.exchange import Address, exchange
 from glagol.llm.upstream import unavailable
-from glagol.registry.errors import HostError, InputError
 from glagol.service import faults
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
-from glagol.registry.errors import LimitError
+from glagol.core.errors import LimitError
 
 __all__ = [
     "Counting",

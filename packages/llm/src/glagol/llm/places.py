@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from glagol.registry.errors import LimitError
+from glagol.core.errors import LimitError
 
 __all__ = ["Places"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import msgspec
 
+from glagol.core.errors import CODES, GlagolError, HostError, InputError
 from glagol.llm.transcripts import from_json
-from glagol.registry.errors import CODES, GlagolError, HostError, InputError
 
 if TYPE_CHECKING:
     from glagol.llm.transcripts import Transcript

@@ -13,10 +13,10 @@ from litestar.params import FromPath
 from litestar.response import Response
 from litestar.types import ASGIApp
 
+from glagol.core.errors import HostError, InputError
 from glagol.llm import wire
 from glagol.llm.metrics import MEDIA_TYPE, of_vllm
 from glagol.llm.passing import Passing
-from glagol.registry.errors import HostError, InputError
 from glagol.service import envelope
 
 if TYPE_CHECKING:

@@ -17,20 +17,20 @@ import httpx
 import msgspec
 import uvloop
 
+from glagol.core import journal
+from glagol.core.errors import CODES, GlagolError, InputError
+from glagol.core.settings import LOOPBACK
 from glagol.llm import acceptance
 from glagol.llm.keeper import Keeper
 from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
 from glagol.llm.upstream import Upstream, connect
-from glagol.registry.errors import CODES, GlagolError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.service import journal
 from glagol.service.card import shared
 from glagol.service.keys import KeyFile
 from glagol.service.listening import bound
 from glagol.service.policy import Policy, PolicyFile
-from glagol.service.settings import LOOPBACK
 from glagol.service.traces import open_traces
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response, Stream
 
+from glagol.core.errors import HostError, InputError, LimitError
 from glagol.llm.instructions import LANGUAGES, Language
 from glagol.llm.report import Report
 from glagol.llm.transcripts import from_plain, from_value
-from glagol.registry.errors import HostError, InputError, LimitError
 from glagol.service import envelope, faults
 
 if TYPE_CHECKING:

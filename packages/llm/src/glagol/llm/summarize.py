@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from glagol.core.errors import LimitError
 from glagol.llm import fence
 from glagol.llm.instructions import Instructions, Language, instructions, language_of
 from glagol.llm.notes import KINDS, Item, Notes, Shape, Tally, invalid, read, schema
 from glagol.llm.pieces import Counting, Limits, Piece, Segment, cut, halves
 from glagol.llm.report import Citations, Coverage, Point, Report, Span
-from glagol.registry.errors import LimitError
 
 if TYPE_CHECKING:
     from glagol.llm.transcripts import Transcript

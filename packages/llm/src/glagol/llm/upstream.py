@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypedDict, TypeVar
 import httpx
 import msgspec
 
-from glagol.registry.errors import GlagolError, HostError, InputError, LimitError
+from glagol.core.errors import GlagolError, HostError, InputError, LimitError
 
 __all__ = ["Answer", "Message", "Upstream", "connect", "unavailable"]
 

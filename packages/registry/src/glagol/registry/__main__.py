@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from glagol.registry.errors import CODES, GlagolError
+from glagol.core.errors import CODES, GlagolError
 from glagol.registry.manifest import canonical, parse, schema
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.check import ROLES
 from glagol.registry.entries import Artifact, Engine, Model
-from glagol.registry.errors import InputError, IntegrityError
 from glagol.registry.manifest import canonical, parse
 
 if TYPE_CHECKING:

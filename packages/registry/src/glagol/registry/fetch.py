@@ -32,8 +32,8 @@ import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore, S3Store
 
+from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.entries import Artifact, SourceFile
-from glagol.registry.errors import InputError, IntegrityError
 from glagol.registry.store import Store, host_error
 
 if TYPE_CHECKING:

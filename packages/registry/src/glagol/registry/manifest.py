@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from glagol.core.errors import IntegrityError
 from glagol.registry.check import faults
 from glagol.registry.entries import (
     Artifact,
@@ -35,7 +36,6 @@ from glagol.registry.entries import (
     Vad,
     Variant,
 )
-from glagol.registry.errors import IntegrityError
 
 __all__ = [
     "MANIFEST_BYTES_MAX",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from glagol.registry.errors import InputError, IntegrityError
+from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.manifest import parse
 from glagol.registry.store import Blob, Store, Trust, host_error
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from glagol.registry.errors import HostError, IntegrityError
+from glagol.core.errors import HostError, IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.registry.errors import GlagolError, InputError
+from glagol.core.errors import GlagolError, InputError
 from glagol.service import envelope, faults
 from glagol.service.keys import Key, Keyring, Scope, now_utc
 from glagol.service.limits import Concurrency, Rate, RateLimitError

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from glagol.core.errors import HostError, InputError
 from glagol.registry.entries import Llm, Model
-from glagol.registry.errors import HostError, InputError
 
 if TYPE_CHECKING:
     from glagol.registry.registry import Registry

@@ -17,7 +17,7 @@ from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
-from glagol.registry.errors import CODES
+from glagol.core.errors import CODES
 
 __all__ = ["handler", "page"]
 

@@ -11,8 +11,9 @@ import msgspec
 from litestar.exceptions import HTTPException
 from litestar.response import Response
 
-from glagol.registry.errors import CODES, GlagolError
-from glagol.service import envelope, journal
+from glagol.core import journal
+from glagol.core.errors import CODES, GlagolError
+from glagol.service import envelope
 
 if TYPE_CHECKING:
     from litestar import Request

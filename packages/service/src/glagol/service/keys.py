@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.service.policy import Count
 from glagol.service.reload import Reloaded
 

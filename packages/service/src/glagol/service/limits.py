@@ -13,7 +13,7 @@ import math
 from collections import Counter, OrderedDict
 from typing import Final
 
-from glagol.registry.errors import LimitError
+from glagol.core.errors import LimitError
 
 __all__ = ["Concurrency", "Rate", "RateLimitError"]
 

@@ -7,8 +7,8 @@ import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.registry.errors import HostError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
     from granian.server.embed import Server

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from glagol.service import journal
+from glagol.core import journal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

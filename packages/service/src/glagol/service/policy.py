@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.service.reload import Reloaded
 
 __all__ = ["Gpu", "Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]

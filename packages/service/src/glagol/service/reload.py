@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from glagol.registry.errors import InputError
-from glagol.service import journal
+from glagol.core import journal
+from glagol.core.errors import InputError
 
 __all__ = ["Reloaded"]
 

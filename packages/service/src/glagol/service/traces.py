@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.service import journal
+from glagol.core import journal
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 from glagol.speech.audio import resampled, samples_of
 from glagol.speech.types import Array
 

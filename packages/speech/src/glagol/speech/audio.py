@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 from av.error import FFmpegError
 
-from glagol.registry.errors import InputError, LimitError
+from glagol.core.errors import InputError, LimitError
 from glagol.speech.containers import cut_off, promises_length
 from glagol.speech.types import SAMPLE_RATE, Array
 

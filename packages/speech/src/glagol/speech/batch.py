@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from glagol.registry.errors import HostError
+from glagol.core.errors import HostError
 from glagol.speech.bound import Bound, Lengths, pinned_memory
 from glagol.speech.cuda import CUDA
 from glagol.speech.types import Array

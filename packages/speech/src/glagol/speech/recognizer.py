@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 import numpy as np
 
+from glagol.core.errors import HostError, InputError
 from glagol.registry.entries import Vad
-from glagol.registry.errors import HostError, InputError
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.audio import decode
 from glagol.speech.batch import Tally

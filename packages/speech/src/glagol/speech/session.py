@@ -16,7 +16,7 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from glagol.registry.errors import HostError, InputError, IntegrityError
+from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.speech.cuda import CPU, CUDA, RECORD, cuda_options, strays
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.tensors import require_finite

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

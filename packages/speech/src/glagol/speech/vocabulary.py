@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 from glagol.speech.types import Token
 
 if TYPE_CHECKING:

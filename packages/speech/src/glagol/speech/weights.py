@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glagol.registry.errors import IntegrityError
+from glagol.core.errors import IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

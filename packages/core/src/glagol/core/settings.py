@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from glagol.registry.errors import InputError
+from glagol.core.errors import InputError
 
 __all__ = [
     "LOG_LEVELS",

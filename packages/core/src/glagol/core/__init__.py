@@ -1,0 +1,1 @@
+"""Errors, logging, settings and files: what every other package stands on."""
