@@ -39,7 +39,7 @@ def recording() -> Array:
 
 def streamed(session: onnxruntime.InferenceSession, samples: Array) -> tuple[Array, list[Span]]:
     """Probabilities and spans as the service makes them, a second of audio at a time."""
-    from glagol.registry.entries import Vad
+    from glagol.registry.manifest.types import Vad
 
     stream, machine = ActivityStream(session), SpanMachine(Vad())
     probabilities, spans = [], []

@@ -22,8 +22,17 @@ from pathlib import Path
 import obstore
 from obstore.store import S3Store
 
-from glagol.registry.entries import Artifact, Ctc, Defaults, Manifest, Model, Source, Vad, Variant
-from glagol.registry.manifest import canonical
+from glagol.registry.manifest.read import canonical
+from glagol.registry.manifest.types import (
+    Artifact,
+    Ctc,
+    Defaults,
+    Manifest,
+    Model,
+    Source,
+    Vad,
+    Variant,
+)
 from glagol.registry.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent

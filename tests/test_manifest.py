@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.registry.manifest import Artifact, Model, parse
+from glagol.registry.manifest.read import Artifact, Model, parse
 from glagol.registry.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent

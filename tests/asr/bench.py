@@ -22,7 +22,7 @@ from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.metrics import Metrics
 from glagol.asr.settings import Settings
 from glagol.core.errors import HostError
-from glagol.registry.manifest import parse
+from glagol.registry.manifest.read import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.service.observed import Observed

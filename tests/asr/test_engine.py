@@ -23,7 +23,7 @@ from glagol.asr.queue import Job, JobQueue
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, LimitError
-from glagol.registry.manifest import canonical, parse
+from glagol.registry.manifest.read import canonical, parse
 from glagol.registry.registry import Registry
 from glagol.speech.types import Options
 from homes import MODEL, altered, make_home

@@ -13,8 +13,8 @@ import pytest
 from bundle import made
 from glagol.bundle import licences, terms
 from glagol.core.errors import IntegrityError
-from glagol.registry.entries import Model
-from glagol.registry.manifest import parse
+from glagol.registry.manifest.read import parse
+from glagol.registry.manifest.types import Model
 
 TEXTS = made.REPOSITORY / made.OWN / "texts"
 MIT = (TEXTS / "obstore.txt").read_text(encoding="utf-8")

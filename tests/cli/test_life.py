@@ -18,8 +18,8 @@ from glagol.cli import changelog
 from glagol.cli.builds import Order
 from glagol.cli.main import main
 from glagol.core.errors import IntegrityError
-from glagol.registry import edit
-from glagol.registry.manifest import Manifest, Model, canonical, parse
+from glagol.registry.manifest import edit
+from glagol.registry.manifest.read import Manifest, Model, canonical, parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from registry.made import artifact, asr_model, manifest, variant

@@ -15,7 +15,7 @@ from cli.running import Result
 from forge import seeded
 from glagol.cli.demo import word_errors
 from glagol.forge.checkpoint import write_safetensors
-from glagol.registry.manifest import canonical, parse
+from glagol.registry.manifest.read import canonical, parse
 from glagol.registry.registry import Registry
 from homes import MODEL, OTHER, VAD, altered
 

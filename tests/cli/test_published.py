@@ -21,7 +21,7 @@ from cli.running import Result
 from forge import published
 from forge.published import MODELS, Kind
 from glagol.forge import settings
-from glagol.registry.manifest import Manifest, canonical, parse
+from glagol.registry.manifest.read import Manifest, canonical, parse
 from homes import ROOT
 
 Run = Callable[..., Result]

@@ -21,8 +21,8 @@ from glagol.forge.build import build
 from glagol.forge.checkpoint import CheckpointError, Tensors
 from glagol.forge.model import build_model
 from glagol.forge.source import Source, open_source
-from glagol.registry.entries import Variant
-from glagol.registry.manifest import parse
+from glagol.registry.manifest.read import parse
+from glagol.registry.manifest.types import Variant
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer

@@ -12,7 +12,7 @@ from glagol.core.errors import IntegrityError
 from glagol.forge.build import build
 from glagol.forge.checkpoint import write_safetensors
 from glagol.forge.model import build_model
-from glagol.registry.entries import Ctc, Model, Rnnt, Source, Variant
+from glagol.registry.manifest.types import Ctc, Model, Rnnt, Source, Variant
 
 SIZES = seeded.architecture(layers=1)
 WEIGHTS = write_safetensors(seeded.weights(SIZES, 1))

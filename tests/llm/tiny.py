@@ -18,8 +18,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from glagol.registry.entries import Artifact, Model, Source, SourceFile, Variant
-from glagol.registry.manifest import canonical, parse
+from glagol.registry.manifest.read import canonical, parse
+from glagol.registry.manifest.types import Artifact, Model, Source, SourceFile, Variant
 from glagol.registry.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from glagol.registry.manifest import (
+from glagol.registry.manifest.read import (
     Artifact,
     Asr,
     Builder,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.core.errors import InputError
-from glagol.registry import edit
-from glagol.registry.check import ROLES, faults
-from glagol.registry.manifest import Manifest, Rnnt, SourceFile, canonical, parse
+from glagol.registry.manifest import edit
+from glagol.registry.manifest.read import Manifest, Rnnt, SourceFile, canonical, parse
+from glagol.registry.manifest.rules import ROLES, faults
 from registry.made import DIGEST, artifact, asr_model, manifest, vad_model, variant
 
 BUILT = variant("cpu-fp32", artifact(b"graph"))

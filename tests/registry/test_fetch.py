@@ -14,7 +14,7 @@ import pytest
 
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.registry.fetch import fetch, pin
-from glagol.registry.manifest import SourceFile
+from glagol.registry.manifest.read import SourceFile
 from glagol.registry.store import Store
 from registry.made import artifact
 from registry.mirror import Mirror

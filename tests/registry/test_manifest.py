@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from glagol.core.errors import IntegrityError
 from glagol.registry.__main__ import main
-from glagol.registry.manifest import (
+from glagol.registry.manifest.read import (
     MANIFEST_BYTES_MAX,
     READER_VERSION,
     Ctc,

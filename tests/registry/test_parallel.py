@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import IntegrityError
-from glagol.registry.manifest import Artifact, SourceFile
-from glagol.registry.parallel import fetch_all
+from glagol.registry.fetch_many import fetch_all
+from glagol.registry.manifest.read import Artifact, SourceFile
 from glagol.registry.store import Store
 from registry.made import artifact
 from registry.mirror import Mirror

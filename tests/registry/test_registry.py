@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import InputError, IntegrityError
-from glagol.registry.manifest import Rnnt, canonical
+from glagol.registry.manifest.read import Rnnt, canonical
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store, Trust
 from registry.made import artifact, asr_model, manifest, variant

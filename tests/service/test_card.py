@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glagol.core.errors import HostError, InputError
-from glagol.registry.entries import Llm, Model
-from glagol.registry.manifest import parse
+from glagol.registry.manifest.read import parse
+from glagol.registry.manifest.types import Llm, Model
 from glagol.registry.registry import Registry
 from glagol.service.card import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
 from glagol.service.policy import parse as parse_policy

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from glagol.registry.entries import Vad
+from glagol.registry.manifest.types import Vad
 from glagol.speech.audio import decode
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.types import Span

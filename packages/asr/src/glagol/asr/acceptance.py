@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from glagol.core.errors import HostError, IntegrityError
 
 if TYPE_CHECKING:
-    from glagol.registry.manifest import Model
+    from glagol.registry.manifest.read import Model
     from glagol.speech.recognizer import Recognizer
 
 __all__ = ["known_answer"]

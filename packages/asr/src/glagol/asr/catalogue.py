@@ -9,7 +9,7 @@ from litestar.response import Response
 
 from glagol.asr import wire
 from glagol.asr.intake import AsrRequest, Service, service_of
-from glagol.registry.entries import Model
+from glagol.registry.manifest.types import Model
 from glagol.service import envelope
 
 __all__ = ["model", "models"]

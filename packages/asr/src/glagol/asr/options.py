@@ -10,7 +10,7 @@ from glagol.asr.wire import Channel, Format
 from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
 __all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "read"]

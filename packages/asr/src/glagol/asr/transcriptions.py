@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from glagol.asr.upload import Upload
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.speech.types import Segment, Transcript
 

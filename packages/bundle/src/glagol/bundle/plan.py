@@ -12,7 +12,7 @@ from glagol.bundle.index import Acceptance, Release, Requires
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from glagol.registry.entries import Artifact, Manifest, Model, Variant
+    from glagol.registry.manifest.types import Artifact, Manifest, Model, Variant
 
 PYTHON = "3.11"
 LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda", "full": "asr-cuda"}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from glagol.bundle.fault import error
 from glagol.bundle.plan import LLM_LOCKS, LOCKS, Inputs, TakeBlob, TakeWheel, Tracked, wheel_rows
 from glagol.bundle.verify import Entry
-from glagol.registry.manifest import parse
+from glagol.registry.manifest.read import parse
 from glagol.registry.store import Store
 
 if TYPE_CHECKING:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from glagol.core.errors import IntegrityError
-from glagol.registry.entries import Artifact
-from glagol.registry.manifest import canonical
+from glagol.registry.manifest.read import canonical
+from glagol.registry.manifest.types import Artifact
 from glagol.registry.registry import OpenModel
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from glagol.registry.entries import Model, SourceFile, Variant
+    from glagol.registry.manifest.types import Model, SourceFile, Variant
     from glagol.registry.registry import Registry
 
     Progress = Callable[[float, float | None], None]
@@ -256,7 +256,7 @@ def _sourced(model: Model, files: Mapping[str, Path], home: Path) -> Model:
     builder = model.builder
     if model.engine != "silero":
         from glagol.forge.build import BUILDER_VERSION
-        from glagol.registry.entries import Builder
+        from glagol.registry.manifest.types import Builder
 
         lock = hashlib.sha256((home / LOCK).read_bytes()).hexdigest()
         builder = Builder(name="glagol.forge", version=BUILDER_VERSION, lock_sha256=lock)

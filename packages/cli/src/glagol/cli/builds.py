@@ -17,7 +17,7 @@ from glagol.cli.progress import Bars
 from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
 __all__ = ["Order", "build_one"]

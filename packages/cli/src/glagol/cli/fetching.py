@@ -12,10 +12,10 @@ import msgspec
 
 from glagol.cli.progress import Bars
 from glagol.core.errors import InputError
-from glagol.registry.entries import Artifact, SourceFile
+from glagol.registry.manifest.types import Artifact, SourceFile
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
 __all__ = ["fetched", "recorded"]
@@ -31,7 +31,7 @@ def fetched(model: Model, registry: Registry, mirrors: Sequence[str], at_once: i
         IntegrityError: `artifact_unpinned`, `artifact_missing`, `artifact_altered`.
         HostError: `disk_full`, `host_io`.
     """
-    from glagol.registry.parallel import fetch_all
+    from glagol.registry.fetch_many import fetch_all
 
     found = {a.sha256: a for variant in model.variants for a in variant.artifacts}
     if not found:
@@ -60,8 +60,8 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
         HostError: `disk_full`, `host_io`.
     """
     from glagol.cli.build import Recorder
-    from glagol.registry.edit import unbuilt
-    from glagol.registry.parallel import fetch_all
+    from glagol.registry.fetch_many import fetch_all
+    from glagol.registry.manifest.edit import unbuilt
 
     if model.engine == "gigaam" or any(file.archive for file in model.source.files):
         raise InputError(

@@ -23,7 +23,7 @@ from glagol.cli.home import load
 from glagol.core.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Manifest
+    from glagol.registry.manifest.types import Manifest
     from glagol.registry.registry import Registry
 
 __all__ = ["Kept", "archive", "editing", "history", "noting", "select", "write"]
@@ -82,7 +82,7 @@ def write(
         InputError: `option_invalid`, the file has changed since it was read.
         HostError: `disk_full`, `host_io`.
     """
-    from glagol.registry.manifest import canonical
+    from glagol.registry.manifest.read import canonical
 
     manifest = home / "manifest.json"
     old, new = manifest.read_bytes(), canonical(after)
@@ -112,7 +112,7 @@ def noting(home: Path) -> Iterator[Registry]:
         IntegrityError: `manifest_invalid`, `manifest_too_new`.
         HostError: `disk_full`, `host_io`.
     """
-    from glagol.registry.edit import changes
+    from glagol.registry.manifest.edit import changes
 
     registry = load(home)
     old = (home / "manifest.json").read_bytes()
@@ -147,7 +147,7 @@ def history(registry: Registry) -> list[Kept]:
     A file that is not what its name says, or that this reader cannot read, is named on stderr and
     left out.
     """
-    from glagol.registry.manifest import parse
+    from glagol.registry.manifest.read import parse
 
     found = {registry.manifest_sha256: Kept(registry.manifest_sha256, registry.manifest)}
     for path in sorted((registry.store.root / "manifests").glob("*.json")):

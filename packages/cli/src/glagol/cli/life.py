@@ -18,7 +18,7 @@ from glagol.core.errors import InputError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.cli.origin import Origin
-    from glagol.registry.entries import Artifact, Manifest, Model
+    from glagol.registry.manifest.types import Artifact, Manifest, Model
     from glagol.registry.registry import Registry
 
 __all__ = ["COMMANDS"]
@@ -73,7 +73,7 @@ def add(home: Path, dry_run: bool, **given: Any) -> None:
     import msgspec
 
     from glagol.cli import origin
-    from glagol.registry import edit
+    from glagol.registry.manifest import edit
 
     with ledger.editing(home) as registry:
         origins = origin.given(given["sources"], home)
@@ -145,7 +145,7 @@ def bump(
 ) -> None:
     """Give a model another version; what was built of other source files waits for a build."""
     from glagol.cli import origin
-    from glagol.registry import edit
+    from glagol.registry.manifest import edit
 
     with ledger.editing(home) as registry:
         model = edit.find(registry.manifest, name)
@@ -164,7 +164,7 @@ def bump(
 @home_option
 def retire(name: str, dry_run: bool, home: Path) -> None:
     """Take a model out of the manifest; its files stay in the store, for `models rollback`."""
-    from glagol.registry import edit
+    from glagol.registry.manifest import edit
 
     with ledger.editing(home) as registry:
         after = edit.retire(registry.manifest, name)
@@ -182,7 +182,7 @@ def use(name: str, role: str | None, called: str | None, dry_run: bool, home: Pa
 
     With --as, a preset: ASR_MODEL_NAME=PRESET and requests for PRESET get this model from now on.
     """
-    from glagol.registry import edit
+    from glagol.registry.manifest import edit
 
     with ledger.editing(home) as registry:
         if called is None:
@@ -214,7 +214,7 @@ def history(as_json: bool, home: Path) -> None:
 
 
 def _rows(registry: Registry) -> Iterator[dict[str, Any]]:
-    from glagol.registry.edit import changes
+    from glagol.registry.manifest.edit import changes
 
     before: Manifest | None = None
     for kept in ledger.history(registry):
@@ -248,7 +248,7 @@ def rollback(
     Without VERSION: the one before the current, so a second rollback takes back the first. Every
     artifact that the old manifest pins must be in the store, or come from a --mirror.
     """
-    from glagol.registry import edit
+    from glagol.registry.manifest import edit
 
     with ledger.editing(home) as registry:
         old = _old(registry, version, file)
@@ -265,7 +265,7 @@ def _old(registry: Registry, version: str | None, file: Path | None) -> Manifest
     Raises:
         UsageError: both were given.
     """
-    from glagol.registry.manifest import parse
+    from glagol.registry.manifest.read import parse
 
     if file is None:
         return ledger.select(registry, version).manifest
@@ -343,7 +343,7 @@ def _finish(
     home: Path, registry: Registry, after: Manifest, section: str, *, text: str = "", dry_run: bool
 ) -> None:
     """Write the edit, or show it; say what was done."""
-    from glagol.registry.edit import changes
+    from glagol.registry.manifest.edit import changes
 
     said = text or "; ".join(changes(registry.manifest, after))
     difference = ledger.write(home, registry, after, section, said, dry_run=dry_run)

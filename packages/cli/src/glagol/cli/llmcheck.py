@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from glagol.cli.envcheck import Check, Question
     from glagol.llm.settings import Settings
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
 
 SHARED = ("python", "libc", "clock", "disk", "manifest")  # checks that both reports have
 PROBE_S = 900.0  # several GiB are hashed

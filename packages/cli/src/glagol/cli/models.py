@@ -14,7 +14,7 @@ from glagol.core.errors import GlagolError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.cli.builds import Order
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
 __all__ = ["models"]

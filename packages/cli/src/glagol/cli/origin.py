@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from glagol.core.errors import InputError
-from glagol.registry.edit import UNFETCHED
-from glagol.registry.entries import Golden, SourceFile
+from glagol.registry.manifest.edit import UNFETCHED
+from glagol.registry.manifest.types import Golden, SourceFile
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
 
 __all__ = ["Origin", "again", "given", "golden", "golden_again"]
 

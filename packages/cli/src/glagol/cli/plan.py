@@ -13,7 +13,7 @@ from glagol.cli.sources import Found, missing
 from glagol.core.errors import GlagolError, HostError
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model, SourceFile, Variant
+    from glagol.registry.manifest.types import Model, SourceFile, Variant
     from glagol.registry.registry import Registry
 
 __all__ = ["Plan", "plan"]

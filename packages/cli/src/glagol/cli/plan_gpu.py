@@ -15,7 +15,7 @@ from glagol.cli.home import home_option, load
 from glagol.core.errors import CODES, GlagolError, InputError
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.service.card import Card
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from glagol.core.errors import IntegrityError
-from glagol.registry.entries import Rnnt
+from glagol.registry.manifest.types import Rnnt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ import msgspec
 from glagol.core.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from glagol.registry.entries import Model, SourceFile
+    from glagol.registry.manifest.types import Model, SourceFile
     from glagol.registry.registry import Registry
 
     Progress = Callable[[int, int | None], None]

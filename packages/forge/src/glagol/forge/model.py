@@ -9,7 +9,7 @@ from glagol.core.errors import IntegrityError
 from glagol.forge.architecture import Head, Precision
 from glagol.forge.build import build
 from glagol.forge.source import Source, open_source
-from glagol.registry.entries import Ctc, Model, Rnnt, Variant
+from glagol.registry.manifest.types import Ctc, Model, Rnnt, Variant
 
 __all__ = ["build_model", "build_variants", "buildable"]
 

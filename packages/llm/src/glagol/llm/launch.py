@@ -21,7 +21,7 @@ from glagol.llm.child import Child
 
 if TYPE_CHECKING:
     from glagol.llm.settings import Settings
-    from glagol.registry.entries import Model, Variant
+    from glagol.registry.manifest.types import Model, Variant
     from glagol.registry.registry import Registry
 
 __all__ = ["Launch", "Served", "command", "environment", "interpreter", "lay_out", "served"]

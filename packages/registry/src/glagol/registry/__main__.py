@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from glagol.core.errors import CODES, GlagolError
-from glagol.registry.manifest import canonical, parse, schema
+from glagol.registry.manifest.read import canonical, parse, schema
 
 
 def main(arguments: list[str]) -> int:

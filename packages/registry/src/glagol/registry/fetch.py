@@ -33,7 +33,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from glagol.core.errors import InputError, IntegrityError
-from glagol.registry.entries import Artifact, SourceFile
+from glagol.registry.manifest.types import Artifact, SourceFile
 from glagol.registry.store import Store, host_error
 
 if TYPE_CHECKING:

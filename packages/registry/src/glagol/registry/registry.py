@@ -8,14 +8,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from glagol.core.errors import InputError, IntegrityError
-from glagol.registry.manifest import parse
+from glagol.registry.manifest.read import parse
 from glagol.registry.store import Blob, Store, Trust, host_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from glagol.registry.entries import Manifest, Model, Variant
+    from glagol.registry.manifest.types import Manifest, Model, Variant
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from glagol.core.errors import HostError, InputError
-from glagol.registry.entries import Llm, Model
+from glagol.registry.manifest.types import Llm, Model
 
 if TYPE_CHECKING:
     from glagol.registry.registry import Registry

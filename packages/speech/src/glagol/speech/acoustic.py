@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glagol.core.errors import HostError, InputError, IntegrityError
-from glagol.registry.entries import Ctc, Rnnt
+from glagol.registry.manifest.types import Ctc, Rnnt
 from glagol.speech.amx import library, sha256_of
 from glagol.speech.batch import Batcher, Tally
 from glagol.speech.ctc import greedy

@@ -15,7 +15,7 @@ from glagol.speech.vad import BLOCK_FRAMES, ActivityStream, SpanMachine
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from glagol.registry.entries import Vad
+    from glagol.registry.manifest.types import Vad
     from glagol.speech.runtime import onnxruntime
 
 SILENCE = 3e-4

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from glagol.core.errors import HostError, InputError
-from glagol.registry.entries import Vad
+from glagol.registry.manifest.types import Vad
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.audio import decode
 from glagol.speech.batch import Tally
@@ -38,7 +38,7 @@ from glagol.speech.vad import BLOCK_FRAMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from glagol.registry.entries import Model
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.speech.listener import Hear
     from glagol.speech.session import Interrupt

@@ -21,7 +21,7 @@ from glagol.speech.types import SAMPLE_RATE, Array, Span
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glagol.registry.entries import Vad
+    from glagol.registry.manifest.types import Vad
     from glagol.speech.runtime import onnxruntime
 
 FRAME = 512

@@ -10,8 +10,8 @@ import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from glagol.registry.entries import Artifact, SourceFile
 from glagol.registry.fetch import fetch, pin
+from glagol.registry.manifest.types import Artifact, SourceFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

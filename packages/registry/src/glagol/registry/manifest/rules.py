@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glagol.registry.entries import Ctc, Llm, Rnnt, Vad
+from glagol.registry.manifest.types import Ctc, Llm, Rnnt, Vad
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from glagol.registry.entries import Manifest, Model, SourceFile
+    from glagol.registry.manifest.types import Manifest, Model, SourceFile
 
 # Which decoding parameters an engine takes; None: the engine has its own.
 _DECODING: dict[str, tuple[type, ...]] = {

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from glagol.core.errors import InputError, IntegrityError
-from glagol.registry.check import ROLES
-from glagol.registry.entries import Artifact, Engine, Model
-from glagol.registry.manifest import canonical, parse
+from glagol.registry.manifest.read import canonical, parse
+from glagol.registry.manifest.rules import ROLES
+from glagol.registry.manifest.types import Artifact, Engine, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from glagol.registry.entries import Golden, Manifest, SourceFile
+    from glagol.registry.manifest.types import Golden, Manifest, SourceFile
 
 UNBUILT = "not built yet: `glagol models build --record` fills the digests"
 UNPINNED = "its artifacts are its source files, and not all of them have digest and size yet"

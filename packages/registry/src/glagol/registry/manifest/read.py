@@ -5,9 +5,9 @@
 1. the bytes are UTF-8 JSON of at most 8 MiB, without duplicate keys, every number finite;
 2. a `min_reader_version` above `READER_VERSION` stops before anything else is looked at;
 3. every field is known and has its type, digests are lower-case hexadecimal, sizes positive;
-4. the rules of `glagol.registry.check` hold.
+4. the rules of `glagol.registry.manifest.rules` hold.
 
-The types live in `glagol.registry.entries` and are re-exported here.
+The types live in `glagol.registry.manifest.types` and are re-exported here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from glagol.core.errors import IntegrityError
-from glagol.registry.check import faults
-from glagol.registry.entries import (
+from glagol.registry.manifest.rules import faults
+from glagol.registry.manifest.types import (
     Artifact,
     Asr,
     Builder,

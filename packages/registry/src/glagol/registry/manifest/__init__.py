@@ -1,0 +1,1 @@
+"""The manifest: types, rules, reading, and edits of it."""
