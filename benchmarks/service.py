@@ -205,7 +205,7 @@ def _jobs_a_minute(home: Path, folder: Path, cores: list[int]) -> float:
     from glagol.asr.jobs import open_jobs
     from glagol.asr.settings import Settings
     from glagol.asr.work import Work
-    from glagol.service.policy import Policy
+    from glagol.web.access.policy import Policy
 
     folder.mkdir()
     redis = RedisServer(Path(tempfile.mkdtemp(prefix="glagol-redis-")))

@@ -25,12 +25,13 @@ MAY_IMPORT = {
     "registry": {"registry", "core"},
     "forge": {"forge", "core", "registry"},
     "speech": {"speech", "core", "registry"},
-    "service": {"service", "core", "registry"},
+    "service": {"service", "core", "registry", "web"},
+    "web": {"web", "core", "registry"},
     "jobs": {"jobs", "core"},
-    "asr": {"asr", "core", "registry", "speech", "service", "jobs"},
-    "llm": {"llm", "core", "registry", "service"},
+    "asr": {"asr", "core", "registry", "speech", "service", "web", "jobs"},
+    "llm": {"llm", "core", "registry", "service", "web"},
     "bundle": {"bundle", "core", "registry"},
-    "cli": {"cli", "core", "registry", "forge", "speech", "service", "asr", "llm", "bundle"},
+    "cli": {"cli", "core", "registry", "forge", "speech", "service", "web", "asr", "llm", "bundle"},
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
@@ -42,7 +43,7 @@ ONLY_IN = {
     "onnxruntime": ("glagol.speech.runtime",),
     "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.service"),
     "redis": ("glagol.jobs.redis",),
-    "opentelemetry": ("glagol.service.traces",),
+    "opentelemetry": ("glagol.web.tracing",),
     "sqlite3": ("glagol.jobs.database", "glagol.jobs.sqlite", "glagol.jobs.table"),
     "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli"),
     "click": ("glagol.cli",),

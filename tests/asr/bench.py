@@ -25,8 +25,6 @@ from glagol.core.errors import HostError
 from glagol.registry.manifest.read import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
-from glagol.service.observed import Observed
-from glagol.service.policy import Policy
 from glagol.speech.audio import decode
 from glagol.speech.batch import Tally
 from glagol.speech.types import (
@@ -39,6 +37,8 @@ from glagol.speech.types import (
     Transcript,
     Word,
 )
+from glagol.web.access.policy import Policy
+from glagol.web.request_log import Observed
 
 MANIFEST = {
     "manifest_version": 7,

@@ -14,7 +14,7 @@ import sounds
 from asr.bench import Bench
 from glagol.asr.job_wire import JobEnvelope, JobView
 from glagol.core.errors import CODES
-from glagol.service import envelope
+from glagol.web import envelope
 
 URL = "/v1/transcribe?async=true"
 PATIENCE_S = 30.0

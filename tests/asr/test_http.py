@@ -17,8 +17,8 @@ from asr.bench import Bench
 from glagol.asr import wire
 from glagol.core.errors import CODES, IntegrityError, LimitError
 from glagol.core.journal import JsonLines
-from glagol.service import envelope
 from glagol.speech.types import Options
+from glagol.web import envelope
 
 URL = "/v1/transcribe"
 SOUND = sounds.silence(0.2)

@@ -27,9 +27,9 @@ from asr.job_steps import (
 from glagol.asr import inputs, jobs, rendering, work
 from glagol.core.errors import InputError
 from glagol.jobs.port import NewJob
-from glagol.service import audit, envelope
-from glagol.service.policy import Jobs as Rules
-from glagol.service.policy import Policy, Webhooks
+from glagol.web import audit_log, envelope
+from glagol.web.access.policy import Jobs as Rules
+from glagol.web.access.policy import Policy, Webhooks
 
 
 @pytest.fixture
@@ -158,8 +158,8 @@ def test_every_transcript_leaves_a_line_in_the_audit_log(bench: Bench) -> None:
     until(bench, made.id, "done")
     form = {"files": {"file": ("x.wav", audio)}, "data": {"stream": "true"}}
     assert bench.send("POST", "/v1/audio/transcriptions", **form).status_code == 200
-    assert (audit.verify(log).lines, audit.verify(log).fault) == (3, "")
-    first, second, _ = audit.lines(log)
+    assert (audit_log.verify(log).lines, audit_log.verify(log).fault) == (3, "")
+    first, second, _ = audit_log.lines(log)
     assert (first["request"], first.get("job", "")) == ("first", "")
     assert second["job"] == made.id
     for line in (first, second):

@@ -30,7 +30,7 @@ from glagol.asr import events as event_stream
 from glagol.asr import runner, work
 from glagol.asr.job_wire import JobListEnvelope
 from glagol.core.errors import HostError, InputError
-from glagol.service.policy import Policy, Webhooks
+from glagol.web.access.policy import Policy, Webhooks
 
 
 @pytest.fixture

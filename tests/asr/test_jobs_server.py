@@ -19,7 +19,7 @@ from asr.process import PATIENCE_S, Server, environment, start, start_worker
 from glagol.asr import worker as worker_process
 from glagol.cli.main import main as glagol
 from glagol.core.errors import CODES, HostError
-from glagol.service import envelope
+from glagol.web import envelope
 from jobs.redis_server import PROGRAM, RedisServer
 
 URL = "/v1/transcribe"

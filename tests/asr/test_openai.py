@@ -18,8 +18,8 @@ from asr.bench import Bench, make
 from glagol.asr import stream
 from glagol.asr.stream import Mailbox
 from glagol.core.errors import CODES, HostError, InputError
-from glagol.service import envelope
 from glagol.speech.types import Segment
+from glagol.web import envelope
 
 URL = "/v1/audio/transcriptions"
 SOUND = sounds.silence(0.2)

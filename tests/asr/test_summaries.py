@@ -17,7 +17,7 @@ from asr.bench import Bench
 from asr.test_jobs import code, until, view
 from glagol.asr.summaries import added, summary_of
 from glagol.core.errors import HostError
-from glagol.service.policy import Policy, Summaries
+from glagol.web.access.policy import Policy, Summaries
 from llm.served import summarising
 from llm.test_summaries import TRANSCRIPT, desk_of
 from llm.test_summarize import FakeModel

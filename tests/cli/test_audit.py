@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.running import Result
-from glagol.service.audit import AuditLog, Entry
+from glagol.web.audit_log import AuditLog, Entry
 
 Glagol = Callable[..., Result]
 

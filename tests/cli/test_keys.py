@@ -13,7 +13,7 @@ import pytest
 
 from asr.process import environment
 from cli.running import Result
-from glagol.service.keys import parse
+from glagol.web.access.api_keys import parse
 
 Glagol = Callable[..., Result]
 

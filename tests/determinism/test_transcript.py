@@ -21,10 +21,10 @@ from determinism.conftest import CASES
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.queue import Job, Lane
 from glagol.cli.main import main as glagol
-from glagol.service import envelope
 from glagol.speech.formats import as_json
 from glagol.speech.recognizer import Recognizer
 from glagol.speech.types import Options
+from glagol.web import envelope
 
 Opener = Callable[..., Recognizer]
 

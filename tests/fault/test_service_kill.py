@@ -22,7 +22,7 @@ from glagol.asr import inputs
 from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.settings import Settings
 from glagol.core.errors import InputError
-from glagol.service.policy import Policy
+from glagol.web.access.policy import Policy
 from homes import make_home
 
 ROUNDS = int(os.environ.get("GLAGOL_KILL_ROUNDS", "3"))

@@ -16,7 +16,7 @@ import uvloop
 from glagol.llm.connection import Bounds
 from glagol.llm.listening import Listener
 from glagol.llm.summaries import Desk
-from glagol.service.listening import bound
+from glagol.web.bind import bound
 from llm.test_summaries import application
 
 SOON_S = 0.4

@@ -12,7 +12,7 @@ from glagol.llm.launch import command
 from glagol.llm.server import _outfit, main
 from glagol.registry.registry import Registry
 from glagol.service.card import shared
-from glagol.service.policy import parse
+from glagol.web.access.policy import parse
 
 
 def environment(home: Path, state: Path, policy: str, device: str = "cuda") -> dict[str, str]:

@@ -17,8 +17,8 @@ from litestar.testing import TestClient
 from glagol.core.errors import HostError
 from glagol.llm.recordings import Recordings
 from glagol.llm.summaries import HANDLERS, Desk
-from glagol.service import faults
-from glagol.service.observed import Observed
+from glagol.web import errors
+from glagol.web.request_log import Observed
 from llm.test_summarize import FakeModel, summarizer
 
 JOB = "0123456789ab"
@@ -60,8 +60,8 @@ def application(desk: Desk) -> Observed:
     """The route alone, with errors and ids as every server has them."""
     app = Litestar(
         HANDLERS,
-        exception_handlers={Exception: faults.answer},
-        state=State({"summaries": desk, "speaker": faults.Speaker((), lambda: 1)}),
+        exception_handlers={Exception: errors.answer},
+        state=State({"summaries": desk, "speaker": errors.Speaker((), lambda: 1)}),
         logging_config=None,
     )
     return Observed(app, Deaf(), ["/v1/summarize"])  # type: ignore[arg-type]

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from glagol.core.errors import CODES
-from glagol.service.access import Access, Doors, caller_of
-from glagol.service.faults import Speaker
-from glagol.service.keys import Keyring, Scope
-from glagol.service.observed import Observed
-from glagol.service.policy import Limits, Policy
+from glagol.web.access.api_keys import Keyring, Scope
+from glagol.web.access.auth import Access, Doors, caller_of
+from glagol.web.access.policy import Limits, Policy
+from glagol.web.errors import Speaker
+from glagol.web.request_log import Observed
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DOORS = Doors(

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glagol.core.errors import HostError, IntegrityError
-from glagol.service import audit
-from glagol.service.audit import FIRST, AuditLog, Entry, digest_of, lines, verify
+from glagol.web import audit_log
+from glagol.web.audit_log import FIRST, AuditLog, Entry, digest_of, lines, verify
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -92,10 +92,12 @@ def test_a_whole_log_is_reported_as_it_is(tmp_path: Path) -> None:
     """Count, newest hash, times; an empty one too."""
     path = tmp_path / "audit.log"
     path.touch()
-    assert verify(path) == audit.Report(lines=0, head=FIRST, first_time="", last_time="", torn=0)
+    assert verify(path) == audit_log.Report(
+        lines=0, head=FIRST, first_time="", last_time="", torn=0
+    )
     heads = written(path)
     time = "2026-01-02T12:00:00.000+00:00"
-    assert verify(path) == audit.Report(
+    assert verify(path) == audit_log.Report(
         lines=5, head=heads[-1], first_time=time, last_time=time, torn=0
     )
     with pytest.raises(HostError):
@@ -227,7 +229,7 @@ def test_a_line_longer_than_any_is_not_read_into_memory(tmp_path: Path) -> None:
 APPENDING = """
     import sys
     from pathlib import Path
-    from glagol.service.audit import AuditLog, Entry
+    from glagol.web.audit_log import AuditLog, Entry
     log, name, count = AuditLog(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     print("ready", flush=True)
     for number in range(count):

@@ -14,7 +14,7 @@ from glagol.registry.manifest.read import parse
 from glagol.registry.manifest.types import Llm, Model
 from glagol.registry.registry import Registry
 from glagol.service.card import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
-from glagol.service.policy import parse as parse_policy
+from glagol.web.access.policy import parse as parse_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {

@@ -13,7 +13,7 @@ import pytest
 from asr.conftest import home, server  # noqa: F401 - the real server
 from asr.process import Server
 from glagol.core.errors import CODES
-from glagol.service.docs import page
+from glagol.web.api_docs import page
 
 VOID = {"meta", "link", "br"}
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glagol.core.errors import InputError
-from glagol.service.keys import Key, KeyFile, Keyring, parse, sha256_of
+from glagol.web.access.api_keys import Key, KeyFile, Keyring, parse, sha256_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

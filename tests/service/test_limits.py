@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glagol.service.limits import Concurrency, Rate, RateLimitError
+from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
 
 
 def passed(rate: Rate, caller: str, per_minute: int, now_s: float) -> bool:

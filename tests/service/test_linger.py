@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from glagol.service import linger
-from glagol.service.linger import Lingering
+from glagol.web import drain_body
+from glagol.web.drain_body import Lingering
 
 
 class Sender:
@@ -57,14 +57,14 @@ def test_a_short_body_is_read_to_its_end() -> None:
 
 def test_a_long_one_is_not() -> None:
     """Nor one that waits to be asked for, nor one that may be endless."""
-    assert left(Sender(b"a", b"b"), content_length=str(linger.BYTES_MAX + 1)) == 2
+    assert left(Sender(b"a", b"b"), content_length=str(drain_body.BYTES_MAX + 1)) == 2
     assert left(Sender(b"a"), content_length="1", expect="100-continue") == 1
     assert left(Sender(b"a", whole=False), transfer_encoding="chunked") == 1
 
 
 def test_a_slow_one_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer goes out though nothing comes."""
-    monkeypatch.setattr(linger, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(drain_body, "PATIENCE_S", 0.05)
     assert left(Sender(b"a", whole=False), content_length="9") == 0
 
 

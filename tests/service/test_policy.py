@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import InputError
-from glagol.service.policy import Policy, PolicyFile, Webhooks, parse
+from glagol.web.access.policy import Policy, PolicyFile, Webhooks, parse
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 
 import sounds
 from asr.process import Server, start
-from glagol.service.keys import Keyring, Scope, now_utc
+from glagol.web.access.api_keys import Keyring, Scope, now_utc
 from homes import make_home
 from jobs.receiver import PATIENCE_S, Receiver, receiver
 

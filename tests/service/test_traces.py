@@ -11,7 +11,7 @@ import pytest
 
 import sounds
 from asr.process import environment, start
-from glagol.service.traces import open_traces, wanted
+from glagol.web.tracing import open_traces, wanted
 from homes import make_home
 from jobs.receiver import receiver
 from service.collector import attributes, collector
@@ -49,7 +49,7 @@ def test_nothing_is_imported_while_they_are_off(tmp_path: Path) -> None:
     """A server that traces nothing does not pay for it, not even at start."""
     program = (
         "import sys, glagol.asr.app, glagol.asr.server, glagol.asr.worker\n"
-        "from glagol.service.traces import open_traces\n"
+        "from glagol.web.tracing import open_traces\n"
         "assert open_traces('x', {}) is None\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )
@@ -118,7 +118,7 @@ def test_a_collector_that_is_not_there_hurts_nobody(monkeypatch: pytest.MonkeyPa
     """Spans are made and lost; closing gives up on it."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
-    monkeypatch.setattr("glagol.service.traces.CLOSE_S", 0.2)
+    monkeypatch.setattr("glagol.web.tracing.CLOSE_S", 0.2)
     traces = open_traces("x")
     assert traces is not None
     for _ in range(10):
@@ -132,7 +132,7 @@ def test_a_collector_that_is_not_there_hurts_nobody(monkeypatch: pytest.MonkeyPa
 def test_a_wrong_traceparent_begins_a_trace(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """It is somebody else's mistake, and no reason to fail."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("glagol.service.traces.CLOSE_S", 0.0)
+    monkeypatch.setattr("glagol.web.tracing.CLOSE_S", 0.0)
     traces = open_traces("x")
     assert traces is not None
     found = traces.begin({b"traceparent": sent}).traceparent.split("-")

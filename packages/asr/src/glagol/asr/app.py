@@ -19,19 +19,19 @@ from glagol.asr import (
     transcriptions,
     upload_routes,
 )
-from glagol.service import docs, faults
-from glagol.service.access import Access, Doors
-from glagol.service.linger import Lingering
-from glagol.service.observed import Observed
-from glagol.service.policy import Policy
+from glagol.web import api_docs, errors
+from glagol.web.access.auth import Access, Doors
+from glagol.web.access.policy import Policy
+from glagol.web.drain_body import Lingering
+from glagol.web.request_log import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glagol.asr.intake import Service
-    from glagol.service.keys import Keyring
-    from glagol.service.observed import Asgi
-    from glagol.service.traces import Traces
+    from glagol.web.access.api_keys import Keyring
+    from glagol.web.request_log import Asgi
+    from glagol.web.tracing import Traces
 
 __all__ = ["build"]
 
@@ -56,7 +56,7 @@ _HANDLERS: Final = [
     transcriptions.transcriptions,
     live.stream,
     *upload_routes.HANDLERS,
-    docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),
+    api_docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),
 ]
 
 
@@ -74,10 +74,10 @@ def build(
         policy: The operator's limits.
         traces: Where spans go; None while traces are off.
     """
-    speaker = faults.Speaker(_OPENAI, service.engine.retry_after_s)
+    speaker = errors.Speaker(_OPENAI, service.engine.retry_after_s)
     app = Litestar(
         route_handlers=_HANDLERS,
-        exception_handlers={Exception: faults.answer},
+        exception_handlers={Exception: errors.answer},
         openapi_config=OpenAPIConfig(
             title="Glagol asr-server",
             version="1",

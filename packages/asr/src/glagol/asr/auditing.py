@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from glagol.core import journal
 from glagol.core.errors import GlagolError
-from glagol.service.audit import AuditLog, Entry, digest_of
+from glagol.web.audit_log import AuditLog, Entry, digest_of
 
 if TYPE_CHECKING:
     from glagol.speech.types import Transcript

@@ -10,7 +10,7 @@ from litestar.response import Response
 from glagol.asr import wire
 from glagol.asr.intake import AsrRequest, Service, service_of
 from glagol.registry.manifest.types import Model
-from glagol.service import envelope
+from glagol.web import envelope
 
 __all__ = ["model", "models"]
 

@@ -18,7 +18,7 @@ from glagol.core.errors import InputError
 from glagol.jobs import notice
 from glagol.jobs.delivery import Attempt, attempts_of
 from glagol.jobs.port import Job, Queue, State
-from glagol.service import envelope
+from glagol.web import envelope
 
 __all__ = ["HANDLERS", "DeliveryView"]
 

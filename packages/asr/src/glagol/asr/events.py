@@ -18,7 +18,7 @@ from glagol.asr import job_wire
 from glagol.asr.intake import note_of, service_of
 from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.jobs.port import ENDED, Job
-from glagol.service import faults
+from glagol.web import errors
 
 if TYPE_CHECKING:
     from glagol.asr.intake import AsrRequest, Service
@@ -73,7 +73,7 @@ async def _steps(
             await asyncio.sleep(LOOK_S)
             job = await _looked(jobs, job)
     except GlagolError as error:  # the status is sent already
-        fault = faults.told(error, request.scope["path"], note_of(request))
+        fault = errors.told(error, request.scope["path"], note_of(request))
         data = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
         yield b"event: error\ndata: %b\n\n" % msgspec.json.encode(data)
     finally:

@@ -16,7 +16,7 @@ from glagol.asr.streams import Streams
 from glagol.asr.upload import Receive, Upload
 from glagol.core import journal
 from glagol.core.errors import HostError, LimitError
-from glagol.service.access import caller_of
+from glagol.web.access.auth import caller_of
 
 if TYPE_CHECKING:
     from glagol.asr.engine import Engine

@@ -11,7 +11,7 @@ from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Reference, 
 from glagol.asr import job_wire
 from glagol.asr.wire import Format
 from glagol.jobs.port import State
-from glagol.service import envelope
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     import msgspec

@@ -18,7 +18,7 @@ from glagol.asr.paging import only, page_of
 from glagol.asr.work import KIND, Work
 from glagol.core.errors import InputError
 from glagol.jobs.port import ENDED, Job
-from glagol.service import envelope
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from glagol.asr.jobs import Jobs

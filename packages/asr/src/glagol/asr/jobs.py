@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from glagol.asr.settings import Settings
     from glagol.jobs.notice import Delivery
     from glagol.jobs.sending import Outcome
-    from glagol.service.policy import Policy
-    from glagol.service.traces import Traces
+    from glagol.web.access.policy import Policy
+    from glagol.web.tracing import Traces
 
 __all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
 

@@ -16,7 +16,7 @@ from glagol.asr.intake import audited, options_for
 from glagol.asr.listening import Listening
 from glagol.asr.options import language_of, model_of
 from glagol.core.errors import HostError, InputError
-from glagol.service import faults
+from glagol.web import errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ async def stream(socket: AsrSocket) -> None:
             service.streams.enter(feed)
             last = live_wire.done(await _served(socket, service, feed, note))
         except Exception as error:  # noqa: BLE001 - told to the client, and to the log
-            fault = faults.told(error, socket.scope["path"], note)
+            fault = errors.told(error, socket.scope["path"], note)
             code = live_wire.CLOSE_BASE + fault.status
             last = live_wire.failed(fault, note["request_id"])
         with suppress(Exception):  # whoever has left is told nothing

@@ -10,8 +10,8 @@ from msgspec import Meta
 from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
-    from glagol.service.faults import Fault
     from glagol.speech.types import Segment, Transcript
+    from glagol.web.errors import Fault
 
 __all__ = [
     "CLOSE_BASE",

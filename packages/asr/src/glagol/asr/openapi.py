@@ -18,7 +18,7 @@ from litestar.openapi.spec import (
 )
 
 from glagol.asr.wire import Channel, Format
-from glagol.service import envelope
+from glagol.web import envelope
 
 __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
 

@@ -21,8 +21,8 @@ from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.service.card import shared
-from glagol.service.policy import Policy, PolicyFile
-from glagol.service.traces import Traces, open_traces
+from glagol.web.access.policy import Policy, PolicyFile
+from glagol.web.tracing import Traces, open_traces
 
 if TYPE_CHECKING:
     from glagol.asr.crew import Crew

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
-from glagol.service import envelope
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from glagol.asr.wire import Format

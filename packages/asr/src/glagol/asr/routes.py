@@ -27,7 +27,7 @@ from glagol.asr.openapi import FormOperation, RawOperation
 from glagol.asr.queue import Job
 from glagol.asr.upload_routes import taken
 from glagol.core.errors import HostError
-from glagol.service import envelope
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

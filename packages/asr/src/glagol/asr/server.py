@@ -16,8 +16,8 @@ from glagol.asr.engine import CHUNK_S
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, HostError
 from glagol.core.settings import LOOPBACK
-from glagol.service.keys import KeyFile
-from glagol.service.listening import listener, probe
+from glagol.web.access.api_keys import KeyFile
+from glagol.web.bind import listener, probe
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from glagol.asr.intake import Service
     from glagol.asr.outfit import Outfit
     from glagol.asr.uploads import Uploads
-    from glagol.service.keys import Keyring
-    from glagol.service.traces import Traces
+    from glagol.web.access.api_keys import Keyring
+    from glagol.web.tracing import Traces
 
 __all__ = ["main", "serve"]
 

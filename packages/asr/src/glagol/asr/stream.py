@@ -17,7 +17,7 @@ from litestar.response import Stream
 
 from glagol.asr.intake import AsrRequest, audited, disconnected, note_of, report, service_of
 from glagol.core.errors import HostError
-from glagol.service import faults
+from glagol.web import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,8 +143,8 @@ async def _guarded(
         async for step in steps:
             yield step
     except Exception as error:  # noqa: BLE001 - the status is sent already
-        fault = faults.told(error, request.scope["path"], note_of(request))
-        yield b"event: error\ndata: " + faults.openai_body(fault) + b"\n\n"
+        fault = errors.told(error, request.scope["path"], note_of(request))
+        yield b"event: error\ndata: " + errors.openai_body(fault) + b"\n\n"
     finally:
         await steps.aclose()
 

@@ -26,7 +26,7 @@ from glagol.asr.spool import BATCH_BYTES
 from glagol.asr.upload import chunks
 from glagol.asr.uploads import Note
 from glagol.core.errors import GlagolError, HostError, InputError
-from glagol.service import envelope, faults
+from glagol.web import envelope, errors
 
 if TYPE_CHECKING:
     from glagol.asr.upload import Upload
@@ -243,7 +243,7 @@ async def _tus(request: AsrRequest, answer: Awaitable[Response[None]]) -> Respon
             )
         response = await answer
     except GlagolError as error:
-        response = cast("Response[None]", faults.answer(request, error))
+        response = cast("Response[None]", errors.answer(request, error))
         if request.method == HttpMethod.HEAD:
             response = _empty(response.status_code or 500, response.headers)
         if error.code == "upload_version":

@@ -1,4 +1,4 @@
-"""`glagol audit`: is the log whole, and what does it say of a job; see `glagol.service.audit`."""
+"""`glagol audit`: is the log whole, and what does it say of a job; see `glagol.web.audit_log`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def verify(file: Path | None, head: str | None, as_json: bool) -> int:
 
     from glagol.cli import output, report
     from glagol.core.errors import IntegrityError
-    from glagol.service import audit as log
+    from glagol.web import audit_log as log
 
     path = _found(file)
     found = log.verify(path, head=None if head is None else head.lower())
@@ -65,7 +65,7 @@ def show(file: Path | None, job: str) -> int:
     import msgspec
 
     from glagol.cli import output, report
-    from glagol.service import audit as log
+    from glagol.web import audit_log as log
 
     found = False
     for line in log.lines(_found(file)):

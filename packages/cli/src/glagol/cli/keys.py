@@ -1,4 +1,4 @@
-"""`glagol keys`: who may use the server; see `glagol.service.keys` for what the file says."""
+"""`glagol keys`: add, list and revoke API keys (`glagol.web.access.api_keys` reads the file)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from glagol.service.keys import Keyring
+    from glagol.web.access.api_keys import Keyring
 
 __all__ = ["keys"]
 
@@ -60,7 +60,7 @@ def add(
 ) -> int:
     """Make a key and print it, once."""
     from glagol.cli import report
-    from glagol.service.keys import now_utc
+    from glagol.web.access.api_keys import now_utc
 
     now = now_utc().replace(microsecond=0)
     with _locked(_folder(state)) as folder:
@@ -87,7 +87,7 @@ def add(
 def list_keys(state: Path | None) -> int:
     """List names, scopes and limits."""
     from glagol.cli import report
-    from glagol.service.keys import now_utc
+    from glagol.web.access.api_keys import now_utc
 
     folder = _folder(state)
     if not (folder / _FILE).exists():
@@ -178,7 +178,7 @@ def _locked(folder: Path) -> Iterator[Path]:
 
 def _read(folder: Path) -> Keyring:
     from glagol.registry.store import host_error
-    from glagol.service.keys import Keyring, parse
+    from glagol.web.access.api_keys import Keyring, parse
 
     try:
         return parse((folder / _FILE).read_bytes())

@@ -22,7 +22,7 @@ from glagol.core.errors import HostError, InputError
 from glagol.llm.launch import interpreter, served
 from glagol.registry.registry import Registry
 from glagol.service import card
-from glagol.service.policy import Policy, PolicyFile
+from glagol.web.access.policy import Policy, PolicyFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

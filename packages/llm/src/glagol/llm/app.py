@@ -11,20 +11,20 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from glagol.llm import routes, summaries
-from glagol.service import docs, faults
-from glagol.service.access import Access, Doors
-from glagol.service.linger import Lingering
-from glagol.service.observed import Observed
-from glagol.service.policy import Policy
+from glagol.web import api_docs, errors
+from glagol.web.access.auth import Access, Doors
+from glagol.web.access.policy import Policy
+from glagol.web.drain_body import Lingering
+from glagol.web.request_log import Observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glagol.llm.routes import Service
     from glagol.llm.summaries import Desk
-    from glagol.service.keys import Keyring
-    from glagol.service.observed import Asgi
-    from glagol.service.traces import Traces
+    from glagol.web.access.api_keys import Keyring
+    from glagol.web.request_log import Asgi
+    from glagol.web.tracing import Traces
 
 __all__ = ["build"]
 
@@ -39,7 +39,7 @@ _KEY: Final = SecurityScheme(
     description="Where the operator has turned keys on: 401 without one, 403 without the scope llm,"
     " 429 with Retry-After above its limits.",
 )
-_HANDLERS: Final = [*routes.HANDLERS, *summaries.HANDLERS, docs.handler()]
+_HANDLERS: Final = [*routes.HANDLERS, *summaries.HANDLERS, api_docs.handler()]
 
 
 def build(
@@ -58,10 +58,10 @@ def build(
         policy: The operator's limits.
         traces: Where spans go; None while traces are off.
     """
-    speaker = faults.Speaker(routes.OPENAI, service.keeper.retry_after_s)
+    speaker = errors.Speaker(routes.OPENAI, service.keeper.retry_after_s)
     app = Litestar(
         route_handlers=_HANDLERS,
-        exception_handlers={Exception: faults.answer},
+        exception_handlers={Exception: errors.answer},
         openapi_config=OpenAPIConfig(
             title="Glagol llm-server",
             version="1",

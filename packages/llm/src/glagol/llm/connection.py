@@ -19,7 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from glagol.service.listening import CONNECTIONS_MAX
+from glagol.web.bind import CONNECTIONS_MAX
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application

@@ -15,12 +15,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from glagol.llm.connection import Bounds, Connection
-from glagol.service.listening import CONNECTIONS_WAITING
+from glagol.web.bind import CONNECTIONS_WAITING
 
 if TYPE_CHECKING:
     import socket
 
-    from glagol.service.observed import Asgi
+    from glagol.web.request_log import Asgi
 
 __all__ = ["Listener"]
 

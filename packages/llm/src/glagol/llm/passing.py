@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from glagol.core.errors import HostError, InputError
 from glagol.llm.exchange import Address, exchange
 from glagol.llm.upstream import unavailable
-from glagol.service import faults
+from glagol.web import errors
 
 if TYPE_CHECKING:
     from glagol.llm.connection import Outlet
-    from glagol.service.observed import Receive, Scope, Send
+    from glagol.web.request_log import Receive, Scope, Send
 
 __all__ = ["Passing"]
 
@@ -119,10 +119,10 @@ class _Answer:
         if not self.begun:
             raise error
         note: dict[str, Any] = self._scope["state"]["note"]
-        fault = faults.told(error, self._scope["path"], note)
+        fault = errors.told(error, self._scope["path"], note)
         last = self.outlet.last
         lead = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
-        await self.end(b"%bdata: %b\n\n" % (lead, faults.openai_body(fault)))
+        await self.end(b"%bdata: %b\n\n" % (lead, errors.openai_body(fault)))
 
 
 async def _disconnected(receive: Receive) -> None:

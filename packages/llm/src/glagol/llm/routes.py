@@ -17,7 +17,7 @@ from glagol.core.errors import HostError, InputError
 from glagol.llm import wire
 from glagol.llm.metrics import MEDIA_TYPE, of_vllm
 from glagol.llm.passing import Passing
-from glagol.service import envelope
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

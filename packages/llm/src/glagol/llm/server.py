@@ -28,10 +28,10 @@ from glagol.llm.upstream import Upstream, connect
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.service.card import shared
-from glagol.service.keys import KeyFile
-from glagol.service.listening import bound
-from glagol.service.policy import Policy, PolicyFile
-from glagol.service.traces import open_traces
+from glagol.web.access.api_keys import KeyFile
+from glagol.web.access.policy import Policy, PolicyFile
+from glagol.web.bind import bound
+from glagol.web.tracing import open_traces
 
 if TYPE_CHECKING:
     import socket
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from glagol.llm.listening import Listener
     from glagol.llm.routes import Service
     from glagol.llm.summarize import Summarizer
-    from glagol.service.keys import Keyring
-    from glagol.service.traces import Traces
+    from glagol.web.access.api_keys import Keyring
+    from glagol.web.tracing import Traces
 
 __all__ = ["main"]
 

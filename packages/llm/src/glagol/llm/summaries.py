@@ -24,7 +24,7 @@ from glagol.core.errors import HostError, InputError, LimitError
 from glagol.llm.instructions import LANGUAGES, Language
 from glagol.llm.report import Report
 from glagol.llm.transcripts import from_plain, from_value
-from glagol.service import envelope, faults
+from glagol.web import envelope, errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -239,7 +239,7 @@ async def _events(
             note["code"] = "cancelled"
             raise
         except Exception as error:  # noqa: BLE001 - the status is sent already
-            fault = faults.told(error, request.scope["path"], note)
+            fault = errors.told(error, request.scope["path"], note)
             body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
             yield _event("error", envelope.failure(body))
         finally:

@@ -16,7 +16,7 @@ from glagol.registry.manifest.types import Llm, Model
 
 if TYPE_CHECKING:
     from glagol.registry.registry import Registry
-    from glagol.service.policy import Gpu
+    from glagol.web.access.policy import Gpu
 
 __all__ = ["GIB", "NOBODY", "Basis", "Card", "Line", "plan", "shared"]
 

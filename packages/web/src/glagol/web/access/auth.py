@@ -17,14 +17,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import GlagolError, InputError
-from glagol.service import envelope, faults
-from glagol.service.keys import Key, Keyring, Scope, now_utc
-from glagol.service.limits import Concurrency, Rate, RateLimitError
-from glagol.service.policy import Policy
+from glagol.web import envelope, errors
+from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
+from glagol.web.access.policy import Policy
+from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
 
 if TYPE_CHECKING:
-    from glagol.service.observed import Asgi, Receive, Send
-    from glagol.service.observed import Scope as AsgiScope
+    from glagol.web.request_log import Asgi, Receive, Send
+    from glagol.web.request_log import Scope as AsgiScope
 
 __all__ = ["KEY_PROTOCOL", "Access", "Caller", "Doors", "caller_of"]
 
@@ -94,7 +94,7 @@ class Access:
         doors: Doors,
         keys: Callable[[], Keyring | None],
         policy: Callable[[], Policy],
-        speaker: faults.Speaker,
+        speaker: errors.Speaker,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = now_utc,
@@ -181,12 +181,12 @@ class Access:
 
     async def _refuse(self, scope: AsgiScope, send: Send, error: GlagolError) -> None:
         note: dict[str, Any] = scope.setdefault("state", {}).setdefault("note", {})
-        fault = faults.told(error, scope["path"], note)
+        fault = errors.told(error, scope["path"], note)
         if scope["type"] == "websocket":  # not accepted yet: the client sees HTTP 403
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": fault.code})
             return
         if scope["path"].startswith(self._speaker.openai):
-            body = faults.openai_body(fault)
+            body = errors.openai_body(fault)
         else:
             told = envelope.ErrorBody(
                 fault.code, fault.message, fault.remedy, note.get("request_id", "")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from glagol.service.observed import Asgi, Receive, Scope, Send
+    from glagol.web.request_log import Asgi, Receive, Scope, Send
 
 __all__ = ["Lingering"]
 

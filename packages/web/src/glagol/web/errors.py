@@ -13,7 +13,7 @@ from litestar.response import Response
 
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError
-from glagol.service import envelope
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from litestar import Request

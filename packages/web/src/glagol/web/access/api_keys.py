@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Meta
 
 from glagol.core.errors import InputError
-from glagol.service.policy import Count
-from glagol.service.reload import Reloaded
+from glagol.web.access.policy import Count
+from glagol.web.access.watched_file import Reloaded
 
 __all__ = ["SCOPES", "Key", "KeyFile", "Keyring", "Scope", "now_utc", "parse", "sha256_of"]
 

@@ -19,7 +19,7 @@ from glagol.core import journal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from glagol.service.traces import Traces
+    from glagol.web.tracing import Traces
 
     # the three types of ASGI, as the servers really call them
     Scope = dict[str, Any]

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from glagol.core.errors import InputError
-from glagol.service.reload import Reloaded
+from glagol.web.access.watched_file import Reloaded
 
 __all__ = ["Gpu", "Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]
 
