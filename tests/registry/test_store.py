@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from glagol.core.errors import HostError, IntegrityError
-from glagol.registry.store import Store, Trust, host_error
+from glagol.core.files import host_error
+from glagol.registry.store import Store, Trust
 from registry.made import artifact
 
 DATA = b"weights " * 1000

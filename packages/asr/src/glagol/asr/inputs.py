@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 
 from glagol.asr.spool import Place, host_error
 from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core.files import sync_folder
 
 __all__ = ["FREE_BYTES_MIN", "ORPHAN_S", "Inputs"]
 
@@ -92,7 +93,7 @@ class Inputs:
         try:
             if not self._named(file, job_id):
                 self._copied(file, job_id)
-            self._synced()
+            sync_folder(self._folder)
         except OSError as error:
             raise host_error(error, "ASR_STATE") from error
         with self._lock:
@@ -206,13 +207,6 @@ class Inputs:
         except OSError:
             part.unlink(missing_ok=True)
             raise
-
-    def _synced(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _entries(self) -> Iterator[tuple[os.DirEntry[str], float]]:
         """Files and how many seconds ago their bytes or names changed."""

@@ -25,6 +25,7 @@ from glagol.asr.inputs import FREE_BYTES_MIN
 from glagol.asr.spool import host_error
 from glagol.asr.upload import Upload
 from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core.files import sync_folder
 
 if TYPE_CHECKING:
     import asyncio
@@ -130,7 +131,7 @@ class Uploads:
                 file.write(msgspec.json.encode(note))
                 os.fsync(file.fileno())
             part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
-            self._synced()
+            sync_folder(self._folder)
         return upload_id
 
     def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
@@ -236,13 +237,6 @@ class Uploads:
 
     def _path(self, name: str) -> Path:
         return self._folder / name
-
-    def _synced(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class Writer:

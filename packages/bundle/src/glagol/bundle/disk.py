@@ -7,38 +7,17 @@ Python 3.11: install.sh uses it before there is an environment.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glagol.core.errors import HostError
+from glagol.core.files import host_error, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
-
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def failure(found: OSError, path: Path) -> HostError:
-    """What an operating system error means to an operator; without msgspec, unlike the registry's.
-
-    Args:
-        found: the error.
-        path: the file concerned, when the error itself names none.
-
-    Returns:
-        `disk_full` for an exhausted disk, quota or file size limit, else `host_io`.
-    """
-    place = found.filename or path
-    if found.errno in FULL:
-        text = f"no room to write {place}: {found.strerror}"
-        return HostError("disk_full", text, "free some space; the same command then continues")
-    return HostError("host_io", f"{place}: {found.strerror}", "check the path and its permissions")
 
 
 def _nothing(_operation: str, _path: Path) -> None:
@@ -108,11 +87,7 @@ class Disk:
         with self._step("rename", new):
             old.replace(new)
         with self._step("syncdir", new.parent):
-            descriptor = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(new.parent)
 
     def remove(self, path: Path) -> None:
         """Remove a file, a link or a whole folder; nothing when it is not there."""
@@ -135,4 +110,4 @@ class Disk:
             self.before(operation, path)
             yield
         except OSError as failed:
-            raise failure(failed, path) from failed
+            raise host_error(failed, path) from failed

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.bundle.disk import failure
 from glagol.bundle.verify import BundleError
 from glagol.core.errors import CODES
+from glagol.core.files import host_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,4 +55,4 @@ def translated() -> Iterator[None]:
         if found.filename == "ssh-keygen":
             text = f"the signature cannot be checked: ssh-keygen: {found.strerror}"
             raise error("bundle_tool", text, REMEDIES["bundle_tool"]) from found
-        raise failure(found, Path("the bundle")) from found
+        raise host_error(found, Path("the bundle")) from found

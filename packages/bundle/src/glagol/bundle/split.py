@@ -10,10 +10,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glagol.bundle.disk import failure
 from glagol.bundle.fault import error
 from glagol.bundle.verify import CHUNK, Progress, canonical
 from glagol.bundle.write import flush
+from glagol.core.files import host_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def split(path: Path, folder: Path, part_bytes: int = PART_BYTES, stream: Any = 
         listing = folder / f"{path.name}.parts.json"
         listing.write_bytes(canonical({"file": path.name, "size_bytes": size, "parts": rows}))
     except OSError as failed:
-        raise failure(failed, folder) from failed
+        raise host_error(failed, folder) from failed
     return listing
 
 

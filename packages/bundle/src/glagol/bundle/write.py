@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from glagol.bundle.disk import failure
 from glagol.bundle.verify import BLOCK, Entry, header
+from glagol.core.files import host_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +51,7 @@ def write_file(path: Path, blocks: Iterable[bytes]) -> Written:
         sums.write_text(f"{digest.hexdigest()}  {path.name}\n", encoding="utf-8")
         part.replace(path)
     except OSError as failed:
-        raise failure(failed, path) from failed
+        raise host_error(failed, path) from failed
     finally:
         part.unlink(missing_ok=True)
     return Written(path, digest.hexdigest(), size)

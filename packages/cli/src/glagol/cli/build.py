@@ -117,7 +117,7 @@ class Recorder:
         Raises:
             HostError: `disk_full`, `host_io`.
         """
-        from glagol.cli.output import write
+        from glagol.core.files import write_atomic
 
         manifest = self.registry.manifest
         if model in manifest.models:
@@ -126,7 +126,7 @@ class Recorder:
         changed = msgspec.structs.replace(
             manifest, models=models, manifest_version=manifest.manifest_version + 1
         )
-        write(self.home / "manifest.json", canonical(changed))
+        write_atomic(self.home / "manifest.json", canonical(changed))
 
 
 def record(

@@ -162,7 +162,7 @@ def _locked(folder: Path) -> Iterator[Path]:
     Raises:
         HostError: `disk_full` or `host_io`.
     """
-    from glagol.registry.store import host_error
+    from glagol.core.files import host_error
 
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -177,7 +177,7 @@ def _locked(folder: Path) -> Iterator[Path]:
 
 
 def _read(folder: Path) -> Keyring:
-    from glagol.registry.store import host_error
+    from glagol.core.files import host_error
     from glagol.web.access.api_keys import Keyring, parse
 
     try:
@@ -189,18 +189,7 @@ def _read(folder: Path) -> Keyring:
 
 
 def _write(folder: Path, ring: Keyring) -> None:
-    """The whole file or none of it, readable by its owner alone from the first byte."""
-    from glagol.registry.store import host_error
+    """Replace the key file; only its owner may read it."""
+    from glagol.core.files import write_atomic
 
-    part, path = folder / f".{_FILE}.{os.getpid()}.part", folder / _FILE
-    try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(ring.written())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise host_error(error, path) from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomic(folder / _FILE, ring.written(), mode=0o600)

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.cli import changelog, output, report
+from glagol.cli import changelog, report
 from glagol.cli.home import load
 from glagol.core.errors import InputError, IntegrityError
+from glagol.core.files import write_atomic
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Manifest
@@ -95,8 +96,8 @@ def write(
     if not dry_run:
         archive(registry.store.root, old)
         archive(registry.store.root, new)
-        output.write(home / "CHANGELOG.md", saying.encode())
-        output.write(manifest, new)
+        write_atomic(home / "CHANGELOG.md", saying.encode())
+        write_atomic(manifest, new)
     return _diff("manifest.json", old.decode(), new.decode()) + _diff("CHANGELOG.md", said, saying)
 
 
@@ -127,7 +128,7 @@ def noting(home: Path) -> Iterator[Registry]:
             text = "; ".join(changes(registry.manifest, after))
             line = f"manifest_version {after.manifest_version}: {text}."
             saying = changelog.insert(_log(home), "Changed", line)
-            output.write(home / "CHANGELOG.md", saying.encode())
+            write_atomic(home / "CHANGELOG.md", saying.encode())
 
 
 def archive(store: Path, data: bytes) -> None:
@@ -138,7 +139,7 @@ def archive(store: Path, data: bytes) -> None:
     """
     path = store / "manifests" / f"{hashlib.sha256(data).hexdigest()}.json"
     if not path.is_file() or path.read_bytes() != data:
-        output.write(path, data)
+        write_atomic(path, data)
 
 
 def history(registry: Registry) -> list[Kept]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from glagol.core.errors import InputError
 
-__all__ = ["EXTENSIONS", "show", "targets", "write"]
+__all__ = ["EXTENSIONS", "show", "targets"]
 
 EXTENSIONS: Final = {"json": ".json", "text": ".txt", "tsv": ".tsv", "srt": ".srt", "vtt": ".vtt"}
 STDIN: Final = "-"
@@ -35,29 +33,6 @@ def targets(names: Sequence[str], form: str, folder: Path) -> list[Path]:
                 "give them different names, or transcribe them one after the other",
             )
     return paths
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a whole file: to a temporary name first, then renamed.
-
-    Raises:
-        HostError: `disk_full` or `host_io`.
-    """
-    from glagol.registry.store import host_error
-
-    part = path.with_name(f".glagol-{os.getpid()}-{abs(hash(path.name))}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise host_error(error, path) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def show(data: bytes) -> None:

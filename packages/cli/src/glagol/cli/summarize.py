@@ -12,6 +12,7 @@ import click
 from glagol.cli import output
 from glagol.cli.progress import Bars
 from glagol.core.errors import InputError
+from glagol.core.files import write_atomic
 
 if TYPE_CHECKING:
     from glagol.asr.summaries import Progress
@@ -63,7 +64,7 @@ def summarize(
     if target is None:
         output.show(data)
     else:
-        output.write(target, data)
+        write_atomic(target, data)
 
 
 def ask(source: Mapping[str, Any], url: str, key: str) -> bytes:
@@ -101,7 +102,7 @@ def _read(name: str) -> bytes:
         InputError: `not_found`; `request_invalid`, it is too long.
         HostError: `host_io`.
     """
-    from glagol.registry.store import host_error
+    from glagol.core.files import host_error
 
     try:
         if name == STDIN:

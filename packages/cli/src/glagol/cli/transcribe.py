@@ -23,6 +23,7 @@ from glagol.cli.home import home_option, load
 from glagol.cli.progress import Bars
 from glagol.cli.summarize import ask, llm_options, rendered
 from glagol.core.errors import GlagolError, InputError
+from glagol.core.files import write_atomic
 
 if TYPE_CHECKING:
     from glagol.speech.recognizer import Recognizer
@@ -179,7 +180,7 @@ def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
         if batch.folder is None:
             output.show(data)
         else:
-            output.write(output.targets(batch.names, batch.form, batch.folder)[index], data)
+            write_atomic(output.targets(batch.names, batch.form, batch.folder)[index], data)
     except GlagolError as error:
         return report.failure(error, subject=name)
     return 0 if trouble is None else report.failure(trouble, subject=name)
@@ -230,7 +231,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
         InputError: `audio_not_found`.
         HostError: `host_io`, `disk_full`.
     """
-    from glagol.registry.store import host_error
+    from glagol.core.files import host_error
     from glagol.speech.audio import decode
 
     try:

@@ -33,8 +33,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import HTTPStore, LocalStore, S3Store
 
 from glagol.core.errors import InputError, IntegrityError
+from glagol.core.files import host_error
 from glagol.registry.manifest.types import Artifact, SourceFile
-from glagol.registry.store import Store, host_error
+from glagol.registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from glagol.core.errors import InputError, IntegrityError
+from glagol.core.files import host_error
 from glagol.registry.manifest.read import parse
-from glagol.registry.store import Blob, Store, Trust, host_error
+from glagol.registry.store import Blob, Store, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

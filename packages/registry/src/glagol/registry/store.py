@@ -18,7 +18,6 @@ Rules:
 from __future__ import annotations
 
 import enum
-import errno
 import hashlib
 import mmap
 import os
@@ -30,7 +29,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from glagol.core.errors import HostError, IntegrityError
+from glagol.core.errors import IntegrityError
+from glagol.core.files import host_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Artifact
 
 _COPY_BYTES = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A file changed again within one tick of the file system's clock keeps its times, so a receipt
 # counts only when it was written this much later than the blob was changed (git's "racy" rule).
 _RECEIPT_AGE_NS = 2_000_000_000
@@ -296,23 +295,3 @@ def _host_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise host_error(error, path) from error
-
-
-def host_error(error: OSError, path: Path) -> HostError:
-    """What an operating system error means to an operator.
-
-    Args:
-        error: the error.
-        path: the file concerned, when the error itself names none.
-
-    Returns:
-        `disk_full` for an exhausted disk, quota or file size limit, else `host_io`.
-    """
-    place = error.filename or path
-    if error.errno in _FULL:
-        return HostError(
-            "disk_full",
-            f"no room to write {place}: {error.strerror}",
-            "free some space or use a store on another disk; the same command then continues",
-        )
-    return HostError("host_io", f"{place}: {error.strerror}", "check the path and its permissions")

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from glagol.core.errors import HostError, IntegrityError
-from glagol.registry.store import host_error
+from glagol.core.files import host_error
 
 __all__ = ["FIRST", "AuditLog", "Entry", "Report", "digest_of", "lines", "verify"]
 

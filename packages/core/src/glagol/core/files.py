@@ -1,0 +1,81 @@
+"""Files: whole or not there, and what an operating system error means.
+
+Standard library only: an offline bundle's installer uses it before there is an environment.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from glagol.core.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DISK_FULL", "host_error", "sync_folder", "write_atomic"]
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def host_error(error: OSError, path: Path) -> HostError:
+    """Translate an operating system error into one that an operator can act on.
+
+    Args:
+        error: The error.
+        path: The file concerned, when the error itself names none.
+
+    Returns:
+        `disk_full` for an exhausted disk, quota or file size limit, else `host_io`.
+    """
+    place = error.filename or path
+    if error.errno in DISK_FULL:
+        return HostError(
+            "disk_full",
+            f"no room to write {place}: {error.strerror}",
+            "free some space or use another disk; the same command then continues",
+        )
+    return HostError("host_io", f"{place}: {error.strerror}", "check the path and its permissions")
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write a whole file: to a temporary name, synced, then renamed into place.
+
+    Args:
+        path: The file; its folder is made when absent.
+        data: Its bytes.
+        mode: Its permissions from the first byte on, less the process's umask.
+
+    Raises:
+        HostError: `disk_full` or `host_io`.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise host_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk.
+
+    Raises:
+        OSError: The folder cannot be opened or synced.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
