@@ -24,24 +24,24 @@ MAY_IMPORT = {
     "core": {"core"},
     "registry": {"registry", "core"},
     "forge": {"forge", "core", "registry"},
+    "models": {"models", "core", "registry", "forge", "speech"},
     "speech": {"speech", "core", "registry"},
-    "service": {"service", "core", "registry", "web"},
-    "web": {"web", "core", "registry"},
+    "web": {"web", "core"},
     "jobs": {"jobs", "core"},
-    "asr": {"asr", "core", "registry", "speech", "service", "web", "jobs"},
-    "llm": {"llm", "core", "registry", "service", "web"},
+    "asr": {"asr", "core", "registry", "models", "speech", "web", "jobs"},
+    "llm": {"llm", "core", "registry", "models", "web"},
     "bundle": {"bundle", "core", "registry"},
-    "cli": {"cli", "core", "registry", "forge", "speech", "service", "web", "asr", "llm", "bundle"},
+    "cli": {"cli", "core", "registry", "models", "speech", "web", "asr", "llm", "bundle"},
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
     "torch": ("glagol.forge.reference", "glagol.forge.nano"),
-    "litestar": ("glagol.asr", "glagol.llm", "glagol.service"),
-    "granian": ("glagol.asr", "glagol.service"),
+    "litestar": ("glagol.asr", "glagol.llm", "glagol.web"),
+    "granian": ("glagol.asr", "glagol.web"),
     "uvicorn": ("glagol.llm",),
     "obstore": ("glagol.registry.fetch",),
     "onnxruntime": ("glagol.speech.runtime",),
-    "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.service"),
+    "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.web"),
     "redis": ("glagol.jobs.redis",),
     "opentelemetry": ("glagol.web.tracing",),
     "sqlite3": ("glagol.jobs.database", "glagol.jobs.sqlite", "glagol.jobs.table"),
@@ -60,7 +60,8 @@ WORLD_IN = (
     "glagol.bundle",
     "glagol.jobs",
     "glagol.llm",
-    "glagol.service",
+    "glagol.web",
+    "glagol.models.source_args",  # the parts of an address, no network
     "glagol.forge.nano",
 )
 SPEECH_MUST_NOT_KNOW = WORLD | {"os", "pathlib", "asyncio", "logging"}

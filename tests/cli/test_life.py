@@ -14,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.running import Result
-from glagol.cli import changelog
-from glagol.cli.builds import Order
 from glagol.cli.main import main
 from glagol.core.errors import IntegrityError
+from glagol.models import changelog
+from glagol.models.build_model import Order
 from glagol.registry.manifest import edit
 from glagol.registry.manifest.read import Manifest, Model, canonical, parse
 from glagol.registry.registry import Registry
@@ -296,9 +296,9 @@ def test_an_edit_killed_before_its_end_can_run_again(
     glagol: Run, workshop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The manifest is written last; the line of the changelog is not written twice."""
-    from glagol.cli import output
+    from glagol.models import history
 
-    real = output.write
+    real = history.write_atomic
 
     def killed(path: Path, data: bytes) -> None:
         if path.name == "manifest.json":
@@ -307,7 +307,7 @@ def test_an_edit_killed_before_its_end_can_run_again(
 
     before = (workshop / "manifest.json").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("glagol.cli.output.write", killed)
+        patch.setattr("glagol.models.history.write_atomic", killed)
         assert glagol("models", "use", "two", "--home", workshop).status == 130
     assert (workshop / "manifest.json").read_bytes() == before
     assert glagol("models", "use", "two", "--home", workshop).status == 0
@@ -364,13 +364,13 @@ def test_a_recorded_build_is_written_down(
     """
     first = (workshop / "manifest.json").read_bytes()
 
-    def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
+    def build_one(model: Model, registry: Registry, order: Order, _: object) -> Iterator[str]:
         changed = edit.bump(registry.manifest, model.id, "2", model.source.files)
         (order.home / "manifest.json").write_bytes(canonical(changed))
         yield f"{model.id}: 1 files"
         raise IntegrityError("artifact_altered", "the second variant differs", "look at it")
 
-    monkeypatch.setattr("glagol.cli.builds.build_one", build_one)
+    monkeypatch.setattr("glagol.models.build_model.build_one", build_one)
     result = glagol("models", "build", "one", "--record", "--home", workshop)
     assert (result.status, result.out) == (4, "one: 1 files\n")
     text = (workshop / "CHANGELOG.md").read_text()

@@ -17,8 +17,8 @@ import pytest
 
 import sounds
 from cli.running import Result
-from glagol.cli import output
 from glagol.core.errors import HostError
+from glagol.core.files import write_atomic
 from glagol.registry.registry import Registry
 from glagol.speech import Recognizer
 from homes import MODEL, OTHER, altered
@@ -239,9 +239,9 @@ def test_a_write_that_stops_midway_leaves_the_older_file(
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(output.os, "fsync", stop)
+    monkeypatch.setattr("os.fsync", stop)
     with pytest.raises(KeyboardInterrupt):
-        output.write(path, b"newer")
+        write_atomic(path, b"newer")
     assert path.read_bytes() == b"older"
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()

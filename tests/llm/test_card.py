@@ -10,8 +10,8 @@ from glagol.asr.outfit import _memory_bytes
 from glagol.asr.settings import Settings
 from glagol.llm.launch import command
 from glagol.llm.server import _outfit, main
+from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
-from glagol.service.card import shared
 from glagol.web.access.policy import parse
 
 

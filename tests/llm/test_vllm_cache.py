@@ -1,4 +1,4 @@
-"""The real vLLM on a CPU, with a cache of so many bytes: what `glagol.service.card` counts on.
+"""The real vLLM on a CPU, with a cache of so many bytes: what `glagol.models.gpu_plan` counts on.
 
 Runs by build/test-llm alone, as tests/llm/test_vllm.py.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from glagol.llm.launch import command, environment, lay_out, served
 from glagol.llm.settings import Settings
+from glagol.models.gpu_plan import BLOCK_TOKENS
 from glagol.registry.registry import Registry
-from glagol.service.card import BLOCK_TOKENS
 from llm import tiny
 
 CONTEXT = 2048

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glagol.core.errors import HostError, InputError
+from glagol.models.gpu_plan import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
 from glagol.registry.manifest.read import parse
 from glagol.registry.manifest.types import Llm, Model
 from glagol.registry.registry import Registry
-from glagol.service.card import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
 from glagol.web.access.policy import parse as parse_policy
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,9 +18,9 @@ from glagol.asr.jobs import Jobs, open_jobs
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.service.card import shared
 from glagol.web.access.policy import Policy, PolicyFile
 from glagol.web.tracing import Traces, open_traces
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from glagol.cli.home import home_option, load
+from glagol.cli.home import home_option
 from glagol.core.errors import InputError
+from glagol.models.home import load
 
 __all__ = ["demo", "word_errors"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from glagol.registry.registry import Registry
+    pass
 
-__all__ = ["home_option", "load"]
+__all__ = ["home_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,16 +26,3 @@ def home_option(command: Command) -> Command:
         show_default="current directory",
         help="Directory of manifest.json and store/ [GLAGOL_HOME].",
     )(command)
-
-
-def load(home: Path) -> Registry:
-    """The registry at `home`; GLAGOL_STORE moves the store elsewhere.
-
-    Raises:
-        InputError: `setting_invalid`, there is no manifest.
-        IntegrityError: `manifest_invalid`, `manifest_too_new`.
-    """
-    from glagol.registry.registry import Registry
-
-    store = os.environ.get("GLAGOL_STORE")
-    return Registry.load(home.absolute(), Path(store).absolute() if store else None)

@@ -1,7 +1,7 @@
 """`glagol models add|bump|retire|use|history|rollback`: the reviewed edits of `manifest.json`.
 
 Each takes the next manifest_version, writes its line into CHANGELOG.md, keeps the manifest before
-it in the archive (`glagol.cli.ledger`), and with --dry-run only shows the difference.
+it in the archive (`glagol.models.history`), and with --dry-run only shows the difference.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from glagol.cli import ledger, output, report
-from glagol.cli.home import home_option, load
+from glagol.cli import output, report
+from glagol.cli.home import home_option
 from glagol.core.errors import InputError, IntegrityError
+from glagol.models import history as archive
+from glagol.models.home import load
 
 if TYPE_CHECKING:
-    from glagol.cli.origin import Origin
+    from glagol.models.source_args import Origin
     from glagol.registry.manifest.types import Artifact, Manifest, Model
     from glagol.registry.registry import Registry
 
@@ -72,15 +74,15 @@ def add(home: Path, dry_run: bool, **given: Any) -> None:
     """
     import msgspec
 
-    from glagol.cli import origin
+    from glagol.models import source_args
     from glagol.registry.manifest import edit
 
-    with ledger.editing(home) as registry:
-        origins = origin.given(given["sources"], home)
+    with archive.editing(home) as registry:
+        origins = source_args.given(given["sources"], home)
         model = edit.unbuilt(edit.entry(_fields(given, origins, home)))
         if given["golden"]:
             audio, transcript = given["golden"]
-            clip = origin.golden(audio, transcript, home)
+            clip = source_args.golden(audio, transcript, home)
             model = msgspec.structs.replace(model, golden=clip)
         after = edit.add(registry.manifest, model)
         if not dry_run:
@@ -144,14 +146,14 @@ def bump(
     name: str, version: str, sources: tuple[str, ...], commit: str | None, dry_run: bool, home: Path
 ) -> None:
     """Give a model another version; what was built of other source files waits for a build."""
-    from glagol.cli import origin
+    from glagol.models import source_args
     from glagol.registry.manifest import edit
 
-    with ledger.editing(home) as registry:
+    with archive.editing(home) as registry:
         model = edit.find(registry.manifest, name)
-        origins = origin.given(sources, home) if sources else origin.again(model, home)
+        origins = source_args.given(sources, home) if sources else source_args.again(model, home)
         files = [item.file for item in origins]
-        clip = origin.golden_again(model, home)
+        clip = source_args.golden_again(model, home)
         after = edit.bump(registry.manifest, name, version, files, commit=commit, golden=clip)
         if not dry_run:
             _store(edit.find(after, name), origins, registry)
@@ -166,7 +168,7 @@ def retire(name: str, dry_run: bool, home: Path) -> None:
     """Take a model out of the manifest; its files stay in the store, for `models rollback`."""
     from glagol.registry.manifest import edit
 
-    with ledger.editing(home) as registry:
+    with archive.editing(home) as registry:
         after = edit.retire(registry.manifest, name)
         _finish(home, registry, after, "Removed", dry_run=dry_run)
 
@@ -184,7 +186,7 @@ def use(name: str, role: str | None, called: str | None, dry_run: bool, home: Pa
     """
     from glagol.registry.manifest import edit
 
-    with ledger.editing(home) as registry:
+    with archive.editing(home) as registry:
         if called is None:
             after = edit.use(registry.manifest, name, role)
         else:
@@ -217,7 +219,7 @@ def _rows(registry: Registry) -> Iterator[dict[str, Any]]:
     from glagol.registry.manifest.edit import changes
 
     before: Manifest | None = None
-    for kept in ledger.history(registry):
+    for kept in archive.history(registry, report.note):
         said = "; ".join(changes(before, kept.manifest)) if before else "the oldest in the archive"
         yield {
             "manifest_version": kept.manifest.manifest_version,
@@ -250,7 +252,7 @@ def rollback(
     """
     from glagol.registry.manifest import edit
 
-    with ledger.editing(home) as registry:
+    with archive.editing(home) as registry:
         old = _old(registry, version, file)
         after = edit.restore(registry.manifest, old)
         _complete(old, registry, () if dry_run else mirrors)
@@ -268,7 +270,7 @@ def _old(registry: Registry, version: str | None, file: Path | None) -> Manifest
     from glagol.registry.manifest.read import parse
 
     if file is None:
-        return ledger.select(registry, version).manifest
+        return archive.select(registry, version, report.note).manifest
     if version is not None:
         raise click.UsageError("give VERSION or --from FILE")
     return parse(file.read_bytes())
@@ -346,7 +348,7 @@ def _finish(
     from glagol.registry.manifest.edit import changes
 
     said = text or "; ".join(changes(registry.manifest, after))
-    difference = ledger.write(home, registry, after, section, said, dry_run=dry_run)
+    difference = archive.write(home, registry, after, section, said, dry_run=dry_run)
     if dry_run:
         output.show(difference.encode())
     else:

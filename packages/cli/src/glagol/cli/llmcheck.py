@@ -20,8 +20,8 @@ from glagol.cli import envcheck
 from glagol.cli.envcheck import PYTHON, Finding
 from glagol.core.errors import HostError, InputError
 from glagol.llm.launch import interpreter, served
+from glagol.models import gpu_plan
 from glagol.registry.registry import Registry
-from glagol.service import card
 from glagol.web.access.policy import Policy, PolicyFile
 
 if TYPE_CHECKING:
@@ -146,14 +146,14 @@ def _memory(asked: _Asked) -> Iterator[Finding]:
         return
     state, model = asked.settings.state, asked.model()
     policy = PolicyFile(Path(state) / "policy.toml").current() if state else Policy()
-    here, planned = size / card.GIB, policy.gpu.vram_gib
+    here, planned = size / gpu_plan.GIB, policy.gpu.vram_gib
     if planned > here:
         remedy = f"set vram_gib of [gpu] in policy.toml to at most {int(100 * here) / 100}"
         found = f"{here:.2f} GiB, policy.toml plans with {planned:g} GiB"
         yield Finding("vram", "fail", found, remedy)
         return
     gpu = msgspec.structs.replace(policy.gpu, llm=policy.gpu.llm or model.id)
-    plan = card.shared(gpu, asked.registry) or card.plan(size, None, model)
+    plan = gpu_plan.shared(gpu, asked.registry) or gpu_plan.plan(size, None, model)
     longest = "unknown" if plan.context_tokens is None else f"{plan.context_tokens} tokens"
     beside = "as policy.toml plans" if planned else "alone on it"
     yield Finding("vram", "ok", f"{here:.2f} GiB, {model.id} {beside}: context {longest}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from glagol.cli import ledger, life, output, report
-from glagol.cli.home import home_option, load
+from glagol.cli import life, output, report
+from glagol.cli.home import home_option
+from glagol.cli.progress import Bars
 from glagol.core.errors import GlagolError, IntegrityError
+from glagol.models import history
+from glagol.models.home import load
 
 if TYPE_CHECKING:
-    from glagol.cli.builds import Order
+    from glagol.models.build_model import Order
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
@@ -164,18 +168,19 @@ def fetch(
     interrupted download continues next time. --record is for models that are upstream's own
     files: what upstream serves now gets its digest, and the difference is reviewed.
     """
-    from glagol.cli.fetching import fetched, recorded
+    from glagol.models.fetching import fetched, recorded
 
     status = 0
     names = ids or [m.id for m in _chosen(load(home), (), present=False) if m.engine != "vllm"]
     for name in names:
         try:
-            if record:
-                with ledger.noting(home) as registry:
-                    count = recorded(registry.model(name), registry, home, at_once)
-            else:
-                registry = load(home)
-                count = fetched(registry.model(name), registry, mirrors, at_once)
+            with Bars(sys.stderr) as bars:
+                if record:
+                    with history.noting(home) as registry:
+                        count = recorded(registry.model(name), registry, home, at_once, bars)
+                else:
+                    registry = load(home)
+                    count = fetched(registry.model(name), registry, mirrors, at_once, bars)
         except GlagolError as error:
             status = status or report.failure(error, subject=name)
         else:
@@ -217,16 +222,17 @@ def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:
 
     Without IDs, --missing is needed. What was interrupted goes on with --missing.
     """
-    from glagol.cli.builds import build_one
+    from glagol.models.build_model import build_one
 
     order = _order(home, optional=not ids, **options)
     status = 0
     for name in ids or [model.id for model in load(home).manifest.models]:
-        with ledger.noting(home) as registry:  # again for each: --record changes the manifest
+        with history.noting(home) as registry:  # again for each: --record changes the manifest
             model = registry.model(name)
             try:
-                for line in build_one(model, registry, order):
-                    click.echo(line)
+                with Bars(sys.stderr) as bars:
+                    for line in build_one(model, registry, order, bars):
+                        click.echo(line)
             except GlagolError as error:
                 status = status or report.failure(error, subject=model.id)
     return status
@@ -238,7 +244,7 @@ def _order(home: Path, *, folder: Path | None, optional: bool, **options: Any) -
     Raises:
         UsageError: neither an ID nor --missing was given.
     """
-    from glagol.cli.builds import Order
+    from glagol.models.build_model import Order
 
     if optional and not options["missing"]:
         raise click.UsageError("give an ID, or --missing")

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glagol.cli import output, report
-from glagol.cli.home import home_option, load
+from glagol.cli.home import home_option
 from glagol.core.errors import CODES, GlagolError, InputError
+from glagol.models.home import load
 
 if TYPE_CHECKING:
+    from glagol.models.gpu_plan import Card
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
-    from glagol.service.card import Card
 
 __all__ = ["plan_gpu"]
 
-NOBODY = "none"  # as in glagol.service.card, which the command's help must not import
+NOBODY = "none"  # as in glagol.models.gpu_plan, which the command's help must not import
 
 
 @click.command("plan-gpu")
@@ -68,7 +69,7 @@ Row = tuple["Model | None", "Card | None", "GlagolError | None"]
 
 
 def _row(vram: float, asr: Model | None, llm: Model | None) -> Row:
-    from glagol.service.card import GIB, plan
+    from glagol.models.gpu_plan import GIB, plan
 
     try:
         return llm, plan(round(vram * GIB), asr, llm), None

@@ -25,9 +25,9 @@ from glagol.llm.keeper import Keeper
 from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
 from glagol.llm.upstream import Upstream, connect
+from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.service.card import shared
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.policy import Policy, PolicyFile
 from glagol.web.bind import bound

@@ -127,7 +127,7 @@ class Upstream:
         return _decoded(await self._post("/tokenize", body), _Tokens).count
 
     async def version(self) -> str:
-        """vLLM's version.
+        """VLLM's version.
 
         Raises:
             HostError: `llm_unavailable` or `llm_output_invalid`.

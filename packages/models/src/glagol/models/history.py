@@ -12,16 +12,16 @@ import difflib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.cli import changelog, report
-from glagol.cli.home import load
 from glagol.core.errors import InputError, IntegrityError
 from glagol.core.files import write_atomic
+from glagol.models import changelog
+from glagol.models.home import load
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Manifest
@@ -142,11 +142,13 @@ def archive(store: Path, data: bytes) -> None:
         write_atomic(path, data)
 
 
-def history(registry: Registry) -> list[Kept]:
+def history(registry: Registry, note: Callable[[str], None]) -> list[Kept]:
     """Every manifest of the archive and the current one, by version.
 
-    A file that is not what its name says, or that this reader cannot read, is named on stderr and
-    left out.
+    Args:
+        registry: The current manifest, and the store with the archive.
+        note: Takes a line about each file that is left out: its name is not its digest, or this
+            reader cannot read it.
     """
     from glagol.registry.manifest.read import parse
 
@@ -154,27 +156,28 @@ def history(registry: Registry) -> list[Kept]:
     for path in sorted((registry.store.root / "manifests").glob("*.json")):
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != path.stem:
-            report.note(f"{path} is left out: its bytes have another digest")
+            note(f"{path} is left out: its bytes have another digest")
             continue
         try:
             found.setdefault(path.stem, Kept(path.stem, parse(data)))
         except IntegrityError as error:
-            report.note(f"{path} is left out: {error.message}")
+            note(f"{path} is left out: {error.message}")
     return sorted(found.values(), key=lambda kept: (kept.manifest.manifest_version, kept.sha256))
 
 
-def select(registry: Registry, wanted: str | None) -> Kept:
+def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) -> Kept:
     """The manifest of the archive that is meant.
 
     Args:
         registry: The current manifest, and the store with the archive.
         wanted: A manifest_version or the first characters of a digest, at least four; None: the
             one before the current.
+        note: Takes a line about each file that is left out.
 
     Raises:
         InputError: `not_found`, or `option_invalid` when several fit.
     """
-    others = [kept for kept in history(registry) if kept.sha256 != registry.manifest_sha256]
+    others = [kept for kept in history(registry, note) if kept.sha256 != registry.manifest_sha256]
     now = registry.manifest.manifest_version
     versions = [kept.manifest.manifest_version for kept in others]
     if wanted is None:

@@ -2,7 +2,7 @@
 
 One variant is made, judged, stored and forgotten before the next, so a build needs memory for one.
 The bytes are compared with the manifest before the store gets them. `--record` is the other
-direction, for the person who adds a model: each variant must pass `glagol.cli.smoke`, then its
+direction, for the person who adds a model: each variant must pass `glagol.models.smoke`, then its
 digests go into the manifest. What is recorded stays when the rest fails; `--missing` goes on.
 """
 
@@ -191,7 +191,7 @@ class _Judge:
     def judge(self, variant: Variant, registry: Registry) -> None:
         if self.model.engine != "gigaam":
             return
-        from glagol.cli.smoke import smoke
+        from glagol.models.smoke import smoke
 
         blobs = {a.path: registry.store.open(a, model_id=self.model.id) for a in variant.artifacts}
         opened = OpenModel(

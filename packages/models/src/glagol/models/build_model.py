@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from glagol.cli import build as builder
-from glagol.cli import sources
-from glagol.cli.plan import plan
-from glagol.cli.progress import Bars
 from glagol.core.errors import InputError
+from glagol.models import build as builder
+from glagol.models import sources
+from glagol.models.build_plan import plan
 
 if TYPE_CHECKING:
+    from glagol.models.progress import Bars
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
@@ -48,8 +47,14 @@ class Order:
     dry_run: bool
 
 
-def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
+def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Iterator[str]:
     """Build a model as ordered.
+
+    Args:
+        model: The entry.
+        registry: Its store takes the files.
+        order: What the caller asked for.
+        bars: Shows the progress.
 
     Yields:
         Lines for standard output.
@@ -78,26 +83,25 @@ def build_one(model: Model, registry: Registry, order: Order) -> Iterator[str]:
         yield from plan(wanted, registry, located).lines()
         return
     recorder = builder.Recorder(registry, order.home)
-    with Bars(sys.stderr) as bars:
-        if absent and order.fetch:
-            plan(wanted, registry, located).check()
-            with bars.counter(f"{model.id} sources", least=0) as progress:
-                model = sources.bring(
-                    model,
-                    registry,
-                    located,
-                    pinned=recorder.write if order.record else None,
-                    progress=progress,
-                )
-            located = sources.find(model, registry, order.folders)
-        files = sources.found(model, located, order.folders)
+    if absent and order.fetch:
         plan(wanted, registry, located).check()
-        with bars.counter(f"{model.id} variants", least=0) as progress:
-            if order.record:
-                ids = [variant.id for variant in wanted.variants]
-                count = builder.record(model, files, recorder, ids, progress=progress)
-            else:
-                count = builder.store(wanted, files, registry, progress)
+        with bars.counter(f"{model.id} sources", least=0) as progress:
+            model = sources.bring(
+                model,
+                registry,
+                located,
+                pinned=recorder.write if order.record else None,
+                progress=progress,
+            )
+        located = sources.find(model, registry, order.folders)
+    files = sources.found(model, located, order.folders)
+    plan(wanted, registry, located).check()
+    with bars.counter(f"{model.id} variants", least=0) as progress:
+        if order.record:
+            ids = [variant.id for variant in wanted.variants]
+            count = builder.record(model, files, recorder, ids, progress=progress)
+        else:
+            count = builder.store(wanted, files, registry, progress)
     yield f"{model.id}: {count} files"
 
 

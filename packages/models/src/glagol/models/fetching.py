@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from glagol.cli.progress import Bars
 from glagol.core.errors import InputError
 from glagol.registry.manifest.types import Artifact, SourceFile
 
 if TYPE_CHECKING:
+    from glagol.models.progress import Bars
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
@@ -23,7 +22,9 @@ __all__ = ["fetched", "recorded"]
 _File = TypeVar("_File", Artifact, SourceFile)
 
 
-def fetched(model: Model, registry: Registry, mirrors: Sequence[str], at_once: int) -> int:
+def fetched(
+    model: Model, registry: Registry, mirrors: Sequence[str], at_once: int, bars: Bars
+) -> int:
     """Bring every artifact of a model; how many there are.
 
     Raises:
@@ -37,12 +38,12 @@ def fetched(model: Model, registry: Registry, mirrors: Sequence[str], at_once: i
     if not found:
         registry.variant(model)  # says that it was never built, and why
     files = list(found.values())
-    with _bars(model, files) as progress:
+    with _bars(model, files, bars) as progress:
         fetch_all(files, registry.store, mirrors=mirrors, at_once=at_once, progress=progress)
     return len(files)
 
 
-def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
+def recorded(model: Model, registry: Registry, home: Path, at_once: int, bars: Bars) -> int:
     """Bring every source file of a model, pin what had no digest, and write the entry.
 
     Args:
@@ -50,6 +51,7 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
         registry: Its store takes the files.
         home: Where manifest.json is.
         at_once: Files at a time.
+        bars: Shows the progress of each file.
 
     Returns:
         How many files there are.
@@ -59,7 +61,7 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
         IntegrityError: `artifact_missing`, `artifact_altered`.
         HostError: `disk_full`, `host_io`.
     """
-    from glagol.cli.build import Recorder
+    from glagol.models.build import Recorder
     from glagol.registry.fetch_many import fetch_all
     from glagol.registry.manifest.edit import unbuilt
 
@@ -75,7 +77,7 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
             f"the manifest names no file of {model.id}",
             f"give their addresses: `glagol models bump {model.id} --version V --source URL ...`",
         )
-    with _bars(model, model.source.files) as progress:
+    with _bars(model, model.source.files, bars) as progress:
         files = fetch_all(
             model.source.files, registry.store, at_once=at_once, pinning=True, progress=progress
         )
@@ -86,10 +88,10 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int) -> int:
 
 @contextmanager
 def _bars(
-    model: Model, files: Sequence[_File]
+    model: Model, files: Sequence[_File], bars: Bars
 ) -> Iterator[Callable[[_File, int, int | None], None]]:
     """A callback that moves the bar of its file."""
-    with Bars(sys.stderr) as bars, ExitStack() as stack:
+    with ExitStack() as stack:
         moving = {
             file.sha256 or file.path: stack.enter_context(
                 bars.counter(f"{model.id} {file.path}", least=0)

@@ -9,16 +9,15 @@ they cannot add up to more than the card.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from glagol.core.errors import HostError, InputError
 from glagol.registry.manifest.types import Llm, Model
 
 if TYPE_CHECKING:
     from glagol.registry.registry import Registry
-    from glagol.web.access.policy import Gpu
 
-__all__ = ["GIB", "NOBODY", "Basis", "Card", "Line", "plan", "shared"]
+__all__ = ["GIB", "NOBODY", "Basis", "Card", "GpuPolicy", "Line", "plan", "shared"]
 
 NOBODY: Final = "none"  # instead of a model's id
 
@@ -38,6 +37,28 @@ PROMPTS_MAX: Final = 256
 _STEP: Final = 256  # tokens that a context is rounded down to
 
 Basis: TypeAlias = Literal["published", "computed", "assumed", "unknown"]
+
+
+class GpuPolicy(Protocol):
+    """What an operator says of the card: `[gpu]` of policy.toml.
+
+    Attributes:
+        vram_gib: Memory of the card; 0 means no plan.
+        asr: Model id of the recogniser on it; empty means the manifest's default, "none" no model.
+        llm: The same for the language model.
+    """
+
+    @property
+    def vram_gib(self) -> float:
+        """Memory of the card, GiB."""
+
+    @property
+    def asr(self) -> str:
+        """Model id, empty or "none"."""
+
+    @property
+    def llm(self) -> str:
+        """Model id, empty or "none"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +102,7 @@ class Card:
     arena_bytes: int
 
     def vllm_flags(self) -> list[str]:
-        """vLLM's arguments that hold it to the plan; without a context when none is known.
+        """VLLM's arguments that hold it to the plan; without a context when none is known.
 
         Empty without a language model. With `--kv-cache-memory-bytes` vLLM takes that many bytes
         for its cache and measures nothing, so the plan is kept to the byte.
@@ -168,7 +189,7 @@ def plan(vram_bytes: int, asr: Model | None, llm: Model | None) -> Card:
     )
 
 
-def shared(gpu: Gpu, registry: Registry) -> Card | None:
+def shared(gpu: GpuPolicy, registry: Registry) -> Card | None:
     """The plan of the operator's policy; None when there is none.
 
     Raises:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.cli.build import makeable
-from glagol.cli.sources import Found, missing
 from glagol.core.errors import GlagolError, HostError
+from glagol.models.build import makeable
+from glagol.models.sources import Found, missing
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model, SourceFile, Variant

@@ -1,0 +1,1 @@
+"""Model management: build, fetch, record, smoke test, history, presets, the GPU plan."""
