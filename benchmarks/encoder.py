@@ -20,9 +20,9 @@ import v3
 from forge import seeded
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.speech.amx import library
-from glagol.speech.runtime import onnxruntime as ort
-from glagol.speech.session import open_session
+from glagol.runtime.kernels.amx import library
+from glagol.runtime.ort import onnxruntime as ort
+from glagol.runtime.session import open_session
 
 SIZES = v3.SIZES
 PLAIN = "fp32, ONNX Runtime's products"

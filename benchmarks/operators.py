@@ -22,8 +22,8 @@ import v3
 from glagol.forge.weights import MEL, WINDOW
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
+from glagol.runtime.ort import onnxruntime as ort
 from glagol.speech.features import FrontEnd
-from glagol.speech.runtime import onnxruntime as ort
 
 PARTS = {
     "MultiHeadAttention": "attention (scores, softmax, values)",

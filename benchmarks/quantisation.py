@@ -38,10 +38,10 @@ from glagol.forge.nano import score, suites
 from glagol.forge.quantize import Quantised, quantise
 from glagol.forge.weights import normalise
 from glagol.forge.wire import DataType
+from glagol.runtime.ort import onnxruntime as ort
 from glagol.speech import ctc
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
-from glagol.speech.runtime import onnxruntime as ort
 from glagol.speech.types import Array
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -2,7 +2,7 @@
 
 Upstream names the predictor's state hi, ci -> ho, co today; onnx-asr asks for h.1, c.1 -> h, c, as
 upstream's first exports had it. Names do not change the work. Its own ONNX Runtime is ours: the
-telemetry switch of `glagol.speech.runtime` is set before it is imported (docs/adr/0003).
+telemetry switch of `glagol.runtime.ort` is set before it is imported (docs/adr/0003).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx
 import v3
 from onnx import TensorProto, helper, numpy_helper
 
-from glagol.speech.runtime import onnxruntime as ort
+from glagol.runtime.ort import onnxruntime as ort
 from glagol.speech.types import Array
 from glagol.speech.vocabulary import Vocabulary
 

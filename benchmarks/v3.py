@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import recordings
 
-from glagol.speech.runtime import onnxruntime as ort
+from glagol.runtime.ort import onnxruntime as ort
 from glagol.speech.types import Array
 
 ROOT = Path(__file__).resolve().parent.parent

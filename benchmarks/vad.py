@@ -18,9 +18,9 @@ import numpy as np
 import report
 
 from glagol.registry.registry import Registry
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import open_session
 from glagol.speech.audio import decode
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import open_session
 from glagol.speech.types import SAMPLE_RATE, Array, Span
 from glagol.speech.vad import CONTEXT, FRAME, ActivityStream, SpanMachine
 

@@ -34,11 +34,11 @@ from glagol.forge.head import head_tensors  # noqa: E402
 from glagol.forge.mel import mel_matrix  # noqa: E402
 from glagol.forge.rope import hann_window  # noqa: E402
 from glagol.registry.store import Blob  # noqa: E402
+from glagol.runtime.kernels.amx import library  # noqa: E402
+from glagol.runtime.session import open_session  # noqa: E402
 from glagol.speech import ctc  # noqa: E402
-from glagol.speech.amx import library  # noqa: E402
 from glagol.speech.features import FrontEnd  # noqa: E402
 from glagol.speech.rnnt import Transducer  # noqa: E402
-from glagol.speech.session import open_session  # noqa: E402
 
 ENCODER_BOUND = 1e-5
 FEATURE_BOUND = 2e-3

@@ -36,12 +36,12 @@ from glagol.forge.source import open_source  # noqa: E402
 from glagol.forge.wire import DataType  # noqa: E402
 from glagol.registry.registry import Registry  # noqa: E402
 from glagol.registry.store import Blob, Store  # noqa: E402
-from glagol.speech.batch import Batcher  # noqa: E402
-from glagol.speech.bound import Bound, pinned_memory  # noqa: E402
-from glagol.speech.cuda import CUDA  # noqa: E402
+from glagol.runtime.batching import Batcher  # noqa: E402
+from glagol.runtime.cuda import CUDA  # noqa: E402
+from glagol.runtime.io_binding import Bound, pinned_memory  # noqa: E402
+from glagol.runtime.ort import onnxruntime as ort  # noqa: E402
+from glagol.runtime.session import open_session  # noqa: E402
 from glagol.speech.recognizer import Recognizer  # noqa: E402
-from glagol.speech.runtime import onnxruntime as ort  # noqa: E402
-from glagol.speech.session import open_session  # noqa: E402
 from glagol.speech.types import Array  # noqa: E402
 
 NANO = "gigaam-nano-rnnt"

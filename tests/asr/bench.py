@@ -25,8 +25,8 @@ from glagol.core.errors import HostError
 from glagol.registry.manifest.read import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
+from glagol.runtime.batching import Tally
 from glagol.speech.audio import decode
-from glagol.speech.batch import Tally
 from glagol.speech.types import (
     Coverage,
     Options,

@@ -23,7 +23,7 @@ from glagol.asr.cores import divide, usable
 from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
 from glagol.core.errors import CODES
-from glagol.speech import amx
+from glagol.runtime.kernels import amx
 from glagol.web import envelope
 from homes import MODEL, OTHER, altered
 

@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 from glagol.cli import env_check, envcheck
-from glagol.speech import amx
+from glagol.runtime.kernels import amx
 
 ROOT = Path(__file__).resolve().parents[2]
 

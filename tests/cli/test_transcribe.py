@@ -246,4 +246,4 @@ def test_a_write_that_stops_midway_leaves_the_older_file(
     assert list(tmp_path.iterdir()) == [path]
     monkeypatch.undo()
     with pytest.raises(HostError):
-        output.write(path / "inside a file", b"x")
+        write_atomic(path / "inside a file", b"x")

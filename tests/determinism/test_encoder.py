@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import homes
 from determinism.conftest import CASES
 from glagol.registry.registry import Registry
-from glagol.speech.amx import library
+from glagol.runtime.kernels.amx import library
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import artifact, open_session
+from glagol.runtime.tensors import read_float32
 from glagol.speech.features import FrontEnd
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import artifact, open_session
-from glagol.speech.tensors import read_float32
 from glagol.speech.types import Array
 from sounds import samples
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from glagol.speech.runtime import onnxruntime as ort
+from glagol.runtime.ort import onnxruntime as ort
 
 
 def session(artifacts: Mapping[str, bytes], *, threads: int = 1) -> ort.InferenceSession:

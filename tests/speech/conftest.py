@@ -9,9 +9,9 @@ import pytest
 
 import homes
 from glagol.registry.registry import Registry
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import open_session
 from glagol.speech.recognizer import Recognizer
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import open_session
 
 MODELS = {"ctc": homes.MODEL, "rnnt": homes.OTHER}
 """Model ids by head."""

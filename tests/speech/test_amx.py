@@ -15,14 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from glagol.core.errors import IntegrityError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
-from glagol.speech import amx
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import open_session
+from glagol.runtime.kernels import amx
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import open_session
 from speech.conftest import MODELS
 
 Float32 = NDArray[np.float32]
 
-NATIVE = Path(__file__).resolve().parents[2] / "packages/speech/native"
+NATIVE = Path(__file__).resolve().parents[2] / "packages/runtime/native"
 HALF_ULP = 2.0**-24
 needed = pytest.mark.skipif(amx.library() is None, reason="this processor has no AMX")
 

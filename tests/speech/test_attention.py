@@ -13,9 +13,9 @@ from onnx import TensorProto, helper
 
 from glagol.core.errors import IntegrityError
 from glagol.registry.store import Blob
-from glagol.speech import amx
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import open_session
+from glagol.runtime.kernels import amx
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import open_session
 
 Float32 = NDArray[np.float32]
 

@@ -15,12 +15,12 @@ import pytest
 import homes
 from glagol.core.errors import HostError
 from glagol.registry.registry import Registry
-from glagol.speech.batch import Batcher, Lengths, _Group
-from glagol.speech.bound import Bound, pinned_memory
-from glagol.speech.cuda import CPU
+from glagol.runtime.batching import Batcher, Lengths, _Group
+from glagol.runtime.cuda import CPU
+from glagol.runtime.io_binding import Bound, pinned_memory
+from glagol.runtime.session import artifact, open_session
+from glagol.runtime.tensors import read_float32
 from glagol.speech.features import FrontEnd
-from glagol.speech.session import artifact, open_session
-from glagol.speech.tensors import read_float32
 from glagol.speech.types import Array
 from sounds import samples
 

@@ -13,11 +13,12 @@ import msgspec
 import pytest
 
 from glagol.registry.registry import Registry
-from glagol.speech import acoustic, amx
+from glagol.runtime.kernels import amx
+from glagol.runtime.session import open_session
+from glagol.speech import acoustic
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.formats import as_data
 from glagol.speech.recognizer import Recognizer
-from glagol.speech.session import open_session
 from speech import made
 from speech.conftest import MODELS
 

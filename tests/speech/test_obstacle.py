@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from glagol.speech import amx
+from glagol.runtime.kernels import amx
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from onnx import TensorProto, helper
 from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError
 from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
+from glagol.runtime.cuda import CPU, RECORD, cuda_options, strays
+from glagol.runtime.external_data import external_tensors, factors
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import device_of, open_session
+from glagol.runtime.tensors import read_float32
 from glagol.speech.acoustic import Acoustic
-from glagol.speech.cuda import CPU, RECORD, cuda_options, strays
 from glagol.speech.recognizer import Recognizer
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import device_of, open_session
-from glagol.speech.tensors import read_float32
-from glagol.speech.weights import external_tensors, factors
 from speech import made
 from speech.conftest import MODELS
 

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glagol.registry.manifest.types import Vad
+from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio import decode
-from glagol.speech.runtime import onnxruntime
 from glagol.speech.types import Span
 from glagol.speech.vad import FRAME, ActivityStream, SpanMachine
 from speech import made

@@ -149,7 +149,7 @@ class Listening:
 
     def _offer(self, live: Live) -> None:
         """Let the engine guess what is being said, if it has the time and so have we."""
-        from glagol.speech.session import Interrupt
+        from glagol.runtime.session import Interrupt
         from glagol.speech.types import SAMPLE_RATE
 
         late = self.feed.waiting > 0

@@ -146,7 +146,7 @@ def _flags() -> set[str]:
 
 def _matrix_unit(question: Question) -> Iterator[Finding]:
     """Whose kernels would compute the products here; without AMX they are ONNX Runtime's own."""
-    from glagol.speech import amx
+    from glagol.runtime.kernels import amx
 
     library = f"library sha256 {amx.sha256_of(amx.library_file())}"
     why = "CUDA computes the products" if question.device == "cuda" else amx.obstacle()
@@ -232,7 +232,7 @@ def _record_digest(path: Path) -> str:
 
 
 def _providers(question: Question) -> Iterator[Finding]:
-    from glagol.speech.runtime import onnxruntime
+    from glagol.runtime.ort import onnxruntime
 
     found = onnxruntime.get_available_providers()
     wanted = "CUDAExecutionProvider" if question.device == "cuda" else "CPUExecutionProvider"

@@ -53,11 +53,11 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
         IntegrityError: `artifact_altered`, saying what a right model does and this one does not.
         HostError: `provider_missing`.
     """
-    from glagol.speech.amx import library
+    from glagol.runtime.kernels.amx import library
+    from glagol.runtime.session import artifact, open_session
+    from glagol.runtime.tensors import read_float32
     from glagol.speech.features import FrontEnd
     from glagol.speech.rnnt import Transducer
-    from glagol.speech.session import artifact, open_session
-    from glagol.speech.tensors import read_float32
     from glagol.speech.vocabulary import Vocabulary
 
     def must(holds: object, what: str) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.registry.manifest.types import Ctc, Rnnt
-from glagol.speech.amx import library, sha256_of
-from glagol.speech.batch import Batcher, Tally
+from glagol.runtime.batching import Batcher, Tally
+from glagol.runtime.kernels.amx import library, sha256_of
+from glagol.runtime.session import artifact, device_of, open_session, provider_of
+from glagol.runtime.tensors import read_float32, require_finite
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
-from glagol.speech.session import artifact, device_of, open_session, provider_of
-from glagol.speech.tensors import read_float32, require_finite
 from glagol.speech.types import SAMPLE_RATE, Array, Word
 from glagol.speech.vocabulary import Vocabulary
 from glagol.speech.words import words_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from glagol.registry.registry import OpenModel
-    from glagol.speech.session import Interrupt
+    from glagol.runtime.session import Interrupt
     from glagol.speech.types import Emission, Token
 
 
@@ -32,12 +32,12 @@ class Acoustic:
 
     On a CPU every call is one window alone: dynamic int8 scales span a batch, so a result would
     otherwise depend on what ran beside it, and two cores gain nothing from batches. On CUDA the
-    windows of several threads go together (`glagol.speech.batch`).
+    windows of several threads go together (`glagol.runtime.batching`).
 
     Attributes:
         provider: the device that really runs it, "cpu" or "cuda".
-        kernels_sha256: digest of the library that its session was given (`glagol.speech.amx`);
-            None when it was given none.
+        kernels_sha256: digest of the library that its session was given
+            (`glagol.runtime.kernels.amx`); None when it was given none.
         vocabulary: its pieces.
         tally: what was encoded.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from glagol.registry.manifest.types import Vad
-    from glagol.speech.runtime import onnxruntime
+    from glagol.runtime.ort import onnxruntime
 
 SILENCE = 3e-4
 """Short audio that never exceeds this amplitude (-70 dB) is not shown to the encoder."""

@@ -11,15 +11,15 @@ import numpy as np
 
 from glagol.core.errors import HostError, InputError
 from glagol.registry.manifest.types import Vad
+from glagol.runtime.batching import Tally
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.session import open_session
 from glagol.speech.acoustic import Acoustic
 from glagol.speech.audio import decode
-from glagol.speech.batch import Tally
 from glagol.speech.chunk import Rule, combined
 from glagol.speech.cutter import Cutter
 from glagol.speech.listener import Listener, Turns
 from glagol.speech.live import LIVE_FRAMES, Live
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.session import open_session
 from glagol.speech.types import (
     SAMPLE_RATE,
     Array,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
+    from glagol.runtime.session import Interrupt
     from glagol.speech.listener import Hear
-    from glagol.speech.session import Interrupt
 
 
 @dataclass(frozen=True, slots=True)

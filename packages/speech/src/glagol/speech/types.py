@@ -7,19 +7,15 @@ the audio rounded to a millisecond.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
+from glagol.runtime.tensors import Array as Array  # the one alias, for all of speech
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAMPLE_RATE = 16_000
 """Hz; every waveform inside the package has this rate and one channel."""
-
-Array: TypeAlias = npt.NDArray[np.float32]
-"""Any float32 array; its shape is told where it is used."""
 
 
 @dataclass(frozen=True, slots=True)

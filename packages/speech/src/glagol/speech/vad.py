@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from glagol.registry.manifest.types import Vad
-    from glagol.speech.runtime import onnxruntime
+    from glagol.runtime.ort import onnxruntime
 
 FRAME = 512
 """Samples per probability: 32 ms."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from glagol.speech.runtime import onnxruntime
+    from glagol.runtime.ort import onnxruntime
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.types import Array
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.tensors import Array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from glagol.core.errors import HostError, InputError, IntegrityError
-from glagol.speech.cuda import CPU, CUDA, RECORD, cuda_options, strays
-from glagol.speech.runtime import onnxruntime
-from glagol.speech.tensors import require_finite
-from glagol.speech.weights import external_tensors, factors
+from glagol.runtime.cuda import CPU, CUDA, RECORD, cuda_options, strays
+from glagol.runtime.external_data import external_tensors, factors
+from glagol.runtime.ort import onnxruntime
+from glagol.runtime.tensors import require_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -72,7 +72,7 @@ def open_session(
         device: "cpu" or "cuda".
         threads: intra-op threads; 0 lets ONNX Runtime take one per physical core.
         memory_bytes: most that it may take of a card's memory; 0 for no limit.
-        library: operators that take the place of ONNX Runtime's, see `glagol.speech.amx`.
+        library: operators that take the place of ONNX Runtime's, see `glagol.runtime.kernels.amx`.
 
     Returns:
         The session.

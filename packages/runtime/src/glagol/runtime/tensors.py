@@ -7,7 +7,7 @@ Format: 8 bytes little-endian header length, JSON header, raw data
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,8 @@ from glagol.core.errors import IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from glagol.speech.types import Array
+Array: TypeAlias = npt.NDArray[np.float32]
+"""Any float32 array; its shape is told where it is used."""
 
 
 def read_float32(data: memoryview) -> Mapping[str, Array]:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from glagol.core.errors import HostError
-from glagol.speech.bound import Bound, Lengths, pinned_memory
-from glagol.speech.cuda import CUDA
-from glagol.speech.types import Array
+from glagol.runtime.cuda import CUDA
+from glagol.runtime.io_binding import Bound, Lengths, pinned_memory
+from glagol.runtime.tensors import Array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glagol.speech.runtime import onnxruntime
+    from glagol.runtime.ort import onnxruntime
 
 Encode: TypeAlias = Callable[[Array, Lengths], tuple[Array, Lengths]]
 """Features float32 [B, L, F] and lengths [B] to outputs float32 [B, T, C] and lengths [B]."""

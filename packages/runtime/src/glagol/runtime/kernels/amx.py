@@ -2,7 +2,7 @@
 
 ONNX Runtime does not use it in float32, and not well in int8. The library beside this file does, in
 float32 with its accuracy and in int8 to the same bits; its operators take the place of ONNX
-Runtime's in a session that is given it. Its source is packages/speech/native, build/native makes
+Runtime's in a session that is given it. Its source is packages/runtime/native, build/native makes
 it, and its bytes are those of any build of that source.
 """
 
@@ -22,7 +22,7 @@ REFUSED = "the processor has no AMX, or the kernel keeps it from this process"
 
 def library_file() -> str:
     """Path of the library; it is there on every system."""
-    return str(files("glagol.speech").joinpath("amx-x86_64-linux.so"))
+    return str(files("glagol.runtime.kernels").joinpath("amx-x86_64-linux.so"))
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Compiled kernels that a session may be given."""
