@@ -22,7 +22,7 @@ import turns
 import v3
 
 from glagol.forge.weights import MEL, WINDOW
-from glagol.speech.features import FrontEnd
+from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.types import Array
 
 QUIET = -15.0

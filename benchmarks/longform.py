@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import report
 
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = next((ROOT / "models/gigaam-nano/golden").glob("clip.*"))

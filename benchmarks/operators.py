@@ -23,7 +23,7 @@ from glagol.forge.weights import MEL, WINDOW
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.runtime.ort import onnxruntime as ort
-from glagol.speech.features import FrontEnd
+from glagol.speech.engines.gigaam.features import FrontEnd
 
 PARTS = {
     "MultiHeadAttention": "attention (scores, softmax, values)",

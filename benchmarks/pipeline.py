@@ -31,9 +31,9 @@ import v3
 
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.speech.audio import decode
-from glagol.speech.cutter import Cutter
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.audio.decode import decode
+from glagol.speech.pipeline.recognizer import Recognizer
+from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.types import SAMPLE_RATE, Array
 
 SHORT_S = 20

@@ -39,9 +39,9 @@ from glagol.forge.quantize import Quantised, quantise
 from glagol.forge.weights import normalise
 from glagol.forge.wire import DataType
 from glagol.runtime.ort import onnxruntime as ort
-from glagol.speech import ctc
-from glagol.speech.features import FrontEnd
-from glagol.speech.rnnt import Transducer
+from glagol.speech.engines.gigaam import ctc
+from glagol.speech.engines.gigaam.features import FrontEnd
+from glagol.speech.engines.gigaam.rnnt import Transducer
 from glagol.speech.types import Array
 
 ROOT = Path(__file__).resolve().parent.parent

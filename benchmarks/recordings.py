@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 from glagol.speech.types import SAMPLE_RATE, Array
 
 ROOT = Path(__file__).resolve().parent.parent

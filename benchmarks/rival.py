@@ -17,8 +17,8 @@ import v3
 from onnx import TensorProto, helper, numpy_helper
 
 from glagol.runtime.ort import onnxruntime as ort
+from glagol.speech.engines.gigaam.vocabulary import Vocabulary
 from glagol.speech.types import Array
-from glagol.speech.vocabulary import Vocabulary
 
 NAME = "gigaam-v3-e2e-rnnt"
 STEM = "v3_e2e_rnnt"

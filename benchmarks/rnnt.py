@@ -23,7 +23,7 @@ import report
 from onnx import TensorProto, helper, numpy_helper
 
 from glagol.runtime.ort import onnxruntime
-from glagol.speech.rnnt import Transducer
+from glagol.speech.engines.gigaam.rnnt import Transducer
 from glagol.speech.types import Array
 
 MODEL, WIDTH, CLASSES, FRAMES = 768, 320, 1025, 500

@@ -47,7 +47,7 @@ def overhead(home: Path, folder: Path) -> dict[str, object]:
     """The same clip by the recogniser in this process and by the server, in turns."""
     from glagol.asr.cores import divide, usable
     from glagol.registry.registry import Registry
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
 
     data, rate = sounds.samples()
     clip = sounds.wav(data[: 5 * rate], rate)

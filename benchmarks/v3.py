@@ -40,8 +40,8 @@ from glagol.forge.tokenizer import Vocabulary  # noqa: E402
 from glagol.forge.tokenizer import sentencepiece as read_pieces  # noqa: E402
 from glagol.forge.weights import MEL, WINDOW  # noqa: E402
 from glagol.registry.store import Store  # noqa: E402
-from glagol.speech.features import FrontEnd  # noqa: E402
-from glagol.speech.rnnt import Transducer  # noqa: E402
+from glagol.speech.engines.gigaam.features import FrontEnd  # noqa: E402
+from glagol.speech.engines.gigaam.rnnt import Transducer  # noqa: E402
 
 CACHE = Path(os.environ.get("BENCH_CACHE", ROOT / ".work/bench"))
 HOME, RIVAL = CACHE / "home", CACHE / "onnx-asr"

@@ -20,9 +20,10 @@ import report
 from glagol.registry.registry import Registry
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import open_session
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 from glagol.speech.types import SAMPLE_RATE, Array, Span
-from glagol.speech.vad import CONTEXT, FRAME, ActivityStream, SpanMachine
+from glagol.speech.vad.model import CONTEXT, FRAME, ActivityStream
+from glagol.speech.vad.spans import SpanMachine
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP = ROOT / "tests/speech/golden/vad.flac"

@@ -36,9 +36,9 @@ from glagol.forge.rope import hann_window  # noqa: E402
 from glagol.registry.store import Blob  # noqa: E402
 from glagol.runtime.kernels.amx import library  # noqa: E402
 from glagol.runtime.session import open_session  # noqa: E402
-from glagol.speech import ctc  # noqa: E402
-from glagol.speech.features import FrontEnd  # noqa: E402
-from glagol.speech.rnnt import Transducer  # noqa: E402
+from glagol.speech.engines.gigaam import ctc  # noqa: E402
+from glagol.speech.engines.gigaam.features import FrontEnd  # noqa: E402
+from glagol.speech.engines.gigaam.rnnt import Transducer  # noqa: E402
 
 ENCODER_BOUND = 1e-5
 FEATURE_BOUND = 2e-3
@@ -58,7 +58,7 @@ def say(text: str) -> None:
 
 def speech(seconds: float) -> np.ndarray:
     """The embedded model's golden clip again and again, float32 [N]."""
-    from glagol.speech.audio import decode
+    from glagol.speech.audio.decode import decode
 
     with next((ROOT / "models/gigaam-nano/golden").glob("clip.*")).open("rb") as file:
         clip = np.concatenate(list(decode(file, max_seconds=60.0)))

@@ -16,9 +16,9 @@ from glagol.asr.engine import Engine, Opened
 from glagol.asr.queue import Job, Lane
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
-from glagol.speech.audio import decode
-from glagol.speech.formats import as_json
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.audio.decode import decode
+from glagol.speech.output.formats import as_json
+from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options, Progress
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "models/gigaam-nano/golden"

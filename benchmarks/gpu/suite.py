@@ -41,7 +41,7 @@ from glagol.runtime.cuda import CUDA  # noqa: E402
 from glagol.runtime.io_binding import Bound, pinned_memory  # noqa: E402
 from glagol.runtime.ort import onnxruntime as ort  # noqa: E402
 from glagol.runtime.session import open_session  # noqa: E402
-from glagol.speech.recognizer import Recognizer  # noqa: E402
+from glagol.speech.pipeline.recognizer import Recognizer  # noqa: E402
 from glagol.speech.types import Array  # noqa: E402
 
 NANO = "gigaam-nano-rnnt"

@@ -26,7 +26,7 @@ from glagol.registry.manifest.read import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.runtime.batching import Tally
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 from glagol.speech.types import (
     Coverage,
     Options,

@@ -22,8 +22,8 @@ from glagol.asr.cores import divide, usable
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.queue import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
 from glagol.registry.registry import Registry
-from glagol.speech.formats import as_json
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.output.formats import as_json
+from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options, Progress, Step, Transcript
 from homes import MODEL
 

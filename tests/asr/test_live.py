@@ -24,7 +24,7 @@ from glagol.asr.streams import STREAMS_MAX, Streams
 from glagol.core.errors import CODES
 from glagol.registry.registry import Registry
 from glagol.speech import Options, Recognizer
-from glagol.speech.formats import as_data
+from glagol.speech.output.formats import as_data
 from speech import made
 
 ROOT = Path(__file__).resolve().parents[2]

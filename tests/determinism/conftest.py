@@ -11,7 +11,7 @@ import pytest
 import homes
 import sounds
 from glagol.registry.registry import Registry
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.pipeline.recognizer import Recognizer
 
 CASES = [(model, f"cpu-{p}") for model in (homes.MODEL, homes.OTHER) for p in ("fp32", "int8")]
 """Model and variant."""

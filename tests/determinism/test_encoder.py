@@ -17,7 +17,7 @@ from glagol.runtime.kernels.amx import library
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import artifact, open_session
 from glagol.runtime.tensors import read_float32
-from glagol.speech.features import FrontEnd
+from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.types import Array
 from sounds import samples
 

@@ -21,8 +21,8 @@ from determinism.conftest import CASES
 from glagol.asr.engine import Engine, Opened
 from glagol.asr.queue import Job, Lane
 from glagol.cli.main import main as glagol
-from glagol.speech.formats import as_json
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.output.formats import as_json
+from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options
 from glagol.web import envelope
 
@@ -81,8 +81,8 @@ PROCESS = """
 import io, sys
 from pathlib import Path
 from glagol.registry.registry import Registry
-from glagol.speech.formats import as_json
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.output.formats import as_json
+from glagol.speech.pipeline.recognizer import Recognizer
 home, model, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 recognizer = Recognizer.open(Registry.load(home), model=model, threads=threads)
 for name in sys.argv[4:]:

@@ -28,8 +28,8 @@ import homes
 import sounds
 from glagol.core.errors import InputError, LimitError
 from glagol.speech import Options, Recognizer
-from glagol.speech.arriving import container
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
+from glagol.speech.audio.streaming import container
 from speech import made
 
 HANG_S = 30.0

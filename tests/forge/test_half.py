@@ -23,9 +23,9 @@ from glagol.forge.model import build_model
 from glagol.forge.source import Source, open_source
 from glagol.registry.manifest.read import parse
 from glagol.registry.manifest.types import Variant
-from glagol.speech.ctc import greedy
-from glagol.speech.features import FrontEnd
-from glagol.speech.rnnt import Transducer
+from glagol.speech.engines.gigaam.ctc import greedy
+from glagol.speech.engines.gigaam.features import FrontEnd
+from glagol.speech.engines.gigaam.rnnt import Transducer
 from sounds import samples
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16

@@ -11,7 +11,7 @@ import homes
 from glagol.registry.registry import Registry
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import open_session
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.pipeline.recognizer import Recognizer
 
 MODELS = {"ctc": homes.MODEL, "rnnt": homes.OTHER}
 """Model ids by head."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from glagol.core.errors import GlagolError, InputError, LimitError
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 from speech import made
 
 

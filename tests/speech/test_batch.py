@@ -20,7 +20,7 @@ from glagol.runtime.cuda import CPU
 from glagol.runtime.io_binding import Bound, pinned_memory
 from glagol.runtime.session import artifact, open_session
 from glagol.runtime.tensors import read_float32
-from glagol.speech.features import FrontEnd
+from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.types import Array
 from sounds import samples
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.speech.chunk import Chunk, PlanDigest, Planner, Rule
-from glagol.speech.tape import Tape
+from glagol.speech.segmentation.planner import Chunk, PlanDigest, Planner, Rule
+from glagol.speech.segmentation.ring_buffer import Tape
 from glagol.speech.types import Span
-from glagol.speech.vad import FRAME, Activity
+from glagol.speech.vad.model import FRAME, Activity
 
 RATE = 16_000
 RULE = Rule()

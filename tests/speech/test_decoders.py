@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.speech import rnnt
-from glagol.speech.ctc import greedy
-from glagol.speech.rnnt import Transducer
+from glagol.speech.engines.gigaam import rnnt
+from glagol.speech.engines.gigaam.ctc import greedy
+from glagol.speech.engines.gigaam.rnnt import Transducer
 from glagol.speech.types import Array, Emission
 
 

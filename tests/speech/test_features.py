@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.speech.features import HOP, FrontEnd
+from glagol.speech.engines.gigaam.features import HOP, FrontEnd
 from speech import made
 
 

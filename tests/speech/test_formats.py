@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from glagol.speech.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt
+from glagol.speech.output.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt
 from glagol.speech.types import Coverage, Provenance, Segment, Transcript, VadProvenance, Word
 
 PROVENANCE = Provenance(

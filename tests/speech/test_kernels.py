@@ -15,10 +15,10 @@ import pytest
 from glagol.registry.registry import Registry
 from glagol.runtime.kernels import amx
 from glagol.runtime.session import open_session
-from glagol.speech import acoustic
-from glagol.speech.acoustic import Acoustic
-from glagol.speech.formats import as_data
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.engines.gigaam import engine
+from glagol.speech.engines.gigaam.engine import Acoustic
+from glagol.speech.output.formats import as_data
+from glagol.speech.pipeline.recognizer import Recognizer
 from speech import made
 from speech.conftest import MODELS
 
@@ -34,7 +34,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
         seen.append(library)
         return open_session(*args, **{**kwargs, "device": "cpu"})
 
-    monkeypatch.setattr(acoustic, "open_session", recorded)
+    monkeypatch.setattr(engine, "open_session", recorded)
     return seen
 
 
@@ -43,7 +43,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A library that every processor can use."""
     path = tmp_path / "library.so"
     path.write_bytes(STAND_IN)
-    monkeypatch.setattr(acoustic, "library", lambda: str(path))
+    monkeypatch.setattr(engine, "library", lambda: str(path))
     return str(path)
 
 
@@ -70,7 +70,7 @@ def test_without_the_library_there_is_none(
     registry: Registry, given: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No AMX: null, and not the digest of the file that lies there all the same."""
-    monkeypatch.setattr(acoustic, "library", lambda: None)
+    monkeypatch.setattr(engine, "library", lambda: None)
     assert told(registry) is None
     assert given == [None]
     assert Path(amx.library_file()).is_file()
@@ -83,7 +83,7 @@ def test_cuda_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A processor with AMX beside the card: what it could do is not what was done."""
-    monkeypatch.setattr(acoustic, "provider_of", lambda _: "CUDAExecutionProvider")
+    monkeypatch.setattr(engine, "provider_of", lambda _: "CUDAExecutionProvider")
     opened = registry.open(MODELS["ctc"], "cpu-fp32")
     variant = msgspec.structs.replace(opened.variant, provider="cuda")
     found = Acoustic(dataclasses.replace(opened, variant=variant), device="cuda", threads=1)

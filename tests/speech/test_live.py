@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from glagol.core.errors import HostError, InputError
 from glagol.runtime.session import Interrupt
 from glagol.speech import Options, Recognizer, Segment, Transcript
-from glagol.speech.arriving import container, pcm
+from glagol.speech.audio.streaming import container, pcm
 from glagol.speech.types import SAMPLE_RATE, Array
 from speech import made
 

@@ -15,10 +15,10 @@ import pytest
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.registry.registry import Registry
 from glagol.speech import Options, Progress, Recognizer, Segment, Transcript
-from glagol.speech.audio import decode
-from glagol.speech.chunk import Chunk
-from glagol.speech.cutter import Cutter
-from glagol.speech.formats import as_json
+from glagol.speech.audio.decode import decode
+from glagol.speech.output.formats import as_json
+from glagol.speech.segmentation.cutter import Cutter
+from glagol.speech.segmentation.planner import Chunk
 from speech import made
 
 Opener = Callable[..., Recognizer]

@@ -22,8 +22,8 @@ from glagol.runtime.external_data import external_tensors, factors
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import device_of, open_session
 from glagol.runtime.tensors import read_float32
-from glagol.speech.acoustic import Acoustic
-from glagol.speech.recognizer import Recognizer
+from glagol.speech.engines.gigaam.engine import Acoustic
+from glagol.speech.pipeline.recognizer import Recognizer
 from speech import made
 from speech.conftest import MODELS
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from glagol.core.errors import InputError
 from glagol.speech import Options, Recognizer, Segment, Transcript
-from glagol.speech.audio import CHANNELS_MAX, decode
-from glagol.speech.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt, of_data
-from glagol.speech.listener import Turns
-from glagol.speech.segments import SegmentStream
+from glagol.speech.audio.decode import CHANNELS_MAX, decode
+from glagol.speech.output.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt, of_data
+from glagol.speech.pipeline.channels import Turns
+from glagol.speech.segmentation.segments import SegmentStream
 from glagol.speech.types import Coverage, Word
 from speech import made
 from speech.test_formats import PROVENANCE

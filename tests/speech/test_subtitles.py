@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.speech.subtitles import CUE_S_MAX, CUE_S_MIN, LINE_CHARACTERS, cues
+from glagol.speech.output.subtitles import CUE_S_MAX, CUE_S_MIN, LINE_CHARACTERS, cues
 from glagol.speech.types import Segment, Word
 
 TEXTS = st.text("абвгде,.", min_size=1, max_size=14) | st.text("щ", min_size=40, max_size=50)

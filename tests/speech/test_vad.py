@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from glagol.registry.manifest.types import Vad
 from glagol.runtime.ort import onnxruntime
-from glagol.speech.audio import decode
+from glagol.speech.audio.decode import decode
 from glagol.speech.types import Span
-from glagol.speech.vad import FRAME, ActivityStream, SpanMachine
+from glagol.speech.vad.model import FRAME, ActivityStream
+from glagol.speech.vad.spans import SpanMachine
 from speech import made
 
 GOLDEN = made.golden("vad.json")

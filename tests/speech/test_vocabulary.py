@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.core.errors import IntegrityError
+from glagol.speech.engines.gigaam.vocabulary import Vocabulary, decode_sentencepiece
 from glagol.speech.types import Emission, Token
-from glagol.speech.vocabulary import Vocabulary, decode_sentencepiece
 
 TEXT = [
     "Он сказал: «Привет, мир» — и ушёл.",

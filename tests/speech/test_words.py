@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.speech.seams import after, before, seam_of
-from glagol.speech.segments import LONGEST_S, PAUSE_S, SegmentStream
+from glagol.speech.engines.gigaam.vocabulary import Vocabulary
+from glagol.speech.engines.gigaam.words import words_of
+from glagol.speech.segmentation.overlap import after, before, seam_of
+from glagol.speech.segmentation.segments import LONGEST_S, PAUSE_S, SegmentStream
 from glagol.speech.types import Segment, Token, Word
-from glagol.speech.vocabulary import Vocabulary
-from glagol.speech.words import words_of
 
 CHARACTERS = Vocabulary("characters", tuple(" абвгд"), 6)
 PIECES = Vocabulary("sentencepiece", ("▁а", "б", "▁", ".", "<0xD0>", "<0xB6>"), 6)

@@ -16,7 +16,7 @@ from glagol.core.errors import HostError, IntegrityError
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.read import Model
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
 
 __all__ = ["known_answer"]
 

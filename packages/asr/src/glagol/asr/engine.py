@@ -21,7 +21,7 @@ from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError
 
 if TYPE_CHECKING:
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
     from glagol.speech.types import Transcript
 
 __all__ = ["Engine", "Opened"]

@@ -248,7 +248,7 @@ async def disconnected(receive: Receive) -> None:
 
 
 def _inspect(file: BinaryIO, max_audio_s: float, *, split: bool) -> float | None:
-    from glagol.speech.audio import decode
+    from glagol.speech.audio.decode import decode
 
     source = decode(file, max_seconds=max_audio_s, split=split)
     source.close()

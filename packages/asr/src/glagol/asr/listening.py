@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from glagol.asr.engine import Engine
     from glagol.asr.feed import Feed, Outbox
     from glagol.asr.queue import Stop
-    from glagol.speech.live import Live
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.live import Live
+    from glagol.speech.pipeline.recognizer import Recognizer
     from glagol.speech.types import Array, Options, Segment, Transcript, Word
 
 __all__ = ["Listening"]
@@ -102,11 +102,11 @@ class Listening:
         return recognizer.live(options=self.options, hear=self._hear)
 
     def _blocks(self) -> Iterator[Array]:
-        from glagol.speech import arriving
+        from glagol.speech.audio import streaming
 
         if self.start.encoding == "pcm_s16le":
-            return arriving.pcm(self.feed.read, rate=self.start.rate, channels=self.start.channels)
-        return arriving.container(self.feed.read)
+            return streaming.pcm(self.feed.read, rate=self.start.rate, channels=self.start.channels)
+        return streaming.container(self.feed.read)
 
     def _hear(self, samples: Array, start: int) -> list[Word]:
         """The words of a chunk, by the engine's quick lane."""

@@ -89,14 +89,14 @@ def partial(segment: Segment) -> bytes:
 
 def final(segment: Segment) -> bytes:
     """A segment that will not change."""
-    from glagol.speech.formats import segment_data
+    from glagol.speech.output.formats import segment_data
 
     return _json("final", segment=segment_data(segment))
 
 
 def done(transcript: Transcript) -> bytes:
     """The end of a stream that went well: everything but the finals, which the client has."""
-    from glagol.speech.formats import as_data
+    from glagol.speech.output.formats import as_data
 
     data = as_data(transcript)
     kept = ("duration", "language", "coverage", "provenance")

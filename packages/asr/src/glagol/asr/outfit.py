@@ -102,7 +102,7 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
     """The function that the inference thread opens models with: verified, loaded, proven."""
 
     def open_model(model_id: str) -> Opened:
-        from glagol.speech.recognizer import Recognizer
+        from glagol.speech.pipeline.recognizer import Recognizer
 
         model = registry.model(model_id)
         recognizer = Recognizer.open(

@@ -26,7 +26,7 @@ from glagol.core.errors import HostError, LimitError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
     from glagol.speech.types import Options, Progress, Segment, Step, Transcript
 
 __all__ = ["QUICK_IN_A_ROW", "QUICK_STEPS", "Job", "JobQueue", "Lane"]

@@ -21,7 +21,7 @@ __all__ = ["render", "render_stored", "stored"]
 
 def render(form: Format, transcript: Transcript) -> bytes:
     """The answer of a transcription in `form`."""
-    from glagol.speech import formats
+    from glagol.speech.output import formats
 
     match form:
         case "json":
@@ -40,7 +40,7 @@ def render(form: Format, transcript: Transcript) -> bytes:
 
 def stored(transcript: Transcript) -> bytes:
     """What a job keeps of its transcript."""
-    from glagol.speech import formats
+    from glagol.speech.output import formats
 
     return formats.as_json(transcript)
 
@@ -49,6 +49,6 @@ def render_stored(form: Format, data: bytes) -> bytes:
     """The answer in `form`, made from what `stored` gave."""
     if form == "json":
         return envelope.success(data)
-    from glagol.speech import formats
+    from glagol.speech.output import formats
 
     return render(form, formats.of_data(msgspec.json.decode(data)))

@@ -229,7 +229,7 @@ def _job(
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
-    from glagol.speech import formats
+    from glagol.speech.output import formats
 
     match ask.form:
         case "json":

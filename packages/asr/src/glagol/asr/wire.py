@@ -1,6 +1,6 @@
 """What travels over HTTP: the envelope, the transcript's shape, and their bytes.
 
-The transcript itself is written by `glagol.speech.formats`, so that the CLI, a job and an HTTP
+`glagol.speech.output.formats` writes the transcript itself, so that the CLI, a job and an HTTP
 answer carry the same bytes; the structs here describe it for the OpenAPI document and the tests.
 """
 

@@ -31,7 +31,7 @@ def demo(model: str | None, home: Path) -> None:
         raise InputError(
             "option_invalid", f"{entry.id} has no known-answer clip", "choose another --model"
         )
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
 
     began = time.perf_counter()
     recognizer = Recognizer.open(registry, model=entry.id)

@@ -27,7 +27,7 @@ from glagol.core.files import write_atomic
 from glagol.models.home import load
 
 if TYPE_CHECKING:
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
     from glagol.speech.types import Options, Transcript
 
 __all__ = ["transcribe"]
@@ -115,7 +115,7 @@ def transcribe(
     llm = (llm_url, llm_key) if summarize else None
     batch = Batch(files, form, folder, Options(channel=channel), llm)
     _check(batch)
-    from glagol.speech.recognizer import Recognizer
+    from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
     if jobs > 1 and not threads:
@@ -191,7 +191,7 @@ def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, Glagol
     """The summary's JSON if one is wanted, or why there is none: the transcript is told anyway."""
     if batch.llm is None:
         return None, None
-    from glagol.speech import formats
+    from glagol.speech.output import formats
 
     try:
         return ask({"transcript": formats.as_data(transcript)}, *batch.llm), None
@@ -200,7 +200,7 @@ def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, Glagol
 
 
 def _rendered(batch: Batch, name: str, transcript: Transcript, summary: bytes | None) -> bytes:
-    from glagol.speech import formats
+    from glagol.speech.output import formats
 
     together = len(batch.names) > 1 and batch.folder is None
     match batch.form:
@@ -233,7 +233,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
         HostError: `host_io`, `disk_full`.
     """
     from glagol.core.files import host_error
-    from glagol.speech.audio import decode
+    from glagol.speech.audio.decode import decode
 
     try:
         with ExitStack() as stack:

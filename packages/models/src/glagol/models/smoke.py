@@ -56,9 +56,9 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
     from glagol.runtime.kernels.amx import library
     from glagol.runtime.session import artifact, open_session
     from glagol.runtime.tensors import read_float32
-    from glagol.speech.features import FrontEnd
-    from glagol.speech.rnnt import Transducer
-    from glagol.speech.vocabulary import Vocabulary
+    from glagol.speech.engines.gigaam.features import FrontEnd
+    from glagol.speech.engines.gigaam.rnnt import Transducer
+    from glagol.speech.engines.gigaam.vocabulary import Vocabulary
 
     def must(holds: object, what: str) -> None:
         if not holds:

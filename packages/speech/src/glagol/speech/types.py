@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from glagol.runtime.tensors import Array as Array  # the one alias, for all of speech
+from glagol.runtime.tensors import Array as Array  # noqa: PLC0414 - exported to all of speech
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

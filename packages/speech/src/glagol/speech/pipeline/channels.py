@@ -6,15 +6,15 @@ import heapq
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from glagol.speech.seams import after, before, seam_of
-from glagol.speech.segments import SegmentStream
+from glagol.speech.segmentation.overlap import after, before, seam_of
+from glagol.speech.segmentation.segments import SegmentStream
 from glagol.speech.types import SAMPLE_RATE, Array, Segment, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from glagol.speech.chunk import Chunk
-    from glagol.speech.cutter import Cutter, Piece
+    from glagol.speech.segmentation.cutter import Cutter, Piece
+    from glagol.speech.segmentation.planner import Chunk
 
 __all__ = ["Hear", "Listener", "Sketch", "Turns"]
 
@@ -151,7 +151,7 @@ class Turns:
 
 @dataclass(slots=True)
 class _Joiner:
-    """Words of consecutive pieces, each word once (see `glagol.speech.seams`)."""
+    """Words of consecutive pieces, each word once (see `glagol.speech.segmentation.overlap`)."""
 
     lead: float
     _seam: float | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from glagol.speech.listener import Listener, Sketch
+    from glagol.speech.pipeline.channels import Listener, Sketch
     from glagol.speech.types import Array, Options, Segment, Transcript
 
 __all__ = ["LIVE_FRAMES", "Live"]

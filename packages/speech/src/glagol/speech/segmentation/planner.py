@@ -8,7 +8,7 @@ The encoder reads at most 25 s and is best at 15 to 22 s (upstream's long form p
    the widest silence of at least `safe_gap` between `shortest` and `longest`,
    the latest such silence before that (from `earliest`),
    inside speech, where the voice is weakest: there both neighbours read `lead` of common audio
-   beyond the cut, and `glagol.speech.seams` decides word by word;
+   beyond the cut, and `glagol.speech.segmentation.overlap` decides word by word;
 3. every sample is in exactly one chunk's core or dropped.
 
 The planner sees the recording as a stream. It decides only what later audio cannot change, so a
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glagol.speech.types import SAMPLE_RATE, Array, Span
-from glagol.speech.vad import FRAME, Activity
+from glagol.speech.vad.model import FRAME, Activity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ import soxr
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError, LimitError
-from glagol.speech.containers import cut_off, promises_length
+from glagol.speech.audio.containers import cut_off, promises_length
 from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from glagol.registry.manifest.types import Vad
 from glagol.runtime.batching import Tally
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import open_session
-from glagol.speech.acoustic import Acoustic
-from glagol.speech.audio import decode
-from glagol.speech.chunk import Rule, combined
-from glagol.speech.cutter import Cutter
-from glagol.speech.listener import Listener, Turns
-from glagol.speech.live import LIVE_FRAMES, Live
+from glagol.speech.audio.decode import decode
+from glagol.speech.engines.gigaam.engine import Acoustic
+from glagol.speech.pipeline.channels import Listener, Turns
+from glagol.speech.pipeline.live import LIVE_FRAMES, Live
+from glagol.speech.segmentation.cutter import Cutter
+from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
     SAMPLE_RATE,
     Array,
@@ -33,7 +33,7 @@ from glagol.speech.types import (
     VadProvenance,
     Word,
 )
-from glagol.speech.vad import BLOCK_FRAMES
+from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.runtime.session import Interrupt
-    from glagol.speech.listener import Hear
+    from glagol.speech.pipeline.channels import Hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Recognizer:
         recogniser, and may be resumed by another thread: the transcript is the same.
 
         Args:
-            file: seekable binary file with audio (see `glagol.speech.audio.decode`).
+            file: seekable binary file with audio (see `glagol.speech.audio.decode.decode`).
             options: what the caller chose.
             audio_sha256: digest of the file for the provenance.
             cancelled: asked between blocks and chunks; True stops the work.

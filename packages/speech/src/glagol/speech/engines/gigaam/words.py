@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from glagol.speech.engines.gigaam.vocabulary import SPACE
 from glagol.speech.types import Token, Word
-from glagol.speech.vocabulary import SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from glagol.speech.vocabulary import Vocabulary
+    from glagol.speech.engines.gigaam.vocabulary import Vocabulary
 
 
 def words_of(

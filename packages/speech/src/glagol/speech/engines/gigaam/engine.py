@@ -12,12 +12,12 @@ from glagol.runtime.batching import Batcher, Tally
 from glagol.runtime.kernels.amx import library, sha256_of
 from glagol.runtime.session import artifact, device_of, open_session, provider_of
 from glagol.runtime.tensors import read_float32, require_finite
-from glagol.speech.ctc import greedy
-from glagol.speech.features import FrontEnd
-from glagol.speech.rnnt import Transducer
+from glagol.speech.engines.gigaam.ctc import greedy
+from glagol.speech.engines.gigaam.features import FrontEnd
+from glagol.speech.engines.gigaam.rnnt import Transducer
+from glagol.speech.engines.gigaam.vocabulary import Vocabulary
+from glagol.speech.engines.gigaam.words import words_of
 from glagol.speech.types import SAMPLE_RATE, Array, Word
-from glagol.speech.vocabulary import Vocabulary
-from glagol.speech.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

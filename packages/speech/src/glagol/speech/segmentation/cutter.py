@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from glagol.speech.chunk import Chunk, PlanDigest, Planner, Rule
-from glagol.speech.tape import Tape
+from glagol.speech.segmentation.planner import Chunk, PlanDigest, Planner, Rule
+from glagol.speech.segmentation.ring_buffer import Tape
 from glagol.speech.types import SAMPLE_RATE, Array, Span
-from glagol.speech.vad import BLOCK_FRAMES, ActivityStream, SpanMachine
+from glagol.speech.vad.model import BLOCK_FRAMES, ActivityStream
+from glagol.speech.vad.spans import SpanMachine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

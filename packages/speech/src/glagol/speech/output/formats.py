@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from glagol.speech.subtitles import cues
+from glagol.speech.output.subtitles import cues
 from glagol.speech.types import Coverage, Provenance, Segment, Transcript, VadProvenance
 
 if TYPE_CHECKING:

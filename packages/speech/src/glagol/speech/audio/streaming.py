@@ -1,6 +1,6 @@
 """Audio that arrives piece by piece and cannot be read twice: raw samples, or a live container.
 
-What comes out are the samples that a file of the same bytes has in `glagol.speech.audio`.
+What comes out are the samples that a file of the same bytes has in `glagol.speech.audio.decode`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError
-from glagol.speech.audio import resampled, samples_of
+from glagol.speech.audio.decode import resampled, samples_of
 from glagol.speech.types import Array
 
 if TYPE_CHECKING:

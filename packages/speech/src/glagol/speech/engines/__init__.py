@@ -1,0 +1,1 @@
+"""Transcription engines, one folder for each family."""

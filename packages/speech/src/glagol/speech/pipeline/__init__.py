@@ -1,0 +1,1 @@
+"""From samples to a transcript: channels, windows, live streams."""

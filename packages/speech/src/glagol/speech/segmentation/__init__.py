@@ -1,0 +1,1 @@
+"""Where a recording is cut into windows, and how their words are joined again."""
