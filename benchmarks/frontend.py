@@ -21,7 +21,7 @@ import report
 import turns
 import v3
 
-from glagol.forge.weights import MEL, WINDOW
+from glagol.forge.families.gigaam.weights import MEL, WINDOW
 from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.types import Array
 

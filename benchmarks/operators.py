@@ -19,7 +19,7 @@ import recordings
 import report
 import v3
 
-from glagol.forge.weights import MEL, WINDOW
+from glagol.forge.families.gigaam.weights import MEL, WINDOW
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
 from glagol.runtime.ort import onnxruntime as ort

@@ -26,18 +26,18 @@ import recordings
 import report
 import v3
 
-from glagol.forge import linear
-from glagol.forge.architecture import Architecture, infer
-from glagol.forge.build import DATA
-from glagol.forge.checkpoint import Tensors
-from glagol.forge.encoder import Encoder
-from glagol.forge.graph import Graph
-from glagol.forge.head import head_tensors
-from glagol.forge.linear import FloatLinear, Int8Linear, Linear, Matrix
-from glagol.forge.nano import score, suites
-from glagol.forge.quantize import Quantised, quantise
-from glagol.forge.weights import normalise
-from glagol.forge.wire import DataType
+from glagol.forge.checkpoints.safetensors import Tensors
+from glagol.forge.families.gigaam.architecture import Architecture, infer
+from glagol.forge.families.gigaam.build import DATA
+from glagol.forge.families.gigaam.encoder import Encoder
+from glagol.forge.families.gigaam.head import head_tensors
+from glagol.forge.families.gigaam.weights import normalise
+from glagol.forge.nano.evaluate import score, suites
+from glagol.forge.onnx import linear
+from glagol.forge.onnx.graph import Graph
+from glagol.forge.onnx.linear import FloatLinear, Int8Linear, Linear, Matrix
+from glagol.forge.onnx.protobuf import DataType
+from glagol.forge.onnx.quantize import Quantised, quantise
 from glagol.runtime.ort import onnxruntime as ort
 from glagol.speech.engines.gigaam import ctc
 from glagol.speech.engines.gigaam.features import FrontEnd

@@ -32,13 +32,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "packages/forge/src")]
 
 from forge import published, seeded  # noqa: E402
-from glagol.forge.build import build  # noqa: E402
-from glagol.forge.head import head_tensors  # noqa: E402
-from glagol.forge.mel import mel_matrix  # noqa: E402
-from glagol.forge.rope import hann_window  # noqa: E402
-from glagol.forge.tokenizer import Vocabulary  # noqa: E402
-from glagol.forge.tokenizer import sentencepiece as read_pieces  # noqa: E402
-from glagol.forge.weights import MEL, WINDOW  # noqa: E402
+from glagol.forge.checkpoints.tokenizer import Vocabulary  # noqa: E402
+from glagol.forge.checkpoints.tokenizer import sentencepiece as read_pieces  # noqa: E402
+from glagol.forge.families.gigaam.build import build  # noqa: E402
+from glagol.forge.families.gigaam.head import head_tensors  # noqa: E402
+from glagol.forge.families.gigaam.mel import mel_matrix  # noqa: E402
+from glagol.forge.families.gigaam.rope import hann_window  # noqa: E402
+from glagol.forge.families.gigaam.weights import MEL, WINDOW  # noqa: E402
 from glagol.registry.store import Store  # noqa: E402
 from glagol.speech.engines.gigaam.features import FrontEnd  # noqa: E402
 from glagol.speech.engines.gigaam.rnnt import Transducer  # noqa: E402

@@ -29,10 +29,10 @@ sys.path.append(str(ROOT / "tests"))
 from forge import published, seeded  # noqa: E402
 from forge.golden import upstream  # noqa: E402
 from forge.published import Kind  # noqa: E402
-from glagol.forge.build import DATA, build_graph  # noqa: E402
-from glagol.forge.head import head_tensors  # noqa: E402
-from glagol.forge.mel import mel_matrix  # noqa: E402
-from glagol.forge.rope import hann_window  # noqa: E402
+from glagol.forge.families.gigaam.build import DATA, build_graph  # noqa: E402
+from glagol.forge.families.gigaam.head import head_tensors  # noqa: E402
+from glagol.forge.families.gigaam.mel import mel_matrix  # noqa: E402
+from glagol.forge.families.gigaam.rope import hann_window  # noqa: E402
 from glagol.registry.store import Blob  # noqa: E402
 from glagol.runtime.kernels.amx import library  # noqa: E402
 from glagol.runtime.session import open_session  # noqa: E402

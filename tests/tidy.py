@@ -47,7 +47,7 @@ MAY_IMPORT = {
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
-    "torch": ("glagol.forge.reference", "glagol.forge.nano"),
+    "torch": ("glagol.forge.families.gigaam.reference", "glagol.forge.nano"),
     "litestar": ("glagol.asr", "glagol.llm", "glagol.web"),
     "granian": ("glagol.asr", "glagol.web"),
     "uvicorn": ("glagol.llm",),

@@ -30,10 +30,10 @@ import recordings  # noqa: E402
 import v3  # noqa: E402
 
 from glagol.core.errors import GlagolError  # noqa: E402
-from glagol.forge.build import build, build_graph  # noqa: E402
-from glagol.forge.graph import Graph  # noqa: E402
-from glagol.forge.source import open_source  # noqa: E402
-from glagol.forge.wire import DataType  # noqa: E402
+from glagol.forge.families.gigaam.build import build, build_graph  # noqa: E402
+from glagol.forge.families.gigaam.source import open_source  # noqa: E402
+from glagol.forge.onnx.graph import Graph  # noqa: E402
+from glagol.forge.onnx.protobuf import DataType  # noqa: E402
 from glagol.registry.registry import Registry  # noqa: E402
 from glagol.registry.store import Blob, Store  # noqa: E402
 from glagol.runtime.batching import Batcher  # noqa: E402

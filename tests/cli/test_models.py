@@ -14,7 +14,7 @@ import pytest
 from cli.running import Result
 from forge import seeded
 from glagol.cli.demo import word_errors
-from glagol.forge.checkpoint import write_safetensors
+from glagol.forge.checkpoints.safetensors import write_safetensors
 from glagol.registry.manifest.read import canonical, parse
 from glagol.registry.registry import Registry
 from homes import MODEL, OTHER, VAD, altered

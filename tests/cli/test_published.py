@@ -20,7 +20,7 @@ import pytest
 from cli.running import Result
 from forge import published
 from forge.published import MODELS, Kind
-from glagol.forge import settings
+from glagol.forge.families.gigaam import settings
 from glagol.registry.manifest.read import Manifest, canonical, parse
 from homes import ROOT
 

@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from forge import seeded
-from glagol.forge.architecture import Architecture
-from glagol.forge.mel import mel_matrix
-from glagol.forge.rope import hann_window
-from glagol.forge.settings import FRONT_END, LETTERS
-from glagol.forge.weights import MEL, WINDOW
+from glagol.forge.families.gigaam.architecture import Architecture
+from glagol.forge.families.gigaam.mel import mel_matrix
+from glagol.forge.families.gigaam.rope import hann_window
+from glagol.forge.families.gigaam.settings import FRONT_END, LETTERS
+from glagol.forge.families.gigaam.weights import MEL, WINDOW
 
 REBUILD = ("torch._utils", "_rebuild_tensor_v2")
 KINDS = {"f2": "HalfStorage", "f4": "FloatStorage", "i8": "LongStorage"}

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from glagol.forge.architecture import Architecture
+from glagol.forge.families.gigaam.architecture import Architecture
 
 PREDICTOR = 12
 """Width of the predictor in the goldens; the benchmark has no predictor."""

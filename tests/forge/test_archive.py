@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from glagol.core.errors import IntegrityError
-from glagol.forge.archive import Archive
+from glagol.forge.checkpoints.torch_zip import Archive
 
 
 def _zip(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytearray:

@@ -15,11 +15,11 @@ import onnx
 import pytest
 
 from forge import seeded
-from glagol.forge.architecture import infer
-from glagol.forge.build import build
-from glagol.forge.checkpoint import CheckpointError, Tensors
-from glagol.forge.head import head_tensors
-from glagol.forge.weights import MEL, WINDOW, normalise
+from glagol.forge.checkpoints.safetensors import CheckpointError, Tensors
+from glagol.forge.families.gigaam.architecture import infer
+from glagol.forge.families.gigaam.build import build
+from glagol.forge.families.gigaam.head import head_tensors
+from glagol.forge.families.gigaam.weights import MEL, WINDOW, normalise
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = seeded.architecture(layers=1)
@@ -28,7 +28,7 @@ NAMES = ["encoder.onnx", "encoder.data", "head.safetensors", "vocabulary.json"]
 SCRIPT = """
 import hashlib
 from forge import seeded
-from glagol.forge.build import build
+from glagol.forge.families.gigaam.build import build
 sizes = seeded.architecture(layers=1)
 for precision in ("fp32", "int8"):
     made = build(seeded.weights(sizes, 1), seeded.config(sizes), precision, "ctc")

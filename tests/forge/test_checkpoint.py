@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from glagol.forge.checkpoint import CheckpointError, Tensors, write_safetensors
-from glagol.forge.quantize import quantise
+from glagol.forge.checkpoints.safetensors import CheckpointError, Tensors, write_safetensors
+from glagol.forge.onnx.quantize import quantise
 
 dtypes = st.sampled_from(["f2", "f4", "f8", "i1", "u1", "i4", "i8", "?"])
 arrays = dtypes.flatmap(

@@ -17,7 +17,7 @@ import pytest
 from forge import seeded
 from forge.golden.cases import CASES, Case, waveform
 from forge.running import relative_error, run, session
-from glagol.forge.build import build
+from glagol.forge.families.gigaam.build import build
 
 GOLDEN = Path(__file__).parent / "golden"
 FP32_TOLERANCE, FP16_TOLERANCE, INT8_TOLERANCE = 1e-5, 3e-3, 5e-2
@@ -110,7 +110,7 @@ def test_longer_than_the_table_is_refused() -> None:
 def test_any_size_agrees_with_the_reference(changes: dict[str, int]) -> None:
     """Depth, width, heads, kernels: the torch reference gives the same numbers."""
     torch = pytest.importorskip("torch")
-    reference = pytest.importorskip("glagol.forge.reference")
+    reference = pytest.importorskip("glagol.forge.families.gigaam.reference")
     sizes = seeded.architecture(**changes)
     weights = seeded.weights(sizes, 3)
     model = reference.CtcModel(
@@ -140,7 +140,7 @@ def test_any_size_agrees_with_the_reference(changes: dict[str, int]) -> None:
 def test_front_end_buffers_give_upstream_features() -> None:
     """Window and mel matrix of an artifact give upstream's log-mel, digital silence included."""
     golden = np.load(GOLDEN / "upstream_mel.npz")
-    from glagol.forge.checkpoint import Tensors
+    from glagol.forge.checkpoints.safetensors import Tensors
 
     head = Tensors(artifacts(CASES[0], "fp32")["head.safetensors"])
     assert head["window"] == pytest.approx(golden["window"], abs=2e-7)

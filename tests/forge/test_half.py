@@ -17,10 +17,10 @@ import pytest
 import homes
 from forge import seeded
 from forge.running import relative_error, run, session
-from glagol.forge.build import build
-from glagol.forge.checkpoint import CheckpointError, Tensors
+from glagol.forge.checkpoints.safetensors import CheckpointError, Tensors
+from glagol.forge.families.gigaam.build import build
+from glagol.forge.families.gigaam.source import Source, open_source
 from glagol.forge.model import build_model
-from glagol.forge.source import Source, open_source
 from glagol.registry.manifest.read import parse
 from glagol.registry.manifest.types import Variant
 from glagol.speech.engines.gigaam.ctc import greedy

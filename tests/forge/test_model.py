@@ -9,8 +9,8 @@ import pytest
 
 from forge import seeded
 from glagol.core.errors import IntegrityError
-from glagol.forge.build import build
-from glagol.forge.checkpoint import write_safetensors
+from glagol.forge.checkpoints.safetensors import write_safetensors
+from glagol.forge.families.gigaam.build import build
 from glagol.forge.model import build_model
 from glagol.registry.manifest.types import Ctc, Model, Rnnt, Source, Variant
 

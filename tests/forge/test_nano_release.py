@@ -14,7 +14,9 @@ pytest.importorskip("num2words")
 np = pytest.importorskip("numpy")
 av = pytest.importorskip("av")
 
-from glagol.forge.nano import recognisers, release, sizes, weights
+from glagol.forge.nano import release, sizes
+from glagol.forge.nano.evaluate import recognisers
+from glagol.forge.nano.train import weights
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "gigaam-nano"
 
@@ -58,7 +60,7 @@ def test_both_heads_write_the_golden_transcript(head: str) -> None:
 def test_the_shipped_front_end_is_the_recipe_s() -> None:
     from safetensors.numpy import load_file
 
-    from glagol.forge.nano.features import mel_bank, window
+    from glagol.forge.nano.speech.features import mel_bank, window
 
     held = load_file(MODEL / "weights.safetensors")
     assert held[weights.WINDOW_KEY].dtype == np.float32

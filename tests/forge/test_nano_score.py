@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glagol.forge.nano import evaluation
-from glagol.forge.nano.clips import Clip
-from glagol.forge.nano.dictionary import Dictionary
-from glagol.forge.nano.score import edit_distance, score
-from glagol.forge.nano.vocabulary import BLANK, collapse, decode, encode
+from glagol.forge.nano.evaluate import evaluation
+from glagol.forge.nano.evaluate.score import edit_distance, score
+from glagol.forge.nano.speech.clips import Clip
+from glagol.forge.nano.text.dictionary import Dictionary
+from glagol.forge.nano.text.vocabulary import BLANK, collapse, decode, encode
 
 AFFIXES = "SFX A Y 2\nSFX A 0 а [лк]\nSFX A а ы а\n"
 WORDS = "9\nёж\nи\nдва\nстол/A\nкот/A\nмама/A\nвесёлый\nспит\nрядом\n"

@@ -10,11 +10,11 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("scipy")
 pytest.importorskip("num2words")
 
-from glagol.forge.nano import suites
-from glagol.forge.nano.cleaning import Sentence
-from glagol.forge.nano.clips import Clip, learnable, read_shard, read_shards, write_shard
-from glagol.forge.nano.synthesis import Plan, plan_shards, speak_espeak
-from glagol.forge.nano.voices import HELD_OUT_VOICES, SEEN_VOICES, Manner, espeak, trim
+from glagol.forge.nano.evaluate import suites
+from glagol.forge.nano.speech.clips import Clip, learnable, read_shard, read_shards, write_shard
+from glagol.forge.nano.speech.synthesis import Plan, plan_shards, speak_espeak
+from glagol.forge.nano.speech.voices import HELD_OUT_VOICES, SEEN_VOICES, Manner, espeak, trim
+from glagol.forge.nano.text.cleaning import Sentence
 
 needs_espeak = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not here")
 

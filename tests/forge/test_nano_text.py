@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("num2words")
 
-from glagol.forge.nano import pools, templates
-from glagol.forge.nano.cleaning import Sentence, clean, held_out, split_sentences, unique
-from glagol.forge.nano.dictionary import Dictionary
 from glagol.forge.nano.seeds import stream
-from glagol.forge.nano.spoken import genitive_day, number_sentence, plural
+from glagol.forge.nano.text import pools, templates
+from glagol.forge.nano.text.cleaning import Sentence, clean, held_out, split_sentences, unique
+from glagol.forge.nano.text.dictionary import Dictionary
+from glagol.forge.nano.text.spoken import genitive_day, number_sentence, plural
 
 AFFIXES = "SFX A Y 2\nSFX A 0 а [лк]\nSFX A а ы а\n"
 WORDS = "9\nёж\nи\nдва\nстол/A\nкот/A\nмама/A\nвесёлый\nспит\nрядом\n"

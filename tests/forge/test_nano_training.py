@@ -13,11 +13,14 @@ pytest.importorskip("scipy")
 pytest.importorskip("num2words")
 np = pytest.importorskip("numpy")
 
-from glagol.forge.nano import batches, features, losses, recognisers, sizes, training, weights
-from glagol.forge.nano.clips import Clip
-from glagol.forge.nano.optim import Course, Optimiser
-from glagol.forge.nano.vocabulary import BLANK, NUM_CLASSES, encode
-from glagol.forge.reference import CtcModel, EncoderConfig, TwoHeadModel
+from glagol.forge.families.gigaam.reference import CtcModel, EncoderConfig, TwoHeadModel
+from glagol.forge.nano import sizes
+from glagol.forge.nano.evaluate import recognisers
+from glagol.forge.nano.speech import features
+from glagol.forge.nano.speech.clips import Clip
+from glagol.forge.nano.text.vocabulary import BLANK, NUM_CLASSES, encode
+from glagol.forge.nano.train import batches, loop, losses, weights
+from glagol.forge.nano.train.optim import Course, Optimiser
 
 SMALL = replace(sizes.TRAINED, n_layers=2, d_model=32, n_heads=2)
 
@@ -119,10 +122,10 @@ def test_distorted_batches_repeat() -> None:
 
 def test_training_resumes_where_it_stopped(tmp_path: Path) -> None:
     def run(steps: int, name: str) -> TwoHeadModel:
-        settings = training.Settings(
+        settings = loop.Settings(
             checkpoint=tmp_path / name, minutes=0, steps=steps, batch_seconds=8.0, compiled=False
         )
-        trainer = training.Trainer(
+        trainer = loop.Trainer(
             small_model(SMALL), ("encoder.", "ctc."), losses.ctc_objective, settings
         )
         trainer.resume()

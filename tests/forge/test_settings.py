@@ -11,13 +11,13 @@ import pytest
 
 from forge import published
 from glagol.core.errors import IntegrityError
-from glagol.forge.architecture import infer
-from glagol.forge.build import read_vocabulary
-from glagol.forge.checkpoint import CheckpointError
-from glagol.forge.settings import LETTERS
-from glagol.forge.settings import published as settings_of
-from glagol.forge.source import open_source
-from glagol.forge.weights import MEL, WINDOW, normalise
+from glagol.forge.checkpoints.safetensors import CheckpointError
+from glagol.forge.families.gigaam.architecture import infer
+from glagol.forge.families.gigaam.build import read_vocabulary
+from glagol.forge.families.gigaam.settings import LETTERS
+from glagol.forge.families.gigaam.settings import published as settings_of
+from glagol.forge.families.gigaam.source import open_source
+from glagol.forge.families.gigaam.weights import MEL, WINDOW, normalise
 
 CTC, RNNT, E2E, _ = published.MODELS
 

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glagol.forge.mel import mel_matrix
-from glagol.forge.rope import hann_window, inverse_frequencies, rotary_tables, sine_cosine
+from glagol.forge.families.gigaam.mel import mel_matrix
+from glagol.forge.families.gigaam.rope import (
+    hann_window,
+    inverse_frequencies,
+    rotary_tables,
+    sine_cosine,
+)
 
 
 @given(st.floats(0, 65536))

@@ -8,9 +8,9 @@ import json
 import pytest
 import sentencepiece
 
-from glagol.forge.checkpoint import CheckpointError
-from glagol.forge.tokenizer import PieceType, characters, read_pieces
-from glagol.forge.tokenizer import sentencepiece as vocabulary_of
+from glagol.forge.checkpoints.safetensors import CheckpointError
+from glagol.forge.checkpoints.tokenizer import PieceType, characters, read_pieces
+from glagol.forge.checkpoints.tokenizer import sentencepiece as vocabulary_of
 
 TEXT = [
     "Привет, мир! Как дела сегодня?",

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from forge import published, seeded
 from glagol.core.errors import IntegrityError
-from glagol.forge import pickles
-from glagol.forge.build import build
-from glagol.forge.torchfile import read_torch
+from glagol.forge.checkpoints import pickles
+from glagol.forge.checkpoints.torch import read_torch
+from glagol.forge.families.gigaam.build import build
 
 D = published.Describe
 REAL = Path(__file__).with_name("golden") / "torch_made.ckpt"

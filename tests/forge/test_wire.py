@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from glagol.forge import wire
-from glagol.forge.graph import Graph
-from glagol.forge.wire import DataType, External
+from glagol.forge.onnx import protobuf
+from glagol.forge.onnx.graph import Graph
+from glagol.forge.onnx.protobuf import DataType, External
 
 names = st.text(st.characters(codec="utf-8"), max_size=20)
 int64 = st.integers(-(2**63), 2**63 - 1)
@@ -22,35 +22,35 @@ int64 = st.integers(-(2**63), 2**63 - 1)
 @given(names, st.lists(int64, max_size=6))
 def test_integer_attributes_survive(name: str, values: list[int]) -> None:
     """Any 64-bit integers, negative ones too, come back as they were."""
-    read = onnx.AttributeProto.FromString(wire.attribute(name, tuple(values)))
+    read = onnx.AttributeProto.FromString(protobuf.attribute(name, tuple(values)))
     assert (read.name, list(read.ints), read.type) == (name, values, onnx.AttributeProto.INTS)
 
 
 @given(names, int64, st.floats(width=32, allow_nan=False), names)
 def test_scalar_attributes_survive(name: str, whole: int, real: float, text: str) -> None:
     """Each Python type gives its ONNX type."""
-    assert onnx.AttributeProto.FromString(wire.attribute(name, whole)).i == whole
-    assert onnx.AttributeProto.FromString(wire.attribute(name, real)).f == real
-    assert onnx.AttributeProto.FromString(wire.attribute(name, text)).s.decode() == text
+    assert onnx.AttributeProto.FromString(protobuf.attribute(name, whole)).i == whole
+    assert onnx.AttributeProto.FromString(protobuf.attribute(name, real)).f == real
+    assert onnx.AttributeProto.FromString(protobuf.attribute(name, text)).s.decode() == text
 
 
 def test_bool_is_no_attribute() -> None:
     """A bool would silently become an int; the writer refuses it and unknown types."""
     with pytest.raises(TypeError, match="bool"):
-        wire.attribute("flag", True)
+        protobuf.attribute("flag", True)
     with pytest.raises(TypeError, match="bytes"):
-        wire.attribute("flag", b"x")  # type: ignore[arg-type]
+        protobuf.attribute("flag", b"x")  # type: ignore[arg-type]
 
 
 def test_tensor_inline_and_external() -> None:
     """Raw data come back through onnx's own reader; external data keep place and length."""
     value = np.arange(6, dtype=np.float32).reshape(2, 3)
     inline = onnx.TensorProto.FromString(
-        wire.tensor("t", DataType.FLOAT, value.shape, value.tobytes())
+        protobuf.tensor("t", DataType.FLOAT, value.shape, value.tobytes())
     )
     assert np.array_equal(numpy_helper.to_array(inline), value)
     where = External("encoder.data", 128, 24)
-    outside = onnx.TensorProto.FromString(wire.tensor("t", DataType.FLOAT, (2, 3), where))
+    outside = onnx.TensorProto.FromString(protobuf.tensor("t", DataType.FLOAT, (2, 3), where))
     entries = {entry.key: entry.value for entry in outside.external_data}
     assert entries == {"location": "encoder.data", "offset": "128", "length": "24"}
     assert outside.data_location == onnx.TensorProto.EXTERNAL

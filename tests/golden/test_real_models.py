@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.forge.nano.score import edit_distance
+from glagol.forge.nano.evaluate.score import edit_distance
 from glagol.registry.registry import Registry
 from glagol.speech import Recognizer
 from glagol.speech.types import Transcript

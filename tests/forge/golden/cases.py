@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forge import seeded
-from glagol.forge.architecture import Architecture
+from glagol.forge.families.gigaam.architecture import Architecture
 
 
 @dataclass(frozen=True)

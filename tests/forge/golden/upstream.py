@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from glagol.forge.mel import mel_matrix
+from glagol.forge.families.gigaam.mel import mel_matrix
 
 
 class _Spectrogram(torch.nn.Module):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from glagol.core.errors import IntegrityError
-from glagol.forge.architecture import Head, Precision
-from glagol.forge.build import build
-from glagol.forge.source import Source, open_source
+from glagol.forge.families.gigaam.architecture import Head, Precision
+from glagol.forge.families.gigaam.build import build
+from glagol.forge.families.gigaam.source import Source, open_source
 from glagol.registry.manifest.types import Ctc, Model, Rnnt, Variant
 
 __all__ = ["build_model", "build_variants", "buildable"]

@@ -255,7 +255,7 @@ def _sourced(model: Model, files: Mapping[str, Path], home: Path) -> Model:
 
     builder = model.builder
     if model.engine != "silero":
-        from glagol.forge.build import BUILDER_VERSION
+        from glagol.forge.families.gigaam.build import BUILDER_VERSION
         from glagol.registry.manifest.types import Builder
 
         lock = hashlib.sha256((home / LOCK).read_bytes()).hexdigest()

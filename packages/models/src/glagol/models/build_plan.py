@@ -133,8 +133,8 @@ def _expected(variant: Variant, weights: int | None) -> int | None:
 
 def _weights(model: Model, located: dict[str, Found]) -> int | None:
     """How many weights the model has: from the file if it is here, else from its known size."""
-    from glagol.forge.checkpoint import CheckpointError
-    from glagol.forge.source import parameters, weights_of
+    from glagol.forge.checkpoints.safetensors import CheckpointError
+    from glagol.forge.families.gigaam.source import parameters, weights_of
 
     name = weights_of({path: found.path for path, found in located.items()})
     if name is not None:

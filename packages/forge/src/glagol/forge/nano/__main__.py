@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from glagol.forge.nano import pools, synthesis, system
-from glagol.forge.nano.evaluation import Recogniser
+from glagol.forge.nano import system
+from glagol.forge.nano.evaluate.evaluation import Recogniser
+from glagol.forge.nano.speech import synthesis
+from glagol.forge.nano.text import pools
 
 PROGRAM = "glagol.forge.nano"
 STARTED = time.monotonic()
@@ -39,16 +41,18 @@ def synth(options: argparse.Namespace) -> None:
 def _phase(options: argparse.Namespace, phase: str) -> None:
     import torch
 
-    from glagol.forge.nano import losses, process, recognisers, sizes, training, weights
-    from glagol.forge.nano.clips import read_shards
+    from glagol.forge.nano import sizes
+    from glagol.forge.nano.evaluate import recognisers
     from glagol.forge.nano.seeds import derive
+    from glagol.forge.nano.speech.clips import read_shards
+    from glagol.forge.nano.train import loop, losses, process, weights
 
     system.require(system.COMPILER if options.compile else ())
     process.prepare()
     process.set_threads(options.threads)
     torch.manual_seed(options.seed)
     model = sizes.build(sizes.TRAINED)
-    settings = training.Settings(
+    settings = loop.Settings(
         checkpoint=options.work / f"{phase}.pt",
         minutes=options.minutes,
         steps=options.steps,
@@ -65,10 +69,10 @@ def _phase(options: argparse.Namespace, phase: str) -> None:
     heads = ("ctc",) if phase == "ctc" else ("ctc", "rnnt")
     judge = recognisers.quick_judge(tests, heads, options.device)
     if phase == "ctc":
-        trainer = training.Trainer(model, ("encoder.", "ctc."), losses.ctc_objective, settings)
+        trainer = loop.Trainer(model, ("encoder.", "ctc."), losses.ctc_objective, settings)
     else:
         all_parts = ("encoder.", "ctc.", "rnnt.")
-        trainer = training.Trainer(model, all_parts, losses.joint_objective, settings)
+        trainer = loop.Trainer(model, all_parts, losses.joint_objective, settings)
     if trainer.resume():
         report(f"resumed at step {trainer.tally.step}")
     elif phase == "rnnt":
@@ -103,7 +107,8 @@ def evaluate(options: argparse.Namespace) -> None:
 
     With ``--engine`` the artifacts that were built from the weights are scored, as users run them.
     """
-    from glagol.forge.nano import process, suites, tables
+    from glagol.forge.nano.evaluate import suites, tables
+    from glagol.forge.nano.train import process
 
     process.set_threads(options.threads)
     if not (options.work / "text" / "test.tsv").exists():
@@ -122,7 +127,9 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _reference(path: Path) -> dict[str, Recogniser]:
-    from glagol.forge.nano import recognisers, sizes, weights
+    from glagol.forge.nano import sizes
+    from glagol.forge.nano.evaluate import recognisers
+    from glagol.forge.nano.train import weights
 
     model = sizes.build(sizes.SHIPPED).eval()
     model.load_state_dict(weights.load_exported(path))
@@ -130,7 +137,7 @@ def _reference(path: Path) -> dict[str, Recogniser]:
 
 
 def _engine(options: argparse.Namespace) -> dict[str, Recogniser]:
-    from glagol.forge.nano.engine import engine_recognisers
+    from glagol.forge.nano.evaluate.engine import engine_recognisers
 
     return engine_recognisers(options.model.resolve().parents[1], options.threads)
 

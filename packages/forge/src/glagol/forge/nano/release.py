@@ -12,12 +12,14 @@ import av
 import numpy as np
 import torch
 
-from glagol.forge.nano import features, sizes, weights
-from glagol.forge.nano.cleaning import Sentence, held_out
-from glagol.forge.nano.clips import SAMPLE_RATE, Pcm
-from glagol.forge.nano.dictionary import WORD
-from glagol.forge.nano.vocabulary import BLANK, VOCABULARY
-from glagol.forge.nano.voices import DEFAULT_VOICE, Manner, espeak
+from glagol.forge.nano import sizes
+from glagol.forge.nano.speech import features
+from glagol.forge.nano.speech.clips import SAMPLE_RATE, Pcm
+from glagol.forge.nano.speech.voices import DEFAULT_VOICE, Manner, espeak
+from glagol.forge.nano.text.cleaning import Sentence, held_out
+from glagol.forge.nano.text.dictionary import WORD
+from glagol.forge.nano.text.vocabulary import BLANK, VOCABULARY
+from glagol.forge.nano.train import weights
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 GOLDEN = (

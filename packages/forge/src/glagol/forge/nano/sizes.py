@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glagol.forge.nano.vocabulary import NUM_CLASSES
-from glagol.forge.reference import EncoderConfig, RnntConfig, TwoHeadModel
+from glagol.forge.families.gigaam.reference import EncoderConfig, RnntConfig, TwoHeadModel
+from glagol.forge.nano.text.vocabulary import NUM_CLASSES
 
 FEATURE_MEAN, FEATURE_STD = -9.0, 4.0
 """Log-mel of speech is about -20 to 0: without this pair training is slow."""

@@ -1,0 +1,1 @@
+"""Readers of weights and tokenizers as data: safetensors, torch's zip, SentencePiece."""

@@ -1,0 +1,1 @@
+"""GigaAM: sizes, settings, the authored Conformer graph, the torch reference."""

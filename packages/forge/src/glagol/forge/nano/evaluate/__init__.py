@@ -1,0 +1,1 @@
+"""Evaluation: recognisers, suites, error rates, tables."""

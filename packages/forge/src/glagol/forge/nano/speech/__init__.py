@@ -1,0 +1,1 @@
+"""Speech for training and tests: voices, synthesis, distortions, features, shards."""

@@ -1,0 +1,1 @@
+"""ONNX written by hand: protobuf, graphs, products in three precisions, quantisation."""

@@ -1,0 +1,135 @@
+"""Matrix products of a graph in three precisions, behind one interface.
+
+A product is written as ``feed`` (once per input) and ``apply`` (once per weight): several weights
+that read one input share its quantisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glagol.forge.onnx.graph import Graph
+from glagol.forge.onnx.quantize import quantise
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """A weight matrix [K, N] with its bias [N], made on demand; None is no bias."""
+
+    name: str
+    shape: tuple[int, int]
+    weight: Callable[[], Float32]
+    bias: Callable[[], Float32] | None
+
+
+class Linear(Protocol):
+    """How a graph multiplies by weights.
+
+    Attributes:
+        real: type of the values between the products.
+    """
+
+    real: type[np.floating[Any]]
+
+    def feed(self, x: str, name: str) -> tuple[str, ...]:
+        """Prepare the value ``x`` [..., K] as input of products."""
+        ...
+
+    def apply(self, fed: tuple[str, ...], matrix: Matrix) -> str:
+        """Return the value [..., N] of ``x @ weight + bias``."""
+        ...
+
+
+def narrowed(
+    make: Callable[[], Float32], real: type[np.floating[Any]]
+) -> Callable[[], NDArray[np.floating[Any]]]:
+    """Return a maker of the same values [...] in ``real``, rounded to nearest, ties to even.
+
+    Raises:
+        ValueError: (by the maker) a value is not finite, or not within the range of ``real``.
+    """
+
+    def narrow() -> NDArray[np.floating[Any]]:
+        value = make()
+        if real is np.float32:
+            return value
+        with np.errstate(over="ignore"):
+            small = value.astype(real)
+        if not np.isfinite(small).all():
+            raise ValueError(f"weights are not finite in {np.dtype(real).name}")
+        return small
+
+    return narrow
+
+
+class FloatLinear:
+    """Single or half precision: MatMul and Add.
+
+    Attributes:
+        real: of values, weights and biases; the products are summed in float32 either way.
+    """
+
+    def __init__(self, graph: Graph, real: type[np.floating[Any]] = np.float32) -> None:
+        self._graph = graph
+        self.real = real
+
+    def feed(self, x: str, name: str) -> tuple[str, ...]:  # noqa: ARG002 (protocol)
+        """Return ``x`` itself."""
+        return (x,)
+
+    def apply(self, fed: tuple[str, ...], matrix: Matrix) -> str:
+        """Return the value [..., N] of ``x @ weight + bias``."""
+        graph, name = self._graph, matrix.name
+        weight = graph.weight(
+            f"{name}.weight", self.real, matrix.shape, narrowed(matrix.weight, self.real)
+        )
+        if matrix.bias is None:
+            return graph.op("MatMul", [fed[0], weight], name)
+        bias = graph.weight(
+            f"{name}.bias", self.real, matrix.shape[1:], narrowed(matrix.bias, self.real)
+        )
+        product = graph.op("MatMul", [fed[0], weight], f"{name}.product")
+        return graph.op("Add", [product, bias], name)
+
+
+class Int8Linear:
+    """Dynamic u8 activations (one scale per call) times s8 weights (one scale per column).
+
+    Attributes:
+        real: of the values between the products, float32.
+    """
+
+    real: type[np.floating[Any]] = np.float32
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def feed(self, x: str, name: str) -> tuple[str, ...]:
+        """Quantise ``x``: return its bytes, scale and zero point."""
+        names = (f"{name}.bytes", f"{name}.scale", f"{name}.zero")
+        self._graph.op("DynamicQuantizeLinear", [x], f"{name}.quantise", outputs=names)
+        return names
+
+    def apply(self, fed: tuple[str, ...], matrix: Matrix) -> str:
+        """Return the value [..., N] of the dequantised product plus bias."""
+        graph, name = self._graph, matrix.name
+        columns = matrix.shape[1:]
+        values = graph.weight(
+            f"{name}.weight", np.int8, matrix.shape, lambda: quantise(matrix.weight()).values
+        )
+        scales = graph.weight(
+            f"{name}.steps", np.float32, columns, lambda: quantise(matrix.weight()).scales
+        )
+        zeros = graph.constant(f"zeros_{columns[0]}", np.zeros(columns, np.int8))
+        quantised, scale, zero = fed
+        inputs = [quantised, values, scale, scales, zero, zeros]
+        if matrix.bias is not None:
+            inputs.append(graph.weight(f"{name}.bias", np.float32, columns, matrix.bias))
+        return graph.contrib("MatMulIntegerToFloat", inputs, name)
