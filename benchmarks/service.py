@@ -45,7 +45,7 @@ def rss_bytes(server: Server, field: str = "VmRSS") -> int:
 
 def overhead(home: Path, folder: Path) -> dict[str, object]:
     """The same clip by the recogniser in this process and by the server, in turns."""
-    from glagol.asr.cores import divide, usable
+    from glagol.asr.inference.threads import divide, usable
     from glagol.registry.registry import Registry
     from glagol.speech.pipeline.recognizer import Recognizer
 
@@ -202,9 +202,9 @@ def workers(home: Path, folder: Path) -> dict[str, object]:
 
 
 def _jobs_a_minute(home: Path, folder: Path, cores: list[int]) -> float:
-    from glagol.asr.jobs import open_jobs
+    from glagol.asr.jobs.payload import Work
+    from glagol.asr.jobs.service import open_jobs
     from glagol.asr.settings import Settings
-    from glagol.asr.work import Work
     from glagol.web.access.policy import Policy
 
     folder.mkdir()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from glagol.asr.cores import divide, usable
-from glagol.asr.engine import Engine, Opened
-from glagol.asr.queue import Job, Lane
+from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.scheduler import Job, Lane
+from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.speech.audio.decode import decode

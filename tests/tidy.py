@@ -53,7 +53,7 @@ ONLY_IN = {
     "uvicorn": ("glagol.llm",),
     "obstore": ("glagol.registry.fetch",),
     "onnxruntime": ("glagol.runtime.ort",),
-    "prometheus_client": ("glagol.asr.metrics", "glagol.llm.metrics", "glagol.web"),
+    "prometheus_client": ("glagol.asr.observability.metrics", "glagol.llm.metrics", "glagol.web"),
     "redis": ("glagol.jobs.redis",),
     "opentelemetry": ("glagol.web.tracing",),
     "sqlite3": ("glagol.jobs.database", "glagol.jobs.sqlite", "glagol.jobs.table"),

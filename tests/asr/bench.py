@@ -15,11 +15,11 @@ from typing import IO, Any, BinaryIO, cast
 import httpx
 
 from glagol.asr.app import build
-from glagol.asr.crew import Crew
-from glagol.asr.engine import Engine, Opened
-from glagol.asr.intake import Service
-from glagol.asr.jobs import Jobs, open_jobs
-from glagol.asr.metrics import Metrics
+from glagol.asr.http.request import Service
+from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.jobs.service import Jobs, open_jobs
+from glagol.asr.jobs.workers import Crew
+from glagol.asr.observability.metrics import Metrics
 from glagol.asr.settings import Settings
 from glagol.core.errors import HostError
 from glagol.registry.manifest.read import parse

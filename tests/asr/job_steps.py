@@ -12,7 +12,7 @@ import msgspec
 
 import sounds
 from asr.bench import Bench
-from glagol.asr.job_wire import JobEnvelope, JobView
+from glagol.asr.jobs.schemas import JobEnvelope, JobView
 from glagol.core.errors import CODES
 from glagol.web import envelope
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Bench, Stub
-from glagol.asr.engine import Engine, Opened
-from glagol.asr.outfit import opener
-from glagol.asr.queue import Job, JobQueue
+from glagol.asr.bootstrap import opener
+from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.scheduler import Job, JobQueue
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, LimitError

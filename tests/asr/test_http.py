@@ -14,7 +14,7 @@ import pytest
 
 import sounds
 from asr.bench import Bench
-from glagol.asr import wire
+from glagol.asr.http import schemas
 from glagol.core.errors import CODES, IntegrityError, LimitError
 from glagol.core.journal import JsonLines
 from glagol.speech.types import Options
@@ -42,7 +42,7 @@ def test_success_is_the_envelope(bench: Bench) -> None:
     put = bench.send("PUT", URL, content=SOUND)
     assert posted.status_code == put.status_code == 200
     assert posted.content == put.content
-    answer = msgspec.json.decode(posted.content, type=wire.Envelope)
+    answer = msgspec.json.decode(posted.content, type=schemas.Envelope)
     assert list(json.loads(posted.content)) == ["success", "data", "error"]
     assert answer.data.text == "да"
     assert answer.data.provenance["audio_sha256"]
@@ -60,7 +60,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         answer = bench.send("POST", URL, files={"file": SOUND}, **place)
         assert answer.status_code == 200, answer.text
         assert mark in answer.text
-        kind = wire.MEDIA_TYPES[form].split(";")[0]  # type: ignore[index]
+        kind = schemas.MEDIA_TYPES[form].split(";")[0]  # type: ignore[index]
         assert answer.headers["content-type"].startswith(kind)
     assert all(not options.word_timestamps for _, options in bench.stub.calls)
 
@@ -279,7 +279,7 @@ def test_the_log_has_digests_and_no_content(bench: Bench, caplog: pytest.LogCapt
 
 def test_models_are_listed_in_openai_shape(bench: Bench) -> None:
     """With our digests and note beside it."""
-    answer = msgspec.json.decode(bench.send("GET", "/v1/models").content, type=wire.ModelList)
+    answer = msgspec.json.decode(bench.send("GET", "/v1/models").content, type=schemas.ModelList)
     assert [entry.id for entry in answer.data] == ["tiny", "other", "voice"]
     assert answer.object == "list"
     assert answer.data[0].default

@@ -24,7 +24,8 @@ from asr.job_steps import (
     submit,
     until,
 )
-from glagol.asr import inputs, jobs, rendering, work
+from glagol.asr.http import rendering
+from glagol.asr.jobs import inputs, payload, service
 from glagol.core.errors import InputError
 from glagol.jobs.port import NewJob
 from glagol.web import audit_log, envelope
@@ -46,7 +47,7 @@ def test_a_job_belongs_to_whoever_made_it(bench: Bench) -> None:
             "model": "tiny", "language": "ru", "word_timestamps": True, "format": "json",
             "audio_sha256": "0" * 64, "size_bytes": 3, "audio_s": 1.0,
         },
-        work.Work,
+        payload.Work,
     )  # fmt: skip
     mine = [
         bench.jobs.submit(order, _file(b"abc"), owner=owner, idempotency_key="k")[0]
@@ -82,7 +83,7 @@ def test_the_spool_has_a_quota_and_leaves_room_on_the_disk(
 
 def test_a_full_queue_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a time to come back."""
-    monkeypatch.setattr(jobs, "WAITING_MAX", 0)
+    monkeypatch.setattr(service, "WAITING_MAX", 0)
     answer = bench.send("PUT", URL, content=sounds.silence(1))
     assert code(answer) == "queue_full"
     assert int(answer.headers["retry-after"]) >= 1
@@ -105,7 +106,7 @@ def test_orphans_go_inputs_of_jobs_stay(bench: Bench, monkeypatch: pytest.Monkey
 
 def test_a_job_that_died_alone_is_spoken_for(bench: Bench) -> None:
     """Its last lease ran out with nobody there: the receiver is told all the same."""
-    order = work.Work(
+    order = payload.Work(
         model="tiny", language="ru", word_timestamps=True, format="json", audio_sha256="0" * 64,
         size_bytes=1, audio_s=None, webhook_url=HOOK,
     )  # fmt: skip

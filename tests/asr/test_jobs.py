@@ -26,9 +26,9 @@ from asr.job_steps import (
     until,
     view,
 )
-from glagol.asr import events as event_stream
-from glagol.asr import runner, work
-from glagol.asr.job_wire import JobListEnvelope
+from glagol.asr.jobs import events as event_stream
+from glagol.asr.jobs import payload, runner
+from glagol.asr.jobs.schemas import JobListEnvelope
 from glagol.core.errors import HostError, InputError
 from glagol.web.access.policy import Policy, Webhooks
 
@@ -98,7 +98,7 @@ def test_what_is_refused_leaves_nothing(bench: Bench) -> None:
     for expected, url, rest in cases:
         assert code(bench.send("PUT", url, **rest)) == expected
     assert files(bench) == []
-    assert bench.jobs.queue.page(kind=work.KIND) == []
+    assert bench.jobs.queue.page(kind=payload.KIND) == []
 
 
 def test_webhooks_without_a_secret_are_off(
@@ -122,7 +122,7 @@ def test_a_key_gives_the_same_job_and_refuses_another_request(bench: Bench) -> N
         answer = bench.send("PUT", url, content=audio, headers=headers)
         assert code(answer) == "idempotency_conflict"
     assert submit(bench, **{"Idempotency-Key": "b"}).id != first.id
-    assert len(bench.jobs.queue.page(kind=work.KIND)) == 2
+    assert len(bench.jobs.queue.page(kind=payload.KIND)) == 2
 
 
 def test_a_waiting_job_is_cancelled_at_once_a_running_one_between_chunks(bench: Bench) -> None:
@@ -222,8 +222,8 @@ def test_what_is_unknown_expired_or_too_early(bench: Bench) -> None:
     bench.jobs.clock = lambda: time.time() + 90000
     for path in ("", "/result", "/events"):
         assert code(bench.send("GET", f"/v1/jobs/{made.id}{path}")) == "job_expired"
-    assert code(bench.send("GET", f"/v1/jobs/{work.name(1.0)}")) == "job_expired"
-    assert code(bench.send("GET", f"/v1/jobs/{work.name(bench.jobs.clock())}")) == "job_unknown"
+    assert code(bench.send("GET", f"/v1/jobs/{payload.name(1.0)}")) == "job_expired"
+    assert code(bench.send("GET", f"/v1/jobs/{payload.name(bench.jobs.clock())}")) == "job_unknown"
     for url in ("/v1/jobs/..%2f", "/v1/jobs/" + "x" * 300, "/v1/jobs?before=x"):
         assert code(bench.send("GET", url)) in ("job_unknown", "not_found")
     for url in ("/v1/jobs?state=lost", "/v1/jobs?limit=0", "/v1/jobs?x=1", "/v1/jobs?limit=²"):

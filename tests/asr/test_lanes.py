@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Stub
-from glagol.asr.cores import divide, usable
-from glagol.asr.engine import Engine, Opened
-from glagol.asr.queue import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
+from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
+from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
 from glagol.speech.output.formats import as_json
 from glagol.speech.pipeline.recognizer import Recognizer

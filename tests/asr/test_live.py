@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 import sounds
 from asr.bench import Bench
 from asr.process import PATIENCE_S, Server, start
-from glagol.asr.streams import STREAMS_MAX, Streams
+from glagol.asr.live.limits import STREAMS_MAX, Streams
 from glagol.core.errors import CODES
 from glagol.registry.registry import Registry
 from glagol.speech import Options, Recognizer

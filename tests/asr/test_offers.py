@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from asr.bench import Bench
-from glagol.asr.feed import FEED_BYTES, OUTBOX_MESSAGES, Feed, Outbox
-from glagol.asr.queue import Job
+from glagol.asr.inference.scheduler import Job
+from glagol.asr.live.bridge import FEED_BYTES, OUTBOX_MESSAGES, Feed, Outbox
 from glagol.core.errors import HostError
 from glagol.speech.types import Options
 

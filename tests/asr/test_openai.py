@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Bench, make
-from glagol.asr import stream
-from glagol.asr.stream import Mailbox
+from glagol.asr.openai import streaming
+from glagol.asr.openai.streaming import Mailbox
 from glagol.core.errors import CODES, HostError, InputError
 from glagol.speech.types import Segment
 from glagol.web import envelope
@@ -192,7 +192,7 @@ def test_an_error_after_the_first_text_is_an_event(bench: Bench) -> None:
 
 def test_a_stream_that_waits_stays_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments keep proxies from closing the connection."""
-    monkeypatch.setattr(stream, "KEEP_ALIVE_S", 0.02)
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.02)
     bench.stub.gate.clear()
 
     async def scene(client: httpx.AsyncClient) -> httpx.Response:
@@ -221,7 +221,7 @@ def test_the_mailbox_loses_nothing(steps: list[tuple[str, bool]]) -> None:
 
 def test_a_reader_that_stands_still_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unread text has a bound."""
-    monkeypatch.setattr(stream, "UNREAD_CHARACTERS_MAX", 5)
+    monkeypatch.setattr(streaming, "UNREAD_CHARACTERS_MAX", 5)
 
     async def run() -> None:
         box = Mailbox(asyncio.get_running_loop())

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from glagol.asr.rendering import render, render_stored, stored
-from glagol.asr.wire import Format
+from glagol.asr.http.rendering import render, render_stored, stored
+from glagol.asr.http.schemas import Format
 from glagol.speech.types import Transcript
 from speech.test_formats import ONE
 from speech.test_split import DIALOGUE

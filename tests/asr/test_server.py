@@ -18,8 +18,8 @@ import pytest
 
 import sounds
 from asr.process import Server, start
-from glagol.asr import wire
-from glagol.asr.cores import divide, usable
+from glagol.asr.http import schemas
+from glagol.asr.inference.threads import divide, usable
 from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
 from glagol.core.errors import CODES
@@ -58,7 +58,7 @@ def test_speech_becomes_the_envelope(client: httpx.Client, server: Server) -> No
     """POST = PUT = the same bytes ten times; words inside segments inside the audio."""
     first = client.post(URL, files={"file": ("запись.wav", sounds.clip())})
     assert first.status_code == 200, first.text
-    data = msgspec.json.decode(first.content, type=wire.Envelope).data
+    data = msgspec.json.decode(first.content, type=schemas.Envelope).data
     assert len(data.text.split()) >= 4
     assert data.coverage.decoded + data.coverage.dropped == pytest.approx(data.duration, abs=0.002)
     for segment in data.segments:

@@ -15,7 +15,7 @@ import pytest
 import sounds
 from asr.bench import Bench
 from asr.test_jobs import code, until, view
-from glagol.asr.summaries import added, summary_of
+from glagol.asr.summary_client import added, summary_of
 from glagol.core.errors import HostError
 from glagol.web.access.policy import Policy, Summaries
 from llm.served import summarising

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glagol.asr import upload
-from glagol.asr.spool import ANYWHERE
-from glagol.asr.upload import Upload, read_multipart, read_raw
+from glagol.asr.http import multipart
+from glagol.asr.http.multipart import Upload, read_multipart, read_raw
+from glagol.asr.http.spool import ANYWHERE
 from glagol.core.errors import GlagolError
 
 BOUNDARY = "----x"
@@ -129,7 +129,7 @@ def test_leaving_and_stalling_end_the_upload(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.sleep(10)
         raise AssertionError
 
-    monkeypatch.setattr(upload, "IDLE_S", 0.05)
+    monkeypatch.setattr(multipart, "IDLE_S", 0.05)
     with pytest.raises(GlagolError) as stalled:
         asyncio.run(read_raw(silence, ANYWHERE, limit_bytes=100))
     assert stalled.value.code == "request_invalid"
@@ -141,8 +141,8 @@ def test_leaving_and_stalling_end_the_upload(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_announced_length_is_enough_to_refuse(length: str, refused: bool) -> None:
     """By Content-Length alone; a nonsensical one is left to the server."""
     if not refused:
-        upload.refuse_announced({"content-length": length}, 100, form=False)
+        multipart.refuse_announced({"content-length": length}, 100, form=False)
         return
     with pytest.raises(GlagolError) as caught:
-        upload.refuse_announced({"content-length": length}, 100, form=False)
+        multipart.refuse_announced({"content-length": length}, 100, form=False)
     assert caught.value.code == "upload_too_large"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.process import PATIENCE_S, Server, start
-from glagol.asr.uploads import EXPIRES_S, Note, Uploads
+from glagol.asr.tus.store import EXPIRES_S, Note, Uploads
 from glagol.core.errors import CODES, GlagolError, InputError, LimitError
 
 TUS = {"Tus-Resumable": "1.0.0"}

@@ -18,8 +18,8 @@ import pytest
 
 import sounds
 from asr.process import PATIENCE_S, Server, start
-from glagol.asr import inputs
-from glagol.asr.jobs import Jobs, open_jobs
+from glagol.asr.jobs import inputs
+from glagol.asr.jobs.service import Jobs, open_jobs
 from glagol.asr.settings import Settings
 from glagol.core.errors import InputError
 from glagol.web.access.policy import Policy

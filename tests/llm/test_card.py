@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.asr.outfit import _memory_bytes
+from glagol.asr.bootstrap import _memory_bytes
 from glagol.asr.settings import Settings
 from glagol.llm.launch import command
 from glagol.llm.server import _outfit, main

@@ -10,15 +10,12 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from glagol.asr import (
-    catalogue,
-    delivery_routes,
-    job_routes,
-    live,
-    routes,
-    transcriptions,
-    upload_routes,
-)
+from glagol.asr.http import models, transcribe
+from glagol.asr.jobs import deliveries
+from glagol.asr.jobs import routes as job_routes
+from glagol.asr.live import websocket
+from glagol.asr.openai import transcriptions
+from glagol.asr.tus import routes as upload_routes
 from glagol.web import api_docs, errors
 from glagol.web.access.auth import Access, Doors
 from glagol.web.access.policy import Policy
@@ -28,7 +25,7 @@ from glagol.web.request_log import Observed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from glagol.asr.intake import Service
+    from glagol.asr.http.request import Service
     from glagol.web.access.api_keys import Keyring
     from glagol.web.request_log import Asgi
     from glagol.web.tracing import Traces
@@ -48,13 +45,13 @@ _KEY: Final = SecurityScheme(
     " 429 with Retry-After above its limits.",
 )
 _HANDLERS: Final = [
-    *routes.HANDLERS,
+    *transcribe.HANDLERS,
     *job_routes.HANDLERS,
-    *delivery_routes.HANDLERS,
-    catalogue.models,
-    catalogue.model,
+    *deliveries.HANDLERS,
+    models.models,
+    models.model,
     transcriptions.transcriptions,
-    live.stream,
+    websocket.stream,
     *upload_routes.HANDLERS,
     api_docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),
 ]

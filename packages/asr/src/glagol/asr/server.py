@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from glagol.asr import outfit
-from glagol.asr.engine import CHUNK_S
+from glagol.asr import bootstrap
+from glagol.asr.inference.pool import CHUNK_S
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, HostError
 from glagol.core.settings import LOOPBACK
@@ -22,10 +22,10 @@ from glagol.web.bind import listener, probe
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-    from glagol.asr.crew import Crew
-    from glagol.asr.intake import Service
-    from glagol.asr.outfit import Outfit
-    from glagol.asr.uploads import Uploads
+    from glagol.asr.bootstrap import Outfit
+    from glagol.asr.http.request import Service
+    from glagol.asr.jobs.workers import Crew
+    from glagol.asr.tus.store import Uploads
     from glagol.web.access.api_keys import Keyring
     from glagol.web.tracing import Traces
 
@@ -48,11 +48,11 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """
     journal.configure("info")
     try:
-        found = outfit.outfit(environment)
-        with outfit.traced(found, "asr-server") as traces:
+        found = bootstrap.outfit(environment)
+        with bootstrap.traced(found, "asr-server") as traces:
             serve(found, traces)
     except GlagolError as error:
-        outfit.failed(error)
+        bootstrap.failed(error)
         return CODES[error.code].exit_status
     return 0
 
@@ -75,8 +75,8 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
     from glagol.asr.app import build
-    from glagol.asr.intake import Service
-    from glagol.asr.metrics import Metrics
+    from glagol.asr.http.request import Service
+    from glagol.asr.observability.metrics import Metrics
 
     crew = found.crew()
     service = Service(
@@ -144,7 +144,7 @@ def _hang_up(server: Server, service: Service, turns: int) -> None:
 
 def _uploads(found: Outfit) -> Uploads | None:
     """Where resumable uploads lie, if there is such a place."""
-    from glagol.asr.uploads import Uploads
+    from glagol.asr.tus.store import Uploads
 
     settings = found.settings
     if not settings.state:
@@ -165,7 +165,7 @@ def _no_keys() -> None:
 
 
 def _announce(found: Outfit, keys: Callable[[], Keyring | None]) -> None:
-    outfit.announce(found)
+    bootstrap.announce(found)
     ring = keys()
     if ring is not None:
         journal.write("keys are on", keys=len(ring.keys))

@@ -18,13 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from glagol.asr import outfit
+from glagol.asr import bootstrap
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, HostError
 
 if TYPE_CHECKING:
-    from glagol.asr.outfit import Outfit
+    from glagol.asr.bootstrap import Outfit
 
 __all__ = ["check", "main"]
 
@@ -45,13 +45,13 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """
     journal.configure("info")
     try:
-        found = outfit.outfit(environment)
+        found = bootstrap.outfit(environment)
         if found.jobs_off is not None:
             raise found.jobs_off
-        with outfit.traced(found, "asr-worker"):
+        with bootstrap.traced(found, "asr-worker"):
             _work(found)
     except GlagolError as error:
-        outfit.failed(error)
+        bootstrap.failed(error)
         return CODES[error.code].exit_status
     return 0
 
@@ -83,7 +83,7 @@ def _work(found: Outfit) -> None:
     crew = found.crew()
     if crew is None or found.jobs is None:
         raise AssertionError("jobs were looked at before")
-    outfit.announce(found)
+    bootstrap.announce(found)
     found.engine.start()
     crew.start()
     beat = _beats(found.settings) / f"{socket.gethostname()}-{os.getpid()}"

@@ -15,7 +15,7 @@ from glagol.core.errors import InputError
 from glagol.core.files import write_atomic
 
 if TYPE_CHECKING:
-    from glagol.asr.summaries import Progress
+    from glagol.asr.summary_client import Progress
 
 __all__ = ["LLM_URL", "ask", "llm_options", "rendered", "summarize"]
 
@@ -73,7 +73,7 @@ def ask(source: Mapping[str, Any], url: str, key: str) -> bytes:
     Raises:
         GlagolError: what llm-server says; `llm_unavailable` when it does not.
     """
-    from glagol.asr.summaries import summary_of
+    from glagol.asr.summary_client import summary_of
 
     with Bars(sys.stderr) as bars, bars.counter("summary", least=2) as advance:
 

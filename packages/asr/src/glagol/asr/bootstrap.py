@@ -1,0 +1,167 @@
+"""What a server and a worker both start with: settings, registry, policy, engine, jobs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.threads import divide, usable
+from glagol.asr.inference.warmup import known_answer
+from glagol.asr.jobs.service import Jobs, open_jobs
+from glagol.asr.settings import Settings
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.models.gpu_plan import shared
+from glagol.registry.registry import Registry
+from glagol.registry.store import Trust
+from glagol.web.access.policy import Policy, PolicyFile
+from glagol.web.tracing import Traces, open_traces
+
+if TYPE_CHECKING:
+    from glagol.asr.jobs.workers import Crew
+
+__all__ = ["Outfit", "announce", "failed", "opener", "outfit", "traced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """The parts of a process.
+
+    Attributes:
+        settings: The operator's.
+        registry: Manifest and store.
+        default: Id of the model that serves when none is asked for.
+        policy: The operator's, as it is now.
+        engine: Not started yet.
+        jobs: None where there are none.
+        jobs_off: Why there are none.
+    """
+
+    settings: Settings
+    registry: Registry
+    default: str
+    policy: Callable[[], Policy]
+    engine: Engine
+    jobs: Jobs | None
+    jobs_off: HostError | None
+
+    def crew(self) -> Crew | None:
+        """The threads that work the queue, not started yet; None without jobs."""
+        from glagol.asr.jobs.workers import Crew
+
+        return Crew(self.jobs, self.engine, self.settings) if self.jobs else None
+
+
+def outfit(environment: Mapping[str, str]) -> Outfit:
+    """Read what the operator chose.
+
+    Args:
+        environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
+
+    Raises:
+        InputError: `setting_invalid`.
+        IntegrityError: The manifest is missing or not valid.
+        HostError: `vram_too_small`, the plan has no room for the recogniser.
+    """
+    settings = Settings.from_environment(environment)
+    home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
+    store = environment.get("GLAGOL_STORE")
+    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    journal.configure(settings.log_level)
+    default = _default_model(settings, registry)
+    policy = PolicyFile(Path(settings.state) / "policy.toml").current if settings.state else Policy
+    engine = Engine(
+        default,
+        opener(settings, registry, home, _memory_bytes(settings, registry, policy())),
+        queue_size=settings.queue_size,
+        clock=time.perf_counter,
+        workers=divide(settings.threads, usable(), settings.device)[1],
+    )
+    try:
+        return Outfit(
+            settings, registry, default, policy, engine, open_jobs(settings, policy), None
+        )
+    except HostError as error:
+        return Outfit(settings, registry, default, policy, engine, None, error)
+
+
+def _memory_bytes(settings: Settings, registry: Registry, policy: Policy) -> int:
+    """What the operator's plan leaves the encoder of a shared card; 0 for no limit."""
+    card = shared(policy.gpu, registry) if settings.device == "cuda" else None
+    return card.arena_bytes if card else 0
+
+
+def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int = 0) -> Any:
+    """The function that the inference thread opens models with: verified, loaded, proven."""
+
+    def open_model(model_id: str) -> Opened:
+        from glagol.speech.pipeline.recognizer import Recognizer
+
+        model = registry.model(model_id)
+        recognizer = Recognizer.open(
+            registry,
+            model=model.id,
+            variant=settings.variant or None,
+            device=settings.device,
+            threads=divide(settings.threads, usable(), settings.device)[0],
+            memory_bytes=memory_bytes,
+        )
+        answer = known_answer(recognizer, model, home)
+        return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})
+
+    return open_model
+
+
+@contextmanager
+def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
+    """Traces under the name of `service`, if the operator asks for them; sent when it ends."""
+    traces = open_traces(service)
+    if found.jobs is not None:
+        found.jobs.traces = traces
+    try:
+        yield traces
+    finally:
+        if traces is not None:
+            traces.close()
+
+
+def announce(found: Outfit) -> None:
+    """The first lines of the log: what starts, and what is not as it should be."""
+    journal.write(
+        "starting",
+        model=found.default,
+        manifest_version=found.registry.manifest.manifest_version,
+        manifest_sha256=found.registry.manifest_sha256,
+        python=sys.version.split()[0],
+        settings=found.settings.as_log(),
+    )
+    for name in found.settings.unknown:
+        journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
+    if found.jobs_off is not None:
+        journal.write("no jobs", level=logging.WARNING, **_words(found.jobs_off))
+
+
+def failed(error: GlagolError) -> None:
+    """The last line of a process that cannot start."""
+    journal.write("cannot start", level=logging.ERROR, **_words(error))
+
+
+def _words(error: GlagolError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+
+
+def _default_model(settings: Settings, registry: Registry) -> str:
+    name = settings.model_name or registry.manifest.defaults.asr
+    try:
+        return registry.model(name).id
+    except InputError as error:
+        raise InputError(
+            "setting_invalid", f"ASR_MODEL_NAME={name!r}: {error.message}", error.remedy
+        ) from error

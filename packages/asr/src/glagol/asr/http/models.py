@@ -1,0 +1,64 @@
+"""The models of the manifest in OpenAI's list shape."""
+
+from __future__ import annotations
+
+from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
+from litestar.response import Response
+
+from glagol.asr.http import schemas
+from glagol.asr.http.request import AsrRequest, Service, service_of
+from glagol.registry.manifest.types import Model
+from glagol.web import envelope
+
+__all__ = ["model", "models"]
+
+
+@get("/v1/models", summary="The models of the manifest", sync_to_thread=False)
+def models(request: AsrRequest) -> Response[schemas.ModelList]:
+    """OpenAI's list shape, with digests and what a user must know about each model."""
+    service = service_of(request)
+    return Response(
+        schemas.ModelList(
+            data=[_entry(each, service) for each in service.registry.manifest.models],
+            manifest_version=service.registry.manifest.manifest_version,
+            manifest_sha256=service.registry.manifest_sha256,
+        )
+    )
+
+
+@get(
+    "/v1/models/{name:path}",
+    summary="One model of the manifest",
+    responses={
+        404: ResponseSpec(
+            envelope.OpenaiFailure, description="There is no such model", generate_examples=False
+        )
+    },
+    sync_to_thread=False,
+)
+def model(request: AsrRequest, name: FromPath[str]) -> Response[schemas.ModelEntry]:
+    """One entry of the list, by id or alias; an alias may hold a slash.
+
+    Raises:
+        InputError: `model_unknown`.
+    """
+    service = service_of(request)
+    return Response(_entry(service.registry.model(name.removeprefix("/")), service))
+
+
+def _entry(model: Model, service: Service) -> schemas.ModelEntry:
+    return schemas.ModelEntry(
+        id=model.id,
+        version=model.version,
+        engine=model.engine,
+        license=model.license,
+        languages=model.languages,
+        aliases=model.aliases,
+        default=model.id == service.default,
+        digests={
+            variant.id: {a.path: a.sha256 for a in variant.artifacts} for variant in model.variants
+        },
+        note=model.note or model.unpinned,
+    )

@@ -1,0 +1,224 @@
+"""Reading a request body: raw or multipart, straight from the socket into a `Spool`.
+
+The framework's own form parser is not used: it keeps a text part of any size in memory and
+writes the file twice. Here every part has a limit, and the file's bytes are hashed on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final
+
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from glagol.asr.http.spool import Place, Spool, too_large
+from glagol.core.errors import HostError, InputError
+
+__all__ = ["Receive", "Upload", "chunks", "read_multipart", "read_raw", "refuse_announced"]
+
+Receive = Callable[[], Awaitable[Any]]
+
+FIELD_BYTES_MAX: Final = 4096
+PARTS_MAX: Final = 16
+UPLOAD: Final = "upload"
+"""A form with this field needs no file: it names a resumable upload."""
+
+IDLE_S: Final = 60.0
+_FRAMING_BYTES: Final = 128 * 1024  # what boundaries, part headers and text fields may add
+
+
+@dataclass(slots=True)
+class Upload:
+    """A received body.
+
+    Attributes:
+        file: The audio, rewound; the receiver closes it.
+        sha256: Of the audio's bytes, hexadecimal.
+        size_bytes: Of the audio.
+        fields: The form's text fields; only one whose name ends in [] can have several values.
+    """
+
+    file: BinaryIO
+    sha256: str
+    size_bytes: int
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+
+def refuse_announced(headers: Mapping[str, str], limit_bytes: int, *, form: bool) -> None:
+    """Refuse a body by its Content-Length, before a byte of it is read.
+
+    Raises:
+        LimitError: `upload_too_large`.
+    """
+    announced = headers.get("content-length", "")
+    allowed = limit_bytes + (_FRAMING_BYTES if form else 0)
+    if announced.isascii() and announced.isdigit() and int(announced) > allowed:
+        raise too_large(limit_bytes)
+
+
+async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Upload:
+    """Spool the whole body in `place`.
+
+    Raises:
+        InputError: `request_invalid` (stalled), `audio_empty`.
+        LimitError: `upload_too_large`, `spool_full`.
+        HostError: `cancelled` (the client left), `disk_full`, `host_io`.
+    """
+    spool = Spool(limit_bytes, place)
+    try:
+        async for chunk in chunks(receive):
+            if spool.feed(chunk):
+                await asyncio.to_thread(spool.flush)
+        return _finished(spool, {})
+    except BaseException:
+        spool.close()
+        raise
+
+
+async def read_multipart(
+    receive: Receive, place: Place, *, content_type: str, limit_bytes: int, bare: bool = False
+) -> Upload:
+    """Spool the part `file` in `place`, collect the text fields.
+
+    Args:
+        receive: The request's.
+        place: Where the file goes.
+        content_type: With the boundary.
+        limit_bytes: Of the file.
+        bare: Whether the file may be missing; it may, too, where a field names an upload.
+
+    Raises:
+        InputError: `request_invalid`, `audio_empty`.
+        LimitError: `upload_too_large`, `spool_full`.
+        HostError: `cancelled`, `disk_full`, `host_io`.
+    """
+    form = _Form(content_type, Spool(limit_bytes, place), bare=bare)
+    try:
+        async for chunk in chunks(receive):
+            if form.feed(chunk):
+                await asyncio.to_thread(form.spool.flush)
+        return form.finished()
+    except MultipartError as error:
+        form.spool.close()
+        raise _malformed(str(error)) from error
+    except BaseException:
+        form.spool.close()
+        raise
+
+
+class _Form:
+    """The state of one multipart body: which part is open, what was collected."""
+
+    def __init__(self, content_type: str, spool: Spool, *, bare: bool) -> None:
+        kind, options = parse_options_header(content_type)
+        if kind != "multipart/form-data" or not options.get("boundary"):
+            raise InputError(
+                "request_invalid",
+                "POST needs Content-Type multipart/form-data with a boundary",
+                "send the audio as the form field 'file', or PUT its raw bytes",
+            )
+        self.spool = spool
+        self._bare = bare
+        self._fields: dict[str, list[bytearray]] = {}
+        self._part: MultipartSegment | None = None
+        self._files = 0
+        self._total_bytes = 0
+        # sizes are limited here and in the spool, which know the names of the errors
+        self._parser = PushMultipartParser(options["boundary"], max_segment_count=PARTS_MAX)
+
+    def feed(self, chunk: bytes) -> bool:
+        """Parse `chunk`; True when the spool wants to be flushed."""
+        full = False
+        self._total_bytes += len(chunk)
+        for event in self._parser.parse(chunk):
+            if isinstance(event, MultipartSegment):
+                self._open(event)
+            elif event is not None:
+                full |= self._take(event)
+        if self._total_bytes - self.spool.size_bytes > _FRAMING_BYTES + len(chunk):
+            raise _malformed("too many bytes outside of the file")
+        return full
+
+    def finished(self) -> Upload:
+        """The upload, once the last chunk was fed."""
+        self._parser.close()
+        if not (self._files or self._bare or UPLOAD in self._fields):
+            raise _malformed("there is no file part named 'file'")
+        try:
+            fields = {
+                name: [value.decode() for value in values] for name, values in self._fields.items()
+            }
+        except UnicodeDecodeError as error:
+            raise _malformed("a text field is not UTF-8") from error
+        if not self._files:
+            return Upload(*self.spool.finish(), 0, fields)
+        return _finished(self.spool, fields)
+
+    def _open(self, part: MultipartSegment) -> None:
+        self._part = part
+        if part.name == "file":
+            self._files += 1
+            if self._files > 1:
+                raise _malformed("there is more than one part named 'file'")
+        elif part.name in self._fields and not part.name.endswith("[]"):
+            raise _malformed(f"the field {part.name[:64]!r} is there twice")
+        else:
+            self._fields.setdefault(part.name, []).append(bytearray())
+
+    def _take(self, data: bytes) -> bool:
+        if self._part is None:
+            raise AssertionError("the parser yields a part before its data")
+        if self._part.name == "file":
+            return self.spool.feed(data)
+        value = self._fields[self._part.name][-1]
+        if len(value) + len(data) > FIELD_BYTES_MAX:
+            raise _malformed(f"a text field is longer than {FIELD_BYTES_MAX} bytes")
+        value += data
+        return False
+
+
+async def chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body's chunks as the server delivers them.
+
+    Raises:
+        InputError: `request_invalid`, it stalled.
+        HostError: `cancelled`, the client left.
+    """
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                message = await receive()
+        except TimeoutError:
+            raise InputError(
+                "request_invalid",
+                f"no byte of the body arrived for {IDLE_S:.0f} s",
+                "send the request again over a working connection",
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise HostError("cancelled", "the client left while sending", "send it again")
+        if message.get("body"):
+            yield message["body"]
+        more = message.get("more_body", False)
+
+
+def _finished(spool: Spool, fields: dict[str, list[str]]) -> Upload:
+    if not spool.size_bytes:
+        raise InputError("audio_empty", "the audio has no bytes", "send a file with audio in it")
+    file, sha256 = spool.finish()
+    return Upload(file, sha256, spool.size_bytes, fields)
+
+
+def _malformed(reason: str) -> InputError:
+    return InputError(
+        "request_invalid",
+        f"the form cannot be read: {reason}",
+        "send multipart/form-data with the audio as the field 'file'",
+    )

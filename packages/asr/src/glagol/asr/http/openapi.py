@@ -1,0 +1,152 @@
+"""The parts of the OpenAPI document that handlers which read the body by hand cannot declare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, get_args
+
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+)
+
+from glagol.asr.http.schemas import Channel, Format
+from glagol.web import envelope
+
+__all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
+
+_OPTIONS: Final = {
+    "model": Schema(type=OpenAPIType.STRING, description="Model id or alias"),
+    "language": Schema(type=OpenAPIType.STRING, description="BCP 47 tag"),
+    "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True),
+    "format": Schema(type=OpenAPIType.STRING, enum=list(get_args(Format)), default="json"),
+    "channel": Schema(
+        type=OpenAPIType.STRING,
+        enum=list(get_args(Channel)),
+        default="mix",
+        description="split transcribes each channel alone (at most 8); segments say which",
+    ),
+    "async": Schema(
+        type=OpenAPIType.BOOLEAN, default=False, description="Answer 202 with a job at once"
+    ),
+    "webhook_url": Schema(
+        type=OpenAPIType.STRING,
+        max_length=2048,
+        description="Who is told when the job ends; means async=true",
+    ),
+    "summarize": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="The result carries a summary by llm-server; means async=true",
+    ),
+    "upload": Schema(
+        type=OpenAPIType.STRING,
+        pattern="^[0-9a-f]{32}$",
+        description="Id of a finished resumable upload; then no file is sent",
+    ),
+}
+_BINARY: Final = Schema(
+    type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video"
+)
+
+
+def _query() -> list[Parameter | Reference]:
+    key = Schema(type=OpenAPIType.STRING, min_length=1, max_length=255)
+    return [
+        *(Parameter(name=name, param_in="query", schema=of) for name, of in _OPTIONS.items()),
+        Parameter(
+            name="Idempotency-Key",
+            param_in="header",
+            schema=key,
+            description="With async: the same key and request give the same job",
+        ),
+    ]
+
+
+def _form_body() -> RequestBody:
+    form = Schema(
+        type=OpenAPIType.OBJECT, properties={"file": _BINARY, **_OPTIONS}, required=["file"]
+    )
+    return RequestBody(content={"multipart/form-data": OpenAPIMediaType(schema=form)})
+
+
+def _raw_body() -> RequestBody:
+    return RequestBody(content={"application/octet-stream": OpenAPIMediaType(schema=_BINARY)})
+
+
+@dataclass
+class FormOperation(Operation):
+    """POST: the audio and its options as a form."""
+
+    def __post_init__(self) -> None:
+        self.parameters, self.request_body = _query(), _form_body()
+
+
+@dataclass
+class RawOperation(Operation):
+    """PUT: the audio as the body, its options in the query."""
+
+    def __post_init__(self) -> None:
+        self.parameters, self.request_body = _query(), _raw_body()
+
+
+@dataclass
+class OpenaiOperation(Operation):
+    """POST: the form of OpenAI's clients."""
+
+    def __post_init__(self) -> None:
+        form = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={"file": _BINARY, **_OPENAI},
+            required=["file"],
+        )
+        self.request_body = RequestBody(
+            content={"multipart/form-data": OpenAPIMediaType(schema=form)}
+        )
+
+
+def openai_responses() -> dict[int, ResponseSpec]:
+    """The errors of OpenAI's routes by status."""
+    return {
+        status: ResponseSpec(envelope.OpenaiFailure, description=text, generate_examples=False)
+        for status, text in {
+            400: "A field is wrong or not supported",
+            404: "There is no such model",
+            413: "The file or the audio is over the limit",
+            415: "The bytes are not audio",
+            422: "The audio cannot be transcribed",
+            429: "The queue is full; see Retry-After",
+            503: "No model, or the server is stopping",
+        }.items()
+    }
+
+
+_OPENAI: Final = {
+    "model": Schema(
+        type=OpenAPIType.STRING, description="Model id or alias; whisper-1 means the default"
+    ),
+    "language": _OPTIONS["language"],
+    "response_format": Schema(
+        type=OpenAPIType.STRING,
+        enum=["json", "text", "srt", "verbose_json", "vtt"],
+        default="json",
+    ),
+    "timestamp_granularities[]": Schema(
+        type=OpenAPIType.ARRAY,
+        items=Schema(type=OpenAPIType.STRING, enum=["word", "segment"]),
+        description="With verbose_json",
+    ),
+    "stream": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Events transcript.text.delta and transcript.text.done",
+    ),
+    "temperature": Schema(type=OpenAPIType.NUMBER, enum=[0]),
+}

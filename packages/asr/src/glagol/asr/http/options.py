@@ -1,0 +1,165 @@
+"""The options of a transcription request, from query and form: known, in range, given once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast, get_args
+
+from glagol.asr.http.schemas import Channel, Format
+from glagol.core.errors import InputError
+
+if TYPE_CHECKING:
+    from glagol.registry.manifest.types import Model
+    from glagol.registry.registry import Registry
+
+__all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "read"]
+
+NAMES: Final = (
+    "model",
+    "language",
+    "word_timestamps",
+    "format",
+    "channel",
+    "async",
+    "webhook_url",
+    "summarize",
+    "upload",
+)
+_TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
+_ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
+
+
+class OptionError(InputError):
+    """`option_invalid` that knows which parameter is wrong.
+
+    Args:
+        parameter: Name of the parameter as the caller gave it.
+        message: What is wrong with it.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, parameter: str, message: str, remedy: str) -> None:
+        super().__init__("option_invalid", message, remedy)
+        self.parameter = parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller asked for.
+
+    Attributes:
+        model: The manifest entry that will serve.
+        language: BCP 47 tag.
+        word_timestamps: Whether segments carry words.
+        format: Of the answer.
+        channel: Whether channels are mixed or each is transcribed alone.
+        deferred: Whether the answer is a job.
+        webhook_url: Who is told when that job ends; empty means nobody.
+        summarize: Whether that job's result carries a summary.
+        upload: Id of a finished resumable upload that takes the body's place; empty means none.
+    """
+
+    model: Model
+    language: str
+    word_timestamps: bool
+    format: Format
+    channel: Channel = "mix"
+    deferred: bool = False
+    webhook_url: str = ""
+    summarize: bool = False
+    upload: str = ""
+
+
+def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
+    """One value per option.
+
+    Raises:
+        OptionError: `option_invalid`, unknown or given twice.
+    """
+    merged: dict[str, str] = {}
+    given = [*query.items(), *form.items()]
+    for name, value in [(name, value) for name, values in given for value in values]:
+        if name not in NAMES:
+            raise OptionError(
+                name[:64], f"there is no option {name[:64]!r}", f"known are {', '.join(NAMES)}"
+            )
+        if name in merged:
+            raise OptionError(name, f"the option {name} is given twice", "give it once")
+        merged[name] = value.strip()
+    return merged
+
+
+def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
+    """Check `options` against the manifest.
+
+    Args:
+        options: By name; an empty value counts as not given.
+        registry: Knows the models.
+        default: Model id when none is asked for.
+
+    Raises:
+        OptionError: `option_invalid`.
+        InputError: `model_unknown`.
+    """
+    model = model_of(options.get("model") or default, registry)
+    language = language_of(options.get("language") or "", model)
+    webhook_url = options.get("webhook_url") or ""
+    summarize = _truth(options, "summarize", "false")
+    return Wish(
+        model,
+        language,
+        _truth(options, "word_timestamps", "true"),
+        cast("Format", _one_of(options, "format", get_args(Format))),
+        cast("Channel", _one_of(options, "channel", get_args(Channel))),
+        _truth(options, "async", "false") or bool(webhook_url) or summarize,
+        webhook_url,
+        summarize,
+        options.get("upload") or "",
+    )
+
+
+def _truth(options: Mapping[str, str], name: str, default: str) -> bool:
+    value = options.get(name) or default
+    if value.lower() not in _TRUTH:
+        raise OptionError(name, f"{name}={value[:16]!r} is not true or false", "use true or false")
+    return _TRUTH[value.lower()]
+
+
+def _one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    """The option's value; the first known one when it is not given."""
+    value = options.get(name) or known[0]
+    if value not in known:
+        raise OptionError(name, f"{name}={value[:16]!r} is unknown", f"use {', '.join(known)}")
+    return value
+
+
+def model_of(name: str, registry: Registry) -> Model:
+    """The model that an id or alias names, if it transcribes.
+
+    Raises:
+        OptionError: `option_invalid`, it does something else.
+        InputError: `model_unknown`.
+    """
+    model = registry.model(name)
+    if model.engine not in _ASR_ENGINES:
+        raise OptionError(
+            "model", f"{model.id} does not transcribe", "choose one from GET /v1/models"
+        )
+    return model
+
+
+def language_of(tag: str, model: Model) -> str:
+    """`tag`, or the model's first language when it is empty.
+
+    Raises:
+        OptionError: `option_invalid`, the model does not know it.
+    """
+    known = model.languages or ("ru",)
+    if tag and tag not in known:
+        raise OptionError(
+            "language",
+            f"{model.id} does not know the language {tag[:16]!r}",
+            f"use one of {', '.join(known)}",
+        )
+    return tag or known[0]

@@ -1,0 +1,1 @@
+"""The scheduler, the pool of recognisers, threads, warm-up, memory."""

@@ -1,0 +1,1 @@
+"""Durable jobs: submit, run, follow, keep."""

@@ -1,0 +1,112 @@
+"""A job as server-sent events: what changed, with ids to resume from, until it ends.
+
+The id of an event is the job's version, so a reader that comes back with Last-Event-ID hears only
+of what it has missed. One that knows the end gets 204, which tells browsers not to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar.response import Response, Stream
+
+from glagol.asr.http.request import note_of, service_of
+from glagol.asr.jobs import schemas
+from glagol.core.errors import GlagolError, HostError, LimitError
+from glagol.jobs.port import ENDED, Job
+from glagol.web import errors
+
+if TYPE_CHECKING:
+    from glagol.asr.http.request import AsrRequest, Service
+    from glagol.asr.jobs.service import Jobs
+
+__all__ = ["KEEP_ALIVE_S", "READERS_MAX", "respond"]
+
+KEEP_ALIVE_S: Final = 15.0
+LOOK_S: Final = 0.5
+READERS_MAX: Final = 256
+_RETRY_MS: Final = 2000
+
+
+def respond(request: AsrRequest, jobs: Jobs, job: Job) -> Response[Any]:
+    """The stream of `job` for this request.
+
+    Raises:
+        LimitError: `busy`, too many streams are open.
+    """
+    known = _last_event_id(request)
+    if job.state in ENDED and job.version <= known:
+        return Response(b"", status_code=204)
+    service = service_of(request)
+    if service.readers >= READERS_MAX:
+        raise LimitError("busy", f"{READERS_MAX} streams of events are open", "poll the job")
+    return Stream(
+        _steps(request, service, jobs, job, known),
+        media_type="text/event-stream; charset=utf-8",
+        headers={"x-accel-buffering": "no"},
+    )
+
+
+async def _steps(
+    request: AsrRequest, service: Service, jobs: Jobs, job: Job, known: int
+) -> AsyncIterator[bytes]:
+    before: Job | None = None
+    heard_s = time.monotonic()
+    service.readers += 1
+    try:
+        yield b"retry: %d\n\n" % _RETRY_MS
+        while True:
+            if job.version > known:
+                known = job.version
+                ahead = await _ahead(jobs, job)
+                yield _event(jobs, job, before, ahead)
+                before, heard_s = job, time.monotonic()
+            if job.state in ENDED or jobs.closing.is_set():
+                return
+            if time.monotonic() - heard_s >= KEEP_ALIVE_S:
+                heard_s = time.monotonic()
+                yield b": the job goes on\n\n"
+            await asyncio.sleep(LOOK_S)
+            job = await _looked(jobs, job)
+    except GlagolError as error:  # the status is sent already
+        fault = errors.told(error, request.scope["path"], note_of(request))
+        data = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+        yield b"event: error\ndata: %b\n\n" % msgspec.json.encode(data)
+    finally:
+        service.readers -= 1
+
+
+async def _looked(jobs: Jobs, job: Job) -> Job:
+    """The job now; as it was while the queue does not answer."""
+    try:
+        return await asyncio.to_thread(jobs.get, job.id, job.owner)
+    except HostError:
+        return job
+
+
+async def _ahead(jobs: Jobs, job: Job) -> int | None:
+    try:
+        return await asyncio.to_thread(jobs.queue.ahead, job) if job.state == "queued" else None
+    except HostError:
+        return None
+
+
+def _event(jobs: Jobs, job: Job, before: Job | None, ahead: int | None) -> bytes:
+    same = before is not None and (before.state, before.attempt, before.cancelling) == (
+        job.state,
+        job.attempt,
+        job.cancelling,
+    )
+    name = b"progress" if same else b"state"
+    data = msgspec.json.encode(schemas.view(job, jobs.pace, ahead))
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (job.version, name, data)
+
+
+def _last_event_id(request: AsrRequest) -> int:
+    """The version that the reader knows; 0 when it says none that we gave."""
+    text = request.headers.get("last-event-id", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

@@ -1,0 +1,127 @@
+"""What goes on beside the jobs: speaking for those that died alone, sweeping, looking on."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from glagol.asr.inference import malloc
+from glagol.asr.jobs.payload import HEIR, KIND
+from glagol.asr.jobs.service import Sample
+from glagol.core import journal
+from glagol.core.errors import HostError, InputError
+from glagol.jobs import notice
+from glagol.jobs.port import Claim, LeaseLostError
+
+if TYPE_CHECKING:
+    from glagol.asr.jobs.service import Jobs
+
+__all__ = ["Janitor"]
+
+WAIT_S: Final = 1.0
+LOOK_S: Final = 5.0
+SWEEP_S: Final = 30.0
+LEASE_S: Final = 30.0
+_PAGE: Final = 200
+_PAGES_MAX: Final = 10
+
+
+class Janitor:
+    """The thread that keeps the queue and the inputs in order.
+
+    Args:
+        jobs: What is kept in order.
+        worker: This process's name in the queue.
+    """
+
+    def __init__(self, jobs: Jobs, *, worker: str) -> None:
+        self._jobs = jobs
+        self._worker = worker
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop soon. Returns at once."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Wait for the end."""
+        if self._thread.is_alive():
+            self._thread.join(2 * WAIT_S)
+
+    def _run(self) -> None:
+        looked_s = swept_s = float("-inf")
+        warned = False
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            try:
+                if now - looked_s >= LOOK_S:
+                    looked_s = now
+                    self._jobs.sample = self._look()
+                    warned = warned or self._warn()
+                if now - swept_s >= SWEEP_S:
+                    swept_s = now
+                    malloc.give_back()
+                    self._jobs.sweep()
+                self._speak_for_the_dead()
+            except HostError:
+                if self._jobs.sample.reachable:
+                    self._jobs.sample = Sample(reachable=False)
+                self._stopping.wait(WAIT_S)
+            except Exception:  # noqa: BLE001 - the thread outlives bugs; the log has the traceback
+                journal.write("unexpected exception", level=logging.ERROR, error=True)
+                self._stopping.wait(WAIT_S)
+
+    def _look(self) -> Sample:
+        shared = self._jobs.queue
+        depths = {kind: shared.depth(kind) for kind in (KIND, notice.KIND)}
+        return Sample(True, depths, self._oldest_s())
+
+    def _warn(self) -> bool:
+        """Say, once, what of the queue's promises this set-up cannot keep."""
+        if caveat := self._jobs.queue.caveat():
+            journal.write("the queue may lose jobs", level=logging.WARNING, reason=caveat)
+        return True
+
+    def _oldest_s(self) -> float:
+        """Seconds that the oldest waiting job has waited; of the newest two thousand at least."""
+        oldest, before = None, ""
+        for _ in range(_PAGES_MAX):
+            try:
+                page = self._jobs.queue.page(kind=KIND, state="queued", before=before, limit=_PAGE)
+            except InputError:  # the last of the page before was forgotten meanwhile
+                break
+            if page:
+                oldest, before = page[-1], page[-1].id
+            if len(page) < _PAGE:
+                break
+        return max(0.0, self._jobs.clock() - oldest.created_s) if oldest else 0.0
+
+    def _speak_for_the_dead(self) -> None:
+        """Tell about jobs that ended with no worker left to do it."""
+        claim = self._jobs.queue.claim(self._worker, [HEIR], LEASE_S)
+        if claim is None:
+            self._jobs.queue.wait([HEIR], WAIT_S)
+            return
+        with contextlib.suppress(LeaseLostError):
+            self._tell(claim)
+
+    def _tell(self, claim: Claim) -> None:
+        shared = self._jobs.queue
+        try:
+            dead = shared.get(claim.job.payload.decode())
+        except InputError:  # it was forgotten: nobody can be told any more
+            shared.finish(claim, b"")
+            return
+        event: notice.Event = (
+            "transcription.cancelled" if dead.state == "cancelled" else "transcription.failed"
+        )
+        shared.finish(claim, b"", self._jobs.notices(dead, event, trouble=dead.trouble))
+        self._jobs.settle(dead)

@@ -1,0 +1,77 @@
+"""What a job of ours says: the order that waits in the queue, its id, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import Final
+
+import msgspec
+
+from glagol.asr.http.schemas import Channel, Format
+
+__all__ = ["HEIR", "KIND", "Work", "made_s", "name"]
+
+KIND: Final = "transcribe"
+HEIR: Final = "notify"
+"""The kind of job that tells of one which ended with no worker at its side."""
+
+_NAME: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The payload of a job of `KIND`.
+
+    Attributes:
+        model: Manifest id.
+        language: BCP 47 tag.
+        word_timestamps: Whether segments carry words.
+        format: Of the result when none is asked for.
+        channel: Whether channels are mixed or each is transcribed alone.
+        audio_sha256: Of the input's bytes.
+        size_bytes: Of the input.
+        audio_s: How long its container says it is; None when it does not say.
+        webhook_url: Who is told about the end; empty means nobody.
+        summarize: Whether the result carries a summary by llm-server.
+        request_id: Of the request that made it.
+        traceparent: The trace of that request (W3C); empty means none.
+    """
+
+    model: str
+    language: str
+    word_timestamps: bool
+    format: Format
+    audio_sha256: str
+    size_bytes: int
+    audio_s: float | None
+    channel: Channel = "mix"
+    webhook_url: str = ""
+    summarize: bool = False
+    request_id: str = ""
+    traceparent: str = ""
+
+    def encoded(self) -> bytes:
+        """As the queue keeps it."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decoded(cls, payload: bytes) -> Work:
+        """What `encoded` gave."""
+        return msgspec.json.decode(payload, type=cls)
+
+    def sha256(self) -> str:
+        """What an idempotency key stands for: the audio and everything asked about it."""
+        asked = msgspec.structs.replace(self, request_id="", traceparent="")
+        return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
+
+
+def name(now_s: float) -> str:
+    """A new job's id: its milliseconds since 1970 and 80 random bits, hexadecimal."""
+    return f"{int(now_s * 1000):012x}{secrets.token_hex(10)}"
+
+
+def made_s(job_id: str) -> float | None:
+    """When a job with this id was made; None when it is none of ours."""
+    found = _NAME.fullmatch(job_id)
+    return int(found[1], 16) / 1000 if found else None

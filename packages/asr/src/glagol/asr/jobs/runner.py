@@ -1,0 +1,249 @@
+"""Claims jobs and has them transcribed on the engine's long lane.
+
+A job whose input is wrong fails at once; what the machine did wrong is tried again, later each
+time; a process that stops gives its job back. Whatever this process does not live to say, the lease
+says for it when it runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Final
+
+from glagol.asr.http import rendering
+from glagol.asr.inference import scheduler
+from glagol.asr.jobs.lease import Keeper
+from glagol.asr.jobs.payload import KIND, Work
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
+from glagol.jobs.port import Claim, Job, LeaseLostError, Trouble
+
+if TYPE_CHECKING:
+    from glagol.asr.inference.pool import Engine
+    from glagol.asr.jobs.service import Jobs
+    from glagol.speech.types import Options, Transcript
+
+__all__ = ["Runner", "retry_in_s"]
+
+WAIT_S: Final = 1.0
+FIRST_RETRY_S, RETRY_FACTOR, RETRY_S_MAX = 2.0, 4.0, 300.0
+_FINAL: Final = (InputError, LimitError, IntegrityError)
+_RELEASED: Final = frozenset({"not_ready", "cancelled", "queue_full", "busy"})
+
+
+def retry_in_s(attempt: int) -> float:
+    """Seconds until the next try after `attempt` (from 1) failed: 2, 8, 32 ... 300."""
+    return min(RETRY_S_MAX, FIRST_RETRY_S * RETRY_FACTOR ** min(attempt - 1, 10))
+
+
+class Runner:
+    """The thread that works on one job at a time.
+
+    Args:
+        jobs: Where they come from.
+        engine: What transcribes.
+        options: The recogniser's options for an order.
+        worker: This process's name in the queue.
+    """
+
+    def __init__(
+        self, jobs: Jobs, engine: Engine, options: Callable[[Work], Options], *, worker: str
+    ) -> None:
+        self._jobs = jobs
+        self._engine = engine
+        self._options = options
+        self._worker = worker
+        self._stopping = threading.Event()
+        self._silent = False
+        self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Claim no more. The job under way ends when the engine lets it, or is given back."""
+        self._stopping.set()
+
+    def join(self, patience_s: float) -> None:
+        """Wait for the job under way to be settled."""
+        if self._thread.is_alive():
+            self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                claim = self._claimed()
+                self._silent = False
+                if claim is not None:
+                    self._attempt(claim)
+            except HostError as error:
+                if not self._silent:
+                    journal.write("jobs wait for the queue", level=logging.WARNING, code=error.code)
+                self._silent = True
+                self._stopping.wait(WAIT_S)
+            except Exception:  # noqa: BLE001 - the thread outlives bugs; the log has the traceback
+                journal.write("unexpected exception", level=logging.ERROR, error=True)
+                self._stopping.wait(WAIT_S)
+
+    def _claimed(self) -> Claim | None:
+        if self._engine.trouble is not None:  # whoever can transcribe shall have them
+            self._stopping.wait(WAIT_S / 4)
+            return None
+        lease_s = self._jobs.policy().jobs.lease_s
+        claim = self._jobs.queue.claim(self._worker, [KIND], lease_s)
+        if claim is None:
+            self._jobs.queue.wait([KIND], WAIT_S)
+        return claim
+
+    def _attempt(self, claim: Claim) -> None:
+        began = time.monotonic()
+        work = Work.decoded(claim.job.payload)
+        note: dict[str, Any] = {"model": work.model, "request_id": work.request_id}
+        stop = threading.Event()
+        with Keeper(self._jobs.queue, claim, stop.set) as keeper:
+            try:
+                heard = self._heard(claim, work, keeper, stop, note)
+            except Exception as error:  # noqa: BLE001 - it becomes the job's trouble
+                job = self._gave_up(claim, keeper, error, note)
+            else:
+                job = self._finished(claim, heard, note["audio_s"])
+        outcome = "overtaken"
+        if job is not None:
+            self._jobs.settle(job)
+            outcome = "again" if job.state == "queued" else str(job.state)
+        wall_s = time.monotonic() - began
+        if outcome == "done":
+            self._jobs.pace.note(note["audio_s"], wall_s)
+        self._jobs.attempts[outcome] += 1
+        self._jobs.worked(claim.job, work, wall_s, note)
+        journal.write(
+            "job",
+            job_id=claim.job.id,
+            attempt=claim.job.attempt,
+            outcome=outcome,
+            total_s=round(wall_s, 3),
+            **note,
+        )
+
+    def _heard(
+        self, claim: Claim, work: Work, keeper: Keeper, stop: threading.Event, note: dict[str, Any]
+    ) -> bytes:
+        """The stored form of the transcript, made on the engine's long lane."""
+        order = scheduler.Job(
+            file=self._jobs.inputs.open(claim.job.id),
+            audio_sha256=work.audio_sha256,
+            model=work.model,
+            options=self._options(work),
+            render=rendering.stored,
+            lane="long",
+            stop=stop,
+            on_progress=keeper.note,
+        )
+        try:
+            self._engine.put(order)
+        except BaseException:
+            order.file.close()
+            raise
+        transcript, stored = self._result(order)
+        self._jobs.audit.transcribed(
+            transcript, request=work.request_id, job=claim.job.id, owner=claim.job.owner
+        )
+        note.update(_told(order, transcript))
+        return self._summarised(stored, stop, note) if work.summarize else stored
+
+    def _summarised(self, stored: bytes, stop: threading.Event, note: dict[str, Any]) -> bytes:
+        """The stored form with its summary, or with the reason why there is none."""
+        from glagol.asr import summary_client
+
+        section = self._jobs.policy().summaries
+        began = time.monotonic()
+        whole = summary_client.added(
+            stored,
+            section.url,
+            key=section.key,
+            cancelled=lambda: stop.is_set() or self._stopping.is_set(),
+        )
+        note["summary_s"] = round(time.monotonic() - began, 3)
+        note["summary"] = whole.code
+        return whole.data
+
+    def _result(self, order: scheduler.Job) -> tuple[Transcript, bytes]:
+        """Wait; an order that is stopped while it waits for its first turn leaves the lane."""
+        while True:
+            try:
+                return order.done.result(WAIT_S / 2)
+            except TimeoutError:
+                if order.done.done():  # it is the job's own
+                    raise
+                if order.stop.is_set():
+                    order.done.cancel()
+
+    def _finished(self, claim: Claim, stored: bytes, audio_s: float) -> Job | None:
+        shared = self._jobs.queue
+        follow = self._jobs.notices(claim.job, "transcription.completed", result=stored)
+
+        def write() -> Job:
+            shared.progress(claim, audio_s, audio_s)
+            return shared.finish(claim, stored, follow)
+
+        return self._settled(claim, write)
+
+    def _gave_up(
+        self, claim: Claim, keeper: Keeper, error: Exception, note: dict[str, Any]
+    ) -> Job | None:
+        """Say how an attempt ended that brought no transcript; None when nobody wants to know."""
+        shared, told = self._jobs.queue, self._jobs.notices
+        cancelled = isinstance(error, CancelledError)
+        note["code"] = "cancelled" if cancelled else getattr(error, "code", "internal")
+        if keeper.lost:
+            return None
+        if keeper.cancelled:
+            follow = told(claim.job, "transcription.cancelled")
+            return self._settled(claim, lambda: shared.stop(claim, follow))
+        if cancelled or (isinstance(error, GlagolError) and error.code in _RELEASED):
+            job = self._settled(claim, lambda: shared.release(claim))
+            self._stopping.wait(WAIT_S)  # else it would be ours again at once
+            return job
+        if isinstance(error, GlagolError):
+            trouble = Trouble(error.code, error.message, error.remedy)
+        else:
+            trouble = Trouble("internal", "the worker made a mistake", "report the job's id")
+            journal.write(
+                "unexpected exception", level=logging.ERROR, error=True, job_id=claim.job.id
+            )
+        retry_s = None if isinstance(error, _FINAL) else retry_in_s(claim.job.attempt)
+        failed = told(claim.job, "transcription.failed", trouble=trouble)
+        return self._settled(claim, lambda: shared.fail(claim, trouble, retry_s, failed))
+
+    def _settled(self, claim: Claim, write: Callable[[], Job]) -> Job | None:
+        """Write the end of an attempt, however long the queue is away; None when overtaken."""
+        while True:
+            try:
+                return write()
+            except LeaseLostError:
+                return None
+            except HostError as error:
+                journal.write(
+                    "the end of a job waits for the queue",
+                    level=logging.WARNING,
+                    job_id=claim.job.id,
+                    code=error.code,
+                )
+                if self._stopping.wait(WAIT_S):
+                    raise
+
+
+def _told(order: scheduler.Job, transcript: Transcript) -> dict[str, Any]:
+    """What the log line says of a transcript: never what it says itself."""
+    return {
+        "wait_s": round(order.wait_s, 3),
+        "work_s": round(order.work_s, 3),
+        "audio_s": transcript.duration_s,
+        "manifest_version": transcript.provenance.manifest_version,
+        "provenance": transcript.provenance,
+    }

@@ -1,0 +1,109 @@
+"""What travels over HTTP about jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from glagol.asr.jobs.payload import Work
+from glagol.jobs.port import ENDED, Job, State, Trouble
+
+if TYPE_CHECKING:
+    from glagol.asr.jobs.eta import Pace
+
+__all__ = ["JobEnvelope", "JobList", "JobListEnvelope", "JobView", "Links", "Progress", "view"]
+
+
+class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds of audio that are done, and in all; the total is null while it is unknown."""
+
+    done_s: float
+    total_s: float | None
+
+
+class Links(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where more is told; `result` is null until the job is done."""
+
+    self: str
+    events: str
+    result: str | None
+
+
+class JobView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A job. Times are Unix seconds.
+
+    `ahead` jobs are due before it while it waits; `eta_s` is an estimate of the seconds until it is
+    done, null when nothing is known; `error` is the trouble of the last attempt, of a job that
+    waits for the next one too; `expires_s` is when it will be forgotten, null until it ended.
+    """
+
+    id: str
+    state: State
+    attempt: int
+    attempts_max: int
+    cancelling: bool
+    model: str
+    audio_sha256: str
+    created_s: float
+    changed_s: float
+    expires_s: float | None
+    progress: Progress
+    ahead: int | None
+    eta_s: float | None
+    error: Trouble | None
+    links: Links
+
+
+class JobEnvelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A successful answer about one job."""
+
+    success: Literal[True]
+    data: JobView
+    error: None
+
+
+class JobList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Jobs, newest first; `next` is where the next page begins, null on the last one."""
+
+    jobs: list[JobView]
+    next: str | None
+
+
+class JobListEnvelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A successful answer about jobs."""
+
+    success: Literal[True]
+    data: JobList
+    error: None
+
+
+def view(job: Job, pace: Pace, ahead: int | None) -> JobView:
+    """What a caller sees of `job`.
+
+    Args:
+        job: As the queue has it.
+        pace: For the estimate.
+        ahead: Jobs due before it, when it waits and that was asked.
+    """
+    work = Work.decoded(job.payload)
+    total_s = job.total if job.total is not None else work.audio_s
+    left_s = None if total_s is None else max(0.0, total_s - job.done)
+    path = f"/v1/jobs/{job.id}"
+    return JobView(
+        id=job.id,
+        state=job.state,
+        attempt=job.attempt,
+        attempts_max=job.attempts_max,
+        cancelling=job.cancelling,
+        model=work.model,
+        audio_sha256=work.audio_sha256,
+        created_s=round(job.created_s, 3),
+        changed_s=round(job.changed_s, 3),
+        expires_s=round(job.expires_s, 3) if job.expires_s else None,
+        progress=Progress(round(job.done, 3), None if total_s is None else round(total_s, 3)),
+        ahead=ahead,
+        eta_s=None if job.state in ENDED else pace.eta_s(ahead or 0, left_s),
+        error=job.trouble,
+        links=Links(path, f"{path}/events", f"{path}/result" if job.state == "done" else None),
+    )

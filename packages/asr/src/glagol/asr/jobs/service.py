@@ -1,0 +1,307 @@
+"""Jobs as the service sees them: put, looked at, cancelled, replayed, told about.
+
+Everything here may wait for a disk or a network, so an event loop calls it in a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from glagol.asr.jobs.eta import Pace
+from glagol.asr.jobs.inputs import Inputs
+from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
+from glagol.asr.observability.audit import Audit
+from glagol.core.errors import HostError, InputError, LimitError
+from glagol.jobs import admission, guard, notice
+from glagol.jobs.opening import open_queue
+from glagol.jobs.port import ENDED, Depth, Job, NewJob, Queue, Trouble
+
+if TYPE_CHECKING:
+    from glagol.asr.settings import Settings
+    from glagol.jobs.notice import Delivery
+    from glagol.jobs.sending import Outcome
+    from glagol.web.access.policy import Policy
+    from glagol.web.tracing import Traces
+
+__all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
+
+WAITING_MAX: Final = 10_000
+"""Jobs that may wait; the spool's quota usually comes first."""
+
+_PUT_TRIES: Final = 3
+_PUT_PAUSE_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The queue at one moment.
+
+    Attributes:
+        reachable: Whether it answered.
+        depths: By kind.
+        oldest_s: How long the job has waited that waits longest, in seconds.
+    """
+
+    reachable: bool = True
+    depths: Mapping[str, Depth] = field(default_factory=dict)
+    oldest_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Jobs:
+    """The queue, the inputs, and what an operator decided about them.
+
+    Attributes:
+        queue: Of this process, or shared.
+        inputs: Where the audio of jobs lies.
+        policy: The operator's, as it is now.
+        pace: How fast jobs go.
+        closing: Set when the process stops; streams of events end.
+        attempts: How many attempts of this process ended how.
+        deliveries: How many tries of webhooks of this process were taken, final, or again.
+        sample: What waits, runs and lies dead, as of a few seconds ago.
+        traces: Where spans go; None while traces are off.
+        audit: Where every transcript of this process leaves a line.
+        clock: Unix seconds.
+    """
+
+    queue: Queue
+    inputs: Inputs
+    policy: Callable[[], Policy]
+    pace: Pace = field(default_factory=Pace)
+    closing: threading.Event = field(default_factory=threading.Event)
+    attempts: Counter[str] = field(default_factory=Counter)
+    deliveries: Counter[str] = field(default_factory=Counter)
+    sample: Sample = Sample()
+    traces: Traces | None = None
+    audit: Audit = field(default_factory=Audit)
+    clock: Callable[[], float] = time.time
+
+    def admit(self) -> None:
+        """Check that the queue can be reached and is not full.
+
+        Raises:
+            LimitError: `queue_full`.
+            HostError: `queue_unreachable`.
+        """
+        if self.queue.depth(KIND).queued >= WAITING_MAX:
+            raise LimitError("queue_full", f"{WAITING_MAX} jobs wait already", "try again later")
+
+    def check_webhook(self, url: str) -> None:
+        """See that somebody could be told at `url`.
+
+        Raises:
+            InputError: `webhook_refused`.
+        """
+        webhooks = self.policy().webhooks
+        if not webhooks.secrets:
+            raise InputError(
+                "webhook_refused",
+                "webhooks are off: there is no secret to sign them with",
+                "ask the operator for [webhooks] secrets in policy.toml",
+            )
+        guard.check_url(url, guard.Rules.of(webhooks.allow, webhooks.ports))
+
+    def submit(
+        self, work: Work, file: BinaryIO, *, owner: str, idempotency_key: str
+    ) -> tuple[Job, bool]:
+        """Keep the input and put the job; once this returns, the job survives a crash.
+
+        Args:
+            work: What to do.
+            file: The input, of any `Spool`; stays open.
+            owner: Whose job it is.
+            idempotency_key: The caller's; empty means none.
+
+        Returns:
+            The job, and whether it is an earlier one with the same key.
+
+        Raises:
+            InputError: `idempotency_conflict`.
+            HostError: `queue_unreachable`, `disk_full`, `host_io`.
+        """
+        job_id, rules = name(self.clock()), self.policy().jobs
+        self.inputs.keep(file, job_id)
+        new = NewJob(
+            id=job_id,
+            kind=KIND,
+            payload=work.encoded(),
+            owner=owner,
+            idempotency_key=idempotency_key,
+            request_sha256=work.sha256(),
+            attempts_max=rules.attempts,
+            ttl_s=rules.result_ttl_s,
+            heir_kind=HEIR if work.webhook_url else "",
+        )
+        try:
+            job = self._put(new)
+        except InputError:
+            self.inputs.drop(job_id)
+            raise
+        if job.id != job_id:
+            self.inputs.drop(job_id)
+        return job, job.id != job_id
+
+    def get(self, job_id: str, owner: str | None) -> Job:
+        """A job of `owner`; None means anybody's.
+
+        Raises:
+            InputError: `job_unknown`; `job_expired`, it is certain that its time is over.
+            HostError: `queue_unreachable`.
+        """
+        try:
+            job = self.queue.get(job_id)
+        except InputError as error:
+            made, kept_s = made_s(job_id), self.policy().jobs.result_ttl_s
+            if made is not None and 0 <= made < self.clock() - kept_s:
+                raise _expired(job_id) from error
+            raise
+        if job.kind != KIND or owner not in (None, job.owner):
+            raise admission.unknown(job_id)
+        if job.state in ENDED and 0 < job.expires_s <= self.clock():
+            raise _expired(job_id)
+        return job
+
+    def cancel(self, job_id: str, owner: str | None) -> Job:
+        """Cancel a job of `owner`: now when it waits, after its current chunk when it runs.
+
+        Raises:
+            InputError: `job_unknown`, `job_expired`.
+            HostError: `queue_unreachable`.
+        """
+        job = self.get(job_id, owner)
+        job = self.queue.cancel(job_id, self.notices(job, "transcription.cancelled"))
+        self.settle(job)
+        return job
+
+    def replay(self, job_id: str, owner: str | None) -> Job:
+        """Let a failed job of `owner` wait again.
+
+        Raises:
+            InputError: `job_unknown`, `job_expired`; `job_state`, or its input is gone.
+            HostError: `queue_unreachable`.
+        """
+        job = self.get(job_id, owner)
+        if job.state in {"failed", "cancelled"} and not self.inputs.has(job_id):
+            raise InputError(
+                "job_state", f"the input of the job {job_id} is gone", "send it as a new job"
+            )
+        return self.queue.replay(job_id)
+
+    def notices(
+        self, job: Job, event: notice.Event, *, result: bytes = b"", trouble: Trouble | None = None
+    ) -> tuple[NewJob, ...]:
+        """The jobs that tell about `event` of `job`: none, or one delivery."""
+        work = Work.decoded(job.payload)
+        if not work.webhook_url:
+            return ()
+        policy = self.policy()
+        told = notice.Notice(
+            event=event,
+            job_id=job.id,
+            owner=job.owner,
+            result=result,
+            trouble=trouble,
+            link=f"{policy.webhooks.base_url.rstrip('/')}/v1/jobs/{job.id}/result",
+            traceparent=work.traceparent,
+        )
+        kept_s, attempts = policy.jobs.result_ttl_s, policy.webhooks.attempts
+        return (notice.notify(told, work.webhook_url, attempts=attempts, ttl_s=kept_s),)
+
+    def settle(self, job: Job) -> None:
+        """Remove the input of a job that needs it no more; a failed one may be replayed."""
+        if job.state in {"done", "cancelled"}:
+            self.inputs.drop(job.id)
+
+    def is_over(self, job_id: str) -> bool:
+        """Whether nobody will ask for the input of this job; False when the queue is silent."""
+        try:
+            return self.queue.get(job_id).state in {"done", "cancelled"}
+        except InputError:
+            return True
+        except HostError:
+            return False
+
+    def delivered(
+        self, delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float
+    ) -> None:
+        """Count a try of a webhook, and trace it."""
+        self.deliveries[outcome.verdict] += 1
+        if self.traces is not None:
+            note = {"job_id": delivery.job_id}
+            if outcome.verdict != "taken":
+                note["code"] = "webhook_failed"
+            parent = delivery.traceparent
+            self.traces.tell("deliver", parent, began_s, ended_s, note, outgoing=True)
+
+    def worked(self, job: Job, work: Work, wall_s: float, note: Mapping[str, Any]) -> None:
+        """Trace an attempt that is just over, and the wait before the first one."""
+        if self.traces is None:
+            return
+        ended_s = self.clock()
+        began_s = ended_s - wall_s
+        if job.attempt == 1:
+            self.traces.tell("wait", work.traceparent, job.created_s, began_s, {"job_id": job.id})
+        told = {**note, "job_id": job.id}
+        self.traces.tell("job", work.traceparent, began_s, ended_s, told)
+
+    def sweep(self) -> None:
+        """Forget what is over, with inputs that have no job any more.
+
+        Raises:
+            HostError: `queue_unreachable`, `host_io`.
+        """
+        while forgotten := self.queue.sweep():
+            for job in forgotten:
+                self.inputs.drop(job.id)
+        self.inputs.sweep(self.is_over)
+
+    def _put(self, new: NewJob) -> Job:
+        """Put, again if the answer got lost: the input may be dropped only if it surely failed."""
+        for left in reversed(range(_PUT_TRIES)):
+            try:
+                return self.queue.put(new)
+            except HostError:
+                if not left:
+                    raise
+                time.sleep(_PUT_PAUSE_S)
+        raise AssertionError("there is a last try")
+
+
+def open_jobs(settings: Settings, policy: Callable[[], Policy]) -> Jobs:
+    """The queue and the inputs as the settings say.
+
+    Raises:
+        HostError: `queue_unreachable`, saying why there are no jobs.
+    """
+    if not settings.state:
+        raise _off("neither ASR_STATE nor HOME is set")
+    state = Path(settings.state)
+    try:
+        inputs = Inputs(state / "spool", lambda: policy().jobs.spool_bytes)
+        queue, audit = open_queue(settings.redis_url, state), Audit(state / "audit.log")
+        return Jobs(queue, inputs, policy, audit=audit)
+    except HostError as error:
+        raise _off(error.message) from error
+
+
+def _off(reason: str) -> HostError:
+    return HostError(
+        "queue_unreachable",
+        f"this server keeps no jobs: {reason}",
+        "set ASR_STATE to a directory that it may write; synchronous requests work without",
+    )
+
+
+def _expired(job_id: str) -> InputError:
+    return InputError(
+        "job_expired",
+        f"the job {job_id} was kept as long as promised",
+        "send the audio again, and fetch the result sooner",
+    )

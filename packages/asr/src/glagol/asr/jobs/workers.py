@@ -1,0 +1,84 @@
+"""The threads that work the durable queue in a process: runners, janitor, deliverer."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from glagol.asr.jobs.maintenance import Janitor
+from glagol.asr.jobs.runner import Runner
+from glagol.jobs.delivery import Deliverer
+from glagol.jobs.guard import Rules
+from glagol.jobs.sending import Terms
+
+if TYPE_CHECKING:
+    from glagol.asr.inference.pool import Engine
+    from glagol.asr.jobs.payload import Work
+    from glagol.asr.jobs.service import Jobs
+    from glagol.asr.settings import Settings
+    from glagol.speech.types import Options
+
+__all__ = ["Crew"]
+
+
+class Crew:
+    """All of them together; a server and a worker have one each.
+
+    Args:
+        jobs: The queue.
+        engine: What transcribes; there is one runner for each of its threads.
+        settings: The operator's.
+    """
+
+    def __init__(self, jobs: Jobs, engine: Engine, settings: Settings) -> None:
+        worker = f"{socket.gethostname()}-{os.getpid()}"
+
+        def options(work: Work) -> Options:
+            from glagol.speech.types import Options
+
+            return Options(
+                language=work.language,
+                word_timestamps=work.word_timestamps,
+                short_audio_s=settings.short_audio_s,
+                max_audio_s=settings.max_audio_s,
+                channel=work.channel,
+            )
+
+        def terms() -> Terms:
+            webhooks = jobs.policy().webhooks
+            rules = Rules.of(webhooks.allow, webhooks.ports)
+            return Terms(webhooks.secrets, rules, settings.webhook_timeout_s)
+
+        self._jobs = jobs
+        self._runners = [
+            Runner(jobs, engine, options, worker=worker) for _ in range(engine.workers)
+        ]
+        self._janitor = Janitor(jobs, worker=worker)
+        self._deliverer = Deliverer(jobs.queue, terms, worker=worker, told=jobs.delivered)
+
+    def start(self) -> None:
+        """Begin to work."""
+        for runner in self._runners:
+            runner.start()
+        self._janitor.start()
+        self._deliverer.start()
+
+    def stop(self) -> None:
+        """Claim no more jobs; streams of events end. Returns at once."""
+        self._jobs.closing.set()
+        self._janitor.stop()
+        for runner in self._runners:
+            runner.stop()
+
+    def close(self, patience_s: float) -> None:
+        """Wait for what is under way to be settled, then let go of the queue.
+
+        Call it when the engine is closed; then jobs are done, or given back.
+        """
+        self.stop()
+        for runner in self._runners:
+            runner.join(patience_s)
+        self._janitor.join()
+        self._deliverer.close(patience_s)
+        self._jobs.queue.close()

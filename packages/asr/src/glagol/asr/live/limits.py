@@ -1,0 +1,65 @@
+"""The live streams of one server: how many there may be, and their end."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from glagol.core.errors import HostError, LimitError
+
+if TYPE_CHECKING:
+    from glagol.asr.live.bridge import Feed
+
+__all__ = ["IDLE_S", "STREAMS_MAX", "Streams"]
+
+STREAMS_MAX: Final = 16
+IDLE_S: Final = 30.0
+"""A client that says nothing for so long, or does not read, is gone."""
+
+
+class Streams:
+    """The streams of one server.
+
+    Args:
+        most: How many may be open at a time.
+        idle_s: How long a client may say nothing.
+    """
+
+    def __init__(self, most: int = STREAMS_MAX, idle_s: float = IDLE_S) -> None:
+        self.most = most
+        self.idle_s = idle_s
+        self.threads = ThreadPoolExecutor(most, thread_name_prefix="listening")
+        self._feeds: set[Feed] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Streams that are open now."""
+        return len(self._feeds)
+
+    def enter(self, feed: Feed) -> None:
+        """Take a place.
+
+        Raises:
+            LimitError: `busy`.
+            HostError: `not_ready`.
+        """
+        if self._closed:
+            raise stopping()
+        if len(self._feeds) >= self.most:
+            raise LimitError("busy", f"{self.most} streams are open already", "try again later")
+        self._feeds.add(feed)
+
+    def leave(self, feed: Feed) -> None:
+        """Give the place back."""
+        self._feeds.discard(feed)
+
+    def close(self) -> None:
+        """Refuse new streams, and end the open ones with `not_ready`."""
+        self._closed = True
+        for feed in list(self._feeds):
+            feed.fail(stopping())
+
+
+def stopping() -> HostError:
+    """Why a stream ends when the server does."""
+    return HostError("not_ready", "the server is stopping", "begin a new stream on another one")

@@ -1,0 +1,169 @@
+"""`WS /v1/stream`: a socket, a thread that listens to it, and the limits of both."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from litestar import WebSocket, websocket
+from litestar.datastructures import State
+
+from glagol.asr.http.options import language_of, model_of
+from glagol.asr.http.request import audited, options_for
+from glagol.asr.live import messages as live_wire
+from glagol.asr.live.bridge import Feed, Outbox
+from glagol.asr.live.session import Listening
+from glagol.core.errors import HostError, InputError
+from glagol.web import errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from glagol.asr.http.request import Service
+    from glagol.speech.types import Transcript
+
+__all__ = ["stream"]
+
+MESSAGE_BYTES_MAX: Final = 1 << 20
+NORMAL: Final = 1000
+PROTOCOL: Final = "glagol"
+GOODBYE_S: Final = 10.0
+
+AsrSocket = WebSocket[Any, Any, State]
+
+
+@websocket("/v1/stream")
+async def stream(socket: AsrSocket) -> None:
+    """Transcribe audio while it is spoken; the protocol is in docs/streaming.md."""
+    note: dict[str, Any] = socket.scope["state"]["note"]
+    service = cast("Service", socket.app.state.service)
+    feed = Feed(asyncio.get_running_loop())
+    # a browser that offers protocols, one of them its key, wants one of them taken
+    await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
+    code = NORMAL
+    try:
+        try:
+            service.streams.enter(feed)
+            last = live_wire.done(await _served(socket, service, feed, note))
+        except Exception as error:  # noqa: BLE001 - told to the client, and to the log
+            fault = errors.told(error, socket.scope["path"], note)
+            code = live_wire.CLOSE_BASE + fault.status
+            last = live_wire.failed(fault, note["request_id"])
+        with suppress(Exception):  # whoever has left is told nothing
+            async with asyncio.timeout(GOODBYE_S):
+                await socket.send_text(last.decode())
+                await socket.close(code, note.get("code", ""))
+    finally:
+        service.streams.leave(feed)
+
+
+async def _served(
+    socket: AsrSocket, service: Service, feed: Feed, note: dict[str, Any]
+) -> Transcript:
+    """One stream from its first message to its last final."""
+    loop, idle_s = asyncio.get_running_loop(), service.streams.idle_s
+    messages, outbox = _messages(socket, idle_s), Outbox(loop)
+    first = await anext(messages)
+    start = first if isinstance(first, live_wire.Start) else live_wire.Start()
+    listening = _listening(service, start, feed, outbox)
+    note["model"] = listening.model
+    service.engine.admit(listening.model)
+    reading = asyncio.create_task(_read(messages, first, feed, listening.left))
+    heard = loop.run_in_executor(service.streams.threads, listening.run)
+    try:
+        hello = live_wire.ready(note["request_id"], listening.model, listening.options.language)
+        await _send(socket, hello, idle_s)
+        while (message := await outbox.take()) is not None:
+            await _send(socket, message, idle_s)
+        transcript = await heard
+    finally:
+        listening.left.set()
+        feed.fail(_left())
+        outbox.close()
+        reading.cancel()
+        await asyncio.wait([heard])  # the place is free when the thread is
+        heard.exception()  # it was raised above, or nobody is there to be told
+    note.update(
+        wait_s=round(listening.wait_s, 3),
+        work_s=round(listening.work_s, 3),
+        audio_s=transcript.duration_s,
+        audio_sha256=feed.sha256,
+        provenance=transcript.provenance,
+    )
+    await audited(service, note, transcript)
+    return transcript
+
+
+def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
+    model = model_of(start.model or service.default, service.registry)
+    options = options_for(
+        service, language_of(start.language, model), word_timestamps=start.word_timestamps
+    )
+    return Listening(service.engine, start, options, model.id, feed, outbox, Event())
+
+
+async def _read(
+    messages: AsyncIterator[live_wire.Message | bytes],
+    first: live_wire.Message | bytes,
+    feed: Feed,
+    left: Event,
+) -> None:
+    """Everything the client sends goes into the feed, and so does what is wrong with it."""
+    try:
+        message = first
+        while not isinstance(message, live_wire.Finish):
+            if isinstance(message, bytes):
+                await feed.put(message)
+            elif message is not first:
+                raise InputError("request_invalid", "start comes first", "begin a new stream")
+            message = await anext(messages)
+        feed.finish()
+        async for _ in messages:
+            raise InputError("request_invalid", "finish comes last", "begin a new stream")
+    except Exception as error:  # noqa: BLE001 - raised by the thread, which tells the client
+        if isinstance(error, HostError) and error.code == "cancelled":
+            left.set()
+        feed.fail(error)
+
+
+async def _messages(socket: AsrSocket, idle_s: float) -> AsyncIterator[live_wire.Message | bytes]:
+    """The client's messages.
+
+    Raises:
+        InputError: `request_invalid`, one is malformed or none comes.
+        HostError: `cancelled`, the client has left.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(idle_s):
+                event = cast("dict[str, Any]", await socket.receive())
+        except TimeoutError:
+            raise InputError(
+                "request_invalid", f"nothing came for {idle_s:g} s", "send audio, or finish"
+            ) from None
+        if event["type"] == "websocket.disconnect":
+            raise _left()
+        data, text = event.get("bytes"), event.get("text")
+        if max(len(data or b""), len(text or "")) > MESSAGE_BYTES_MAX:
+            raise InputError(
+                "request_invalid",
+                f"a message is longer than {MESSAGE_BYTES_MAX} bytes",
+                "send a tenth of a second at a time",
+            )
+        yield live_wire.read(text) if text is not None else data or b""
+
+
+async def _send(socket: AsrSocket, message: bytes, patience_s: float) -> None:
+    try:
+        async with asyncio.timeout(patience_s):
+            await socket.send_text(message.decode())
+    except TimeoutError:
+        raise HostError(
+            "cancelled", "the client does not read its messages", "read them as they come"
+        ) from None
+
+
+def _left() -> HostError:
+    return HostError("cancelled", "the client left", "begin a new stream")

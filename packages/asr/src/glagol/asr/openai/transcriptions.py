@@ -1,0 +1,278 @@
+"""`POST /v1/audio/transcriptions`: OpenAI's route, fields, formats, events and errors.
+
+What would change the result and is not supported is refused by name, so that nobody believes it
+worked. The answer carries our provenance beside OpenAI's fields; nothing is made up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+import msgspec
+from litestar import post
+from litestar.response import Response
+
+from glagol.asr.http import multipart
+from glagol.asr.http.openapi import OpenaiOperation, openai_responses
+from glagol.asr.http.options import OptionError, language_of, model_of
+from glagol.asr.http.request import (
+    AsrRequest,
+    Service,
+    enqueue,
+    finished,
+    options_for,
+    received,
+    screened,
+    service_of,
+)
+from glagol.asr.inference.scheduler import Job
+from glagol.asr.openai import streaming
+from glagol.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from glagol.asr.http.multipart import Upload
+    from glagol.registry.manifest.types import Model
+    from glagol.registry.registry import Registry
+    from glagol.speech.types import Segment, Transcript
+
+__all__ = ["Ask", "Form", "read", "transcriptions"]
+
+Form = Literal["json", "text", "srt", "verbose_json", "vtt"]
+
+STAND_IN: Final = "whisper-1"
+"""The model name that OpenAI's tools send when nobody chose one; it means the default here."""
+
+_MEDIA: Final[dict[Form, str]] = {
+    "json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "srt": "application/x-subrip; charset=utf-8",
+    "verbose_json": "application/json",
+    "vtt": "text/vtt; charset=utf-8",
+}
+_SINGLE: Final = frozenset({"model", "language", "response_format", "stream", "temperature"})
+_GRANULARITIES: Final = frozenset({"word", "segment"})
+_UNSUPPORTED: Final = frozenset(
+    ["prompt", "include", "chunking_strategy", "keywords", "languages"]
+    + ["known_speaker_names", "known_speaker_references"]
+)
+_STREAMED: Final = ("json", "text", "verbose_json")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the caller asked for.
+
+    Attributes:
+        model: The manifest entry that will serve.
+        language: BCP 47 tag.
+        form: Of the answer.
+        granularities: What verbose_json tells times of: "word", "segment".
+        streamed: Whether the answer comes as events.
+    """
+
+    model: Model
+    language: str
+    form: Form
+    granularities: frozenset[str]
+    streamed: bool
+
+
+def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> Ask:
+    """Check the form's fields; an empty value counts as not given.
+
+    Args:
+        fields: By name; names of lists may end in [].
+        registry: Knows the models.
+        default: Model id when none is asked for, or `whisper-1`.
+
+    Raises:
+        OptionError: `option_invalid`, naming the field.
+        InputError: `model_unknown`.
+    """
+    given = _by_name(fields)
+    single = {name: given[name][0] for name in given if name in _SINGLE}
+    model = _model(single.get("model", ""), registry, default)
+    form = single.get("response_format", "json")
+    if form not in get_args(Form):
+        known = ", ".join(get_args(Form))
+        raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
+    _check_temperature(single.get("temperature", "0"))
+    streamed = single.get("stream", "false").lower()
+    if streamed not in ("true", "false"):
+        raise OptionError("stream", f"stream={streamed[:16]!r}", "use true or false")
+    if streamed == "true" and form not in _STREAMED:
+        raise OptionError(
+            "response_format",
+            f"{form} cannot be streamed",
+            f"use {', '.join(_STREAMED)}, or stream=false",
+        )
+    return Ask(
+        model,
+        language_of(single.get("language", ""), model),
+        cast("Form", form),
+        _granularities(given.get("timestamp_granularities", []), form),
+        streamed == "true",
+    )
+
+
+def _by_name(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Values that are not empty, by name without []; every name is one that we obey."""
+    given: dict[str, list[str]] = {}
+    for raw, values in fields.items():
+        name = raw.removesuffix("[]")
+        if name not in _SINGLE | _UNSUPPORTED | {"timestamp_granularities"}:
+            raise OptionError(raw[:64], f"there is no field {raw[:64]!r}", "leave it out")
+        found = [value.strip() for value in values if value.strip()]
+        if found and name in _UNSUPPORTED:
+            raise OptionError(name, f"{name} is not supported", "leave it out")
+        if found:
+            given[name] = given.get(name, []) + found
+    for name in _SINGLE & given.keys():
+        if len(given[name]) > 1:
+            raise OptionError(name, f"{name} is given twice", "give it once")
+    return given
+
+
+def _model(name: str, registry: Registry, default: str) -> Model:
+    try:
+        return model_of(name or default, registry)
+    except InputError as error:
+        if name == STAND_IN and error.code == "model_unknown":
+            return model_of(default, registry)
+        raise
+
+
+def _check_temperature(text: str) -> None:
+    try:
+        zero = float(text) == 0
+    except ValueError:
+        zero = False
+    if not zero:
+        raise OptionError(
+            "temperature",
+            f"temperature={text[:16]!r} is not supported: the likeliest text is the only answer",
+            "leave it out, or use 0",
+        )
+
+
+def _granularities(values: list[str], form: str) -> frozenset[str]:
+    wanted = frozenset(values)
+    if not wanted <= _GRANULARITIES:
+        unknown = min(wanted - _GRANULARITIES)
+        raise OptionError(
+            "timestamp_granularities",
+            f"there is no timestamp granularity {unknown[:16]!r}",
+            "use word, segment or both",
+        )
+    if wanted and form != "verbose_json":
+        raise OptionError(
+            "timestamp_granularities",
+            f"response_format={form} has no timestamps to choose",
+            "use response_format=verbose_json",
+        )
+    return wanted or frozenset({"segment"})
+
+
+@post(
+    "/v1/audio/transcriptions",
+    status_code=200,
+    summary="Transcribe as OpenAI does",
+    operation_class=OpenaiOperation,
+    responses=openai_responses(),
+)
+async def transcriptions(request: AsrRequest) -> Response[Any]:
+    """Multipart form as OpenAI's clients send it; `file` is the audio.
+
+    Raises:
+        OptionError: `option_invalid`; and every error of our own transcription route.
+    """
+    service = service_of(request)
+    for name in request.query_params:
+        raise OptionError(name[:64], f"there is no option {name[:64]!r}", "use form fields")
+    limit = service.settings.max_upload_bytes
+    multipart.refuse_announced(request.headers, limit, form=True)
+    service.engine.admit(service.default)
+    kind = request.headers.get("content-type", "")
+    body = await received(
+        request, functools.partial(multipart.read_multipart, content_type=kind, limit_bytes=limit)
+    )
+    box = streaming.Mailbox(asyncio.get_running_loop())
+    try:
+        ask = read(body.fields, service.registry, service.default)
+        await screened(service, body)
+        job = _job(service, body, ask, box.put if ask.streamed else None)
+        enqueue(request, job)
+    except BaseException:
+        body.file.close()
+        raise
+    headers = {"glagol-model": ask.model.id}
+    if ask.streamed:
+        return await streaming.respond(request, job, box, headers)
+    return Response(await finished(request, job), media_type=_MEDIA[ask.form], headers=headers)
+
+
+def _job(
+    service: Service, body: Upload, ask: Ask, on_segment: Callable[[Segment], None] | None
+) -> Job:
+    return Job(
+        file=body.file,
+        audio_sha256=body.sha256,
+        model=ask.model.id,
+        options=options_for(service, ask.language, word_timestamps=True),
+        render=functools.partial(_event if ask.streamed else _render, ask),
+        on_segment=on_segment,
+    )
+
+
+def _render(ask: Ask, transcript: Transcript) -> bytes:
+    from glagol.speech.output import formats
+
+    match ask.form:
+        case "json":
+            usage = {"type": "duration", "seconds": transcript.duration_s}
+            return msgspec.json.encode(
+                {"text": transcript.text, "usage": usage, "provenance": transcript.provenance}
+            )
+        case "verbose_json":
+            usage = {"type": "duration", "seconds": transcript.duration_s}
+            return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
+        case "text":
+            return f"{formats.as_text(transcript)}\n".encode()
+        case "srt":
+            return formats.as_srt(transcript).encode()
+        case "vtt":
+            return formats.as_vtt(transcript).encode()
+
+
+def _event(ask: Ask, transcript: Transcript) -> bytes:
+    """What the last event holds; its `usage` would be in tokens, which we do not count."""
+    if ask.form == "verbose_json":
+        return msgspec.json.encode(_verbose(ask, transcript))
+    return msgspec.json.encode({"text": transcript.text, "provenance": transcript.provenance})
+
+
+def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
+    """Whisper's scores (no_speech_prob and the like) are absent: these models have none."""
+    found: dict[str, Any] = {
+        "task": "transcribe",
+        "language": transcript.language,
+        "duration": transcript.duration_s,
+        "text": transcript.text,
+    }
+    if "segment" in ask.granularities:
+        found["segments"] = [
+            {"id": at, "start": s.start, "end": s.end, "text": s.text, "temperature": 0.0}
+            for at, s in enumerate(transcript.segments)
+        ]
+    if "word" in ask.granularities:
+        found["words"] = [
+            {"word": word.text, "start": word.start, "end": word.end}
+            for segment in transcript.segments
+            for word in segment.words
+        ]
+    return {**found, "provenance": transcript.provenance}

@@ -1,0 +1,317 @@
+"""Uploads that can be resumed: a file and a note on disk for each, whatever happens to the process.
+
+The length of the file is how far the upload is, so nothing has to be recorded while it grows. A
+hash's inner state cannot be stored; after a restart what is there already is read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from glagol.asr.http.multipart import Upload
+from glagol.asr.http.spool import host_error
+from glagol.asr.jobs.inputs import FREE_BYTES_MIN
+from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core.files import sync_folder
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import BinaryIO
+
+__all__ = ["EXPIRES_S", "Note", "Uploads", "Writer"]
+
+EXPIRES_S: Final = 86_400.0
+"""An upload that was not touched for so long is forgotten."""
+
+HASHES_MAX: Final = 64
+READ_BYTES: Final = 1 << 20
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_NOTE: Final = ".json"
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What is known of an upload beside its bytes.
+
+    Attributes:
+        length: How many bytes it will have.
+        owner: Name of the key that made it; empty while keys are off.
+        metadata: As the client sent it.
+    """
+
+    length: int
+    owner: str = ""
+    metadata: str = ""
+
+
+class Uploads:
+    """The folder. Methods wait for the disk, so an event loop calls them in a thread.
+
+    Args:
+        folder: Made if need be.
+        limit_bytes: Of one upload.
+        quota_bytes: Of all together, finished or not; asked whenever it matters.
+        clock: Unix seconds, as the file system has them.
+
+    Attributes:
+        limit_bytes: Of one upload.
+        writing: The requests of this process that write, by upload.
+
+    Raises:
+        HostError: `host_io`, `disk_full`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limit_bytes: int,
+        quota_bytes: Callable[[], int],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self.limit_bytes = limit_bytes
+        self.writing: dict[str, asyncio.Task[int]] = {}
+        self._quota_bytes = quota_bytes
+        self._clock = clock
+        self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        with _told():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def create(self, note: Note) -> str:
+        """Begin an upload; its room is taken at once.
+
+        Returns:
+            Its id.
+
+        Raises:
+            LimitError: `upload_too_large`, `spool_full`.
+            HostError: `disk_full`, `host_io`.
+        """
+        if note.length > self.limit_bytes:
+            raise LimitError(
+                "upload_too_large",
+                f"the upload would be larger than {self.limit_bytes} bytes",
+                "send a shorter or compressed file, or raise ASR_MAX_UPLOAD_BYTES",
+            )
+        with _told():
+            self.sweep()
+            promised = missing = 0
+            for upload_id in self._ids():
+                with contextlib.suppress(InputError):  # it was removed just now
+                    other, size = self._read(upload_id)
+                    promised += other.length
+                    missing += other.length - size
+            if promised + note.length > self._quota_bytes():
+                raise LimitError(
+                    "spool_full",
+                    f"uploads would take more than {self._quota_bytes()} bytes",
+                    "finish or delete others first, or raise spool_bytes in policy.toml",
+                )
+            free = shutil.disk_usage(self._folder).free
+            if free - missing - note.length < FREE_BYTES_MIN:
+                raise HostError(
+                    "disk_full", "no space left for the upload", "free space in ASR_STATE"
+                )
+            upload_id = secrets.token_hex(16)
+            self._path(upload_id).touch(mode=0o600, exist_ok=False)
+            part = self._path(f".{upload_id}")
+            with part.open("xb") as file:
+                file.write(msgspec.json.encode(note))
+                os.fsync(file.fileno())
+            part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
+            sync_folder(self._folder)
+        return upload_id
+
+    def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
+        """An upload and how many bytes of it are there.
+
+        Raises:
+            InputError: `upload_unknown`.
+        """
+        if not _ID.fullmatch(upload_id):
+            raise _unknown()
+        note, size = self._read(upload_id)
+        if note.owner != owner:
+            raise _unknown()
+        return note, size
+
+    @contextlib.contextmanager
+    def writer(self, upload_id: str, owner: str, offset: int) -> Iterator[Writer]:
+        """The right to append, one at a time; what was written is on the disk afterwards.
+
+        Raises:
+            InputError: `upload_unknown`; `upload_state`, the offset is another one, or somebody
+                else is writing.
+            HostError: `host_io`, `disk_full`.
+        """
+        note, _ = self.look(upload_id, owner)
+        with _told(), self._path(upload_id).open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _state("another request is writing it", "ask for the offset again") from None
+            size = file.seek(0, os.SEEK_END)
+            if offset != size:
+                raise _state(f"{size} bytes are there, not {offset}", "go on from Upload-Offset")
+            known, digest = self._hashes.pop(upload_id, (-1, None))
+            writer = Writer(file, note.length, size, digest if known == size else _hash_of(file))
+            try:
+                yield writer
+            finally:
+                writer.settle()
+                self._hashes[upload_id] = (writer.size, writer.digest)
+                while len(self._hashes) > HASHES_MAX:
+                    self._hashes.popitem(last=False)
+
+    def finished(self, upload_id: str, owner: str) -> Upload:
+        """The file of an upload that is complete, with its digest.
+
+        Raises:
+            InputError: `upload_unknown`; `upload_state`, bytes are missing; `audio_empty`.
+            HostError: `host_io`.
+        """
+        note, size = self.look(upload_id, owner)
+        if size < note.length:
+            raise _state(f"{note.length - size} bytes are missing", "send the rest first")
+        if not size:
+            raise InputError("audio_empty", "the audio has no bytes", "send a file with audio")
+        with _told():
+            file = self._path(upload_id).open("rb")
+            known, digest = self._hashes.get(upload_id, (-1, None))
+            if known != size:
+                digest = _hash_of(file)
+                self._hashes[upload_id] = (size, digest)
+            file.seek(0)
+        return Upload(file, digest.hexdigest(), size)
+
+    def drop(self, upload_id: str) -> None:
+        """Forget an upload, if it is there."""
+        self._hashes.pop(upload_id, None)
+        with _told():
+            self._path(upload_id + _NOTE).unlink(missing_ok=True)
+            self._path(upload_id).unlink(missing_ok=True)
+
+    def expires_s(self, upload_id: str) -> float:
+        """When an upload will be forgotten if nobody touches it, Unix seconds.
+
+        Raises:
+            InputError: `upload_unknown`.
+        """
+        try:
+            return self._path(upload_id).stat().st_mtime + EXPIRES_S
+        except OSError:
+            raise _unknown() from None
+
+    def sweep(self) -> None:
+        """Forget what was not touched for `EXPIRES_S`, and what is no upload."""
+        now = self._clock()
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if now - path.stat().st_mtime > EXPIRES_S:
+                    name = path.name.removesuffix(_NOTE)
+                    data = self._path(name)
+                    if not (data.exists() and now - data.stat().st_mtime <= EXPIRES_S):
+                        path.unlink()
+
+    def _read(self, upload_id: str) -> tuple[Note, int]:
+        try:
+            note = msgspec.json.decode(self._path(upload_id + _NOTE).read_bytes(), type=Note)
+            return note, self._path(upload_id).stat().st_size
+        except (OSError, msgspec.DecodeError):
+            raise _unknown() from None
+
+    def _ids(self) -> list[str]:
+        return [p.name.removesuffix(_NOTE) for p in self._folder.glob("*" + _NOTE)]
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name
+
+
+class Writer:
+    """Appends to one upload.
+
+    Args:
+        file: At its end.
+        length: More than this is refused.
+        size: Bytes that are there.
+        digest: sha256 of them.
+    """
+
+    def __init__(self, file: BinaryIO, length: int, size: int, digest: Any) -> None:
+        self._file = file
+        self._length = length
+        self._begin, self._before = size, digest.copy()
+        self.size = size
+        self.digest = digest
+
+    def write(self, data: bytes) -> None:
+        """Append `data`.
+
+        Raises:
+            LimitError: `upload_too_large`, it is more than was announced.
+            HostError: `disk_full`, `host_io`.
+        """
+        if self.size + len(data) > self._length:
+            raise LimitError(
+                "upload_too_large",
+                f"there is more than the {self._length} bytes of Upload-Length",
+                "begin an upload with the right length",
+            )
+        with _told():
+            self._file.seek(self.size)
+            self._file.write(data)
+            self._file.flush()
+        self.digest.update(data)
+        self.size += len(data)
+
+    def undo(self) -> None:
+        """Take back everything that this writer wrote."""
+        self.size, self.digest = self._begin, self._before
+
+    def settle(self) -> None:
+        """Bring what counts, and nothing else, to the disk.
+
+        Raises:
+            HostError: `disk_full`, `host_io`.
+        """
+        with _told():
+            self._file.truncate(self.size)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+
+def _hash_of(file: BinaryIO) -> Any:
+    """sha256 of a file from its beginning."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while data := file.read(READ_BYTES):
+        digest.update(data)
+    return digest
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise host_error(error, "ASR_STATE") from error
+
+
+def _unknown() -> InputError:
+    return InputError("upload_unknown", "there is no such upload", "begin one: POST /v1/uploads")
+
+
+def _state(message: str, remedy: str) -> InputError:
+    return InputError("upload_state", message, remedy)
