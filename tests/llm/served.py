@@ -13,9 +13,9 @@ from typing import Any
 
 import uvloop
 
-from glagol.llm.connection import Bounds
-from glagol.llm.listening import Listener
-from glagol.llm.summaries import Desk
+from glagol.llm.proxy.connection import Bounds
+from glagol.llm.proxy.listener import Listener
+from glagol.llm.summarize.routes import Desk
 from glagol.web.bind import bound
 from llm.test_summaries import application
 

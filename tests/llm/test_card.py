@@ -8,8 +8,8 @@ import pytest
 
 from glagol.asr.bootstrap import _memory_bytes
 from glagol.asr.settings import Settings
-from glagol.llm.launch import command
 from glagol.llm.server import _outfit, main
+from glagol.llm.vllm.arguments import command
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.web.access.policy import parse

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from glagol.llm.connection import Bounds
+from glagol.llm.proxy.connection import Bounds
 from llm.served import GET, SOON_S, TIGHT, Served, dial, echo, heard, listening
 
 CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.core.errors import HostError, InputError
-from glagol.llm.exchange import Address, exchange
+from glagol.llm.proxy.exchange import Address, exchange
 
 Speak = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 KEY, KIND = "secret", "application/json"

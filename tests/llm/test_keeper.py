@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import HostError, InputError, LimitError
-from glagol.llm import acceptance, keeper
-from glagol.llm.keeper import Keeper
-from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
-from glagol.llm.upstream import Message, Upstream, connect
+from glagol.llm.vllm import supervisor, warmup
+from glagol.llm.vllm.arguments import Launch, served
+from glagol.llm.vllm.client import Message, Upstream, connect
+from glagol.llm.vllm.supervisor import Keeper
 from glagol.registry.registry import Registry
 from llm import stub, tiny
 from llm.running import ANSWER, alive
@@ -35,7 +35,7 @@ async def kept(home: Path, folder: Path, python: str = "") -> AsyncIterator[Keep
     registry = Registry.load(home)
     launch = Launch(settings, registry, served(registry, tiny.MODEL, "cpu"), home)
     async with connect(str(launch.socket), launch.key) as client:
-        made = Keeper(launch, Upstream(client, "m", 8192), acceptance.prove, time.monotonic)
+        made = Keeper(launch, Upstream(client, "m", 8192), warmup.prove, time.monotonic)
         running = asyncio.create_task(made.run())
         try:
             yield made
@@ -64,8 +64,8 @@ def told(made: Keeper) -> str:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(keeper, "PAUSE_S", 0.05)
-    monkeypatch.setattr(keeper, "LOOK_S", 0.05)
+    monkeypatch.setattr(supervisor, "PAUSE_S", 0.05)
+    monkeypatch.setattr(supervisor, "LOOK_S", 0.05)
     (tmp_path / "answer").write_text(ANSWER)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from glagol.llm.connection import Bounds
+from glagol.llm.proxy.connection import Bounds
 from llm.served import GET, SOON_S, TIGHT, dial, echo, heard, listening, until
 
 LARGE = 1 << 24

@@ -95,15 +95,15 @@ def _sources() -> list[str]:
 
 
 def test_kills_leave_no_process(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
-    """kill -9 of the warden ends vLLM, which is started again; of the server, everything.
+    """kill -9 of the subreaper ends vLLM, which is started again; of the server, everything.
 
-    Even what has left its process group ends with the server; only the warden could know that.
+    Even what has left its process group ends with the server; only the subreaper could know that.
     """
     server = make_server(llm_home)
     server.ready()
     vllm, orphan = pids(tmp_path)
-    warden = int(Path(f"/proc/{vllm}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(warden, signal.SIGKILL)
+    subreaper = int(Path(f"/proc/{vllm}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(subreaper, signal.SIGKILL)
     server.until(lambda: not alive(vllm))
     server.until(lambda: len(pids(tmp_path)) == 4)
     os.kill(orphan, signal.SIGKILL)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.core.errors import LimitError
-from glagol.llm.pieces import Limits, Piece, Segment, counted, cut, from_text, halves
+from glagol.llm.summarize.chunking import Limits, Piece, Segment, counted, cut, from_text, halves
 
 Count = Callable[[str], int]
 HEAD = "say what matters"

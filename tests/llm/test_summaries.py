@@ -15,8 +15,8 @@ from litestar.datastructures import State
 from litestar.testing import TestClient
 
 from glagol.core.errors import HostError
-from glagol.llm.recordings import Recordings
-from glagol.llm.summaries import HANDLERS, Desk
+from glagol.llm.summarize.asr_client import Recordings
+from glagol.llm.summarize.routes import HANDLERS, Desk
 from glagol.web import errors
 from glagol.web.request_log import Observed
 from llm.test_summarize import FakeModel, summarizer

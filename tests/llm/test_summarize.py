@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.core.errors import GlagolError, HostError, InputError, LimitError
-from glagol.llm import fence
-from glagol.llm.instructions import instructions, language_of
-from glagol.llm.notes import KINDS, Shape, schema
-from glagol.llm.pieces import Piece, Segment
-from glagol.llm.report import Report, as_text
-from glagol.llm.summarize import Options, Progress, Summarizer
-from glagol.llm.transcripts import Transcript, from_json, from_plain
-from glagol.llm.upstream import Answer, Message
+from glagol.llm.summarize import quoting
+from glagol.llm.summarize.chunking import Piece, Segment
+from glagol.llm.summarize.merge import Options, Progress, Summarizer
+from glagol.llm.summarize.notes import KINDS, Shape, schema
+from glagol.llm.summarize.prompts import instructions, language_of
+from glagol.llm.summarize.report import Report, as_text
+from glagol.llm.summarize.transcripts import Transcript, from_json, from_plain
+from glagol.llm.vllm.client import Answer, Message
 
 LABEL = re.compile(r"^\[([skpad]\d+(?:\.\d+)*)\]", re.MULTILINE)
 SMALL = Shape(summary_characters=60, items=2, item_characters=40, citations=2)
@@ -216,8 +216,8 @@ def test_a_transcript_cannot_leave_its_fence(attack: str) -> None:
     """One fence, one label each, no characters of a chat template, in map and in reduce."""
     segments = (Segment("s1", attack, speaker=attack), Segment("s2", "обычное"))
     for shown in (
-        fence.transcript(Piece(segments[1:], segments[:1])),
-        fence.notes(Piece(segments)),
+        quoting.transcript(Piece(segments[1:], segments[:1])),
+        quoting.notes(Piece(segments)),
     ):
         assert not re.search(r"[<>]", shown)
         ours = re.compile(r"^\[(s1|s2|/?transcript|/?context|/?notes)\]", re.MULTILINE)

@@ -155,12 +155,12 @@ def _is_vllm(pid: int) -> bool:
 
 
 def _api_server(family: list[int]) -> int:
-    """vLLM's first process: the one below the warden."""
-    warden = next(
-        pid for pid in family if b"warden.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    """vLLM's first process: the one below the subreaper."""
+    subreaper = next(
+        pid for pid in family if b"subreaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     return next(
         pid
         for pid in family
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(warden)
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(subreaper)
     )

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from glagol.llm.launch import command, environment, lay_out, served
 from glagol.llm.settings import Settings
+from glagol.llm.vllm.arguments import command, environment, lay_out, served
 from glagol.models.gpu_plan import BLOCK_TOKENS
 from glagol.registry.registry import Registry
 from llm import tiny

@@ -6,9 +6,9 @@ import pytest
 
 from glagol.core import journal
 from glagol.core.errors import InputError
-from glagol.llm.lines import Lines
 from glagol.llm.metrics import of_vllm
 from glagol.llm.settings import FIELDS, Settings
+from glagol.llm.vllm.logs import Lines
 
 BAD = {
     "LLM_PORT": ("0", "65536", "x"),

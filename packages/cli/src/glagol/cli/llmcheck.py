@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from glagol.cli import envcheck
 from glagol.cli.envcheck import PYTHON, Finding
 from glagol.core.errors import HostError, InputError
-from glagol.llm.launch import interpreter, served
+from glagol.llm.vllm.arguments import interpreter, served
 from glagol.models import gpu_plan
 from glagol.registry.registry import Registry
 from glagol.web.access.policy import Policy, PolicyFile

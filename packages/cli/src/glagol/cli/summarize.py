@@ -90,7 +90,7 @@ def rendered(summary: bytes, form: Literal["json", "text"]) -> bytes:
         return summary + b"\n"
     import msgspec
 
-    from glagol.llm.report import Report, as_text
+    from glagol.llm.summarize.report import Report, as_text
 
     return as_text(msgspec.json.decode(summary, type=Report)).encode()
 

@@ -10,7 +10,8 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
-from glagol.llm import routes, summaries
+from glagol.llm import routes
+from glagol.llm.summarize import routes as summaries
 from glagol.web import api_docs, errors
 from glagol.web.access.auth import Access, Doors
 from glagol.web.access.policy import Policy
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glagol.llm.routes import Service
-    from glagol.llm.summaries import Desk
+    from glagol.llm.summarize.routes import Desk
     from glagol.web.access.api_keys import Keyring
     from glagol.web.request_log import Asgi
     from glagol.web.tracing import Traces

@@ -14,8 +14,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from glagol.llm.keeper import Keeper
-    from glagol.llm.places import Places
+    from glagol.llm.slots import Places
+    from glagol.llm.vllm.supervisor import Keeper
 
 __all__ = ["MEDIA_TYPE", "Metrics", "of_vllm"]
 

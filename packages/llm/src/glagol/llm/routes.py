@@ -14,20 +14,20 @@ from litestar.response import Response
 from litestar.types import ASGIApp
 
 from glagol.core.errors import HostError, InputError
-from glagol.llm import wire
+from glagol.llm import schemas
 from glagol.llm.metrics import MEDIA_TYPE, of_vllm
-from glagol.llm.passing import Passing
+from glagol.llm.proxy.forward import Passing
 from glagol.web import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from glagol.llm.exchange import Address
-    from glagol.llm.keeper import Keeper
-    from glagol.llm.launch import Served
     from glagol.llm.metrics import Metrics
-    from glagol.llm.places import Places
+    from glagol.llm.proxy.exchange import Address
     from glagol.llm.settings import Settings
+    from glagol.llm.slots import Places
+    from glagol.llm.vllm.arguments import Served
+    from glagol.llm.vllm.supervisor import Keeper
 
 __all__ = ["HANDLERS", "OPENAI", "Service"]
 
@@ -122,11 +122,11 @@ async def metrics(request: LlmRequest) -> Response[bytes]:
 
 
 @get("/v1/models", summary="The model that is served", sync_to_thread=False)
-def models(request: LlmRequest) -> Response[wire.ModelList]:
+def models(request: LlmRequest) -> Response[schemas.ModelList]:
     """OpenAI's list shape, with digests."""
     service = _service(request)
     return Response(
-        wire.ModelList(
+        schemas.ModelList(
             data=[_entry(service)],
             manifest_version=service.manifest_version,
             manifest_sha256=service.manifest_sha256,
@@ -135,7 +135,7 @@ def models(request: LlmRequest) -> Response[wire.ModelList]:
 
 
 @get("/v1/models/{name:path}", summary="The model by id or alias", sync_to_thread=False)
-def model(request: LlmRequest, name: FromPath[str]) -> Response[wire.ModelEntry]:
+def model(request: LlmRequest, name: FromPath[str]) -> Response[schemas.ModelEntry]:
     """The entry of the list; an alias may hold a slash.
 
     Raises:
@@ -174,9 +174,9 @@ async def passed(request: LlmRequest) -> ASGIApp:
     return cast("ASGIApp", passing)
 
 
-def _entry(service: Service) -> wire.ModelEntry:
+def _entry(service: Service) -> schemas.ModelEntry:
     what = service.what
-    return wire.ModelEntry(
+    return schemas.ModelEntry(
         id=what.model.id,
         version=what.model.version,
         license=what.model.license,

@@ -20,11 +20,11 @@ import uvloop
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.settings import LOOPBACK
-from glagol.llm import acceptance
-from glagol.llm.keeper import Keeper
-from glagol.llm.launch import Launch, served
 from glagol.llm.settings import Settings
-from glagol.llm.upstream import Upstream, connect
+from glagol.llm.vllm import warmup
+from glagol.llm.vllm.arguments import Launch, served
+from glagol.llm.vllm.client import Upstream, connect
+from glagol.llm.vllm.supervisor import Keeper
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
@@ -36,10 +36,10 @@ from glagol.web.tracing import open_traces
 if TYPE_CHECKING:
     import socket
 
-    from glagol.llm.launch import Served
-    from glagol.llm.listening import Listener
+    from glagol.llm.proxy.listener import Listener
     from glagol.llm.routes import Service
-    from glagol.llm.summarize import Summarizer
+    from glagol.llm.summarize.merge import Summarizer
+    from glagol.llm.vllm.arguments import Served
     from glagol.web.access.api_keys import Keyring
     from glagol.web.tracing import Traces
 
@@ -160,7 +160,7 @@ async def _serve(outfit: _Outfit, address: socket.socket) -> None:
     settings = outfit.settings
     client = connect(str(outfit.launch.socket), outfit.launch.key)
     upstream = Upstream(client, outfit.what.model.id, settings.max_context)
-    keeper = Keeper(outfit.launch, upstream, acceptance.prove, time.monotonic)
+    keeper = Keeper(outfit.launch, upstream, warmup.prove, time.monotonic)
     async with client, asyncio.TaskGroup() as group:
         group.create_task(keeper.run())
         try:
@@ -174,13 +174,13 @@ async def _answer(
 ) -> None:
     """HTTP until a signal ends it."""
     from glagol.llm.app import build
-    from glagol.llm.exchange import Address
-    from glagol.llm.listening import Listener
     from glagol.llm.metrics import Metrics
-    from glagol.llm.places import Places
-    from glagol.llm.recordings import Recordings
+    from glagol.llm.proxy.exchange import Address
+    from glagol.llm.proxy.listener import Listener
     from glagol.llm.routes import Service
-    from glagol.llm.summaries import Desk
+    from glagol.llm.slots import Places
+    from glagol.llm.summarize.asr_client import Recordings
+    from glagol.llm.summarize.routes import Desk
 
     settings, registry = outfit.settings, outfit.registry
     places = Places(settings.max_concurrent)
@@ -213,7 +213,7 @@ async def _answer(
 
 def _summarizer(service: Service) -> Callable[[], Summarizer]:
     """Gives the one of the model that serves; its limit of steps counts for all summaries."""
-    from glagol.llm.summarize import Options, Summarizer
+    from glagol.llm.summarize.merge import Options, Summarizer
 
     made: dict[str, Summarizer] = {}
 

@@ -1,6 +1,6 @@
 """Runs one program and sees to it that nothing of it outlives llm-server.
 
-    python warden.py SCRATCH PROGRAM ARGUMENT...
+    python subreaper.py SCRATCH PROGRAM ARGUMENT...
 
 vLLM starts processes of its own, and those can be left behind when their parent is killed. This
 small process stands between: it is told of llm-server's death by the end of its standard input
@@ -48,7 +48,7 @@ def run(scratch: Path, command: list[str]) -> int:
     process = subprocess.Popen(  # the object is kept: its end would reap the process unseen
         command,
         stdin=subprocess.DEVNULL,
-        preexec_fn=_die_with_the_warden,  # noqa: PLW1509 - there is one thread
+        preexec_fn=_die_with_the_subreaper,  # noqa: PLW1509 - there is one thread
     )
     program = process.pid
     ended: dict[int, int] = {}
@@ -134,7 +134,7 @@ def _family() -> list[int]:
     return found
 
 
-def _die_with_the_warden() -> None:
+def _die_with_the_subreaper() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

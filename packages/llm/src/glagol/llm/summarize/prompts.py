@@ -39,7 +39,7 @@ class Instructions:
 @cache
 def instructions(language: Language) -> Instructions:
     """The instructions in a language."""
-    folder = resources.files("glagol.llm") / "prompts"
+    folder = resources.files("glagol.llm.summarize") / "texts"
     names = {step: f"{step}.{language}.txt" for step in ("map", "reduce", "repair")}
     data = {step: (folder / name).read_bytes() for step, name in names.items()}
     return Instructions(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from glagol.llm.connection import Bounds, Connection
+from glagol.llm.proxy.connection import Bounds, Connection
 from glagol.web.bind import CONNECTIONS_WAITING
 
 if TYPE_CHECKING:

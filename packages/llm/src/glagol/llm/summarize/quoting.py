@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from glagol.llm.pieces import Piece, Segment
+    from glagol.llm.summarize.chunking import Piece, Segment
 
 __all__ = ["notes", "plain", "transcript"]
 

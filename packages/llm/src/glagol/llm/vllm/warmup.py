@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
-    from glagol.llm.upstream import Upstream
+    from glagol.llm.vllm.client import Upstream
 
 __all__ = ["prove"]
 

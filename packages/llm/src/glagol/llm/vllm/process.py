@@ -1,4 +1,4 @@
-"""One life of the vLLM process: started under the warden, its lines read, its end noticed."""
+"""One life of the vLLM process: started under the subreaper, its lines read, its end noticed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from glagol.core.errors import HostError
 __all__ = ["Child"]
 
 LINE_BYTES_MAX: Final = 8192
-_WARDEN: Final = Path(__file__).with_name("warden.py")
+_SUBREAPER: Final = Path(__file__).with_name("subreaper.py")
 
 
 class Child:
@@ -43,8 +43,8 @@ class Child:
         on_line: Callable[[str], None],
     ) -> None:
         try:
-            self._warden = subprocess.Popen(
-                [sys.executable, "-I", str(_WARDEN), str(scratch), *command],
+            self._subreaper = subprocess.Popen(
+                [sys.executable, "-I", str(_SUBREAPER), str(scratch), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -67,25 +67,25 @@ class Child:
     def stop(self) -> None:
         """Ask it to end: SIGINT; if it does not, SIGTERM after 15 s and SIGKILL after 20 s."""
         with suppress(ProcessLookupError):
-            self._warden.send_signal(signal.SIGTERM)
+            self._subreaper.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it now."""
         with suppress(ProcessLookupError):
-            self._warden.send_signal(signal.SIGUSR1)
+            self._subreaper.send_signal(signal.SIGUSR1)
 
     def _read(self) -> None:
-        stream = self._warden.stdout
+        stream = self._subreaper.stdout
         if stream is None:
             return
         while line := stream.readline(LINE_BYTES_MAX):
             self._on_line(line.decode("utf-8", "replace").rstrip())
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        status = self._warden.wait()
-        if status < 0:  # the warden itself was killed: what it kept together is left to us
+        status = self._subreaper.wait()
+        if status < 0:  # the subreaper itself was killed: what it kept together is left to us
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._warden.pid, signal.SIGKILL)
+                os.killpg(self._subreaper.pid, signal.SIGKILL)
         self._reader.join(1.0)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(self._tell, status)

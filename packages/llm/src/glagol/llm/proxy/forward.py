@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import HostError, InputError
-from glagol.llm.exchange import Address, exchange
-from glagol.llm.upstream import unavailable
+from glagol.llm.proxy.exchange import Address, exchange
+from glagol.llm.vllm.client import unavailable
 from glagol.web import errors
 
 if TYPE_CHECKING:
-    from glagol.llm.connection import Outlet
+    from glagol.llm.proxy.connection import Outlet
     from glagol.web.request_log import Receive, Scope, Send
 
 __all__ = ["Passing"]

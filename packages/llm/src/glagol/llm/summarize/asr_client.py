@@ -9,10 +9,10 @@ import httpx
 import msgspec
 
 from glagol.core.errors import CODES, GlagolError, HostError, InputError
-from glagol.llm.transcripts import from_json
+from glagol.llm.summarize.transcripts import from_json
 
 if TYPE_CHECKING:
-    from glagol.llm.transcripts import Transcript
+    from glagol.llm.summarize.transcripts import Transcript
 
 __all__ = ["Recordings"]
 

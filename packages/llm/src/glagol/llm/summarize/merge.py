@@ -20,15 +20,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from glagol.core.errors import LimitError
-from glagol.llm import fence
-from glagol.llm.instructions import Instructions, Language, instructions, language_of
-from glagol.llm.notes import KINDS, Item, Notes, Shape, Tally, invalid, read, schema
-from glagol.llm.pieces import Counting, Limits, Piece, Segment, cut, halves
-from glagol.llm.report import Citations, Coverage, Point, Report, Span
+from glagol.llm.summarize import quoting
+from glagol.llm.summarize.chunking import Counting, Limits, Piece, Segment, cut, halves
+from glagol.llm.summarize.notes import KINDS, Item, Notes, Shape, Tally, invalid, read, schema
+from glagol.llm.summarize.prompts import Instructions, Language, instructions, language_of
+from glagol.llm.summarize.report import Citations, Coverage, Point, Report, Span
 
 if TYPE_CHECKING:
-    from glagol.llm.transcripts import Transcript
-    from glagol.llm.upstream import Answer, Message
+    from glagol.llm.summarize.transcripts import Transcript
+    from glagol.llm.vllm.client import Answer, Message
 
 __all__ = ["Model", "Options", "Progress", "Summarizer"]
 
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 class Model(Protocol):
-    """What is asked of the language model; `glagol.llm.upstream.Upstream` is one."""
+    """What is asked of the language model; `glagol.llm.vllm.client.Upstream` is one."""
 
     max_context: int
 
@@ -175,7 +175,7 @@ class Summarizer:
         """
         language = language or _known(transcript.language) or language_of(_beginning(transcript))
         work = _Work(language, instructions(language), on_progress)
-        taking = _Prompt(work.told.map, fence.transcript, _own_ids)
+        taking = _Prompt(work.told.map, quoting.transcript, _own_ids)
         room = round(self._options.context_share * self._prompt_tokens)
         pieces = await self._cut(taking, transcript.segments, room)
         work.expect(len(pieces))
@@ -203,7 +203,7 @@ class Summarizer:
         work.step = "reduce"
         while len(notes) > 1:
             entries, support = _entries(notes)
-            prompt = _Prompt(work.told.reduce, fence.notes, partial(_cited, support))
+            prompt = _Prompt(work.told.reduce, quoting.notes, partial(_cited, support))
             groups = await self._cut(prompt, entries)
             work.expect(len(groups))
             answers = await _all(self._asked(work, prompt, group) for group in groups)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from glagol.core.errors import InputError
-from glagol.llm.pieces import Segment, from_text
+from glagol.llm.summarize.chunking import Segment, from_text
 
 __all__ = ["Transcript", "from_json", "from_plain", "from_value"]
 

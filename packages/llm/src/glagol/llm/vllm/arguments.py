@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from glagol.core.errors import HostError, InputError, IntegrityError
-from glagol.llm.child import Child
+from glagol.llm.vllm.process import Child
 
 if TYPE_CHECKING:
     from glagol.llm.settings import Settings

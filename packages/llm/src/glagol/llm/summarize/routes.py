@@ -21,17 +21,17 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response, Stream
 
 from glagol.core.errors import HostError, InputError, LimitError
-from glagol.llm.instructions import LANGUAGES, Language
-from glagol.llm.report import Report
-from glagol.llm.transcripts import from_plain, from_value
+from glagol.llm.summarize.prompts import LANGUAGES, Language
+from glagol.llm.summarize.report import Report
+from glagol.llm.summarize.transcripts import from_plain, from_value
 from glagol.web import envelope, errors
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from glagol.llm.recordings import Recordings
-    from glagol.llm.summarize import Progress, Summarizer
-    from glagol.llm.transcripts import Transcript
+    from glagol.llm.summarize.asr_client import Recordings
+    from glagol.llm.summarize.merge import Progress, Summarizer
+    from glagol.llm.summarize.transcripts import Transcript
 
 __all__ = ["HANDLERS", "Desk"]
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from glagol.core.errors import HostError, InputError
-from glagol.llm.upstream import unavailable
+from glagol.llm.vllm.client import unavailable
 
 if TYPE_CHECKING:
-    from glagol.llm.connection import Outlet
+    from glagol.llm.proxy.connection import Outlet
 
 __all__ = ["Address", "Incoming", "exchange"]
 

@@ -17,12 +17,12 @@ import httpx
 
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError
-from glagol.llm.lines import Lines
-from glagol.llm.upstream import unavailable
+from glagol.llm.vllm.client import unavailable
+from glagol.llm.vllm.logs import Lines
 
 if TYPE_CHECKING:
-    from glagol.llm.child import Child
-    from glagol.llm.upstream import Upstream
+    from glagol.llm.vllm.client import Upstream
+    from glagol.llm.vllm.process import Child
 
 __all__ = ["Keeper", "Vllm"]
 

@@ -1,0 +1,1 @@
+"""HTTP in and out: the listener, connections, requests handed through."""

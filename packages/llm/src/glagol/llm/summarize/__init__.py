@@ -1,0 +1,1 @@
+"""Summaries: transcripts, pieces, prompts, notes, merging, the report."""
