@@ -32,7 +32,18 @@ MAY_IMPORT = {
     "asr": {"asr", "core", "registry", "runtime", "models", "speech", "web", "jobs"},
     "llm": {"llm", "core", "registry", "models", "web"},
     "bundle": {"bundle", "core", "registry"},
-    "cli": {"cli", "core", "registry", "runtime", "models", "speech", "web", "asr", "llm", "bundle"},
+    "cli": {
+        "cli",
+        "core",
+        "registry",
+        "runtime",
+        "models",
+        "speech",
+        "web",
+        "asr",
+        "llm",
+        "bundle",
+    },
 }
 # third-party packages that only the named places may import
 ONLY_IN = {

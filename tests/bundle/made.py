@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from glagol.bundle.checkout import Checkout
-from glagol.bundle.disk import Disk
-from glagol.bundle.index import Index
-from glagol.bundle.install import Environment
-from glagol.bundle.pack import Contents, Written, pack, prepare
-from glagol.bundle.sources import Sources
-from glagol.bundle.target import Target
+from glagol.bundle.install.disk import Disk
+from glagol.bundle.install.steps import Environment
+from glagol.bundle.install.target import Target
+from glagol.bundle.pack.git_source import Checkout
+from glagol.bundle.pack.index import Index
+from glagol.bundle.pack.pack import Contents, Written, pack, prepare
+from glagol.bundle.pack.sources import Sources
 from glagol.bundle.verify import canonical
 from glagol.registry.store import Store
 

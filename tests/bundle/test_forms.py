@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundle import made
-from glagol.bundle import carrier, delta, disk, fault, split, verify
-from glagol.bundle.apply import Options, apply
-from glagol.bundle.disk import Disk
+from glagol.bundle import delta, errors, reader, split, verify
+from glagol.bundle.install import disk
+from glagol.bundle.install.apply import Options, apply
+from glagol.bundle.install.disk import Disk
 from glagol.bundle.sign import seal
 from glagol.core.errors import GlagolError, InputError
 
@@ -46,7 +47,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> made.Release:
 
 def install(place: Path, target: Path, identity: Path | None = None) -> str:
     """Apply; what serves then."""
-    with fault.translated(), carrier.members(str(place), identity) as members:
+    with errors.translated(), reader.members(str(place), identity) as members:
         apply(members, made.target_at(target), made.Machine(), Disk(), ANY)
     return made.serves(made.target_at(target))
 
@@ -157,10 +158,10 @@ def test_delta_to_itself_is_nothing(new: made.Release, tmp_path: Path) -> None:
 
 def command(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     """`glagol bundle ...` in a process of its own."""
-    packages = [made.REPOSITORY / f"packages/{p}/src" for p in ("registry", "bundle", "cli")]
+    packages = [made.REPOSITORY / f"packages/{p}/src" for p in ("core", "bundle", "cli")]
     path = ":".join(map(str, packages))
     return subprocess.run(
-        [sys.executable, "-m", "glagol.cli.bundle", *arguments],
+        [sys.executable, "-m", "glagol.cli.commands.bundle", *arguments],
         capture_output=True,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
     )
@@ -188,8 +189,8 @@ def test_commands(old: made.Release, new: made.Release, tmp_path: Path) -> None:
 
 def test_apply_needs_no_wheel_but_click(tmp_path: Path) -> None:
     """install.sh runs it on a bare Python, before there is an environment."""
-    packages = [str(made.REPOSITORY / f"packages/{p}/src") for p in ("registry", "bundle")]
-    code = "import sys; sys.path[:0] = sys.argv[1:]; import glagol.bundle.apply, "
-    code += "glagol.bundle.carrier, glagol.bundle.host"
+    packages = [str(made.REPOSITORY / f"packages/{p}/src") for p in ("core", "bundle")]
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import glagol.bundle.install.apply, "
+    code += "glagol.bundle.reader, glagol.bundle.install.host"
     bare = [sys.executable, "-I", "-S", "-B", "-c", code, *packages]
     subprocess.run(bare, check=True, cwd=tmp_path)

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from bundle import made
-from glagol.bundle import carrier, delta, fault, verify
-from glagol.bundle.apply import Options, apply, rollback
-from glagol.bundle.checkout import Checkout
-from glagol.bundle.disk import Disk
-from glagol.bundle.host import Machine
-from glagol.bundle.install import Environment
-from glagol.bundle.pack import pack, prepare
-from glagol.bundle.sources import Sources, unpacked_bytes
-from glagol.bundle.target import Target
+from glagol.bundle import delta, errors, reader, verify
+from glagol.bundle.install.apply import Options, apply, rollback
+from glagol.bundle.install.disk import Disk
+from glagol.bundle.install.host import Machine
+from glagol.bundle.install.steps import Environment
+from glagol.bundle.install.target import Target
+from glagol.bundle.pack.git_source import Checkout
+from glagol.bundle.pack.pack import pack, prepare
+from glagol.bundle.pack.sources import Sources, unpacked_bytes
 from glagol.core.errors import GlagolError
 
 ANY = Options(allow_unsigned=True)
@@ -46,7 +46,7 @@ def packed(root: Path) -> made.Release:
 
 def install(place: Path, target: Target) -> str:
     """Apply; the name of what serves then."""
-    with fault.translated(), carrier.members(str(place)) as members:
+    with errors.translated(), reader.members(str(place)) as members:
         apply(members, target, made.Machine(), Disk(), ANY)
     return made.serves(target)
 

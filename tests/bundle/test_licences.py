@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from bundle import made
-from glagol.bundle import licences, terms
+from glagol.bundle.licences import classify, rules
 from glagol.core.errors import IntegrityError
 from glagol.registry.manifest.read import parse
 from glagol.registry.manifest.types import Model
 
-TEXTS = made.REPOSITORY / made.OWN / "texts"
+TEXTS = made.REPOSITORY / made.OWN / "licences/texts"
 MIT = (TEXTS / "obstore.txt").read_text(encoding="utf-8")
 APACHE = (TEXTS / "Apache-2.0.txt").read_text(encoding="utf-8")
 CLAUSES = """Copyright (c) 2020, Somebody. All rights reserved.
@@ -42,7 +42,7 @@ def place(folder: Path, meta: str, files: dict[str, str], name: str = "w") -> Pa
     return path
 
 
-def asked(found: licences.Licence) -> dict[str, str]:
+def asked(found: classify.Licence) -> dict[str, str]:
     """What a person is asked, by kind."""
     return {remark.kind: remark.detail for remark in found.remarks}
 
@@ -71,10 +71,10 @@ def test_what_metadata_states(tmp_path: Path, meta: str, expected: str | None) -
     path = place(tmp_path, meta, {"INFO/LICENSE": "its own words"})
     if expected is None:
         with pytest.raises(IntegrityError, match="w 1") as caught:
-            licences.of_wheel(path, "w", "1")
+            classify.of_wheel(path, "w", "1")
         assert caught.value.code == "bundle_licence"
     else:
-        found = licences.of_wheel(path, "w", "1")
+        found = classify.of_wheel(path, "w", "1")
         assert (found.expression, found.basis) == (expected, "stated")
 
 
@@ -97,13 +97,13 @@ def test_what_metadata_states(tmp_path: Path, meta: str, expected: str | None) -
 )
 def test_what_a_text_is(tmp_path: Path, text: str, expected: str | None) -> None:
     """One licence and nothing else, whatever its case and line ends; read when none is stated."""
-    assert terms.recognised(text.encode()) == expected
+    assert rules.recognised(text.encode()) == expected
     path = place(tmp_path, "License: BSD\n", {"INFO/licenses/LICENSE": text})
     if expected is None:
         with pytest.raises(IntegrityError, match="it states BSD"):
-            licences.of_wheel(path, "w", "1")
+            classify.of_wheel(path, "w", "1")
     else:
-        found = licences.of_wheel(path, "w", "1")
+        found = classify.of_wheel(path, "w", "1")
         assert (found.expression, found.basis) == (expected, "text")
         assert expected in asked(found)["from-text"]
 
@@ -111,27 +111,27 @@ def test_what_a_text_is(tmp_path: Path, text: str, expected: str | None) -> None
 def test_the_main_text_counts(tmp_path: Path) -> None:
     """Of several files the one with the plain name, and none of others' code."""
     files = {"INFO/licenses/LICENSE": MIT, "INFO/licenses/LICENSES.third-party": APACHE}
-    found = licences.of_wheel(place(tmp_path, "", files), "w", "1")
+    found = classify.of_wheel(place(tmp_path, "", files), "w", "1")
     assert found.expression == "MIT"
     assert len(found.texts) == 2
     files = {"INFO/licenses/third_party/LICENSE": MIT, "INFO/licenses/NOTICE": "of others"}
     with pytest.raises(IntegrityError, match="unknown"):
-        licences.of_wheel(place(tmp_path, "", files), "w", "1")
+        classify.of_wheel(place(tmp_path, "", files), "w", "1")
 
 
 def test_a_wheel_that_forgot_its_text(tmp_path: Path) -> None:
     """The project's own or the standard one is added; else it is said that there is none."""
-    own = licences.of_wheel(place(tmp_path, "License: MIT\n", {}, "obstore"), "obstore", "1")
+    own = classify.of_wheel(place(tmp_path, "License: MIT\n", {}, "obstore"), "obstore", "1")
     assert list(own.texts) == ["obstore.txt"]
     assert "project's own" in asked(own)["no-text"]
-    standard = licences.of_wheel(place(tmp_path, "License: Apache 2.0\n", {}), "w", "1")
+    standard = classify.of_wheel(place(tmp_path, "License: Apache 2.0\n", {}), "w", "1")
     assert standard.texts == {"Apache-2.0.txt": APACHE.encode()}
     assert "standard" in asked(standard)["no-text"]
     meta = "License: MIT\nProject-URL: Source, https://example.invalid/w\n"
-    none = licences.of_wheel(place(tmp_path, meta, {}), "w", "1")
+    none = classify.of_wheel(place(tmp_path, meta, {}), "w", "1")
     assert none.texts == {}
     assert "https://example.invalid/w" in asked(none)["no-text"]
-    assert b"w-1\tMIT\tstated\t0\thttps://example.invalid/w\n" in licences.table([none])
+    assert b"w-1\tMIT\tstated\t0\thttps://example.invalid/w\n" in classify.table([none])
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_wheel_that_forgot_its_text(tmp_path: Path) -> None:
 )
 def test_contradictions_are_questions(tmp_path: Path, meta: str, text: str, question: str) -> None:
     """Between statements, and between them and the text; agreement asks nothing."""
-    found = licences.of_wheel(place(tmp_path, meta, {"INFO/LICENSE": text}), "w", "1")
+    found = classify.of_wheel(place(tmp_path, meta, {"INFO/LICENSE": text}), "w", "1")
     assert ("conflict" in asked(found)) == bool(question)
     assert question in asked(found).get("conflict", "")
 
@@ -160,7 +160,7 @@ def test_duties_are_questions(tmp_path: Path) -> None:
     """Copyleft, and libraries of others that travel inside."""
     files = {"INFO/LICENSE": "long", "w.libs/": "", "w.libs/libav-1.so.2": "", "w/own.so": ""}
     path = place(tmp_path, "License-Expression: MIT AND LGPL-2.1-only\n", files)
-    found = asked(licences.of_wheel(path, "w", "1"))
+    found = asked(classify.of_wheel(path, "w", "1"))
     assert found["copyleft"].startswith("LGPL-2.1-only:")
     assert found["native-libraries"] == "of other projects: libav-1.so.2"
 
@@ -170,46 +170,46 @@ def test_proprietary_texts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text = "End user licence: libone.so may be passed on."
     files = {"INFO/License.txt": text, "nvidia/lib/libone.so.13": "", "nvidia/lib/libtwo.so": ""}
     path = place(tmp_path, NVIDIA, files)
-    assert asked(licences.of_wheel(path, "w", "1"))["proprietary"] == "nobody has read its text"
-    reading = terms.Reading("LicenseRef-NVIDIA-CUTLASS-DSL", "clause 1", lists=True)
-    monkeypatch.setitem(terms.READ, hashlib.sha256(text.encode()).hexdigest(), reading)
-    said = asked(licences.of_wheel(path, "w", "1"))["proprietary"]
+    assert asked(classify.of_wheel(path, "w", "1"))["proprietary"] == "nobody has read its text"
+    reading = rules.Reading("LicenseRef-NVIDIA-CUTLASS-DSL", "clause 1", lists=True)
+    monkeypatch.setitem(rules.READ, hashlib.sha256(text.encode()).hexdigest(), reading)
+    said = asked(classify.of_wheel(path, "w", "1"))["proprietary"]
     assert said.startswith("clause 1; ")
     assert "names: libone.so;" in said
     assert said.endswith("does not name: libtwo.so")
     unnamed = place(tmp_path, "Classifier: License :: Other/Proprietary License\n", files)
-    assert licences.of_wheel(unnamed, "w", "1").expression == "LicenseRef-NVIDIA-CUTLASS-DSL"
+    assert classify.of_wheel(unnamed, "w", "1").expression == "LicenseRef-NVIDIA-CUTLASS-DSL"
     empty = place(tmp_path, NVIDIA, {})
-    assert asked(licences.of_wheel(empty, "w", "1"))["proprietary"] == "there is no text to read"
+    assert asked(classify.of_wheel(empty, "w", "1"))["proprietary"] == "there is no text to read"
 
 
 def test_judgements_are_of_one_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shown with their evidence; the next release has to be read again."""
-    judgement = terms.Judgement("MIT AND 0BSD", "its head")
-    monkeypatch.setitem(terms.JUDGED, "w-1", judgement)
+    judgement = rules.Judgement("MIT AND 0BSD", "its head")
+    monkeypatch.setitem(rules.JUDGED, "w-1", judgement)
     path = place(tmp_path, "License: BSD-like\n", {})
-    found = licences.of_wheel(path, "w", "1")
+    found = classify.of_wheel(path, "w", "1")
     assert (found.expression, found.basis) == ("MIT AND 0BSD", "judged")
     assert asked(found)["judged"] == "states: BSD-like; rests on its head"
     with pytest.raises(IntegrityError, match="w 2"):
-        licences.of_wheel(path, "w", "2")
+        classify.of_wheel(path, "w", "2")
 
 
 def test_judgements_are_of_locked_wheels() -> None:
     """A new version in a lock asks for a new reading, and an old one goes."""
     plans = [json.loads(p.read_bytes()) for p in (made.REPOSITORY / "lock").glob("*-linux.json")]
     locked = {f"{row['name']}-{row['version']}" for plan in plans for row in plan}
-    assert terms.JUDGED.keys() <= locked
+    assert rules.JUDGED.keys() <= locked
 
 
 def test_tables_of_terms_agree() -> None:
     """Whatever they lead to may be carried, and each judgement says why."""
-    found = {*terms.SPELLED.values()}
-    found |= {form.expression for form in terms.FORMS}
-    found |= {reading.expression for reading in terms.READ.values()}
-    found |= {judgement.expression for judgement in terms.JUDGED.values()}
-    assert all(map(terms.known, found))
-    assert all(judgement.evidence for judgement in terms.JUDGED.values())
+    found = {*rules.SPELLED.values()}
+    found |= {form.expression for form in rules.FORMS}
+    found |= {reading.expression for reading in rules.READ.values()}
+    found |= {judgement.expression for judgement in rules.JUDGED.values()}
+    assert all(map(rules.known, found))
+    assert all(judgement.evidence for judgement in rules.JUDGED.values())
 
 
 LLMS = [
@@ -224,15 +224,15 @@ def test_language_models_have_their_text(model: Model) -> None:
     """Whichever of them a bundle is asked to carry: the text of the licence that is stated."""
     path = f"models/{model.id}/LICENSE"
     text = (made.REPOSITORY / path).read_bytes()
-    assert terms.recognised(text) == model.license
-    assert licences.of_model(model.id, model.license, {path: text}, {}).texts == {path: text}
+    assert rules.recognised(text) == model.license
+    assert classify.of_model(model.id, model.license, {path: text}, {}).texts == {path: text}
 
 
 def test_questions_are_rows(tmp_path: Path) -> None:
     """One row a question, with no line end or tab inside a cell."""
     meta = "License: MIT\nHome-page: https://example.invalid/a\tb\n"
-    found = licences.of_wheel(place(tmp_path, meta, {}), "w", "1")
-    head, row = licences.questions([found]).decode().splitlines()
+    found = classify.of_wheel(place(tmp_path, meta, {}), "w", "1")
+    head, row = classify.questions([found]).decode().splitlines()
     assert head.split("\t")[:3] == ["subject", "expression", "question"]
     assert row.split("\t")[:3] == ["w-1", "MIT", "no-text"]
     assert len(row.split("\t")) == 4

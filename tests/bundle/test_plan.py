@@ -10,11 +10,20 @@ import msgspec
 import pytest
 
 from bundle import made
-from glagol.bundle.apply import facts
-from glagol.bundle.checkout import Checkout
-from glagol.bundle.install import Accept, Check, Publish, Situation, Switch, Take, Wanted, steps
-from glagol.bundle.plan import Inputs, Wheel, glibc, place_of, plan
-from glagol.bundle.sources import Sources
+from glagol.bundle.install.apply import facts
+from glagol.bundle.install.steps import (
+    Accept,
+    Check,
+    Publish,
+    Situation,
+    Switch,
+    Take,
+    Wanted,
+    steps,
+)
+from glagol.bundle.pack.git_source import Checkout
+from glagol.bundle.pack.plan import Inputs, Wheel, glibc, place_of, plan
+from glagol.bundle.pack.sources import Sources
 from glagol.bundle.verify import Entry
 from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.store import Store

@@ -13,7 +13,8 @@ from typing import Literal
 
 import pytest
 
-from glagol.cli import env_check, envcheck
+from glagol.cli.commands import env_check
+from glagol.cli.env_checks import asr
 from glagol.runtime.kernels import amx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,11 +28,11 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def findings(home: Path, **changes: object) -> dict[str, envcheck.Finding]:
+def findings(home: Path, **changes: object) -> dict[str, asr.Finding]:
     """The report by check name; models are not asked for unless named."""
     asked = {"store": None, "lock": "tools", "device": "cpu", "models": ("silero-vad",)} | changes
-    question = envcheck.Question(home=home, **asked)  # type: ignore[arg-type]
-    return {finding.check: finding for finding in envcheck.run(question)}
+    question = asr.Question(home=home, **asked)  # type: ignore[arg-type]
+    return {finding.check: finding for finding in asr.run(question)}
 
 
 def test_this_environment_equals_its_lock(home: Path) -> None:
@@ -60,7 +61,7 @@ def test_another_version_is_named(home: Path) -> None:
     text = lock.read_text()
     version = text.partition("msgspec==")[2].partition(" ")[0]
     lock.write_text(text.replace(f"msgspec=={version}", "msgspec==0.0.1"))
-    (found,) = envcheck._lock(envcheck.Question(home, None, "dev", "cpu", ()))
+    (found,) = asr._lock(asr.Question(home, None, "dev", "cpu", ()))
     assert found.status == "fail"
     assert f"msgspec is {version}, not 0.0.1" in found.found
     assert "lock/dev.txt" in found.remedy
@@ -79,7 +80,7 @@ def test_every_failure_has_a_remedy(home: Path) -> None:
     assert all(finding.remedy for finding in failed.values())
 
 
-HAS = envcheck.AMX_FLAGS
+HAS = asr.AMX_FLAGS
 KEPT = "the processor has AMX, but the kernel keeps it from this process"
 
 
@@ -105,8 +106,8 @@ def test_the_matrix_unit_is_told_with_the_reason(
 ) -> None:
     """No failure in any case; a remedy where the processor has what is not used; the digest."""
     monkeypatch.setattr(amx, "obstacle", lambda: obstacle)
-    monkeypatch.setattr(envcheck, "_flags", lambda: flags)
-    (found,) = envcheck._matrix_unit(envcheck.Question(home, None, "tools", device, ()))
+    monkeypatch.setattr(asr, "_flags", lambda: flags)
+    (found,) = asr._matrix_unit(asr.Question(home, None, "tools", device, ()))
     assert found.status == status
     assert bool(found.remedy) is (status == "warn")
     reason, _, digest = found.found.rpartition(" library sha256 ")

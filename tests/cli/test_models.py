@@ -13,7 +13,7 @@ import pytest
 
 from cli.running import Result
 from forge import seeded
-from glagol.cli.demo import word_errors
+from glagol.cli.commands.demo import word_errors
 from glagol.forge.checkpoints.safetensors import write_safetensors
 from glagol.registry.manifest.read import canonical, parse
 from glagol.registry.registry import Registry

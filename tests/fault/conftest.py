@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from bundle import made
-from glagol.bundle import carrier, disk, fault
-from glagol.bundle.apply import Options, apply
-from glagol.bundle.disk import Disk
-from glagol.bundle.target import Installed, Target
+from glagol.bundle import errors, reader
+from glagol.bundle.install import disk
+from glagol.bundle.install.apply import Options, apply
+from glagol.bundle.install.disk import Disk
+from glagol.bundle.install.target import Installed, Target
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 ANY = Options(allow_unsigned=True)
@@ -33,7 +34,7 @@ class World:
 
 def install(place: Path, target: Target, disk: Disk, machine: made.Machine) -> Installed:
     """Apply a bundle on its sums alone."""
-    with fault.translated(), carrier.members(str(place)) as members:
+    with errors.translated(), reader.members(str(place)) as members:
         return apply(members, target, machine, disk, ANY)
 
 

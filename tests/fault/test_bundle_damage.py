@@ -10,8 +10,8 @@ import pytest
 
 from bundle import made
 from fault.conftest import World, install
-from glagol.bundle import carrier, fault
-from glagol.bundle.disk import Disk
+from glagol.bundle import errors, reader
+from glagol.bundle.install.disk import Disk
 from glagol.bundle.split import split
 from glagol.bundle.verify import (
     BLOCK,
@@ -198,7 +198,7 @@ def test_parts_give_the_bundle(world: World, tmp_path: Path) -> None:
     before = [part.stat().st_mtime_ns for part in parts]
     split(world.new.tar, tmp_path, 10_000)
     assert [part.stat().st_mtime_ns for part in parts] == before
-    with carrier.opened(str(listing)) as file:
+    with reader.opened(str(listing)) as file:
         assert file.read(1 << 30) == world.new.tar.read_bytes()
 
 
@@ -235,7 +235,7 @@ def test_list_of_parts_damaged(world: World, tmp_path: Path) -> None:
         listing.write_bytes(flip(data, at, 0))
         with (
             pytest.raises(IntegrityError),
-            fault.translated(),
-            carrier.opened(str(listing)) as file,
+            errors.translated(),
+            reader.opened(str(listing)) as file,
         ):
             file.read(1)

@@ -14,11 +14,12 @@ import pytest
 
 from bundle import made
 from fault.conftest import ANY, World, install
-from glagol.bundle import carrier, delta, fault, index, verify
-from glagol.bundle.apply import Options, apply, collect, garbage, rollback
-from glagol.bundle.disk import Disk
+from glagol.bundle import delta, errors, reader, verify
+from glagol.bundle.install.apply import Options, apply, collect, garbage, rollback
+from glagol.bundle.install.disk import Disk
+from glagol.bundle.install.target import Installed, Target
+from glagol.bundle.pack import index
 from glagol.bundle.sign import sign
-from glagol.bundle.target import Installed, Target
 from glagol.core.errors import CODES, GlagolError
 
 OLD, NEW = "glagol-0.1.0+m1-cpu", "glagol-0.2.0+m2-cpu"
@@ -27,7 +28,7 @@ HERE = made.Machine()
 
 def run(place: Path, target: Target, options: Options, machine: made.Machine = HERE) -> Installed:
     """Apply with options."""
-    with fault.translated(), carrier.members(str(place)) as members:
+    with errors.translated(), reader.members(str(place)) as members:
         return apply(members, target, machine, Disk(), options)
 
 
@@ -319,14 +320,15 @@ def test_clock_in_1970(world: World, tmp_path: Path, keys: Path) -> None:
     place = signed(world, tmp_path, sign(world.new.contents.sums, keys / "release"))
     code = (
         "import sys; from pathlib import Path; sys.path[:0] = sys.argv[4:]\n"
-        "from bundle import made; from glagol.bundle import carrier\n"
-        "from glagol.bundle.apply import Options, apply; from glagol.bundle.disk import Disk\n"
+        "from bundle import made; from glagol.bundle import reader\n"
+        "from glagol.bundle.install.apply import Options, apply\n"
+        "from glagol.bundle.install.disk import Disk\n"
         "import time; assert time.time() < 1e6\n"
-        "with carrier.members(sys.argv[1]) as members:\n"
+        "with reader.members(sys.argv[1]) as members:\n"
         "    apply(members, made.target_at(Path(sys.argv[2])), made.Machine(), Disk(),\n"
         "          Options(signers=Path(sys.argv[3])))\n"
     )
-    packages = [str(made.REPOSITORY / f"packages/{name}/src") for name in ("registry", "bundle")]
+    packages = [str(made.REPOSITORY / f"packages/{name}/src") for name in ("core", "bundle")]
     arguments = [str(place), str(tmp_path / "target"), str(keys / "signers")]
     subprocess.run(
         ["faketime", "1970-01-02 00:00:00", sys.executable, "-c", code, *arguments]

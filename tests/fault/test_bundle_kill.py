@@ -14,8 +14,8 @@ import pytest
 
 from bundle import made
 from fault.conftest import World, install
-from glagol.bundle.disk import Disk
-from glagol.bundle.target import Target
+from glagol.bundle.install.disk import Disk
+from glagol.bundle.install.target import Target
 from glagol.core.errors import CODES, GlagolError, HostError
 
 OLD, NEW = "glagol-0.1.0+m1-cpu", "glagol-0.2.0+m2-cpu"

@@ -87,7 +87,7 @@ def build(origin: Path, top: Path, way: Way) -> Path:
     home = top / "home"
     home.mkdir()
     settings = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": ":".join(PACKAGES)}
-    command = [*way.before, sys.executable, "-m", "glagol.cli.bundle", "pack"]
+    command = [*way.before, sys.executable, "-m", "glagol.cli.commands.bundle", "pack"]
     done = subprocess.run(
         [*command, "--source", ".", "--output", "dist"],
         cwd=place,

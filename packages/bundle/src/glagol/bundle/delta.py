@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from glagol.bundle.carrier import opened
-from glagol.bundle.fault import error, stop, translated
+from glagol.bundle.errors import error, stop, translated
+from glagol.bundle.reader import opened
 from glagol.bundle.verify import (
     BLOCK,
     CHUNK,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from glagol.bundle.fault import REMEDIES, error
+from glagol.bundle.errors import REMEDIES, error
 from glagol.bundle.verify import CHUNK, NAMESPACE, SUMS, BundleError, Progress
 from glagol.bundle.write import Written, write_file
 from glagol.core.errors import IntegrityError

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glagol.bundle.fault import error
+from glagol.bundle.errors import error
 from glagol.bundle.verify import CHUNK, Progress, canonical
 from glagol.bundle.write import flush
 from glagol.core.files import host_error

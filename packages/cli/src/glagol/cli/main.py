@@ -18,24 +18,36 @@ from glagol.core.errors import EXIT_INTERRUPTED, GlagolError
 __all__ = ["main"]
 
 _COMMANDS: Final = {
-    "transcribe": ("glagol.cli.transcribe:transcribe", "Write what is said in audio files."),
-    "summarize": ("glagol.cli.summarize:summarize", "Say what matters of a transcript."),
-    "serve": ("glagol.cli.serve:serve", "Start the HTTP server."),
-    "serve-llm": ("glagol.cli.serve_llm:serve_llm", "Start the language model's HTTP server."),
-    "worker": ("glagol.cli.worker:worker", "Work the queue of jobs beside servers."),
-    "keys": ("glagol.cli.keys:keys", "Add, list and revoke keys of the HTTP server."),
-    "audit": ("glagol.cli.audit:audit", "Verify the audit log, show what it says of a job."),
+    "transcribe": (
+        "glagol.cli.commands.transcribe:transcribe",
+        "Write what is said in audio files.",
+    ),
+    "summarize": ("glagol.cli.commands.summarize:summarize", "Say what matters of a transcript."),
+    "serve": ("glagol.cli.commands.serve:serve", "Start the HTTP server."),
+    "serve-llm": (
+        "glagol.cli.commands.serve_llm:serve_llm",
+        "Start the language model's HTTP server.",
+    ),
+    "worker": ("glagol.cli.commands.worker:worker", "Work the queue of jobs beside servers."),
+    "keys": ("glagol.cli.commands.keys:keys", "Add, list and revoke keys of the HTTP server."),
+    "audit": (
+        "glagol.cli.commands.audit:audit",
+        "Verify the audit log, show what it says of a job.",
+    ),
     "models": (
-        "glagol.cli.models:models",
+        "glagol.cli.commands.models:models",
         "List, verify, fetch, build, edit and roll back models.",
     ),
-    "demo": ("glagol.cli.demo:demo", "Transcribe the bundled clip and compare."),
-    "bundle": ("glagol.cli.bundle:bundle", "Pack, verify, install, roll back offline bundles."),
+    "demo": ("glagol.cli.commands.demo:demo", "Transcribe the bundled clip and compare."),
+    "bundle": (
+        "glagol.cli.commands.bundle:bundle",
+        "Pack, verify, install, roll back offline bundles.",
+    ),
     "plan-gpu": (
-        "glagol.cli.plan_gpu:plan_gpu",
+        "glagol.cli.commands.plan_gpu:plan_gpu",
         "Divide a card between speech and language model.",
     ),
-    "env-check": ("glagol.cli.env_check:env_check", "Say what this machine lacks."),
+    "env-check": ("glagol.cli.commands.env_check:env_check", "Say what this machine lacks."),
 }
 
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from glagol.bundle.fault import error
-from glagol.bundle.index import Acceptance, Release, Requires
+from glagol.bundle.errors import error
+from glagol.bundle.pack.index import Acceptance, Release, Requires
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 import click
 
 from glagol.cli import output, report
-from glagol.cli.home import home_option
+from glagol.cli.commands.summarize import ask, llm_options, rendered
+from glagol.cli.options import home_option
 from glagol.cli.progress import Bars
-from glagol.cli.summarize import ask, llm_options, rendered
 from glagol.core.errors import GlagolError, InputError
 from glagol.core.files import write_atomic
 from glagol.models.home import load

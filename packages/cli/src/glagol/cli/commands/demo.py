@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from glagol.cli.home import home_option
+from glagol.cli.options import home_option
 from glagol.core.errors import InputError
 from glagol.models.home import load
 

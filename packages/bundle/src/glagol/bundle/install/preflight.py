@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from glagol.bundle.fault import error
-from glagol.bundle.target import Installed, age
+from glagol.bundle.errors import error
+from glagol.bundle.install.target import Installed, age
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,15 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.bundle.fault import error
-from glagol.bundle.plan import LLM_LOCKS, LOCKS, Inputs, TakeBlob, TakeWheel, Tracked, wheel_rows
+from glagol.bundle.errors import error
+from glagol.bundle.pack.plan import (
+    LLM_LOCKS,
+    LOCKS,
+    Inputs,
+    TakeBlob,
+    TakeWheel,
+    Tracked,
+    wheel_rows,
+)
 from glagol.bundle.verify import Entry
 from glagol.registry.manifest.read import parse
 from glagol.registry.store import Store
 
 if TYPE_CHECKING:
-    from glagol.bundle.checkout import Checkout
-    from glagol.bundle.plan import Step
+    from glagol.bundle.pack.git_source import Checkout
+    from glagol.bundle.pack.plan import Step
 
 SYSTEMS = ("x86_64-linux", "aarch64-linux")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
-from glagol.bundle import terms
-from glagol.bundle.fault import error
+from glagol.bundle.errors import error
+from glagol.bundle.licences import rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ class Label:
         own = list(self.texts)
         if len(own) > 1:
             own = [path for path in own if _MAIN.fullmatch(path)]
-        return terms.recognised(self.texts[own[0]]) if len(own) == 1 else None
+        return rules.recognised(self.texts[own[0]]) if len(own) == 1 else None
 
 
 def read(path: Path, name: str, version: str) -> Label:

@@ -1,7 +1,7 @@
 """What must be true of a machine before it serves a language model: ``glagol env-check --llm``.
 
-The checks of the machine are those of `glagol.cli.envcheck`. vLLM's environment is another one than
-this process's, so its own interpreter is asked, isolated (-I): no variable and no folder of the
+The checks of the machine are those of `glagol.cli.env_checks.asr`. vLLM runs in another environment
+than this process, so its own interpreter is asked, isolated (-I): no variable and no folder of the
 user has a say in the answer.
 """
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from packaging.utils import canonicalize_name
 
-from glagol.cli import envcheck
-from glagol.cli.envcheck import PYTHON, Finding
+from glagol.cli.env_checks import asr
+from glagol.cli.env_checks.asr import PYTHON, Finding
 from glagol.core.errors import HostError, InputError
 from glagol.llm.vllm.arguments import interpreter, served
 from glagol.models import gpu_plan
@@ -27,7 +27,7 @@ from glagol.web.access.policy import Policy, PolicyFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glagol.cli.envcheck import Check, Question
+    from glagol.cli.env_checks.asr import Check, Question
     from glagol.llm.settings import Settings
     from glagol.registry.manifest.types import Model
 
@@ -91,16 +91,16 @@ def run(question: Question, settings: Settings) -> list[Finding]:
         question: home, store and name of the lock.
         settings: what llm-server would start with.
     """
-    findings = envcheck.run(question, {name: envcheck.CHECKS[name] for name in SHARED})
+    findings = asr.run(question, {name: asr.CHECKS[name] for name in SHARED})
     checks: dict[str, Check] = {"vllm": lambda question: _environment(question, settings)}
     if settings.device == "cuda":
-        checks["cuda"] = lambda _: iter([envcheck.driver()])
+        checks["cuda"] = lambda _: iter([asr.driver()])
     if findings[-1].status == "ok":  # else there is no manifest to ask about models
         asked = _Asked(settings, Registry.load(question.home, question.store))
         if settings.device == "cuda":
             checks["vram"] = lambda _: _memory(asked)
         checks["model"] = lambda _: _model(asked)
-    return findings + envcheck.run(question, checks)
+    return findings + asr.run(question, checks)
 
 
 def _environment(question: Question, settings: Settings) -> Iterator[Finding]:
@@ -118,7 +118,7 @@ def _environment(question: Question, settings: Settings) -> Iterator[Finding]:
     found = f"{python}, Python {'.'.join(map(str, numbers))}"
     yield Finding("vllm", "ok" if good else "fail", found, "" if good else remedy)
     installed = {str(canonicalize_name(name)): version for name, version in names.items()}
-    count, wrong = envcheck.differences(question, installed)
+    count, wrong = asr.differences(question, installed)
     found = "; ".join(wrong) or f"{count} packages as locked"
     yield Finding("vllm lock", "fail" if wrong else "ok", found, remedy if wrong else "")
     strange = [file for file, digest in changed if _MISRECORDED.get(file) != digest]

@@ -6,11 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glagol.bundle import licences, sbom
-from glagol.bundle.fault import error
-from glagol.bundle.index import Index, front
-from glagol.bundle.plan import plan
-from glagol.bundle.sources import Bytes, File, made, unpacked_bytes
+from glagol.bundle.errors import error
+from glagol.bundle.licences import classify
+from glagol.bundle.pack import sbom
+from glagol.bundle.pack.index import Index, front
+from glagol.bundle.pack.plan import plan
+from glagol.bundle.pack.sources import Bytes, File, made, unpacked_bytes
 from glagol.bundle.verify import BLOCK, CHUNK, INDEX, SIGNATURE, SUMS, Entry, Progress
 from glagol.bundle.write import Written, member_blocks, write_file
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from glagol.bundle.plan import Plan
-    from glagol.bundle.sources import Sources
+    from glagol.bundle.pack.plan import Plan
+    from glagol.bundle.pack.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def prepare(
         for licence in found.values()
         for name, data in licence.texts.items()
     }
-    texts["licences/LIST.tsv"] = licences.table(found.values())
-    texts["licences/REVIEW.tsv"] = licences.questions(found.values())
+    texts["licences/LIST.tsv"] = classify.table(found.values())
+    texts["licences/REVIEW.tsv"] = classify.questions(found.values())
     extra = [made(path, data) for path, data in texts.items()]
     extra.append(made("sbom.cdx.json", sbom.bill(material)))
     entries = [member.entry for member in (*taken, *extra)]
@@ -173,12 +174,12 @@ def _check_golden(what: Plan, by_path: dict[str, Bytes | File]) -> None:
                 )
 
 
-def _licences(what: Plan, by_path: dict[str, Bytes | File]) -> dict[str, licences.Licence]:
+def _licences(what: Plan, by_path: dict[str, Bytes | File]) -> dict[str, classify.Licence]:
     found = []
     for step in what.wheels:
         member = by_path[step.path]
         if isinstance(member, File):
-            found.append(licences.of_wheel(member.path, step.wheel.name, step.wheel.version))
+            found.append(classify.of_wheel(member.path, step.wheel.name, step.wheel.version))
     # Models of one source share its licence text, wherever it lies.
     sources = {model.id: model.source.repo for model, _ in what.models}
     for model, _ in what.models:
@@ -190,5 +191,5 @@ def _licences(what: Plan, by_path: dict[str, Bytes | File]) -> dict[str, licence
             ):
                 files[path.removeprefix("src/models/")] = member.data
         own = {p: d for p, d in files.items() if p.startswith(f"{model.id}/")}
-        found.append(licences.of_model(model.id, model.license, own, files))
+        found.append(classify.of_model(model.id, model.license, own, files))
     return {licence.subject: licence for licence in sorted(found, key=lambda item: item.subject)}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glagol.bundle import install
-from glagol.bundle.fault import error, stop, translated
-from glagol.bundle.host import rejected
-from glagol.bundle.preflight import Facts, preflight
+from glagol.bundle.errors import error, stop, translated
+from glagol.bundle.install import steps
+from glagol.bundle.install.host import rejected
+from glagol.bundle.install.preflight import Facts, preflight
 from glagol.bundle.verify import (
     INDEX,
     SIGNATURE,
@@ -25,9 +25,9 @@ from glagol.bundle.verify import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glagol.bundle.disk import Disk
-    from glagol.bundle.host import Host
-    from glagol.bundle.target import Installed, Target
+    from glagol.bundle.install.disk import Disk
+    from glagol.bundle.install.host import Host
+    from glagol.bundle.install.target import Installed, Target
     from glagol.bundle.verify import Entry, Files, Member
 
 STAGED = ".staged"
@@ -88,31 +88,31 @@ class Applier:
         """The release folder while it is made."""
         return self.target.release(STAGED)
 
-    def carry_out(self, step: install.Step) -> None:
+    def carry_out(self, step: steps.Step) -> None:
         """Do one step; a repetition of a finished step changes nothing."""
         match step:
-            case install.Check(entry):
+            case steps.Check(entry):
                 self._check(entry)
-            case install.Take(entry):
+            case steps.Take(entry):
                 self._take(entry)
-            case install.Stage():
+            case steps.Stage():
                 self.disk.remove(self.staged)
                 self.disk.folder(self.staged)
-            case install.Link(entry):
+            case steps.Link(entry):
                 self._link(entry)
-            case install.Write():
+            case steps.Write():
                 self._write()
-            case install.Environment():
+            case steps.Environment():
                 self.host.environment(self.disk, self.staged, step)
-            case install.Accept():
+            case steps.Accept():
                 self._accept(self.staged)
-            case install.Publish(folder):
+            case steps.Publish(folder):
                 self.disk.settle(self.target.root)
                 self.disk.remove(self.target.release(folder))
                 self.disk.rename(self.staged, self.target.release(folder))
-            case install.Switch():
+            case steps.Switch():
                 self._switch(step)
-            case install.Confirm():
+            case steps.Confirm():
                 self._confirm(step)
 
     def _check(self, entry: Entry) -> None:
@@ -181,7 +181,7 @@ class Applier:
                 f"expected {expected.strip()!r}"
             )
 
-    def _switch(self, step: install.Switch) -> None:
+    def _switch(self, step: steps.Switch) -> None:
         for number in step.stale:
             self.disk.remove(self.target.generation(number))
         link = self.target.generation(step.generation)
@@ -190,7 +190,7 @@ class Applier:
         with self._returning(step.generation - 1):
             self.disk.point(self.target.current, f"generations/{step.generation}")
 
-    def _confirm(self, step: install.Confirm) -> None:
+    def _confirm(self, step: steps.Confirm) -> None:
         with self._returning(step.previous):
             self._accept(self.target.current)
 
@@ -231,7 +231,7 @@ def apply(
         trusted = Front(options, target)
         files = read(members, trusted, stop)
         first = next(files, None)
-        wanted = install.Wanted(trusted.id, trusted.index, trusted.files, trusted.carried)
+        wanted = steps.Wanted(trusted.id, trusted.index, trusted.files, trusted.carried)
         for fault in preflight(
             trusted.index, facts(wanted, target, host), downgrade=options.downgrade
         ):
@@ -239,14 +239,14 @@ def apply(
         with target.changing(disk):
             generations = tuple(item.generation for item in target.generations())
             published = target.release(wanted.folder).is_dir()
-            situation = install.Situation(target.running(), generations, published)
+            situation = steps.Situation(target.running(), generations, published)
             total = sum(entry.size for entry in wanted.carried)
             progress = Progress("apply", total, options.stream)
             again = iter([first]) if first else iter(())
             applier = Applier(target, host, disk, trusted, _chained(again, files), progress)
             _keep_signers(target, disk, options)
-            for step in install.steps(wanted, situation):
-                if not isinstance(step, install.Check | install.Take):
+            for step in steps.steps(wanted, situation):
+                if not isinstance(step, steps.Check | steps.Take):
                     applier.finish_reading()
                 applier.carry_out(step)
             applier.finish_reading()
@@ -256,7 +256,7 @@ def apply(
     return running
 
 
-def facts(wanted: install.Wanted, target: Target, host: Host) -> Facts:
+def facts(wanted: steps.Wanted, target: Target, host: Host) -> Facts:
     """What `preflight` judges by."""
     missing = [entry for entry in wanted.carried if not target.store.has(entry.sha256)]
     environment = wanted.index["environment"]

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from glagol.bundle import label, review, terms
-from glagol.bundle.fault import error
+from glagol.bundle.errors import error
+from glagol.bundle.licences import review, rules, wheel_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from glagol.bundle.terms import Basis
+    from glagol.bundle.licences.rules import Basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ def of_wheel(path: Path, name: str, version: str) -> Licence:
         IntegrityError: `bundle_licence`, the licence is unknown; `bundle_altered`, the file is not
             a wheel.
     """
-    wheel = label.read(path, name, version)
+    wheel = wheel_metadata.read(path, name, version)
     expression, basis = _expression(wheel)
     if expression is None:
         raise error(
             "bundle_licence",
             f"the licence of {name} {version} is unknown: it states {wheel.stated}",
-            "read it; when it may be shipped, add what is missing to glagol.bundle.terms",
+            "read it; when it may be shipped, add what is missing to glagol.bundle.licences.rules",
         )
     remarks = review.remarks(wheel, expression, basis)
     texts = wheel.texts
@@ -87,9 +87,9 @@ def of_model(
     texts: dict[str, bytes] = {}
     for files in (own, kin):
         texts = texts or {
-            n: d for n, d in files.items() if label.TEXT.fullmatch(n.rpartition("/")[2])
+            n: d for n, d in files.items() if wheel_metadata.TEXT.fullmatch(n.rpartition("/")[2])
         }
-    known = terms.known(expression)
+    known = rules.known(expression)
     if not known or not texts:
         why = "carries no licence text" if known else f"has the licence {expression!r}"
         raise error(
@@ -121,20 +121,20 @@ def questions(licences: Iterable[Licence]) -> bytes:
     return _tsv(rows)
 
 
-def _expression(wheel: label.Label) -> tuple[str | None, Basis]:
-    if judgement := terms.JUDGED.get(wheel.subject):
+def _expression(wheel: wheel_metadata.Label) -> tuple[str | None, Basis]:
+    if judgement := rules.JUDGED.get(wheel.subject):
         return judgement.expression, "judged"
     for statement in wheel.statements:
-        if found := terms.spelled(statement):
+        if found := rules.spelled(statement):
             return found, "stated"
     return wheel.recognised, "text"
 
 
-def _supplied(wheel: label.Label, expression: str) -> tuple[dict[str, bytes], str]:
+def _supplied(wheel: wheel_metadata.Label, expression: str) -> tuple[dict[str, bytes], str]:
     """The text in place of the one that a wheel forgot, and what it is."""
     given = {wheel.name: "the project's own is added", expression: "the standard one is added"}
     for name, said in given.items():
-        text = resources.files("glagol.bundle").joinpath("texts", f"{name}.txt")
+        text = resources.files("glagol.bundle.licences").joinpath("texts", f"{name}.txt")
         if text.is_file():
             return {f"{name}.txt": text.read_bytes()}, said
     return {}, f"none is added; project: {wheel.project or 'no address stated'}"

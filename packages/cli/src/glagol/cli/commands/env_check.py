@@ -1,4 +1,4 @@
-"""`glagol env-check`: the report of `glagol.cli.envcheck`, for people and for programs."""
+"""`glagol env-check`: the report of `glagol.cli.env_checks.asr`, for people and for programs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import click
 
 from glagol.cli import output
-from glagol.cli.home import home_option
+from glagol.cli.options import home_option
 from glagol.core.errors import CODES
 
 if TYPE_CHECKING:
-    from glagol.cli.envcheck import Finding
+    from glagol.cli.env_checks.asr import Finding
 
 __all__ = ["env_check"]
 
@@ -60,10 +60,10 @@ def env_check(
 
 
 def _asr(ids: tuple[str, ...], device: Device, lock: str | None, home: Path) -> list[Finding]:
-    from glagol.cli import envcheck
+    from glagol.cli.env_checks import asr
 
-    return envcheck.run(
-        envcheck.Question(home.absolute(), _store(), lock or _lock_of(home, device), device, ids)
+    return asr.run(
+        asr.Question(home.absolute(), _store(), lock or _lock_of(home, device), device, ids)
     )
 
 
@@ -77,7 +77,8 @@ def _lock_of(home: Path, device: Device) -> str:
 def _llm(
     ids: tuple[str, ...], device: Device | None, lock: str | None, home: Path
 ) -> list[Finding]:
-    from glagol.cli import envcheck, llmcheck
+    from glagol.cli.env_checks import asr
+    from glagol.cli.env_checks import llm as llmcheck
     from glagol.llm.settings import Settings
 
     if len(ids) > 1:
@@ -85,9 +86,7 @@ def _llm(
     given = {"LLM_MODEL_NAME": "".join(ids), "LLM_DEVICE": device or ""}
     chosen = {name: value for name, value in given.items() if value}
     settings = Settings.from_environment({**os.environ, **chosen})
-    question = envcheck.Question(
-        home.absolute(), _store(), lock or "llm-cuda", settings.device, ids
-    )
+    question = asr.Question(home.absolute(), _store(), lock or "llm-cuda", settings.device, ids)
     return llmcheck.run(question, settings)
 
 

@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from glagol.bundle import terms
+from glagol.bundle.licences import rules
 
 if TYPE_CHECKING:
-    from glagol.bundle.label import Label
-    from glagol.bundle.terms import Basis
+    from glagol.bundle.licences.rules import Basis
+    from glagol.bundle.licences.wheel_metadata import Label
 
 Kind: TypeAlias = Literal[
     "conflict", "copyleft", "from-text", "judged", "native-libraries", "no-text", "proprietary"
@@ -42,8 +42,8 @@ def remarks(label: Label, expression: str, basis: Basis) -> list[Remark]:
         basis: where that comes from.
     """
     found = [*_doubts(label, expression, basis)]
-    names = terms.parts(expression)
-    if copyleft := [name for name in names if name.startswith(terms.COPYLEFT)]:
+    names = rules.parts(expression)
+    if copyleft := [name for name in names if name.startswith(rules.COPYLEFT)]:
         found.append(Remark("copyleft", f"{', '.join(copyleft)}: source may be asked for"))
     if any(name.startswith("LicenseRef-NVIDIA") for name in names):
         found.append(Remark("proprietary", _distribution(label)))
@@ -55,14 +55,14 @@ def remarks(label: Label, expression: str, basis: Basis) -> list[Remark]:
 def _doubts(label: Label, expression: str, basis: Basis) -> list[Remark]:
     """Where the expression is not simply what the metadata states."""
     if basis == "judged":
-        evidence = terms.JUDGED[label.subject].evidence
+        evidence = rules.JUDGED[label.subject].evidence
         return [Remark("judged", f"states: {label.stated}; rests on {evidence}")]
     if basis == "text":
         return [Remark("from-text", f"states: {label.stated}; its text is {expression}")]
     found = []
-    agreed = {None, expression, *terms.parts(expression)}
+    agreed = {None, expression, *rules.parts(expression)}
     open_but_not = "Proprietary" in label.stated and "Proprietary" not in expression
-    if open_but_not or {terms.spelled(statement) for statement in label.statements} - agreed:
+    if open_but_not or {rules.spelled(statement) for statement in label.statements} - agreed:
         found.append(Remark("conflict", f"states: {label.stated}"))
     if label.recognised not in agreed:
         found.append(Remark("conflict", f"states {expression}; its text is {label.recognised}"))
@@ -71,7 +71,7 @@ def _doubts(label: Label, expression: str, basis: Basis) -> list[Remark]:
 
 def _distribution(label: Label) -> str:
     """What a proprietary text says of passing files on, and which libraries it names."""
-    read = [terms.READ.get(hashlib.sha256(text).hexdigest()) for text in label.texts.values()]
+    read = [rules.READ.get(hashlib.sha256(text).hexdigest()) for text in label.texts.values()]
     said = [reading.distribution for reading in read if reading]
     if not said:
         own = f"its text is {label.recognised}" if label.recognised else "nobody has read its text"

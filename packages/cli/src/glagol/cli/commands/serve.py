@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from glagol.cli.home import home_option
+from glagol.cli.options import home_option
 
 __all__ = ["serve"]
 

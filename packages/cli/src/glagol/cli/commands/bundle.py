@@ -47,9 +47,9 @@ def _making(command: Any) -> Any:
 
 
 def _prepared(made: dict[str, Any]) -> Any:
-    from glagol.bundle.checkout import Checkout
-    from glagol.bundle.pack import prepare
-    from glagol.bundle.sources import Sources
+    from glagol.bundle.pack.git_source import Checkout
+    from glagol.bundle.pack.pack import prepare
+    from glagol.bundle.pack.sources import Sources
 
     checkout = Checkout.open(made["source"])
     if checkout.changed:
@@ -88,7 +88,7 @@ def plan(as_json: bool, **made: Any) -> None:
 def pack(key: Path | None, signature: Path | None, output: Path, **made: Any) -> None:
     """Write the bundle of this checkout: the same commit gives the same bytes."""
     from glagol.bundle import sign
-    from glagol.bundle.pack import pack as write
+    from glagol.bundle.pack.pack import pack as write
 
     _, contents = _prepared(made)
     given = signature.read_bytes() if signature else None
@@ -105,19 +105,21 @@ def pack(key: Path | None, signature: Path | None, output: Path, **made: Any) ->
 @_IDENTITY
 def verify(place: str, signers: Path | None, allow_unsigned: bool, identity: Path | None) -> int:
     """Check every byte of a bundle: tar, .parts.json, .age, folder, or - for a pipe."""
-    from glagol.bundle import carrier, fault
-    from glagol.bundle import verify as reader
+    from glagol.bundle import errors, reader
+    from glagol.bundle import verify as checker
 
-    faults: list[reader.BundleError] = []
-    trusted = reader.Trusted(reader.signature_check(signers, allow_unsigned))
+    faults: list[checker.BundleError] = []
+    trusted = checker.Trusted(checker.signature_check(signers, allow_unsigned))
     try:
-        with fault.translated(), carrier.members(place, identity, sys.stderr) as members:
-            count = reader.verify(reader.read(members, trusted, faults.append), trusted, sys.stderr)
+        with errors.translated(), reader.members(place, identity, sys.stderr) as members:
+            count = checker.verify(
+                checker.read(members, trusted, faults.append), trusted, sys.stderr
+            )
         found: list[GlagolError] = []
     except GlagolError as error:
         found = [error]
-    found = [*map(fault.of, faults), *found]
-    status = [report.failure(error) for error in found[: reader.FAULTS_MAX]]
+    found = [*map(errors.of, faults), *found]
+    status = [report.failure(error) for error in found[: checker.FAULTS_MAX]]
     if status:
         return status[0]
     base = f", delta to {trusted.base['name']}" if trusted.base else ""
@@ -154,15 +156,15 @@ def split(path: Path, output: Path, part_bytes: int) -> None:
 @click.option("--output", type=_FILE, default="dist", show_default=True, help="Folder.")
 def join(place: str, base: str | None, identity: Path | None, output: Path) -> None:
     """Write the full plain tar of parts, of a sealed bundle, or of a delta and its base."""
-    from glagol.bundle import carrier, delta, fault
+    from glagol.bundle import delta, errors, reader
     from glagol.bundle.write import write_file
 
     if base is not None:
         _say(delta.restore(place, base, output))
         return
-    with fault.translated(), carrier.opened(place, identity, sys.stderr) as file:
+    with errors.translated(), reader.opened(place, identity, sys.stderr) as file:
         name = Path(place).name
-        for suffix in (carrier.PARTS, ".age"):
+        for suffix in (reader.PARTS, ".age"):
             name = name.removesuffix(suffix)
         _say(write_file(output / name, iter(lambda: file.read(1 << 20), b"")))
 
@@ -194,16 +196,16 @@ def diff(old: str, new: str, write: Path | None) -> None:
 @click.option("--downgrade", is_flag=True, help="Install an older release on purpose.")
 def apply(place: str, to: Path, identity: Path | None, **given: Any) -> None:
     """Install a bundle beside the running release, then cut over; again: resumes."""
-    from glagol.bundle import carrier, fault
-    from glagol.bundle.apply import Options
-    from glagol.bundle.apply import apply as install
-    from glagol.bundle.disk import Disk
-    from glagol.bundle.host import Machine
-    from glagol.bundle.target import Target
+    from glagol.bundle import errors, reader
+    from glagol.bundle.install.apply import Options
+    from glagol.bundle.install.apply import apply as install
+    from glagol.bundle.install.disk import Disk
+    from glagol.bundle.install.host import Machine
+    from glagol.bundle.install.target import Target
 
     target = Target(to.absolute())
     options = Options(stream=sys.stderr, **given)
-    with fault.translated(), carrier.members(place, identity, sys.stderr) as members:
+    with errors.translated(), reader.members(place, identity, sys.stderr) as members:
         running = install(members, target, Machine.here(), Disk(), options)
     click.echo(f"{running.index['name']} runs as generation {running.generation}")
     click.echo(f"start it: {target.current}/bin/asr-server, or {target.current}/units")
@@ -213,9 +215,9 @@ def apply(place: str, to: Path, identity: Path | None, **given: Any) -> None:
 @_TO
 def rollback(to: Path) -> None:
     """Return to the release before the running one."""
-    from glagol.bundle.apply import rollback as back
-    from glagol.bundle.disk import Disk
-    from glagol.bundle.target import Target
+    from glagol.bundle.install.apply import rollback as back
+    from glagol.bundle.install.disk import Disk
+    from glagol.bundle.install.target import Target
 
     running = back(Target(to.absolute()), Disk())
     click.echo(f"{running.index['name']} runs as generation {running.generation}")
@@ -227,9 +229,9 @@ def rollback(to: Path) -> None:
 @click.option("--delete", is_flag=True, help="Remove; without it, only show.")
 def gc(to: Path, keep: int, delete: bool) -> None:
     """Show or remove what no kept release needs."""
-    from glagol.bundle.apply import collect, garbage
-    from glagol.bundle.disk import Disk
-    from glagol.bundle.target import Target
+    from glagol.bundle.install.apply import collect, garbage
+    from glagol.bundle.install.disk import Disk
+    from glagol.bundle.install.target import Target
 
     target = Target(to.absolute())
     found = garbage(target, keep)

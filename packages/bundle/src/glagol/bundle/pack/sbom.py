@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from glagol.bundle.verify import Entry, canonical
 
 if TYPE_CHECKING:
-    from glagol.bundle.licences import Licence
-    from glagol.bundle.plan import Plan, Wheel
+    from glagol.bundle.licences.classify import Licence
+    from glagol.bundle.pack.plan import Plan, Wheel
 
 BUILD_TYPE = "urn:glagol:bundle:1"
 BUILDER = "urn:glagol:bundle:pack"

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from glagol.bundle.fault import error
+from glagol.bundle.errors import error
 from glagol.core.errors import LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from glagol.bundle.disk import Disk
+    from glagol.bundle.install.disk import Disk
 
 MARKER = ".glagol-target"
 _MARK = b'{"format":1}\n'

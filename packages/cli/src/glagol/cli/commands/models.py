@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from glagol.cli import life, output, report
-from glagol.cli.home import home_option
+from glagol.cli import output, report
+from glagol.cli.commands import models_edit
+from glagol.cli.options import home_option
 from glagol.cli.progress import Bars
 from glagol.core.errors import GlagolError, IntegrityError
 from glagol.models import history
@@ -252,5 +253,5 @@ def _order(home: Path, *, folder: Path | None, optional: bool, **options: Any) -
     return Order(home=home.absolute(), folders=folders, optional=optional, **options)
 
 
-for command in life.COMMANDS:
+for command in models_edit.COMMANDS:
     models.add_command(command)

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glagol.bundle.fault import error
+from glagol.bundle.errors import error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from glagol.bundle.target import Installed
+    from glagol.bundle.install.target import Installed
     from glagol.bundle.verify import Entry
 
 

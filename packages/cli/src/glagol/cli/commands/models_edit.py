@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from glagol.cli import output, report
-from glagol.cli.home import home_option
+from glagol.cli.options import home_option
 from glagol.core.errors import InputError, IntegrityError
 from glagol.models import history as archive
 from glagol.models.home import load

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from glagol.bundle.fault import error
+from glagol.bundle.errors import error
 from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
-    from glagol.bundle.disk import Disk
-    from glagol.bundle.install import Environment
+    from glagol.bundle.install.disk import Disk
+    from glagol.bundle.install.steps import Environment
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ANSWER_S = 900

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from glagol.bundle import sign
-from glagol.bundle.fault import error, stop
+from glagol.bundle.errors import error, stop
 from glagol.bundle.verify import CHUNK, check_parts, folder_members, tar_members
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from glagol.cli import output, report
-from glagol.cli.home import home_option
+from glagol.cli.options import home_option
 from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.models.home import load
 

@@ -1,0 +1,1 @@
+"""Installing a bundle: steps, checks, the cut-over, rollback."""

@@ -1,0 +1,1 @@
+"""Making a bundle: plan, index, sources, the writer."""
