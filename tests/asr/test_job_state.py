@@ -27,7 +27,7 @@ from asr.job_steps import (
 from glagol.asr.http import rendering
 from glagol.asr.jobs import inputs, payload, service
 from glagol.core.errors import InputError
-from glagol.jobs.port import NewJob
+from glagol.jobs.queue import NewJob
 from glagol.web import audit_log, envelope
 from glagol.web.access.policy import Jobs as Rules
 from glagol.web.access.policy import Policy, Webhooks

@@ -158,7 +158,9 @@ def test_delta_to_itself_is_nothing(new: made.Release, tmp_path: Path) -> None:
 
 def command(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     """`glagol bundle ...` in a process of its own."""
-    packages = [made.REPOSITORY / f"packages/{p}/src" for p in ("core", "bundle", "cli")]
+    packages = [
+        made.REPOSITORY / f"packages/{p}/src" for p in ("core", "registry", "bundle", "cli")
+    ]
     path = ":".join(map(str, packages))
     return subprocess.run(
         [sys.executable, "-m", "glagol.cli.commands.bundle", *arguments],

@@ -23,7 +23,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from glagol.core.errors import HostError
-from glagol.jobs.port import NewJob, Queue
+from glagol.jobs.queue import NewJob, Queue
 from jobs.adapters import Way
 from jobs.hands import KIND, notes, work
 from jobs.redis_server import RedisServer

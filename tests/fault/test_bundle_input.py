@@ -328,7 +328,9 @@ def test_clock_in_1970(world: World, tmp_path: Path, keys: Path) -> None:
         "    apply(members, made.target_at(Path(sys.argv[2])), made.Machine(), Disk(),\n"
         "          Options(signers=Path(sys.argv[3])))\n"
     )
-    packages = [str(made.REPOSITORY / f"packages/{name}/src") for name in ("core", "bundle")]
+    packages = [
+        str(made.REPOSITORY / f"packages/{name}/src") for name in ("core", "registry", "bundle")
+    ]
     arguments = [str(place), str(tmp_path / "target"), str(keys / "signers")]
     subprocess.run(
         ["faketime", "1970-01-02 00:00:00", sys.executable, "-c", code, *arguments]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from glagol.jobs.port import Queue
-from glagol.jobs.redis import RedisQueue
-from glagol.jobs.sqlite import SqliteQueue
+from glagol.jobs.queue import Queue
+from glagol.jobs.redis.queue import RedisQueue
+from glagol.jobs.sqlite.queue import SqliteQueue
 from jobs.redis_server import RedisServer
 
 START_S = 1_800_000_000.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glagol.core.errors import HostError
-from glagol.jobs.port import Claim, Job, LeaseLostError, Queue
+from glagol.jobs.queue import Claim, Job, LeaseLostError, Queue
 from jobs.adapters import Way
 
 KIND = "read"

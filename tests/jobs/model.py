@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from glagol.core.errors import InputError
-from glagol.jobs.admission import EXHAUSTED
-from glagol.jobs.port import (
+from glagol.jobs.queue import (
     ENDED,
     Claim,
     Depth,
@@ -18,6 +17,7 @@ from glagol.jobs.port import (
     State,
     Trouble,
 )
+from glagol.jobs.validation import EXHAUSTED
 
 
 class Entry:

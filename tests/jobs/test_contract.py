@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from glagol.core.errors import InputError
-from glagol.jobs.admission import PAYLOAD_BYTES_MAX
-from glagol.jobs.port import Claim, Depth, Job, LeaseLostError, NewJob, Queue, Trouble
+from glagol.jobs.queue import Claim, Depth, Job, LeaseLostError, NewJob, Queue, Trouble
+from glagol.jobs.validation import PAYLOAD_BYTES_MAX
 from jobs.adapters import Turned
 
 TROUBLE = Trouble("host_io", "the disk was full", "free space")

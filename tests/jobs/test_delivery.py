@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from standardwebhooks import Webhook
 
-from glagol.jobs.delivery import Deliverer, attempts_of
-from glagol.jobs.guard import Rules
-from glagol.jobs.notice import INLINE_BYTES_MAX, KIND, Delivery, Notice, notify, read
-from glagol.jobs.port import Job, State, Trouble
-from glagol.jobs.sending import Outcome, Terms
-from glagol.jobs.sqlite import SqliteQueue
+from glagol.jobs.queue import Job, State, Trouble
+from glagol.jobs.sqlite.queue import SqliteQueue
+from glagol.jobs.webhooks.payload import INLINE_BYTES_MAX, KIND, Delivery, Notice, notify, read
+from glagol.jobs.webhooks.send import Outcome, Terms
+from glagol.jobs.webhooks.ssrf import Rules
+from glagol.jobs.webhooks.worker import Deliverer, attempts_of
 from jobs.adapters import Turned
 from jobs.receiver import PATIENCE_S, Receiver, receiver
 
@@ -76,7 +76,7 @@ def done(result: bytes) -> Notice:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing waits for a look into the queue to end."""
-    monkeypatch.setattr("glagol.jobs.delivery.WAIT_S", 0.1)
+    monkeypatch.setattr("glagol.jobs.webhooks.worker.WAIT_S", 0.1)
 
 
 @pytest.fixture

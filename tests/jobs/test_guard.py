@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glagol.core.errors import InputError
-from glagol.jobs.guard import GuardedBackend, Rules, check_url, permitted, system_resolver
+from glagol.jobs.webhooks.ssrf import GuardedBackend, Rules, check_url, permitted, system_resolver
 
 RULES = Rules()
 EVERYTHING = Rules.of(["0.0.0.0/0", "::/0"], [80])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import InputError
-from glagol.jobs.port import NewJob
+from glagol.jobs.queue import NewJob
 from jobs.adapters import Way
 from jobs.hands import notes, work
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from glagol.core.errors import GlagolError
-from glagol.jobs.port import Claim, LeaseLostError, NewJob, Trouble
+from glagol.jobs.queue import Claim, LeaseLostError, NewJob, Trouble
 from jobs.adapters import Turned, turned_redis, turned_sqlite
 from jobs.model import Model
 from jobs.redis_server import MEMORY

@@ -17,9 +17,9 @@ import pytest
 import redis
 
 from glagol.core.errors import HostError, InputError
-from glagol.jobs.admission import EXHAUSTED
-from glagol.jobs.port import NewJob, Trouble
-from glagol.jobs.redis import RedisQueue
+from glagol.jobs.queue import NewJob, Trouble
+from glagol.jobs.redis.queue import RedisQueue
+from glagol.jobs.validation import EXHAUSTED
 from jobs.adapters import turned_redis
 from jobs.redis_server import MEMORY, PATIENCE_S, PROGRAM, RedisServer
 
@@ -82,7 +82,7 @@ def test_a_queue_may_be_opened_before_its_server_starts(tmp_path: Path) -> None:
 
 def test_a_server_that_hangs_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the middle; it answers the next call once it goes on."""
-    monkeypatch.setattr("glagol.jobs.redis._ANSWER_S", 0.3)
+    monkeypatch.setattr("glagol.jobs.redis.queue._ANSWER_S", 0.3)
     server = start()
     queue = RedisQueue(server.url)
     queue.put(new())

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glagol.jobs.guard import Rules
-from glagol.jobs.notice import Delivery
-from glagol.jobs.sending import Outcome, Terms, retry_in_s, send, trust
+from glagol.jobs.webhooks.payload import Delivery
+from glagol.jobs.webhooks.send import Outcome, Terms, retry_in_s, send, trust
+from glagol.jobs.webhooks.ssrf import Rules
 
 SECRET = "whsec_" + "c2VjcmV0" * 5
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import HostError
-from glagol.jobs.opening import open_queue
-from glagol.jobs.port import NewJob
-from glagol.jobs.redis import RedisQueue
-from glagol.jobs.sqlite import SqliteQueue
+from glagol.jobs.factory import open_queue
+from glagol.jobs.queue import NewJob
+from glagol.jobs.redis.queue import RedisQueue
+from glagol.jobs.sqlite.queue import SqliteQueue
 
 
 def new(job_id: str = "one", payload: bytes = b"x") -> NewJob:
@@ -56,7 +56,7 @@ def test_a_put_of_this_process_wakes_those_who_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once: with polling as good as off, nothing else could."""
-    monkeypatch.setattr("glagol.jobs.sqlite._POLL_S", 600.0)
+    monkeypatch.setattr("glagol.jobs.sqlite.queue._POLL_S", 600.0)
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     waiting = [threading.Thread(target=queue.wait, args=(["read"], 600.0)) for _ in range(2)]
     for thread in waiting:
@@ -71,7 +71,9 @@ def test_a_put_of_this_process_wakes_those_who_wait(
 def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
     """The schema is made by one of them; nobody fails."""
     path = tmp_path / "jobs.sqlite"
-    code = "import sys; from pathlib import Path; from glagol.jobs.sqlite import SqliteQueue; "
+    code = (
+        "import sys; from pathlib import Path; from glagol.jobs.sqlite.queue import SqliteQueue; "
+    )
     code += "sys.stdin.read(1); SqliteQueue(Path(sys.argv[1])).ping()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     started = [
@@ -128,7 +130,7 @@ def test_a_file_that_stays_locked_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`queue_unreachable` for writes; reading goes on."""
-    monkeypatch.setattr("glagol.jobs.database._BUSY_S", 0.1)
+    monkeypatch.setattr("glagol.jobs.sqlite.connection._BUSY_S", 0.1)
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     queue.put(new())
     other = sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)

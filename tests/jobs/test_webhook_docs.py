@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from glagol.jobs import signing
+from glagol.jobs.webhooks import signing
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/webhooks.md"

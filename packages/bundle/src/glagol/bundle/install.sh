@@ -26,5 +26,5 @@ shift
 # Damage is found before any of this bundle's own code runs; who made it is `apply`'s question.
 "$python" -I "$here/verify.py" "$here" --allow-unsigned >/dev/null
 path=$(echo "$here"/wheels/click-*.whl)
-for package in core bundle cli; do path=$here/src/packages/$package/src:$path; done
+for package in core registry bundle cli; do path=$here/src/packages/$package/src:$path; done
 PYTHONPATH=$path exec "$python" -m glagol.cli.commands.bundle apply "$here" --to "$target" "$@"

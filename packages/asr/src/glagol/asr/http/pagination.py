@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from glagol.asr.http.options import OptionError
-from glagol.jobs.port import State
+from glagol.jobs.queue import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from glagol.asr.http.request import AsrRequest
-    from glagol.jobs.port import Job
+    from glagol.jobs.queue import Job
 
 __all__ = ["Page", "only", "page_of"]
 

@@ -15,9 +15,9 @@ from glagol.asr.http.pagination import only, page_of
 from glagol.asr.http.request import AsrRequest, jobs_of, note_of, sees
 from glagol.asr.jobs.openapi import JobsOperation, responses
 from glagol.core.errors import InputError
-from glagol.jobs import notice
-from glagol.jobs.delivery import Attempt, attempts_of
-from glagol.jobs.port import Job, Queue, State
+from glagol.jobs.queue import Job, Queue, State
+from glagol.jobs.webhooks import payload
+from glagol.jobs.webhooks.worker import Attempt, attempts_of
 from glagol.web import envelope
 
 __all__ = ["HANDLERS", "DeliveryView"]
@@ -32,7 +32,7 @@ class DeliveryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     id: str
     job_id: str
-    event: notice.Event
+    event: payload.Event
     receiver: str
     state: State
     attempt: int
@@ -77,7 +77,7 @@ async def deliveries(request: AsrRequest) -> Response[bytes]:
 
     def listed() -> DeliveryList:
         found = queue.page(
-            kind=notice.KIND,
+            kind=payload.KIND,
             state=page.state,
             owner=owner,
             before=page.before,
@@ -127,7 +127,7 @@ def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | Non
         HostError: `queue_unreachable`.
     """
     job = queue.get(delivery_id)
-    if job.kind != notice.KIND or (owner is not None and job.owner != owner):
+    if job.kind != payload.KIND or (owner is not None and job.owner != owner):
         raise InputError(
             "job_unknown",
             f"there is no delivery {delivery_id[:64]!r}",
@@ -138,7 +138,7 @@ def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | Non
 
 
 def _view(queue: Queue, job: Job) -> DeliveryView:
-    told = notice.read(job.payload)
+    told = payload.read(job.payload)
     parts = urlsplit(told.url)
     return DeliveryView(
         id=job.id,

@@ -17,7 +17,7 @@ from litestar.response import Response, Stream
 from glagol.asr.http.request import note_of, service_of
 from glagol.asr.jobs import schemas
 from glagol.core.errors import GlagolError, HostError, LimitError
-from glagol.jobs.port import ENDED, Job
+from glagol.jobs.queue import ENDED, Job
 from glagol.web import errors
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError
-from glagol.jobs.port import Claim, LeaseLostError, Queue
+from glagol.jobs.queue import Claim, LeaseLostError, Queue
 
 if TYPE_CHECKING:
     from glagol.speech.types import Progress

@@ -13,8 +13,8 @@ from glagol.asr.jobs.payload import HEIR, KIND
 from glagol.asr.jobs.service import Sample
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError
-from glagol.jobs import notice
-from glagol.jobs.port import Claim, LeaseLostError
+from glagol.jobs.queue import Claim, LeaseLostError
+from glagol.jobs.webhooks import payload
 
 if TYPE_CHECKING:
     from glagol.asr.jobs.service import Jobs
@@ -81,7 +81,7 @@ class Janitor:
 
     def _look(self) -> Sample:
         shared = self._jobs.queue
-        depths = {kind: shared.depth(kind) for kind in (KIND, notice.KIND)}
+        depths = {kind: shared.depth(kind) for kind in (KIND, payload.KIND)}
         return Sample(True, depths, self._oldest_s())
 
     def _warn(self) -> bool:
@@ -120,7 +120,7 @@ class Janitor:
         except InputError:  # it was forgotten: nobody can be told any more
             shared.finish(claim, b"")
             return
-        event: notice.Event = (
+        event: payload.Event = (
             "transcription.cancelled" if dead.state == "cancelled" else "transcription.failed"
         )
         shared.finish(claim, b"", self._jobs.notices(dead, event, trouble=dead.trouble))

@@ -10,7 +10,7 @@ from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Reference, 
 
 from glagol.asr.http.schemas import Format
 from glagol.asr.jobs import schemas
-from glagol.jobs.port import State
+from glagol.jobs.queue import State
 from glagol.web import envelope
 
 if TYPE_CHECKING:

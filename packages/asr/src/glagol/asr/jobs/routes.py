@@ -19,7 +19,7 @@ from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs.openapi import EventsOperation, JobsOperation, ResultOperation, responses
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core.errors import InputError
-from glagol.jobs.port import ENDED, Job
+from glagol.jobs.queue import ENDED, Job
 from glagol.web import envelope
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from glagol.asr.jobs.lease import Keeper
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
-from glagol.jobs.port import Claim, Job, LeaseLostError, Trouble
+from glagol.jobs.queue import Claim, Job, LeaseLostError, Trouble
 
 if TYPE_CHECKING:
     from glagol.asr.inference.pool import Engine

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from glagol.asr.jobs.payload import Work
-from glagol.jobs.port import ENDED, Job, State, Trouble
+from glagol.jobs.queue import ENDED, Job, State, Trouble
 
 if TYPE_CHECKING:
     from glagol.asr.jobs.eta import Pace

@@ -18,14 +18,15 @@ from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
 from glagol.asr.observability.audit import Audit
 from glagol.core.errors import HostError, InputError, LimitError
-from glagol.jobs import admission, guard, notice
-from glagol.jobs.opening import open_queue
-from glagol.jobs.port import ENDED, Depth, Job, NewJob, Queue, Trouble
+from glagol.jobs import validation
+from glagol.jobs.factory import open_queue
+from glagol.jobs.queue import ENDED, Depth, Job, NewJob, Queue, Trouble
+from glagol.jobs.webhooks import payload, ssrf
 
 if TYPE_CHECKING:
     from glagol.asr.settings import Settings
-    from glagol.jobs.notice import Delivery
-    from glagol.jobs.sending import Outcome
+    from glagol.jobs.webhooks.payload import Delivery
+    from glagol.jobs.webhooks.send import Outcome
     from glagol.web.access.policy import Policy
     from glagol.web.tracing import Traces
 
@@ -106,7 +107,7 @@ class Jobs:
                 "webhooks are off: there is no secret to sign them with",
                 "ask the operator for [webhooks] secrets in policy.toml",
             )
-        guard.check_url(url, guard.Rules.of(webhooks.allow, webhooks.ports))
+        ssrf.check_url(url, ssrf.Rules.of(webhooks.allow, webhooks.ports))
 
     def submit(
         self, work: Work, file: BinaryIO, *, owner: str, idempotency_key: str
@@ -163,7 +164,7 @@ class Jobs:
                 raise _expired(job_id) from error
             raise
         if job.kind != KIND or owner not in (None, job.owner):
-            raise admission.unknown(job_id)
+            raise validation.unknown(job_id)
         if job.state in ENDED and 0 < job.expires_s <= self.clock():
             raise _expired(job_id)
         return job
@@ -195,14 +196,14 @@ class Jobs:
         return self.queue.replay(job_id)
 
     def notices(
-        self, job: Job, event: notice.Event, *, result: bytes = b"", trouble: Trouble | None = None
+        self, job: Job, event: payload.Event, *, result: bytes = b"", trouble: Trouble | None = None
     ) -> tuple[NewJob, ...]:
         """The jobs that tell about `event` of `job`: none, or one delivery."""
         work = Work.decoded(job.payload)
         if not work.webhook_url:
             return ()
         policy = self.policy()
-        told = notice.Notice(
+        told = payload.Notice(
             event=event,
             job_id=job.id,
             owner=job.owner,
@@ -212,7 +213,7 @@ class Jobs:
             traceparent=work.traceparent,
         )
         kept_s, attempts = policy.jobs.result_ttl_s, policy.webhooks.attempts
-        return (notice.notify(told, work.webhook_url, attempts=attempts, ttl_s=kept_s),)
+        return (payload.notify(told, work.webhook_url, attempts=attempts, ttl_s=kept_s),)
 
     def settle(self, job: Job) -> None:
         """Remove the input of a job that needs it no more; a failed one may be replayed."""

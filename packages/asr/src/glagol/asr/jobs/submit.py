@@ -19,7 +19,7 @@ from glagol.asr.http.request import (
 from glagol.asr.jobs import routes
 from glagol.asr.jobs.payload import Work
 from glagol.core.errors import InputError
-from glagol.jobs.port import ENDED
+from glagol.jobs.queue import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

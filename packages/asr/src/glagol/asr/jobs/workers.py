@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from glagol.asr.jobs.maintenance import Janitor
 from glagol.asr.jobs.runner import Runner
-from glagol.jobs.delivery import Deliverer
-from glagol.jobs.guard import Rules
-from glagol.jobs.sending import Terms
+from glagol.jobs.webhooks.send import Terms
+from glagol.jobs.webhooks.ssrf import Rules
+from glagol.jobs.webhooks.worker import Deliverer
 
 if TYPE_CHECKING:
     from glagol.asr.inference.pool import Engine

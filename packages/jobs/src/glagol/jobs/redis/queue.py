@@ -27,8 +27,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from glagol.core.errors import HostError, InputError
-from glagol.jobs import admission
-from glagol.jobs.port import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
+from glagol.jobs import validation
+from glagol.jobs.queue import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
 
 __all__ = ["RedisQueue"]
 
@@ -92,15 +92,15 @@ class RedisQueue:
 
     def put(self, new: NewJob) -> Job:
         """See the port."""
-        admission.check(new)
+        validation.check(new)
         word, *answer = self._run("put", *_newcomers([new]))
         if word == b"conflict":
-            raise admission.conflict(new.idempotency_key)
+            raise validation.conflict(new.idempotency_key)
         return _job(answer)
 
     def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
         """See the port."""
-        exhausted = msgspec.json.encode(admission.EXHAUSTED)
+        exhausted = msgspec.json.encode(validation.EXHAUSTED)
         word, *answer = self._run("claim", worker, lease_s, exhausted, *kinds)
         return None if word == b"none" else Claim(_job(answer), worker, lease_s)
 
@@ -128,7 +128,7 @@ class RedisQueue:
 
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         return _job(self._fenced("finish", claim, result, *_newcomers(follow)))
 
     def fail(
@@ -139,14 +139,14 @@ class RedisQueue:
         follow: Sequence[NewJob] = (),
     ) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         retry = "" if retry_in_s is None else retry_in_s
         why = msgspec.json.encode(trouble)
         return _job(self._fenced("fail", claim, why, retry, *_newcomers(follow)))
 
     def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         return _job(self._fenced("stop", claim, *_newcomers(follow)))
 
     def release(self, claim: Claim) -> Job:
@@ -155,16 +155,16 @@ class RedisQueue:
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         return _job(self._known("cancel", job_id, *_newcomers(follow)))
 
     def replay(self, job_id: str) -> Job:
         """See the port."""
         word, *answer = self._run("replay", job_id)
         if word == b"unknown":
-            raise admission.unknown(job_id)
+            raise validation.unknown(job_id)
         if word == b"state":
-            raise admission.wrong_state(_job(answer))
+            raise validation.wrong_state(_job(answer))
         return _job(answer)
 
     def get(self, job_id: str) -> Job:
@@ -185,7 +185,7 @@ class RedisQueue:
         listed = "" if owner is None else f"o{owner}"
         word, *answer = self._run("page", kind, state or "", listed, before, limit)
         if word == b"unknown":
-            raise admission.unknown(before)
+            raise validation.unknown(before)
         return [_job(fields[1:]) for fields in answer]
 
     def ahead(self, job: Job) -> int:
@@ -243,7 +243,7 @@ class RedisQueue:
     def _known(self, transition: str, job_id: str, *arguments: str | bytes | float) -> list[Any]:
         word, *answer = self._run(transition, job_id, *arguments)
         if word == b"unknown":
-            raise admission.unknown(job_id)
+            raise validation.unknown(job_id)
         return answer
 
     def _fenced(self, transition: str, claim: Claim, *arguments: str | bytes | float) -> list[Any]:

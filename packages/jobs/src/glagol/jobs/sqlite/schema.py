@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from glagol.jobs import admission
-from glagol.jobs.port import Claim, Job, LeaseLostError, NewJob, Trouble
+from glagol.jobs import validation
+from glagol.jobs.queue import Claim, Job, LeaseLostError, NewJob, Trouble
 
 __all__ = [
     "FIELDS",
@@ -114,7 +114,7 @@ def get(db: sqlite3.Connection, job_id: str) -> Job:
     """
     row = db.execute(f"{SELECT} WHERE id = ?", (job_id,)).fetchone()
     if row is None:
-        raise admission.unknown(job_id)
+        raise validation.unknown(job_id)
     return read(row)
 
 

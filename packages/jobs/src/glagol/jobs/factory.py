@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glagol.jobs.port import Queue
+from glagol.jobs.queue import Queue
 
 __all__ = ["open_queue"]
 
@@ -21,9 +21,9 @@ def open_queue(redis_url: str, directory: Path) -> Queue:
         HostError: `queue_unreachable`, `disk_full`, `host_io`, about the file.
     """
     if redis_url:
-        from glagol.jobs.redis import RedisQueue
+        from glagol.jobs.redis.queue import RedisQueue
 
         return RedisQueue(redis_url)
-    from glagol.jobs.sqlite import SqliteQueue
+    from glagol.jobs.sqlite.queue import SqliteQueue
 
     return SqliteQueue(directory / "jobs.sqlite")

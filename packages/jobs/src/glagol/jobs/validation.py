@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from glagol.core.errors import InputError
-from glagol.jobs.port import Job, NewJob, Trouble
+from glagol.jobs.queue import Job, NewJob, Trouble
 
 __all__ = [
     "EXHAUSTED",

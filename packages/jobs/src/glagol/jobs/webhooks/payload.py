@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from glagol.jobs.port import NewJob, Trouble
+from glagol.jobs.queue import NewJob, Trouble
 
 __all__ = ["INLINE_BYTES_MAX", "KIND", "Delivery", "Event", "Notice", "notify", "read"]
 

@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
-from glagol.jobs import admission
-from glagol.jobs.database import Database
-from glagol.jobs.port import Claim, Depth, Job, NewJob, State, Trouble
-from glagol.jobs.table import (
+from glagol.jobs import validation
+from glagol.jobs.queue import Claim, Depth, Job, NewJob, State, Trouble
+from glagol.jobs.sqlite.connection import Database
+from glagol.jobs.sqlite.schema import (
     FIELDS,
     SCHEMA,
     SCHEMA_VERSION,
@@ -82,7 +82,7 @@ class SqliteQueue:
 
     def put(self, new: NewJob) -> Job:
         """See the port."""
-        admission.check(new)
+        validation.check(new)
         with self._database.writing() as db:
             if new.idempotency_key:
                 seen = db.execute(
@@ -92,7 +92,7 @@ class SqliteQueue:
                 ).fetchone()
                 if seen is not None:
                     if seen[-1] != new.request_sha256:
-                        raise admission.conflict(new.idempotency_key)
+                        raise validation.conflict(new.idempotency_key)
                     return read(seen[:-1])
             insert(db, [new], self._clock())
             job = get(db, new.id)
@@ -146,7 +146,7 @@ class SqliteQueue:
 
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._clock()
             job = update(db, _END, ("done", None, now), now, held(db, claim))
@@ -166,7 +166,7 @@ class SqliteQueue:
         follow: Sequence[NewJob] = (),
     ) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         why = msgspec.json.encode(trouble)
         with self._database.writing() as db:
             now = self._clock()
@@ -184,7 +184,7 @@ class SqliteQueue:
 
     def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._clock()
             job = update(db, _END, ("cancelled", None, now), now, held(db, claim))
@@ -207,7 +207,7 @@ class SqliteQueue:
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
-        admission.check_followers(follow)
+        validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._clock()
             job = get(db, job_id)
@@ -225,7 +225,7 @@ class SqliteQueue:
             now = self._clock()
             job = get(db, job_id)
             if job.state not in {"failed", "cancelled"}:
-                raise admission.wrong_state(job)
+                raise validation.wrong_state(job)
             job = update(db, _REPLAY, (now,), now, job)
         self._wake()
         return job
@@ -342,7 +342,7 @@ def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
     if job.cancelling:
         _orphan(db, job, None, now)
     else:
-        why = msgspec.json.encode(admission.EXHAUSTED)
+        why = msgspec.json.encode(validation.EXHAUSTED)
         _bequeath(db, update(db, _END, ("failed", why, now), now, job), now)
     return True
 
@@ -357,4 +357,4 @@ def _orphan(db: sqlite3.Connection, job: Job, why: bytes | None, now: float) -> 
 def _bequeath(db: sqlite3.Connection, job: Job, now: float) -> None:
     kind, ttl_s = db.execute("SELECT heir_kind, ttl_s FROM job WHERE id = ?", (job.id,)).fetchone()
     if kind:
-        insert(db, [admission.heir(job, kind, ttl_s)], now)
+        insert(db, [validation.heir(job, kind, ttl_s)], now)

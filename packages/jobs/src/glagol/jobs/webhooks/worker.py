@@ -18,10 +18,10 @@ from typing import Any, Final
 import msgspec
 
 from glagol.core.errors import HostError
-from glagol.jobs.guard import Resolver, system_resolver
-from glagol.jobs.notice import KIND, Delivery, read
-from glagol.jobs.port import Claim, Job, LeaseLostError, Queue, Trouble
-from glagol.jobs.sending import Outcome, Terms, retry_in_s, send, trust
+from glagol.jobs.queue import Claim, Job, LeaseLostError, Queue, Trouble
+from glagol.jobs.webhooks.payload import KIND, Delivery, read
+from glagol.jobs.webhooks.send import Outcome, Terms, retry_in_s, send, trust
+from glagol.jobs.webhooks.ssrf import Resolver, system_resolver
 
 __all__ = ["Attempt", "Deliverer", "attempts_of"]
 

@@ -17,9 +17,16 @@ from typing import Final, Literal
 import httpcore
 
 from glagol.core.errors import InputError
-from glagol.jobs import signing
-from glagol.jobs.guard import GuardedBackend, Resolver, Rules, Target, check_url, system_resolver
-from glagol.jobs.notice import Delivery
+from glagol.jobs.webhooks import signing
+from glagol.jobs.webhooks.payload import Delivery
+from glagol.jobs.webhooks.ssrf import (
+    GuardedBackend,
+    Resolver,
+    Rules,
+    Target,
+    check_url,
+    system_resolver,
+)
 
 __all__ = ["Outcome", "Terms", "retry_in_s", "send", "trust"]
 

@@ -1,0 +1,1 @@
+"""Webhooks: payload, signature, guarded delivery, retries."""
