@@ -24,11 +24,13 @@ let
   '';
 
   isTest = name: builtins.match "test_.*[.]py" name != null;
-  entries = builtins.readDir ../tests;
-  folders = builtins.filter
-    (name: entries.${name} == "directory"
-      && builtins.any isTest (builtins.attrNames (builtins.readDir (../tests + "/${name}"))))
+  # a folder holds tests itself or in a folder below it
+  holdsTests = path: let entries = builtins.readDir path; in builtins.any
+    (name: if entries.${name} == "directory" then holdsTests (path + "/${name}") else isTest name)
     (builtins.attrNames entries);
+  top = builtins.readDir ../tests;
+  folders = builtins.filter (name: top.${name} == "directory" && holdsTests (../tests + "/${name}"))
+    (builtins.attrNames top);
 in
 builtins.listToAttrs (map (name: { name = "tests-${name}"; value = testsOf name; }) folders) // {
   # the known-answer clip through the installed program, word for word

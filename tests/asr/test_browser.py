@@ -20,8 +20,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 import sounds
+from asr.live.test_live import recording
 from asr.process import PATIENCE_S, Server
-from asr.test_live import recording
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/stream.html"

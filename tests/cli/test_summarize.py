@@ -12,8 +12,8 @@ import pytest
 
 from cli.running import Result
 from llm.served import summarising
-from llm.test_summaries import TRANSCRIPT, desk_of
-from llm.test_summarize import FakeModel
+from llm.summarize.test_summaries import TRANSCRIPT, desk_of
+from llm.summarize.test_summarize import FakeModel
 
 Run = Callable[..., Result]
 

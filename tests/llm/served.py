@@ -17,7 +17,7 @@ from glagol.llm.proxy.connection import Bounds
 from glagol.llm.proxy.listener import Listener
 from glagol.llm.summarize.routes import Desk
 from glagol.web.bind import bound
-from llm.test_summaries import application
+from llm.summarize.test_summaries import application
 
 SOON_S = 0.4
 TIGHT = Bounds(connections=3, head_s=SOON_S, pipelined=2)

@@ -18,7 +18,9 @@ import pytest
 from bundle import made
 from glagol.bundle.verify import BLOCK, parse_header
 
-PACKAGES = [str(made.REPOSITORY / f"packages/{p}/src") for p in ("registry", "bundle", "cli")]
+PACKAGES = [
+    str(made.REPOSITORY / f"packages/{p}/src") for p in ("core", "registry", "bundle", "cli")
+]
 ODD = "папка с пробелом, длинная " + "x" * 60
 
 
