@@ -16,34 +16,30 @@ from pathlib import Path
 
 import pytest
 
+from projects import projects, reachable
+
 ROOT = Path(__file__).resolve().parent.parent
 LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
 BLOB_BYTES_MAX = 1 << 20
 
-MAY_IMPORT = {
-    "core": {"core"},
-    "registry": {"registry", "core"},
-    "runtime": {"runtime", "core", "registry"},
-    "forge": {"forge", "core", "registry"},
-    "models": {"models", "core", "registry", "runtime", "forge", "speech"},
-    "speech": {"speech", "core", "registry", "runtime"},
-    "web": {"web", "core"},
-    "jobs": {"jobs", "core"},
-    "asr": {"asr", "core", "registry", "runtime", "models", "speech", "web", "jobs"},
-    "llm": {"llm", "core", "registry", "models", "web"},
-    "bundle": {"bundle", "core", "registry"},
-    "cli": {
-        "cli",
-        "core",
-        "registry",
-        "runtime",
-        "models",
-        "speech",
-        "web",
-        "asr",
-        "llm",
-        "bundle",
-    },
+# What packages must not reach, directly or through others. What each imports is declared in its
+# pyproject.toml, and tests/test_dependencies.py holds code and declaration together. The servers
+# reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
+_SERVERS = {"asr", "llm"}
+_WEB = {"web", "jobs", *_SERVERS}
+MUST_NOT_REACH = {
+    "core": {"registry", "runtime", "forge", "models", "speech", "bundle", *_WEB},
+    "registry": {"runtime", "forge", "models", "speech", "bundle", *_WEB},
+    "runtime": {"forge", "models", "speech", "bundle", *_WEB},
+    "speech": {"forge", "models", "bundle", *_WEB},
+    "forge": {"runtime", "models", "speech", "bundle", *_WEB},
+    "models": {"bundle", *_WEB},
+    "web": {"registry", "runtime", "forge", "models", "speech", "bundle", "jobs", *_SERVERS},
+    "jobs": {"registry", "runtime", "forge", "models", "speech", "bundle", "web", *_SERVERS},
+    "asr": {"bundle", "llm"},
+    "llm": {"bundle", "jobs", "asr"},
+    "bundle": {"runtime", "forge", "models", "speech", *_WEB},
+    "cli": set(),
 }
 # third-party packages that only the named places may import
 ONLY_IN = {
@@ -244,16 +240,26 @@ def test_docstrings_give_shapes_and_errors() -> None:
 
 
 def test_packages_keep_their_direction() -> None:
-    """asr -> speech -> registry; forge -> registry; only cli sees everything."""
+    """asr -> speech -> runtime -> registry -> core; cli may import all, nothing imports cli."""
+    known = projects()
+    assert known.keys() == MUST_NOT_REACH.keys(), "every package has a row, every row a package"
     wrong = []
-    for path in sources():
-        package = module_name(path).split(".")[1]
-        for name in imports(path):
-            parts = name.split(".")
-            if parts[0] == "glagol" and len(parts) > 1 and parts[1] not in MAY_IMPORT[package]:
-                wrong.append(f"{where(path)} imports {name}")
-    # the recipe of the embedded model is judged by the engine that will run it
-    assert not [w for w in wrong if not re.search(r"forge/nano/\S+ imports glagol\.speech", w)]
+    for name, forbidden in MUST_NOT_REACH.items():
+        found = reachable(name, {n: p.packages for n, p in known.items()})
+        wrong += [f"{name} reaches {other}" for other in found & (forbidden | {"cli", name})]
+    assert not wrong
+
+
+def test_servers_import_the_gpu_plan_only() -> None:
+    """asr and llm take the GPU plan from models; no server imports what builds models."""
+    wrong = [
+        f"{where(path)} imports {name}"
+        for path in sources()
+        if module_name(path).split(".")[1] in _SERVERS
+        for name in imports(path)
+        if name.startswith("glagol.models") and not inside(name, ("glagol.models.gpu_plan",))
+    ]
+    assert not wrong
 
 
 def test_absences_hold() -> None:

@@ -18,7 +18,7 @@ from glagol.bundle.install.target import Target
 from glagol.bundle.pack.git_source import Checkout
 from glagol.bundle.pack.index import Index
 from glagol.bundle.pack.pack import Contents, Written, pack, prepare
-from glagol.bundle.pack.sources import Sources
+from glagol.bundle.pack.sources import VERSION_FILE, Sources
 from glagol.bundle.verify import canonical
 from glagol.registry.store import Store
 
@@ -139,7 +139,8 @@ def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: 
         for name, v in [file.split("-")[:2]]
     }
     files: dict[str, bytes] = {
-        "pyproject.toml": f'[project]\nname = "x"\nversion = "{version}"\n'.encode(),
+        "pyproject.toml": b"[tool.uv.workspace]\n",
+        VERSION_FILE: f'VERSION: Final = "{version}"\n'.encode(),
         "README.md": b"A made-up release.\n",
         "manifest.json": _manifest(manifest, blobs, golden),
         "build/seal.py": b"# nothing to seal\n",

@@ -1,3 +1,1 @@
 """The `glagol` command."""
-
-VERSION = "0.1.0"

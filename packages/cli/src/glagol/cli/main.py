@@ -12,8 +12,9 @@ from typing import Final, cast
 
 import click
 
-from glagol.cli import VERSION, report
+from glagol.cli import report
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError
+from glagol.core.version import VERSION
 
 __all__ = ["main"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from glagol.bundle.pack.plan import Step
 
 SYSTEMS = ("x86_64-linux", "aarch64-linux")
+VERSION_FILE = "packages/core/src/glagol/core/version.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,11 @@ class Sources:
                 f"variants: {', '.join(LOCKS)}; systems: {', '.join(SYSTEMS)} (full: x86_64-linux)",
             )
         lock = LOCKS[variant]
-        names = ["manifest.json", "pyproject.toml", f"lock/{lock}.txt", "lock/tools.txt"]
+        names = ["manifest.json", VERSION_FILE, f"lock/{lock}.txt", "lock/tools.txt"]
         names += [f"lock/{lock}.{system}.json", f"lock/tools.{system}.json"]
         found = self.checkout.read([*names, *llm_files])
         return Inputs(
-            version=tomllib.loads(found["pyproject.toml"].decode())["project"]["version"],
+            version=_version(found[VERSION_FILE].decode()),
             manifest=parse(found["manifest.json"]),
             tracked=frozenset(self.checkout.objects),
             lock=found[names[2]].decode(),
@@ -142,6 +143,14 @@ class Sources:
         store = (holding or stores)[0]
         store.open(step.artifact, model_id=step.model_id)  # refuses what is missing or altered
         return store.path_of(step.artifact.sha256)
+
+
+def _version(source: str) -> str:
+    """The version that a commit gives itself; its code is read, not run."""
+    found = re.search(r'^VERSION: Final = "([^"]+)"$', source, re.MULTILINE)
+    if found is None:
+        raise error("bundle_source", f"{VERSION_FILE} names no version", "commit one there")
+    return found[1]
 
 
 def made(path: str, data: bytes, *, executable: bool = False) -> Bytes:

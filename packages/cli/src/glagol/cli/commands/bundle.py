@@ -38,9 +38,9 @@ def _making(command: Any) -> Any:
         click.option("--variant", default="cpu", show_default=True, help="cpu, cuda or full."),
         click.option("--system", default="x86_64-linux", show_default=True),
         click.option("--model", "models", multiple=True, help="Only these ids; else every built."),
-        click.option("--source", type=_FILE, default=".", help="The checkout."),
-        click.option("--wheels", type=_FILE, multiple=True, help="Folder of wheel files."),
-        click.option("--store", "stores", type=_FILE, multiple=True, help="Store of models."),
+        click.option("--source", type=_FILE, default=".", show_default=True, help="The checkout."),
+        click.option("--wheels", type=_FILE, multiple=True, help="Folder [SOURCE/.work/wheels]."),
+        click.option("--store", "stores", type=_FILE, multiple=True, help="Store [SOURCE/store]."),
     ):
         command = option(command)
     return command
