@@ -66,7 +66,8 @@ class Old:
     def _file(self) -> None:
         with closing(sqlite3.connect(self.state / "jobs.sqlite")) as db, db:
             for name in TIMES:
-                db.execute(f"UPDATE job SET {name} = {name} + ? WHERE {name} > 0", (self.shift_s,))  # noqa: S608
+                moved = f"{name} = {name} + ? WHERE {name} > 0"
+                db.execute(f"UPDATE job SET {moved}", (self.shift_s,))  # noqa: S608
             changed = "CAST(replace(CAST(bytes AS TEXT), ?, ?) AS BLOB)"
             db.execute(f"UPDATE payload SET bytes = {changed}", self._ports())  # noqa: S608
 

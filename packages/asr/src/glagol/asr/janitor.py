@@ -12,8 +12,8 @@ from glagol.asr import memory
 from glagol.asr.jobs import Sample
 from glagol.asr.work import HEIR, KIND
 from glagol.jobs import notice
-from glagol.jobs.port import Claim, LeaseLostError
-from glagol.registry.errors import HostError, InputError
+from glagol.jobs.port import Claim, LeaseLostError, Trouble
+from glagol.registry.errors import HostError, InputError, IntegrityError
 from glagol.service import journal
 
 if TYPE_CHECKING:
@@ -123,5 +123,11 @@ class Janitor:
         event: notice.Event = (
             "transcription.cancelled" if dead.state == "cancelled" else "transcription.failed"
         )
-        shared.finish(claim, b"", self._jobs.notices(dead, event, trouble=dead.trouble))
+        try:
+            follow = self._jobs.notices(dead, event, trouble=dead.trouble)
+        except IntegrityError as error:  # a newer program may know whom to tell
+            trouble = Trouble(error.code, error.message, error.remedy)
+            shared.fail(claim, trouble, LEASE_S)
+            return
+        shared.finish(claim, b"", follow)
         self._jobs.settle(dead)

@@ -24,7 +24,8 @@ import msgspec
 from glagol.asr.inputs import FREE_BYTES_MIN
 from glagol.asr.spool import host_error
 from glagol.asr.upload import Upload
-from glagol.registry.errors import HostError, InputError, LimitError
+from glagol.registry import stored
+from glagol.registry.errors import HostError, InputError, IntegrityError, LimitError
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,7 +42,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NOTE: Final = ".json"
 
 
-class Note(msgspec.Struct, frozen=True):
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of an upload beside its bytes.
 
     Attributes:
@@ -108,7 +109,7 @@ class Uploads:
             self.sweep()
             promised = missing = 0
             for upload_id in self._ids():
-                with contextlib.suppress(InputError):  # it was removed just now
+                with contextlib.suppress(InputError, IntegrityError):  # just removed, or too new
                     other, size = self._read(upload_id)
                     promised += other.length
                     missing += other.length - size
@@ -138,6 +139,7 @@ class Uploads:
 
         Raises:
             InputError: `upload_unknown`.
+            IntegrityError: `state_too_new`, here and wherever an upload is named.
         """
         if not _ID.fullmatch(upload_id):
             raise _unknown()
@@ -226,7 +228,7 @@ class Uploads:
 
     def _read(self, upload_id: str) -> tuple[Note, int]:
         try:
-            note = msgspec.json.decode(self._path(upload_id + _NOTE).read_bytes(), type=Note)
+            note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
             return note, self._path(upload_id).stat().st_size
         except (OSError, msgspec.DecodeError):
             raise _unknown() from None

@@ -21,7 +21,7 @@ from glagol.jobs.guard import Resolver, system_resolver
 from glagol.jobs.notice import KIND, Delivery, read
 from glagol.jobs.port import Claim, Job, LeaseLostError, Queue, Trouble
 from glagol.jobs.sending import Outcome, Terms, retry_in_s, send, trust
-from glagol.registry.errors import HostError
+from glagol.registry.errors import HostError, IntegrityError
 
 __all__ = ["Attempt", "Deliverer", "attempts_of"]
 
@@ -151,7 +151,11 @@ class Deliverer:
             if job.cancelling:
                 await asyncio.to_thread(self._queue.stop, claim)
                 return
-            delivery = read(job.payload)
+            try:
+                delivery = read(job.payload)
+            except IntegrityError as error:
+                await asyncio.to_thread(self._refuse, claim, error)
+                return
             began_s = self._clock()
             try:
                 outcome = await send(
@@ -168,6 +172,20 @@ class Deliverer:
             _log(logging.WARNING, "delivery's outcome not stored", delivery=job.id, code=error.code)
         except Exception:  # one bad delivery must not end the others
             _LOGGER.exception("unexpected exception", extra={"fields": {"delivery": job.id}})
+
+    def _refuse(self, claim: Claim, error: IntegrityError) -> None:
+        """Leave a delivery that this program cannot read to a newer one; without one it fails."""
+        job = claim.job
+        _log(
+            logging.WARNING,
+            "delivery",
+            delivery=job.id,
+            outcome=error.code,
+            attempt=job.attempt,
+            message=error.message,
+        )
+        trouble = Trouble(error.code, error.message, error.remedy)
+        self._queue.fail(claim, trouble, retry_in_s(job.attempt, None))
 
     def _settle(self, claim: Claim, delivery: Delivery, outcome: Outcome, at_s: float) -> None:
         """Store the outcome with those before it."""
