@@ -224,7 +224,8 @@ def samples(path: Path) -> Samples:
     resampler = av.AudioResampler("flt", "mono", RATE)
     with av.open(str(path)) as container:
         frames = [new for frame in container.decode(audio=0) for new in resampler.resample(frame)]
-    return np.concatenate([np.asarray(f.to_ndarray()[0], np.float64) for f in frames])
+    whole: Samples = np.concatenate([np.asarray(f.to_ndarray()[0], np.float64) for f in frames])
+    return whole
 
 
 def _at(data: Samples, rate: int) -> Samples:

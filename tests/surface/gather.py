@@ -1,6 +1,6 @@
 """What the programs promise without running as servers; every import of their insides is here.
 
-Whoever moves a module changes the import lines below and nothing else of this directory.
+A move of modules changes the import lines below and nothing else of this directory.
 """
 
 from __future__ import annotations

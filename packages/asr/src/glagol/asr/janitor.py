@@ -125,7 +125,7 @@ class Janitor:
         )
         try:
             follow = self._jobs.notices(dead, event, trouble=dead.trouble)
-        except IntegrityError as error:  # a newer program may know whom to tell
+        except IntegrityError as error:  # it names a webhook that a newer program can read
             trouble = Trouble(error.code, error.message, error.remedy)
             shared.fail(claim, trouble, LEASE_S)
             return
