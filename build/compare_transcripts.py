@@ -224,14 +224,14 @@ def samples(path: Path) -> Samples:
     resampler = av.AudioResampler("flt", "mono", RATE)
     with av.open(str(path)) as container:
         frames = [new for frame in container.decode(audio=0) for new in resampler.resample(frame)]
-    whole: Samples = np.concatenate([np.asarray(f.to_ndarray()[0], np.float64) for f in frames])
-    return whole
+    return np.concatenate([np.asarray(frame.to_ndarray()[0], np.float64) for frame in frames])
 
 
 def _at(data: Samples, rate: int) -> Samples:
     """`data` [n] at another rate, by straight lines between samples."""
     at = np.arange(int(len(data) * rate / RATE)) * (RATE / rate)
-    return np.interp(at, np.arange(len(data)), data)
+    new: Samples = np.interp(at, np.arange(len(data)), data)
+    return new
 
 
 def _wav(path: Path, data: Samples, rate: int) -> Path:
