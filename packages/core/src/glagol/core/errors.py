@@ -140,6 +140,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "busy": _limit(503, "no capacity right now"),
         "manifest_invalid": _integrity(500, "manifest.json is not valid"),
         "manifest_too_new": _integrity(500, "manifest.json needs a newer reader"),
+        "state_too_new": _integrity(500, "what is stored needs a newer reader"),
         "artifact_missing": _integrity(503, "a model file is not in the store"),
         "artifact_altered": _integrity(503, "a model file does not have the pinned digest"),
         "artifact_unpinned": _integrity(503, "the manifest has no digest for a model file yet"),

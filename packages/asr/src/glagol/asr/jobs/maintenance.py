@@ -12,8 +12,8 @@ from glagol.asr.inference import malloc
 from glagol.asr.jobs.payload import HEIR, KIND
 from glagol.asr.jobs.service import Sample
 from glagol.core import journal
-from glagol.core.errors import HostError, InputError
-from glagol.jobs.queue import Claim, LeaseLostError
+from glagol.core.errors import HostError, InputError, IntegrityError
+from glagol.jobs.queue import Claim, LeaseLostError, Trouble
 from glagol.jobs.webhooks import payload
 
 if TYPE_CHECKING:
@@ -123,5 +123,11 @@ class Janitor:
         event: payload.Event = (
             "transcription.cancelled" if dead.state == "cancelled" else "transcription.failed"
         )
-        shared.finish(claim, b"", self._jobs.notices(dead, event, trouble=dead.trouble))
+        try:
+            follow = self._jobs.notices(dead, event, trouble=dead.trouble)
+        except IntegrityError as error:  # it names a webhook that a newer program can read
+            trouble = Trouble(error.code, error.message, error.remedy)
+            shared.fail(claim, trouble, LEASE_S)
+            return
+        shared.finish(claim, b"", follow)
         self._jobs.settle(dead)

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from glagol.asr.http.schemas import Channel, Format
+from glagol.core import stored
 
 __all__ = ["HEIR", "KIND", "Work", "made_s", "name"]
 
@@ -20,7 +21,7 @@ HEIR: Final = "notify"
 _NAME: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True):
+class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payload of a job of `KIND`.
 
     Attributes:
@@ -57,8 +58,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decoded(cls, payload: bytes) -> Work:
-        """What `encoded` gave."""
-        return msgspec.json.decode(payload, type=cls)
+        """What `encoded` gave.
+
+        Raises:
+            IntegrityError: `state_too_new`.
+        """
+        return stored.read(payload, cls, "the order of this job")
 
     def sha256(self) -> str:
         """What an idempotency key stands for: the audio and everything asked about it."""

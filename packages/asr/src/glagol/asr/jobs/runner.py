@@ -102,7 +102,11 @@ class Runner:
 
     def _attempt(self, claim: Claim) -> None:
         began = time.monotonic()
-        work = Work.decoded(claim.job.payload)
+        try:
+            work = Work.decoded(claim.job.payload)
+        except IntegrityError as error:
+            self._refused(claim, error)
+            return
         note: dict[str, Any] = {"model": work.model, "request_id": work.request_id}
         stop = threading.Event()
         with Keeper(self._jobs.queue, claim, stop.set) as keeper:
@@ -128,6 +132,23 @@ class Runner:
             outcome=outcome,
             total_s=round(wall_s, 3),
             **note,
+        )
+
+    def _refused(self, claim: Claim, error: IntegrityError) -> None:
+        """Leave a job that this program cannot read to a newer worker; without one it fails."""
+        trouble = Trouble(error.code, error.message, error.remedy)
+        pause_s = retry_in_s(claim.job.attempt)
+        job = self._settled(claim, lambda: self._jobs.queue.fail(claim, trouble, pause_s))
+        outcome = "overtaken" if job is None else "again" if job.state == "queued" else job.state
+        self._jobs.attempts[outcome] += 1
+        journal.write(
+            "job",
+            level=logging.WARNING,
+            job_id=claim.job.id,
+            attempt=claim.job.attempt,
+            outcome=outcome,
+            code=error.code,
+            message=error.message,
         )
 
     def _heard(

@@ -24,7 +24,8 @@ import msgspec
 from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
-from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core import stored
+from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
 from glagol.core.files import sync_folder
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NOTE: Final = ".json"
 
 
-class Note(msgspec.Struct, frozen=True):
+class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of an upload beside its bytes.
 
     Attributes:
@@ -109,7 +110,7 @@ class Uploads:
             self.sweep()
             promised = missing = 0
             for upload_id in self._ids():
-                with contextlib.suppress(InputError):  # it was removed just now
+                with contextlib.suppress(InputError, IntegrityError):  # just removed, or too new
                     other, size = self._read(upload_id)
                     promised += other.length
                     missing += other.length - size
@@ -139,6 +140,7 @@ class Uploads:
 
         Raises:
             InputError: `upload_unknown`.
+            IntegrityError: `state_too_new`, here and wherever an upload is named.
         """
         if not _ID.fullmatch(upload_id):
             raise _unknown()
@@ -227,7 +229,7 @@ class Uploads:
 
     def _read(self, upload_id: str) -> tuple[Note, int]:
         try:
-            note = msgspec.json.decode(self._path(upload_id + _NOTE).read_bytes(), type=Note)
+            note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
             return note, self._path(upload_id).stat().st_size
         except (OSError, msgspec.DecodeError):
             raise _unknown() from None

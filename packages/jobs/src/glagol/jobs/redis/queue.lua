@@ -9,6 +9,7 @@
 --   lease:KIND        running, by the end of their lease            ends        ended, by expiry
 --   list:KIND:STATE:OWNER, with STATE and OWNER also empty: jobs by age
 --   kinds             every kind there was                          seq         how many jobs there were
+--   schema            which form all this has; 1 when it is absent
 local P, G = KEYS[1] .. ':', 'workers'
 local call = redis.call
 local clock = call('TIME')
@@ -399,4 +400,7 @@ function run.ping()
   return {'ok'}
 end
 
+local SCHEMA = 1  -- of these keys; a program that changes them writes its number into `schema`
+local schema = call('GET', P .. 'schema')
+if schema and tonumber(schema) > SCHEMA then return {'newer', schema, SCHEMA} end
 return run[ARGV[1]]()

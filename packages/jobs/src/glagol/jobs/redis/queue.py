@@ -238,6 +238,13 @@ class RedisQueue:
     def _run(self, *arguments: str | bytes | float) -> list[Any]:
         with self._reached():
             answer: list[Any] = self._script(keys=[self._prefix], args=arguments)
+        if answer[0] == b"newer":
+            raise HostError(
+                "queue_unreachable",
+                f"{self._place} has schema {answer[1].decode()}; this program knows schema"
+                f" {answer[2]}",
+                "start the newer program that wrote it, or name another server",
+            )
         return answer
 
     def _known(self, transition: str, job_id: str, *arguments: str | bytes | float) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from glagol.core import stored
 from glagol.jobs.queue import NewJob, Trouble
 
 __all__ = ["INLINE_BYTES_MAX", "KIND", "Delivery", "Event", "Notice", "notify", "read"]
@@ -49,7 +50,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The payload of a job of `KIND`.
 
     Attributes:
@@ -129,5 +130,9 @@ def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400
 
 
 def read(payload: bytes) -> Delivery:
-    """The delivery that a job of `KIND` carries."""
-    return msgspec.json.decode(payload, type=Delivery)
+    """The delivery that a job of `KIND` carries.
+
+    Raises:
+        IntegrityError: `state_too_new`.
+    """
+    return stored.read(payload, Delivery, "this delivery")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from glagol.core.errors import HostError
+from glagol.core.errors import HostError, IntegrityError
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Queue, Trouble
 from glagol.jobs.webhooks.payload import KIND, Delivery, read
 from glagol.jobs.webhooks.send import Outcome, Terms, retry_in_s, send, trust
@@ -151,7 +151,11 @@ class Deliverer:
             if job.cancelling:
                 await asyncio.to_thread(self._queue.stop, claim)
                 return
-            delivery = read(job.payload)
+            try:
+                delivery = read(job.payload)
+            except IntegrityError as error:
+                await asyncio.to_thread(self._refuse, claim, error)
+                return
             began_s = self._clock()
             try:
                 outcome = await send(
@@ -168,6 +172,20 @@ class Deliverer:
             _log(logging.WARNING, "delivery's outcome not stored", delivery=job.id, code=error.code)
         except Exception:  # one bad delivery must not end the others
             _LOGGER.exception("unexpected exception", extra={"fields": {"delivery": job.id}})
+
+    def _refuse(self, claim: Claim, error: IntegrityError) -> None:
+        """Leave a delivery that this program cannot read to a newer one; without one it fails."""
+        job = claim.job
+        _log(
+            logging.WARNING,
+            "delivery",
+            delivery=job.id,
+            outcome=error.code,
+            attempt=job.attempt,
+            message=error.message,
+        )
+        trouble = Trouble(error.code, error.message, error.remedy)
+        self._queue.fail(claim, trouble, retry_in_s(job.attempt, None))
 
     def _settle(self, claim: Claim, delivery: Delivery, outcome: Outcome, at_s: float) -> None:
         """Store the outcome with those before it."""

@@ -29,6 +29,7 @@ __all__ = ["SCOPES", "Key", "KeyFile", "Keyring", "Scope", "now_utc", "parse", "
 Scope = Literal["transcribe", "jobs", "llm", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "glagol_"
+VERSION: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -129,6 +130,10 @@ class Keyring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
+class _Form(msgspec.Struct, frozen=True):
+    version: int = 1
+
+
 def sha256_of(text: str) -> str:
     """The digest under which a key's text is stored."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -140,7 +145,9 @@ def parse(data: bytes) -> Keyring:
     Raises:
         InputError: `setting_invalid`; the message never holds the file's content.
     """
+    found = VERSION
     try:
+        found = msgspec.json.decode(data, type=_Form).version
         ring = msgspec.json.decode(data, type=Keyring)
         if len({key.name for key in ring.keys}) != len(ring.keys):
             raise msgspec.ValidationError("two keys have one name")
@@ -150,7 +157,7 @@ def parse(data: bytes) -> Keyring:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
             "setting_invalid",
-            f"keys.json: {error}",
+            f"keys.json has version {found}, this program reads version {VERSION}: {error}",
             "write it with `glagol keys`, or bring back the one before",
         ) from error
     return ring

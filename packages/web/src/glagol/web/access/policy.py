@@ -25,6 +25,10 @@ from glagol.web.access.watched_file import Reloaded
 
 __all__ = ["Gpu", "Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]
 
+VERSION: Final = 1
+"""Of the file's form; a file that does not say its `version` is of 1."""
+
+_READS: Final = f"this program reads version {VERSION}"
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what a secret begins with is none
 SECRET_BYTES_MIN, SECRET_BYTES_MAX = 24, 64
 
@@ -160,6 +164,9 @@ def parse(text: bytes | None) -> Policy:
         return Policy()
     try:
         table = tomllib.loads(text.decode())
+        found = table.pop("version", VERSION)
+        if found != VERSION:
+            raise ValueError(f"it has version {found!r}, {_READS}")
         _refuse_unknown(table)
         return msgspec.convert(table, Policy)
     except (ValueError, msgspec.ValidationError) as error:
@@ -209,7 +216,9 @@ def _known(name: str, names: Mapping[str, Any] | tuple[str, ...], what: str) -> 
         return
     near = difflib.get_close_matches(name, list(names), n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-    raise ValueError(f"unknown {what}: {name[:64]!r} ({hint})")
+    raise ValueError(
+        f"unknown {what}: {name[:64]!r} ({hint}); the file has version {VERSION}, {_READS}"
+    )
 
 
 def _check_url(name: str, url: str) -> None:
