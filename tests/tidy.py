@@ -10,6 +10,7 @@ import ast
 import re
 import statistics
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from projects import projects, reachable
 ROOT = Path(__file__).resolve().parent.parent
 LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
 BLOB_BYTES_MAX = 1 << 20
+MODULES_MAX = 14  # in one folder, __init__.py aside
 
 # What packages must not reach, directly or through others. What each imports is declared in its
 # pyproject.toml, and tests/test_dependencies.py holds code and declaration together. The servers
@@ -165,6 +167,14 @@ def test_modules_are_short() -> None:
         where(p): n for p in python_files() if (n := len(p.read_text().splitlines())) > LINES_MAX
     }
     assert not long
+
+
+def test_folders_are_small() -> None:
+    """A folder with more modules hides the one that is looked for; __init__.py does not count."""
+    counts = Counter(p.parent for p in python_files() if p.name != "__init__.py")
+    assert not {
+        where(f): n for f, n in counts.items() if n > MODULES_MAX and f.name != "benchmarks"
+    }
 
 
 def test_lines_fit_the_column_limit() -> None:
