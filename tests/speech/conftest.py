@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 
@@ -12,6 +13,7 @@ from glagol.registry.registry import Registry
 from glagol.speech.recognizer import Recognizer
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session
+from speech.unit import library_in
 
 MODELS = {"ctc": homes.MODEL, "rnnt": homes.OTHER}
 """Model ids by head."""
@@ -34,6 +36,13 @@ def recognizer(registry: Registry) -> Callable[..., Recognizer]:
         )
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The library of kernels, with the matrix unit in C where the processor has none."""
+    folder = tmp_path_factory.getbasetemp()
+    return library_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
 
 
 @pytest.fixture(scope="session")

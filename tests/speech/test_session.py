@@ -23,7 +23,7 @@ from glagol.speech.recognizer import Recognizer
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import device_of, open_session
 from glagol.speech.tensors import read_float32
-from glagol.speech.weights import external_tensors, factors
+from glagol.speech.weights import external_tensors
 from speech import made
 from speech.conftest import MODELS
 
@@ -87,26 +87,6 @@ def test_external_tensors_are_those_that_onnx_sees(registry: Registry) -> None:
             found = external_tensors(data)
             assert [(t.name, t.shape) for t in found] == [(n, s) for n, s, _ in expected]
             assert [str(t.offset) for t in found] == [e.get("offset", "0") for *_, e in expected]
-
-
-def test_the_matrices_of_products_are_told_from_other_weights(registry: Registry) -> None:
-    """By ONNX's own reader: second operands of products, and of nothing else."""
-    for model in MODELS.values():
-        for variant in ("cpu-fp32", "cpu-int8"):
-            data = registry.open(model, variant).blobs["encoder.onnx"].data
-            graph = onnx.load_model_from_string(bytes(data)).graph
-            products = [n for n in graph.node if n.op_type in {"MatMul", "MatMulIntegerToFloat"}]
-            expected = {node.input[1] for node in products}
-            assert len(expected) == len(products)
-            assert factors(data) == expected
-
-
-@pytest.mark.parametrize("node", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x08\x01"])
-def test_nodes_that_cannot_be_read_are_told(node: bytes) -> None:
-    """Cut off, not UTF-8, a number for a name."""
-    graph = b"\x0a" + bytes([len(node)]) + node
-    with pytest.raises(IntegrityError, match="cannot be read"):
-        factors(memoryview(b"\x3a" + bytes([len(graph)]) + graph))
 
 
 def test_missing_or_short_weights_are_told() -> None:

@@ -13,7 +13,7 @@ from glagol.speech.batch import Batcher, Tally
 from glagol.speech.ctc import greedy
 from glagol.speech.features import FrontEnd
 from glagol.speech.rnnt import Transducer
-from glagol.speech.session import artifact, device_of, open_session, provider_of
+from glagol.speech.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.speech.tensors import read_float32, require_finite
 from glagol.speech.types import SAMPLE_RATE, Array, Word
 from glagol.speech.vocabulary import Vocabulary
@@ -36,8 +36,8 @@ class Acoustic:
 
     Attributes:
         provider: the device that really runs it, "cpu" or "cuda".
-        kernels_sha256: digest of the library that its session was given (`glagol.speech.amx`);
-            None when it was given none.
+        kernels_sha256: digest of the library that computes nodes of its session
+            (`glagol.speech.amx`); None when it computes none.
         vocabulary: its pieces.
         tally: what was encoded.
 
@@ -67,7 +67,6 @@ class Acoustic:
                 "choose another variant or device; glagol models list shows the variants",
             )
         kernels = library() if device == "cpu" else None
-        self.kernels_sha256 = sha256_of(kernels) if kernels else None
         self._session = open_session(
             opened.blobs,
             "encoder.onnx",
@@ -76,6 +75,8 @@ class Acoustic:
             memory_bytes=memory_bytes,
             library=kernels,
         )
+        used = kernels if uses_kernels(self._session) else None
+        self.kernels_sha256 = sha256_of(used) if used else None
         self._batcher = Batcher.on_card(self._session) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()
         self.provider = device_of(self._session)
