@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
 
 import homes
 from glagol.registry.registry import Registry
+from glagol.speech import session
 from glagol.speech.recognizer import Recognizer
 from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session
-from speech.unit import library_in
+from speech.unit import CHECKED, library_in, without_arena
 
 MODELS = {"ctc": homes.MODEL, "rnnt": homes.OTHER}
 """Model ids by head."""
@@ -39,10 +40,17 @@ def recognizer(registry: Registry) -> Callable[..., Recognizer]:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The library of kernels, with the matrix unit in C where the processor has none."""
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The library of kernels, with the matrix unit in C where the processor has none.
+
+    For one with sanitizers ONNX Runtime takes every tensor from the heap, and none from an arena.
+    """
     folder = tmp_path_factory.getbasetemp()
-    return library_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    found = library_in(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    with pytest.MonkeyPatch.context() as patch:
+        if CHECKED:
+            patch.setattr(session, "_options", without_arena(session._options))
+        yield found
 
 
 @pytest.fixture(scope="session")

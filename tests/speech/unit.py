@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from glagol.speech.runtime import onnxruntime
 from glagol.speech.session import open_session, uses_kernels
 
 ROOT = Path(__file__).resolve().parents[2]
+CHECKED = os.environ.get("CHECKED_KERNELS", "")
+"""A library that was compiled with sanitizers."""
+
 NO_COMPILER = 3
 """Exit status of build/native where there is no compiler."""
 
@@ -30,10 +33,10 @@ def library_in(folder: Path) -> str:
     """The committed library where the processor has the unit, else one with the unit in C.
 
     Compiled once in `folder`, whichever process comes first. Skips the test where neither can be.
-    build/proof-native names one that it compiled itself, GLAGOL_TEST_KERNELS.
+    build/proof-native names one that it compiled itself, CHECKED_KERNELS.
     """
-    if given := os.environ.get("GLAGOL_TEST_KERNELS"):
-        return given
+    if CHECKED:
+        return CHECKED
     if not amx.obstacle():
         return amx.library_file()
     if amx.here() != amx.SYSTEM:
@@ -51,6 +54,19 @@ def library_in(folder: Path) -> str:
     if not amx.ready(str(path)):
         pytest.skip("the matrix unit: no AMX, and no AVX-512 to emulate it with")
     return str(path)
+
+
+def without_arena(
+    options: Callable[[int], onnxruntime.SessionOptions],
+) -> Callable[[int], onnxruntime.SessionOptions]:
+    """The same options, every tensor a block of the heap."""
+
+    def found(threads: int) -> onnxruntime.SessionOptions:
+        made = options(threads)
+        made.enable_cpu_mem_arena = False
+        return made
+
+    return found
 
 
 def model(

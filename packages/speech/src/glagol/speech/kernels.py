@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glagol.speech.protobuf import delimited, fields, integer, packed
+from glagol.speech.protobuf import Message, delimited, fields, integer, packed
 from glagol.speech.weights import DTYPES
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class _Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, int | float | None]
     captured: frozenset[str]
-    body: memoryview
+    body: bytes
 
 
 @dataclass(slots=True)
@@ -96,7 +96,8 @@ def adapt(model: memoryview, external: Constants) -> Adapted | None:
         graphs = [value for number, value, _ in parts if number == 7]
         if producers != [PRODUCER] or len(graphs) != 1:
             return None
-        graph = _read(graphs[0], external)
+        whole_graph = bytes(graphs[0])
+        graph = _read(whole_graph, external)
     except (ValueError, IndexError, TypeError, KeyError):
         return None
     nodes = _taken(graph)
@@ -104,7 +105,7 @@ def adapt(model: memoryview, external: Constants) -> Adapted | None:
     if not ours:
         return None
     body, rest = bytearray(), iter(nodes)
-    for number, _, whole in fields(graphs[0]):
+    for number, _, whole in fields(whole_graph):
         node = next(rest) if number == 1 else None
         if number != 1:
             body += whole
@@ -242,7 +243,7 @@ def _columns(graph: _Graph, weights: str, scales: str, rest: tuple[str, ...]) ->
 # Reading and writing
 
 
-def _read(body: memoryview, external: Constants) -> _Graph:
+def _read(body: bytes, external: Constants) -> _Graph:
     graph = _Graph()
     for number, value, _ in fields(body):
         if number == 1:
@@ -263,7 +264,7 @@ def _read(body: memoryview, external: Constants) -> _Graph:
     return graph
 
 
-def _node(body: memoryview) -> _Node:
+def _node(body: bytes) -> _Node:
     texts: dict[int, list[str]] = {1: [], 2: [], 4: [], 7: []}
     attributes: dict[str, int | float | None] = {}
     captured: set[str] = set()
@@ -278,7 +279,7 @@ def _node(body: memoryview) -> _Node:
     return _Node(kind, (*texts[1],), (*texts[2],), attributes, frozenset(captured), body)
 
 
-def _attribute(body: memoryview) -> tuple[str, int | float | None]:
+def _attribute(body: bytes) -> tuple[str, int | float | None]:
     """Name = 1, and the value where it is one float = 2 or integer = 3, as the type = 20 says."""
     name, kind, real, whole = "", 0, 0.0, 0
     for number, value, _ in fields(body):
@@ -293,7 +294,7 @@ def _attribute(body: memoryview) -> tuple[str, int | float | None]:
     return name, {1: real, 2: whole}.get(kind)
 
 
-def _captured(attribute: memoryview) -> Iterator[str]:
+def _captured(attribute: bytes) -> Iterator[str]:
     """Every name that a graph inside of a node reads: graph = 6, graphs = 11."""
     for graph in (value for number, value, _ in fields(attribute) if number in {6, 11}):
         for number, value, _ in fields(graph):
@@ -304,7 +305,7 @@ def _captured(attribute: memoryview) -> Iterator[str]:
                 yield _name(value)
 
 
-def _take_constant(graph: _Graph, body: memoryview, external: Constants) -> None:
+def _take_constant(graph: _Graph, body: bytes, external: Constants) -> None:
     """Dimensions = 1, type = 2, name = 8, raw bytes = 9 of an initializer."""
     shape: list[int] = []
     kind, name, raw = 0, "", None
@@ -330,14 +331,14 @@ def _ours(node: _Node, kind: str, inputs: tuple[str, ...]) -> _Node:
     for number, _, whole in fields(node.body):
         body += whole if number not in {1, 4, 7} else b""
     body += delimited(4, kind.encode()) + delimited(7, DOMAIN.encode())
-    return replace(node, kind=(DOMAIN, kind), inputs=inputs, body=memoryview(body))
+    return replace(node, kind=(DOMAIN, kind), inputs=inputs, body=body)
 
 
-def _name(value_info: memoryview) -> str:
+def _name(value_info: bytes) -> str:
     return "".join(_text(value) for number, value, _ in fields(value_info) if number == 1)
 
 
-def _type(value_info: memoryview) -> int:
+def _type(value_info: bytes) -> int:
     """Element type of a tensor: type = 2, tensor type = 1, element type = 1."""
     at: Any = value_info
     for wanted in (2, 1, 1):
@@ -347,5 +348,5 @@ def _type(value_info: memoryview) -> int:
     return int(at)
 
 
-def _text(value: memoryview) -> str:
+def _text(value: Message) -> str:
     return str(value, "utf-8")
