@@ -76,6 +76,15 @@ def test_a_library_that_computes_nothing_is_not_named(
     assert given == [stand_in]
 
 
+def test_kernels_may_be_switched_off(
+    registry: Registry, given: list[str | None], stand_in: str
+) -> None:
+    """The session is given no library then, where it could use one."""
+    found = Recognizer.open(registry, model=MODELS["ctc"], threads=1, kernels=False)
+    assert found.provenance.kernels_sha256 is None
+    assert given == [None]
+
+
 def test_without_the_library_there_is_none(
     registry: Registry, given: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

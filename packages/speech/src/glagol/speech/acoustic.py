@@ -49,7 +49,13 @@ class Acoustic:
     """
 
     def __init__(
-        self, opened: OpenModel, *, device: str, threads: int, memory_bytes: int = 0
+        self,
+        opened: OpenModel,
+        *,
+        device: str,
+        threads: int,
+        memory_bytes: int = 0,
+        kernels: bool = True,
     ) -> None:
         decoding = opened.model.decoding
         if not isinstance(decoding, Ctc | Rnnt):
@@ -66,16 +72,16 @@ class Acoustic:
                 f" not for {device}",
                 "choose another variant or device; glagol models list shows the variants",
             )
-        kernels = library() if device == "cpu" else None
+        given = library() if kernels and device == "cpu" else None
         self._session = open_session(
             opened.blobs,
             "encoder.onnx",
             device=device,
             threads=threads,
             memory_bytes=memory_bytes,
-            library=kernels,
+            library=given,
         )
-        used = kernels if uses_kernels(self._session) else None
+        used = given if uses_kernels(self._session) else None
         self.kernels_sha256 = sha256_of(used) if used else None
         self._batcher = Batcher.on_card(self._session) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()
