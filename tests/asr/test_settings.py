@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import homes
+from glagol.asr.bootstrap import opener
 from glagol.asr.settings import FIELDS, Settings
 from glagol.core.errors import CODES, InputError
+from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
     "ASR_HOST": "two words",
@@ -16,6 +19,7 @@ WRONG = {
     "ASR_VARIANT": "x y",
     "ASR_DEVICE": "tpu",
     "ASR_THREADS": "-1",
+    "ASR_KERNELS": "yes",
     "ASR_SHORT_AUDIO_THRESHOLD": "nan",
     "ASR_WEBHOOK_TIMEOUT": "0",
     "ASR_REDIS_URL": "http://somewhere",
@@ -31,7 +35,7 @@ WRONG = {
 def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
     """The error names variable, value and range, and ends the process with 2."""
     assert set(WRONG) == {field.name for field in FIELDS}
-    assert len(FIELDS) <= 15
+    assert len(FIELDS) <= 16
     for field in FIELDS:
         with pytest.raises(InputError) as caught:
             Settings.from_environment({field.name: WRONG[field.name]})
@@ -78,3 +82,21 @@ def test_unknown_names_are_reported_with_a_hint() -> None:
     """A typing error is seen; another program's variable is not."""
     found = Settings.from_environment({"ASR_THREAD": "2", "ASR_ZZZ": "", "OTHER": "1"})
     assert found.unknown == ("ASR_THREAD (did you mean ASR_THREADS?)", "ASR_ZZZ")
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, True), ({"ASR_KERNELS": "off"}, False)])
+def test_kernels_are_used_unless_switched_off(
+    given: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the operator chose reaches the recogniser."""
+    seen: list[bool] = []
+
+    def opened(*_: object, kernels: bool, **__: object) -> None:
+        seen.append(kernels)
+        raise InputError("model_unknown", "not opened here", "nothing")
+
+    monkeypatch.setattr(Recognizer, "open", opened)
+    registry = homes.repository()
+    with pytest.raises(InputError):
+        opener(Settings.from_environment(given), registry, tmp_path)(homes.MODEL)
+    assert seen == [expected]

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from bundle import made
 from glagol.bundle import verify
+from glagol.bundle.pack import sbom
 from glagol.core.errors import CODES, GlagolError, IntegrityError
 
 PATHS = st.lists(
@@ -120,18 +121,38 @@ def document(packed: made.Release, path: str) -> dict[str, object]:
 
 
 def test_bill_of_materials(packed: made.Release) -> None:
-    """Every wheel and model with digest and licence; a serial number that is a UUID, no time."""
+    """Each wheel and model with digest and licence, our packages; a UUID as number, no time."""
     bill: Any = document(packed, "sbom.cdx.json")
     assert uuid.UUID(str(bill["serialNumber"])).version == 5
     assert "timestamp" not in json.dumps(bill)
     components = {c["name"]: c for c in bill["components"]}
+    own = {name: components.pop(f"glagol-{name}") for name in ("bundle", "core", "voice")}
     assert sorted(components) == ["sound", "tiny", "uv", "vad"]
+    texts = {m.entry.path: m.entry.sha256 for m in packed.contents.members}
+    lines = f"{texts[f'src/{made.VOICE}']}  src/{made.VOICE}\n"
+    assert own["voice"]["hashes"][0]["content"] == made.sha256(lines.encode())
+    assert own["voice"]["components"] == []
     assert components["sound"]["purl"].startswith("pkg:pypi/sound@1.0")
     licence = {"expression": "MIT", "acknowledgement": "declared"}
     assert all(c["licenses"] == [licence] for c in components.values())
     files = [c["hashes"][0]["content"] for c in components["tiny"]["components"]]
     paths = {m.entry.sha256 for m in packed.contents.members if "store/" in m.entry.path}
     assert set(files) == paths
+
+
+def test_the_bill_names_what_we_compiled() -> None:
+    """A library in a package of ours, with its digest; no other file of the package."""
+    folder = "src/packages/speech/src/glagol/speech"
+    files = [
+        verify.Entry(f"{folder}/amx.so", "ab" * 32, 1),
+        verify.Entry(f"{folder}/amx.py", "cd" * 32, 1),
+    ]
+    (speech,) = sbom.own_packages(files, "1.0")
+    (library,) = speech["components"]
+    assert (speech["name"], speech["version"]) == ("glagol-speech", "1.0")
+    assert (library["name"], library["hashes"][0]["content"]) == ("amx.so", "ab" * 32)
+    (other,) = sbom.own_packages(files[:1], "1.0")
+    assert other["hashes"] != speech["hashes"]
 
 
 def test_provenance(packed: made.Release) -> None:

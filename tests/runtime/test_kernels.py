@@ -1,10 +1,11 @@
-"""A transcript names the kernels that computed it: those that its session was given."""
+"""A transcript names the kernels that computed it: those that its session really uses."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from glagol.registry.registry import Registry
-from glagol.runtime.kernels import amx
+from glagol.runtime.kernels import adapt, amx
 from glagol.runtime.session import open_session
 from glagol.speech.engines.gigaam import engine
 from glagol.speech.engines.gigaam.engine import Acoustic
@@ -22,27 +23,26 @@ from glagol.speech.pipeline.recognizer import Recognizer
 from speech import made
 from speech.conftest import MODELS
 
-STAND_IN = b"not loaded: only its digest counts"
-
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
-    """The libraries that encoders' sessions were given; ONNX Runtime's own products run instead."""
+    """The libraries that encoders' sessions were given."""
     seen: list[str | None] = []
 
     def recorded(*args: Any, library: str | None, **kwargs: Any) -> object:
         seen.append(library)
-        return open_session(*args, **{**kwargs, "device": "cpu"})
+        return open_session(*args, library=library, **{**kwargs, "device": "cpu"})
 
     monkeypatch.setattr(engine, "open_session", recorded)
     return seen
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A library that every processor can use."""
+def stand_in(library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A library that this processor can use, loaded from a file that may change."""
     path = tmp_path / "library.so"
-    path.write_bytes(STAND_IN)
+    shutil.copy(library, path)
+    assert amx.ready(str(path))
     monkeypatch.setattr(engine, "library", lambda: str(path))
     return str(path)
 
@@ -60,10 +60,30 @@ def test_the_library_of_the_session_is_named(
     registry: Registry, given: list[str | None], stand_in: str, model: str
 ) -> None:
     """By the digest of what was loaded, also when another file has come in its place since."""
+    digest = hashlib.sha256(Path(stand_in).read_bytes()).hexdigest()
     for _ in range(2):
-        assert told(registry, model) == hashlib.sha256(STAND_IN).hexdigest()
+        assert told(registry, model) == digest
+        Path(stand_in).unlink()
         Path(stand_in).write_bytes(b"a newer one")
     assert given == [stand_in] * 2
+
+
+def test_a_library_that_computes_nothing_is_not_named(
+    registry: Registry, given: list[str | None], stand_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph does not ask for it: what was given is not what computed."""
+    monkeypatch.setattr(adapt, "PRODUCER", "another")
+    assert told(registry) is None
+    assert given == [stand_in]
+
+
+def test_kernels_may_be_switched_off(
+    registry: Registry, given: list[str | None], stand_in: str
+) -> None:
+    """The session is given no library then, where it could use one."""
+    found = Recognizer.open(registry, model=MODELS["ctc"], threads=1, kernels=False)
+    assert found.provenance.kernels_sha256 is None
+    assert given == [None]
 
 
 def test_without_the_library_there_is_none(

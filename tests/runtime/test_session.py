@@ -18,7 +18,7 @@ from glagol.core.errors import GlagolError, HostError, InputError, IntegrityErro
 from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.runtime.cuda import CPU, RECORD, cuda_options, strays
-from glagol.runtime.external_data import external_tensors, factors
+from glagol.runtime.external_data import external_tensors
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import device_of, open_session
 from glagol.runtime.tensors import read_float32
@@ -87,26 +87,6 @@ def test_external_tensors_are_those_that_onnx_sees(registry: Registry) -> None:
             found = external_tensors(data)
             assert [(t.name, t.shape) for t in found] == [(n, s) for n, s, _ in expected]
             assert [str(t.offset) for t in found] == [e.get("offset", "0") for *_, e in expected]
-
-
-def test_the_matrices_of_products_are_told_from_other_weights(registry: Registry) -> None:
-    """By ONNX's own reader: second operands of products, and of nothing else."""
-    for model in MODELS.values():
-        for variant in ("cpu-fp32", "cpu-int8"):
-            data = registry.open(model, variant).blobs["encoder.onnx"].data
-            graph = onnx.load_model_from_string(bytes(data)).graph
-            products = [n for n in graph.node if n.op_type in {"MatMul", "MatMulIntegerToFloat"}]
-            expected = {node.input[1] for node in products}
-            assert len(expected) == len(products)
-            assert factors(data) == expected
-
-
-@pytest.mark.parametrize("node", [b"\x0a\x05ab", b"\x0a\x01\xff", b"\x08\x01"])
-def test_nodes_that_cannot_be_read_are_told(node: bytes) -> None:
-    """Cut off, not UTF-8, a number for a name."""
-    graph = b"\x0a" + bytes([len(node)]) + node
-    with pytest.raises(IntegrityError, match="cannot be read"):
-        factors(memoryview(b"\x3a" + bytes([len(graph)]) + graph))
 
 
 def test_missing_or_short_weights_are_told() -> None:

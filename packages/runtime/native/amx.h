@@ -7,7 +7,16 @@
 
 #include "onnxruntime.h"
 
+#ifndef EMULATED
+#define EMULATED 0 /* 1: the matrix unit in C, for tests */
+#endif
+
+#if EMULATED
+#define AMX __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#include "emulated.h"
+#else
 #define AMX __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-bf16,amx-int8")))
+#endif
 
 #define EDGE 32         /* rows and columns of a block of results: four accumulators of 16 x 16 */
 #define TILE_BYTES 1024 /* 16 rows of 64 bytes */
@@ -73,6 +82,11 @@ Status *input(Context *context, size_t index, Tensor *found);
 
 /* The output: as the input, but for the last axis. */
 Status *output(Context *context, const Tensor *input, size_t columns, void *data);
+
+/* ONNX Runtime's own attention of three inputs, for what ours cannot do; `invoke` gives it this call's inputs. */
+Status *builtin_attention(const Info *info, int64_t heads, float scale, Builtin **made);
+Status *invoke(Context *context, const Builtin *builtin, const int64_t *axes, size_t rank);
+void release_builtin(Builtin *builtin); /* or NULL */
 Status *parallel(Context *context, void (*work)(void *, size_t), size_t tasks, void *given);
 
 /* Memory for one call, from a cache line on. */

@@ -9,7 +9,9 @@
  * weighs nothing, to the bit: padding is told so.
  *
  * ONNX Runtime's operator has more inputs (masks, biases, a cache), may look at earlier keys only, and chooses a scale
- * where none is given: a graph that asks for that is refused. Scores are above -1e30, a mask's included. */
+ * where none is given: nodes that ask for that stay with it (glagol.runtime.kernels.adapt), and are refused here. What shows
+ * only in a call, wider heads or other keys than queries, is given to its operator, which every kernel of ours has
+ * beside it. Scores are above -1e30, a mask's included. */
 
 #include <stdatomic.h>
 
@@ -26,6 +28,7 @@
 typedef struct {
     size_t heads;
     float scale;
+    Builtin *builtin; /* ONNX Runtime's own, for calls that are not for ours */
 } Attention;
 
 typedef struct {
@@ -355,9 +358,34 @@ static Status *create(const Op *op, const void *const *api, const Info *info, vo
     if (optional_integer(info, "unidirectional")) return refuse("glagol: attention looks at all keys");
     Attention *attention = malloc(sizeof *attention);
     if (!attention) return refuse("glagol: out of memory");
-    *attention = (Attention){(size_t)heads, scale};
+    *attention = (Attention){(size_t)heads, scale, NULL};
+    Status *failed = builtin_attention(info, heads, scale, &attention->builtin);
+    if (failed) return free(attention), failed;
     *kernel = attention;
     return NULL;
+}
+
+static void destroy(void *kernel) {
+    release_builtin(((Attention *)kernel)->builtin);
+    free(kernel);
+}
+
+/* Whether a call is for this kernel: as many keys and values as queries, heads that fit in the tiles. */
+static int fits(const Tensor *given, size_t heads) {
+    for (size_t i = 0; i < 3; i++) {
+        const Tensor *it = &given[i];
+        if (it->rank != 3 || it->rows != given[0].rows || it->axes[0] != given[0].axes[0] || !it->last) return 0;
+        if (it->last % heads || it->last / heads > (i < 2 ? KEY_MAX : VALUE_MAX)) return 0;
+    }
+    return given[1].last == given[0].last;
+}
+
+/* ONNX Runtime's operator also takes keys and values [clips][heads][frames][size], and refuses what it cannot do. */
+static Status *leave(const Attention *attention, Context *context, const Tensor *given) {
+    const Tensor *queries = &given[0], *values = &given[2];
+    if (queries->rank != 3) return refuse("glagol: attention's queries must have 3 axes");
+    const int64_t width = values->rank == 4 ? values->axes[1] * values->axes[3] : (int64_t)values->last;
+    return invoke(context, attention->builtin, (int64_t[3]){queries->axes[0], queries->axes[1], width}, 3);
 }
 
 static Status *compute(void *kernel, Context *context) {
@@ -365,14 +393,8 @@ static Status *compute(void *kernel, Context *context) {
     const size_t heads = call.attention->heads;
     Tensor given[3];
     Loan loan;
-    for (size_t i = 0; i < 3; i++) {
-        TRY(input(context, i, &given[i]));
-        const Tensor *it = &given[i];
-        if (it->rank != 3 || it->rows != given[0].rows || it->axes[0] != given[0].axes[0] || !it->last ||
-            it->last % heads || it->last / heads > (i < 2 ? KEY_MAX : VALUE_MAX))
-            return refuse("glagol: attention takes as many keys and values as queries, of up to 64 and 48 numbers");
-    }
-    if (given[1].last != given[0].last) return refuse("glagol: queries and keys must be of one size");
+    for (size_t i = 0; i < 3; i++) TRY(input(context, i, &given[i]));
+    if (!fits(given, heads)) return leave(kernel, context, given);
     call.queries = given[0].data, call.keys = given[1].data, call.values = given[2].data;
     call.clips = (size_t)given[0].axes[0], call.frames = (size_t)given[0].axes[1];
     call.key_size = given[0].last / heads, call.value_size = given[2].last / heads;
@@ -394,5 +416,5 @@ const Op attention = {
     .inputs = three_inputs, .input_type = one_type, .input_need = required, .input_memory = default_memory,
     .outputs = one_output, .output_type = one_type, .output_need = required,
     .fewest_inputs = number_one, .alike_inputs = number_one, .fewest_outputs = number_one, .alike_outputs = number_one,
-    .create = create, .compute = compute, .destroy = free, .first_version = number_one, .last_version = any_version,
+    .create = create, .compute = compute, .destroy = destroy, .first_version = number_one, .last_version = any_version,
 };

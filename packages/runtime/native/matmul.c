@@ -128,7 +128,7 @@ static Status *compute(void *kernel, Context *context) {
     Tensor given;
     Loan loan;
     TRY(input(context, 0, &given));
-    if (given.rank < 2 || given.last != product.weights->depth) return refuse("glagol: MatMul's operands do not fit");
+    if (!given.rank || given.last != product.weights->depth) return refuse("glagol: MatMul's operands do not fit");
     product.input = given.data;
     product.rows = given.rows;
     TRY(output(context, &given, product.weights->columns, &product.output));

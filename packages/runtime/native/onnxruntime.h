@@ -15,8 +15,10 @@ typedef struct Context Context;
 typedef struct Info Info;
 typedef struct Domain Domain;
 typedef struct SessionOptions SessionOptions;
+typedef struct Attribute Attribute;
+typedef struct Builtin Builtin; /* one of ONNX Runtime's own operators */
 
-enum { API_VERSION = 17, FLOAT = 1, UINT8 = 2, INT8 = 3, REQUIRED = 0, OPTIONAL = 1, ARENA = 1, DEFAULT_MEMORY = 0, FAIL = 1 };
+enum { API_VERSION = 17, FLOAT = 1, UINT8 = 2, INT8 = 3, REQUIRED = 0, OPTIONAL = 1, ARENA = 1, DEFAULT_MEMORY = 0, FAIL = 1, INTEGER = 1, REAL = 3 };
 
 typedef struct Allocator {
     uint32_t version;
@@ -51,6 +53,12 @@ ENTRY(KernelContext_GetOutput, 91, Status *, Context *, size_t, const int64_t *,
 ENTRY(ReleaseStatus, 93, void, Status *)
 ENTRY(ReleaseShape, 99, void, Shape *)
 ENTRY(ReleaseAllocator, 132, void, Allocator *)
+ENTRY(CreateOpAttr, 211, Status *, const char *name, const void *data, int count, int type, Attribute **)
+ENTRY(ReleaseOpAttr, 212, void, Attribute *)
+ENTRY(CreateOp, 213, Status *, const Info *, const char *name, const char *domain, int version, const char **constraints,
+      const int *types, int constraint_count, const Attribute *const *, int attribute_count, int inputs, int outputs, Builtin **)
+ENTRY(InvokeOp, 214, Status *, const Context *, const Builtin *, const Value *const *, int inputs, Value *const *, int outputs)
+ENTRY(ReleaseOp, 215, void, Builtin *)
 ENTRY(KernelInfoGetConstantInput, 249, Status *, const Info *, size_t, int *, const Value **)
 ENTRY(KernelContext_GetAllocator, 253, Status *, const Context *, const Memory *, Allocator **)
 ENTRY(KernelContext_ParallelFor, 274, Status *, const Context *, void (*)(void *, size_t), size_t, size_t, void *)

@@ -10,7 +10,7 @@
 
 static const void *const *api;
 static Memory *arena;
-static Domain *standard, *microsoft; /* as long as the process */
+static Domain *own; /* as long as the process */
 
 Status *refuse(const char *why) { return API(CreateStatus)(FAIL, why); }
 
@@ -68,13 +68,42 @@ Status *output(Context *context, const Tensor *input, size_t columns, void *data
     return API(GetTensorMutableData)(value, data);
 }
 
+Status *builtin_attention(const Info *info, int64_t heads, float scale, Builtin **made) {
+    const char *constraint = "T";
+    const int type = FLOAT;
+    Attribute *given[2] = {NULL, NULL};
+    Status *status = API(CreateOpAttr)("num_heads", &heads, 1, INTEGER, &given[0]);
+    if (!status) status = API(CreateOpAttr)("scale", &scale, 1, REAL, &given[1]);
+    if (!status)
+        status = API(CreateOp)(info, "MultiHeadAttention", "com.microsoft", 1, &constraint, &type, 1,
+                               (const Attribute *const *)given, 2, 3, 1, made);
+    for (int i = 0; i < 2; i++)
+        if (given[i]) API(ReleaseOpAttr)(given[i]);
+    return status;
+}
+
+Status *invoke(Context *context, const Builtin *builtin, const int64_t *axes, size_t rank) {
+    const Value *inputs[3] = {NULL, NULL, NULL};
+    Value *made;
+    for (size_t i = 0; i < 3; i++) TRY(API(KernelContext_GetInput)(context, i, &inputs[i]));
+    TRY(API(KernelContext_GetOutput)(context, 0, axes, rank, &made));
+    return API(InvokeOp)(context, builtin, inputs, 3, &made, 1);
+}
+
+void release_builtin(Builtin *builtin) {
+    if (builtin) API(ReleaseOp)(builtin);
+}
+
 Status *parallel(Context *context, void (*work)(void *, size_t), size_t tasks, void *given) {
     return API(KernelContext_ParallelFor)(context, work, tasks, 0, given);
 }
 
 Status *borrow(Context *context, size_t bytes, Loan *loan) {
     TRY(API(KernelContext_GetAllocator)(context, arena, &loan->allocator));
-    loan->all = loan->allocator->alloc(loan->allocator, bytes + 64);
+    if (EMULATED) /* one block a loan, none of an arena: a sanitizer sees where it ends */
+        loan->all = aligned_alloc(64, whole(bytes, 64));
+    else
+        loan->all = loan->allocator->alloc(loan->allocator, bytes + 64);
     loan->data = (void *)(((uintptr_t)loan->all + 63) & ~(uintptr_t)63);
     if (loan->all) return NULL;
     API(ReleaseAllocator)(loan->allocator);
@@ -82,7 +111,10 @@ Status *borrow(Context *context, size_t bytes, Loan *loan) {
 }
 
 void give_back(Loan loan) {
-    loan.allocator->free(loan.allocator, loan.all);
+    if (EMULATED)
+        free(loan.all);
+    else
+        loan.allocator->free(loan.allocator, loan.all);
     API(ReleaseAllocator)(loan.allocator);
 }
 
@@ -106,19 +138,19 @@ PUBLIC int glagol_amx_ready(void) {
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE)) return 0;
     __asm__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
     if ((saved & STATES) != STATES || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
-    if ((b & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl || (d & amx_bf16_tile_int8) != amx_bf16_tile_int8) return 0;
-    return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
+    if ((b & avx512_f_dq_bw_vl) != avx512_f_dq_bw_vl) return 0;
+    if (EMULATED) return 1;
+    return (d & amx_bf16_tile_int8) == amx_bf16_tile_int8 && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
 }
 
-/* ONNX Runtime looks in these domains before it takes an operator of its own of the same name. */
+/* A domain of our own: a graph that does not name it has ONNX Runtime's operators. */
 static Status *make_domains(void) {
     TRY(API(CreateCpuMemoryInfo)(ARENA, DEFAULT_MEMORY, &arena));
-    TRY(API(CreateCustomOpDomain)("", &standard));
-    TRY(API(CustomOpDomain_Add)(standard, &matmul));
-    TRY(API(CreateCustomOpDomain)("com.microsoft", &microsoft));
-    TRY(API(CustomOpDomain_Add)(microsoft, &attention));
-    TRY(API(CustomOpDomain_Add)(microsoft, &dynamic_quantize_matmul));
-    return API(CustomOpDomain_Add)(microsoft, &matmul_integer_to_float);
+    TRY(API(CreateCustomOpDomain)("ai.glagol", &own));
+    TRY(API(CustomOpDomain_Add)(own, &matmul));
+    TRY(API(CustomOpDomain_Add)(own, &attention));
+    TRY(API(CustomOpDomain_Add)(own, &dynamic_quantize_matmul));
+    return API(CustomOpDomain_Add)(own, &matmul_integer_to_float);
 }
 
 /* Called for each session, by one thread at a time: Python's lock is held. */
@@ -130,6 +162,5 @@ PUBLIC Status *RegisterCustomOps(SessionOptions *options, const Base *base) {
     }
     if (!glagol_amx_ready()) return refuse("glagol: this process cannot use the matrix unit");
     if (!arena) TRY(make_domains());
-    TRY(API(AddCustomOpDomain)(options, standard));
-    return API(AddCustomOpDomain)(options, microsoft);
+    return API(AddCustomOpDomain)(options, own);
 }

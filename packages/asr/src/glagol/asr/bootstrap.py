@@ -112,6 +112,7 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
             device=settings.device,
             threads=divide(settings.threads, usable(), settings.device)[0],
             memory_bytes=memory_bytes,
+            kernels=settings.kernels == "on",
         )
         answer = known_answer(recognizer, model, home)
         return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})

@@ -36,6 +36,8 @@ class Settings:
         variant: Variant id such as `cpu-int8`; empty lets the device choose.
         device: Where the encoder runs.
         threads: Threads of one inference, 0..256; 0 means every core, at most four.
+        kernels: Whether our library of kernels is used where the processor can; `off` leaves every
+            product to ONNX Runtime.
         short_audio_s: Audio up to this many seconds skips voice detection.
         webhook_timeout_s: Seconds a webhook receiver may take (jobs).
         redis_url: Job queue of several machines; empty means inside this process (jobs).
@@ -55,6 +57,7 @@ class Settings:
     variant: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 0
+    kernels: Literal["on", "off"] = "on"
     short_audio_s: float = 30.0
     webhook_timeout_s: float = 60.0
     redis_url: str = ""
@@ -102,6 +105,7 @@ FIELDS: Final = (
         "a whole number 0..256 (0 = every core, at most 4)",
         integer(0, 256),
     ),
+    Field("ASR_KERNELS", "kernels", "one of on, off", choice("on", "off")),
     Field("ASR_SHORT_AUDIO_THRESHOLD", "short_audio_s", "seconds 0..86400", number(0.0, 86400.0)),
     Field("ASR_WEBHOOK_TIMEOUT", "webhook_timeout_s", "seconds 1..600", number(1.0, 600.0)),
     Field(

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import mmap
 import threading
+import warnings
 import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.runtime.cuda import CPU, CUDA, RECORD, cuda_options, strays
-from glagol.runtime.external_data import external_tensors, factors
+from glagol.runtime.external_data import external_tensors
+from glagol.runtime.kernels import adapt
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.tensors import require_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    import numpy.typing as npt
 
     from glagol.registry.store import Blob
 
@@ -72,7 +77,9 @@ def open_session(
         device: "cpu" or "cuda".
         threads: intra-op threads; 0 lets ONNX Runtime take one per physical core.
         memory_bytes: most that it may take of a card's memory; 0 for no limit.
-        library: operators that take the place of ONNX Runtime's, see `glagol.runtime.kernels.amx`.
+        library: operators for the nodes that `glagol.runtime.kernels.adapt` gives to it, if the
+            graph asks for them. Where ONNX Runtime cannot open that, the session is as without it,
+            and a warning says why; `uses_kernels` returns which it is.
 
     Returns:
         The session.
@@ -84,39 +91,67 @@ def open_session(
             is not one that this ONNX Runtime reads, or has weights that are not finite.
     """
     provider = provider_of(device)
+    if threads < 0:
+        raise InputError(
+            "option_invalid", f"{threads} threads are too few", "use 0 (all) or a positive number"
+        )
+    model = artifact(blobs, graph)
+    tensors = external_tensors(model.data)
+    weights = {each.name: each.view(artifact(blobs, each.location).data) for each in tensors}
+    adapted = adapt.adapt(model.data, weights) if library else None
+    make = partial(_session, weights, provider=provider, threads=threads, memory_bytes=memory_bytes)
+    session = None
+    with _lean(blobs[name].data for name in {each.location for each in tensors}):
+        for each in tensors:
+            require_finite(weights[each.name], each.name, each.location)
+        if library and adapted:
+            try:
+                session = make(adapted.graph, library=library, lent=adapted.factors)
+            except Exception as error:  # noqa: BLE001 - what our kernels cannot do falls back
+                warnings.warn(f"{graph} is opened without our kernels: {error}", stacklevel=2)
+        if session is None:
+            try:
+                session = make(bytes(model.data))
+            except Exception as error:  # its exception classes are private, and derive from this
+                raise _refused(graph, provider, error) from error
+    if session.get_providers()[0] != provider:
+        raise _missing(provider, f"it fell back to {session.get_providers()}")
+    if provider == CUDA and (lost := strays(session)):
+        raise _missing(provider, f"{graph} would run partly on the CPU: {lost}")
+    return session
+
+
+def _session(
+    weights: Mapping[str, npt.NDArray[Any]],
+    data: bytes,
+    *,
+    provider: str,
+    threads: int,
+    memory_bytes: int,
+    library: str | None = None,
+    lent: frozenset[str] = frozenset(),
+) -> onnxruntime.InferenceSession:
+    """A session of a graph whose external weights [...] are given by name.
+
+    The library re-orders what is `lent`, and ONNX Runtime, which would else keep a copy, only
+    refers to it: the values stay as long as the session, though nothing reads them any more.
+    """
     options = _options(threads)
     if provider == CUDA:
         options.add_session_config_entry(RECORD, "1")
         options.use_deterministic_compute = True
     if library:
         options.register_custom_ops_library(library)
-    model = artifact(blobs, graph)
-    tensors = external_tensors(model.data)
-    views = [each.view(artifact(blobs, each.location).data) for each in tensors]
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(view) for view in views]
-    if tensors:
-        options.add_external_initializers([each.name for each in tensors], values)
-    if library:  # re-orders its weights itself, and would else leave ONNX Runtime with a copy
-        lent = factors(model.data)
-        for each, value in zip(tensors, values, strict=True):
-            if each.name in lent:
-                options.add_initializer(each.name, value)
-    files = {each.location for each in tensors}
-    with _lean(blobs[name].data for name in files):
-        for each, view in zip(tensors, views, strict=True):
-            require_finite(view, each.name, each.location)
-        try:
-            session = onnxruntime.InferenceSession(
-                bytes(model.data), options, providers=_chain(provider, memory_bytes)
-            )
-        except Exception as error:  # its exception classes are private and derive from Exception
-            raise _refused(graph, provider, error) from error
-    if library:  # what was lent stays as long as the session, though nothing reads it any more
+    values = {
+        name: onnxruntime.OrtValue.ortvalue_from_numpy(view) for name, view in weights.items()
+    }
+    if values:
+        options.add_external_initializers([*values], [*values.values()])
+    for name in sorted(lent & values.keys()):
+        options.add_initializer(name, values[name])
+    session = onnxruntime.InferenceSession(data, options, providers=_chain(provider, memory_bytes))
+    if lent:
         weakref.finalize(session, values.clear).atexit = False
-    if session.get_providers()[0] != provider:
-        raise _missing(provider, f"it fell back to {session.get_providers()}")
-    if provider == CUDA and (lost := strays(session)):
-        raise _missing(provider, f"{graph} would run partly on the CPU: {lost}")
     return session
 
 
@@ -126,11 +161,12 @@ def device_of(session: onnxruntime.InferenceSession) -> str:
     return next(device for device, provider in PROVIDERS.items() if provider == first)
 
 
+def uses_kernels(session: onnxruntime.InferenceSession) -> bool:
+    """Whether some of a session's nodes are those of the library that it was given."""
+    return adapt.OPERATORS in session.get_modelmeta().custom_metadata_map
+
+
 def _options(threads: int) -> onnxruntime.SessionOptions:
-    if threads < 0:
-        raise InputError(
-            "option_invalid", f"{threads} threads are too few", "use 0 (all) or a positive number"
-        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -70,7 +70,8 @@ def prepare(
     manifest = by_path["src/manifest.json"].entry.sha256
     _check_golden(what, by_path)
     found = _licences(what, by_path)
-    material = sbom.Material(what, found, sources.checkout.commit, manifest)
+    own = tuple(m.entry for m in taken if m.entry.path.startswith("src/packages/"))
+    material = sbom.Material(what, found, sources.checkout.commit, manifest, own)
     texts = {
         f"licences/{licence.subject}/{name.rpartition('dist-info/')[2]}": data
         for licence in found.values()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from glagol.bundle.verify import Entry, canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from glagol.bundle.licences.classify import Licence
     from glagol.bundle.pack.plan import Plan, Wheel
 
@@ -31,19 +33,22 @@ class Material:
         licences: by subject (`NAME-VERSION` of a wheel, id of a model).
         commit: object id of the commit.
         manifest_sha256: digest of manifest.json.
+        own: the files of our own packages, `src/packages/NAME/...`.
     """
 
     plan: Plan
     licences: dict[str, Licence]
     commit: str
     manifest_sha256: str
+    own: tuple[Entry, ...] = ()
 
 
 def bill(material: Material) -> bytes:
-    """The bill of materials: the release, its wheels, its models with their files."""
+    """The bill of materials: the release, our packages, its wheels, its models with their files."""
     release = material.plan.release
     components = [_wheel(step.wheel, material.licences) for step in material.plan.wheels]
     components += [_model(model, variants, material) for model, variants in material.plan.models]
+    components += own_packages(material.own, release.version)
     body: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -102,6 +107,33 @@ def provenance(material: Material, files: list[Entry]) -> bytes:
     )
 
 
+def own_packages(entries: Iterable[Entry], version: str) -> list[dict[str, Any]]:
+    """Our packages: each with one digest of all its files, and the compiled ones by name."""
+    packages: dict[str, list[Entry]] = {}
+    for entry in sorted(entries):
+        packages.setdefault(entry.path.split("/")[2], []).append(entry)
+    return [
+        {
+            "type": "library",
+            "bom-ref": f"package:{name}",
+            "name": f"glagol-{name}",
+            "version": version,
+            "hashes": [{"alg": "SHA-256", "content": _digest(files)}],
+            "components": [
+                {
+                    "type": "file",
+                    "bom-ref": f"package:{name}/{file.path.rpartition('/')[2]}",
+                    "name": file.path.rpartition("/")[2],
+                    "hashes": [{"alg": "SHA-256", "content": file.sha256}],
+                }
+                for file in files
+                if file.path.endswith(".so")
+            ],
+        }
+        for name, files in packages.items()
+    ]
+
+
 def _wheel(wheel: Wheel, licences: dict[str, Licence]) -> dict[str, Any]:
     return {
         "type": "library",
@@ -113,6 +145,12 @@ def _wheel(wheel: Wheel, licences: dict[str, Licence]) -> dict[str, Any]:
         "licenses": [_licence(licences[f"{wheel.name}-{wheel.version}"])],
         "properties": [{"name": "glagol:file", "value": wheel.file}],
     }
+
+
+def _digest(files: Iterable[Entry]) -> str:
+    """Digest of the lines `sha256  path`, as sha256sum writes them."""
+    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _model(model: Any, variants: Any, material: Material) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Products and attention on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
 
 ONNX Runtime does not use it in float32, and not well in int8. The library beside this file does, in
-float32 with its accuracy and in int8 to the same bits; its operators take the place of ONNX
-Runtime's in a session that is given it. Its source is packages/runtime/native, build/native makes
-it, and its bytes are those of any build of that source.
+float32 with its accuracy and in int8 to the same bits. Its operators have a domain of their own;
+which nodes of a graph get it is `glagol.runtime.kernels.adapt`' business. Its source is
+packages/runtime/native, build/native makes it, and its bytes are those of any build of that source.
 """
 
 from __future__ import annotations
@@ -50,11 +50,19 @@ def obstacle() -> str:
     Another kind of processor or system, or one that keeps the unit from us (a virtual machine
     without it, Linux before 5.16, a small alternate signal stack).
     """
-    here = (sys.platform, platform.machine())
-    if here != SYSTEM:
-        return f"made for {' '.join(SYSTEM)}, this is {' '.join(here)}"
+    if here() != SYSTEM:
+        return f"made for {' '.join(SYSTEM)}, this is {' '.join(here())}"
     try:
-        ready: int = ctypes.CDLL(library_file()).glagol_amx_ready()
+        return "" if ready(library_file()) else REFUSED
     except OSError as error:  # another C library than it was linked with, or no right to run it
         return f"cannot be loaded: {error}"
-    return "" if ready else REFUSED
+
+
+def here() -> tuple[str, str]:
+    """This system and kind of processor, as `SYSTEM` names them."""
+    return sys.platform, platform.machine()
+
+
+def ready(path: str) -> bool:
+    """Whether this process can use the library at `path`. Raises OSError if it cannot be loaded."""
+    return bool(ctypes.CDLL(path).glagol_amx_ready())

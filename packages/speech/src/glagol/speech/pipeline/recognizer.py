@@ -74,6 +74,7 @@ class Recognizer:
         device: str = "cpu",
         threads: int = 0,
         memory_bytes: int = 0,
+        kernels: bool = True,
     ) -> Recognizer:
         """Open verified models and create their sessions.
 
@@ -85,6 +86,7 @@ class Recognizer:
             device: "cpu" or "cuda"; there is no fallback from one to the other.
             threads: of the encoder, 0 for one per physical core; they do not change the results.
             memory_bytes: most that the encoder may take of a card's memory; 0 for no limit.
+            kernels: whether our library computes what it can (`glagol.runtime.kernels.adapt`).
 
         Returns:
             The recogniser.
@@ -96,7 +98,9 @@ class Recognizer:
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
         opened = registry.open(entry.id, variant or _variant_for(entry, device))
-        acoustic = Acoustic(opened, device=device, threads=threads, memory_bytes=memory_bytes)
+        acoustic = Acoustic(
+            opened, device=device, threads=threads, memory_bytes=memory_bytes, kernels=kernels
+        )
         opened_vad = registry.open(vad or registry.manifest.defaults.vad)
         session, parameters = _open_vad(opened_vad)
         return cls(

@@ -10,7 +10,7 @@ from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.registry.manifest.types import Ctc, Rnnt
 from glagol.runtime.batching import Batcher, Tally
 from glagol.runtime.kernels.amx import library, sha256_of
-from glagol.runtime.session import artifact, device_of, open_session, provider_of
+from glagol.runtime.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.runtime.tensors import read_float32, require_finite
 from glagol.speech.engines.gigaam.ctc import greedy
 from glagol.speech.engines.gigaam.features import FrontEnd
@@ -36,8 +36,8 @@ class Acoustic:
 
     Attributes:
         provider: the device that really runs it, "cpu" or "cuda".
-        kernels_sha256: digest of the library that its session was given
-            (`glagol.runtime.kernels.amx`); None when it was given none.
+        kernels_sha256: digest of the library that computes nodes of its session
+            (`glagol.runtime.kernels.amx`); None when it computes none.
         vocabulary: its pieces.
         tally: what was encoded.
 
@@ -49,7 +49,13 @@ class Acoustic:
     """
 
     def __init__(
-        self, opened: OpenModel, *, device: str, threads: int, memory_bytes: int = 0
+        self,
+        opened: OpenModel,
+        *,
+        device: str,
+        threads: int,
+        memory_bytes: int = 0,
+        kernels: bool = True,
     ) -> None:
         decoding = opened.model.decoding
         if not isinstance(decoding, Ctc | Rnnt):
@@ -66,16 +72,17 @@ class Acoustic:
                 f" not for {device}",
                 "choose another variant or device; glagol models list shows the variants",
             )
-        kernels = library() if device == "cpu" else None
-        self.kernels_sha256 = sha256_of(kernels) if kernels else None
+        given = library() if kernels and device == "cpu" else None
         self._session = open_session(
             opened.blobs,
             "encoder.onnx",
             device=device,
             threads=threads,
             memory_bytes=memory_bytes,
-            library=kernels,
+            library=given,
         )
+        used = given if uses_kernels(self._session) else None
+        self.kernels_sha256 = sha256_of(used) if used else None
         self._batcher = Batcher.on_card(self._session) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()
         self.provider = device_of(self._session)
