@@ -30,6 +30,7 @@ from glagol.asr.jobs import events as event_stream
 from glagol.asr.jobs import payload, runner
 from glagol.asr.jobs.schemas import JobListEnvelope
 from glagol.core.errors import HostError, InputError
+from glagol.jobs.backoff import Backoff
 from glagol.web.access.policy import Policy, Webhooks
 
 
@@ -150,7 +151,7 @@ def test_the_machines_trouble_is_tried_again_then_waits_as_dead_letter(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three attempts; listed as failed with its error and its input; replayed, it is done."""
-    monkeypatch.setattr(runner, "FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(runner, "TRANSCRIPTION", Backoff(0.01, 4.0, 300.0))
     bench.stub.error = HostError("host_io", "the disk hiccups", "look at the disk")
     made = submit(bench, f"&webhook_url={HOOK}")
     found = until(bench, made.id, "failed")

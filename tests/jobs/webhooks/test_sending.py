@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glagol.jobs.backoff import DELIVERY
 from glagol.jobs.webhooks.payload import Delivery
-from glagol.jobs.webhooks.send import Outcome, Terms, retry_in_s, send, trust
+from glagol.jobs.webhooks.send import Outcome, Terms, send, trust
 from glagol.jobs.webhooks.ssrf import Rules
 
 SECRET = "whsec_" + "c2VjcmV0" * 5
@@ -151,7 +152,7 @@ def test_retry_after_is_read_in_both_forms(text: str, asked_s: float | None) -> 
 @given(st.integers(1, 10_000), st.none() | st.floats(0, 1e12))
 def test_the_schedule_is_bounded_and_grows(tries: int, asked_s: float | None) -> None:
     """Never sooner than asked within six hours, never sooner than the try before."""
-    pause_s = retry_in_s(tries, asked_s)
+    pause_s = DELIVERY.pause_s(tries, asked_s)
     assert 5.0 <= pause_s <= 21600.0
     assert pause_s >= min(asked_s or 0.0, 21600.0)
-    assert retry_in_s(tries + 1, asked_s) >= pause_s
+    assert DELIVERY.pause_s(tries + 1, asked_s) >= pause_s

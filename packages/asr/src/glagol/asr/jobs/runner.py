@@ -20,6 +20,7 @@ from glagol.asr.jobs.lease import Keeper
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
+from glagol.jobs.backoff import TRANSCRIPTION
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Trouble
 
 if TYPE_CHECKING:
@@ -27,17 +28,11 @@ if TYPE_CHECKING:
     from glagol.asr.jobs.service import Jobs
     from glagol.speech.types import Options, Transcript
 
-__all__ = ["Runner", "retry_in_s"]
+__all__ = ["Runner"]
 
 WAIT_S: Final = 1.0
-FIRST_RETRY_S, RETRY_FACTOR, RETRY_S_MAX = 2.0, 4.0, 300.0
 _FINAL: Final = (InputError, LimitError, IntegrityError)
 _RELEASED: Final = frozenset({"not_ready", "cancelled", "queue_full", "busy"})
-
-
-def retry_in_s(attempt: int) -> float:
-    """Seconds until the next try after `attempt` (from 1) failed: 2, 8, 32 ... 300."""
-    return min(RETRY_S_MAX, FIRST_RETRY_S * RETRY_FACTOR ** min(attempt - 1, 10))
 
 
 class Runner:
@@ -137,7 +132,7 @@ class Runner:
     def _refused(self, claim: Claim, error: IntegrityError) -> None:
         """Leave a job that this program cannot read to a newer worker; without one it fails."""
         trouble = Trouble(error.code, error.message, error.remedy)
-        pause_s = retry_in_s(claim.job.attempt)
+        pause_s = TRANSCRIPTION.pause_s(claim.job.attempt)
         job = self._settled(claim, lambda: self._jobs.queue.fail(claim, trouble, pause_s))
         outcome = "overtaken" if job is None else "again" if job.state == "queued" else job.state
         self._jobs.attempts[outcome] += 1
@@ -237,7 +232,7 @@ class Runner:
             journal.write(
                 "unexpected exception", level=logging.ERROR, error=True, job_id=claim.job.id
             )
-        retry_s = None if isinstance(error, _FINAL) else retry_in_s(claim.job.attempt)
+        retry_s = None if isinstance(error, _FINAL) else TRANSCRIPTION.pause_s(claim.job.attempt)
         failed = told(claim.job, "transcription.failed", trouble=trouble)
         return self._settled(claim, lambda: shared.fail(claim, trouble, retry_s, failed))
 

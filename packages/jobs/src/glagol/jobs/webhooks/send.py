@@ -17,6 +17,7 @@ from typing import Final, Literal
 import httpcore
 
 from glagol.core.errors import InputError
+from glagol.jobs.backoff import DELIVERY
 from glagol.jobs.webhooks import signing
 from glagol.jobs.webhooks.payload import Delivery
 from glagol.jobs.webhooks.ssrf import (
@@ -28,10 +29,9 @@ from glagol.jobs.webhooks.ssrf import (
     system_resolver,
 )
 
-__all__ = ["Outcome", "Terms", "retry_in_s", "send", "trust"]
+__all__ = ["Outcome", "Terms", "send", "trust"]
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
-FIRST_RETRY_S, RETRY_FACTOR, RETRY_S_MAX = 5.0, 4.0, 21600.0
 _AGAIN: Final = frozenset({408, 425, 429})
 
 Verdict = Literal["taken", "again", "final"]
@@ -113,17 +113,6 @@ async def send(
     return _judged(status, answered, sent_s)
 
 
-def retry_in_s(tries: int, asked_s: float | None) -> float:
-    """Seconds until the next try: 5, 20, 80 ... at most six hours, or later if asked for.
-
-    Args:
-        tries: How many there were since the delivery was made or replayed, from 1.
-        asked_s: The receiver's Retry-After.
-    """
-    own = min(FIRST_RETRY_S * RETRY_FACTOR ** min(tries - 1, 20), RETRY_S_MAX)
-    return max(own, min(asked_s or 0.0, RETRY_S_MAX))
-
-
 async def _post(
     target: Target,
     headers: Mapping[str, str],
@@ -173,7 +162,7 @@ def _asked(text: bytes, now_s: float) -> float | None:
     value = text.decode("latin-1").strip()
     try:
         if value.isdigit():
-            return min(float(value), RETRY_S_MAX)
+            return min(float(value), DELIVERY.most_s)
         seconds = parsedate_to_datetime(value).timestamp() - now_s
     except (ValueError, OverflowError):
         return None

@@ -18,9 +18,10 @@ from typing import Any, Final
 import msgspec
 
 from glagol.core.errors import HostError, IntegrityError
+from glagol.jobs.backoff import DELIVERY
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Queue, Trouble
 from glagol.jobs.webhooks.payload import KIND, Delivery, read
-from glagol.jobs.webhooks.send import Outcome, Terms, retry_in_s, send, trust
+from glagol.jobs.webhooks.send import Outcome, Terms, send, trust
 from glagol.jobs.webhooks.ssrf import Resolver, system_resolver
 
 __all__ = ["Attempt", "Deliverer", "attempts_of"]
@@ -185,7 +186,7 @@ class Deliverer:
             message=error.message,
         )
         trouble = Trouble(error.code, error.message, error.remedy)
-        self._queue.fail(claim, trouble, retry_in_s(job.attempt, None))
+        self._queue.fail(claim, trouble, DELIVERY.pause_s(job.attempt))
 
     def _settle(self, claim: Claim, delivery: Delivery, outcome: Outcome, at_s: float) -> None:
         """Store the outcome with those before it."""
@@ -207,7 +208,7 @@ class Deliverer:
         again_s = None
         if outcome.verdict == "again":
             tries = job.attempt - (job.attempts_max - delivery.attempts)
-            again_s = retry_in_s(max(1, tries), outcome.retry_after_s)
+            again_s = DELIVERY.pause_s(max(1, tries), outcome.retry_after_s)
         trouble = Trouble(
             "webhook_refused" if outcome.said == "refused" else "webhook_failed",
             _SEPARATOR.join(f"{attempt.at} {attempt.outcome}" for attempt in attempts),
