@@ -24,7 +24,7 @@ Float32 = NDArray[np.float32]
 
 NATIVE = Path(__file__).resolve().parents[2] / "packages/speech/native"
 HALF_ULP = 2.0**-24
-needed = pytest.mark.skipif(amx.library() is None, reason="this processor has no AMX")
+needed = pytest.mark.skipif(amx.library() is None, reason=f"no matrix unit (AMX): {amx.obstacle()}")
 
 
 def session(

@@ -19,7 +19,9 @@ from glagol.speech.session import open_session
 
 Float32 = NDArray[np.float32]
 
-pytestmark = pytest.mark.skipif(amx.library() is None, reason="this processor has no AMX")
+pytestmark = pytest.mark.skipif(
+    amx.library() is None, reason=f"no matrix unit (AMX): {amx.obstacle()}"
+)
 HALF_ULP = 2.0**-24
 FAR = -1e4
 """What the encoder's graph adds to the score of a key that is padding."""
