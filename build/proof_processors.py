@@ -219,7 +219,7 @@ def main() -> None:
     if wrong:
         say("\n".join(wrong))
         sys.exit(f"FAILED: processors: {len(wrong)} differences in words or spans")
-    say(f"the same words and spans on {len(heard)} classes")
+    say(f"classes that hear the same words and spans: {len(heard)}")
 
 
 if __name__ == "__main__":
