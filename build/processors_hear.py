@@ -2,7 +2,8 @@
 
 processors_hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips) and
 OUT.npz (what the encoders and the voice activity model gave). One process for everything: its start
-is what an emulator is slow at.
+is what an emulator is slow at. Where PROCESSORS_SOURCE names a folder, the models are built first,
+into the store that GLAGOL_STORE names: a build refuses bytes that the manifest does not pin.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import processors_clips as clips
 
+from glagol.cli.main import main as glagol
 from glagol.registry.registry import Registry
 from glagol.speech import acoustic
 from glagol.speech.recognizer import Recognizer
@@ -85,10 +88,20 @@ def spans(registry: Registry, samples: clips.Samples) -> tuple[list[list[int]], 
     return [[span.start, span.end] for span in found], probabilities
 
 
+def built(source: str) -> None:
+    """Build the embedded models on this processor."""
+    command = ["models", "build", "--missing", "--source", source, "--home", str(clips.ROOT)]
+    if status := glagol(command):
+        sys.exit(status)
+
+
 def main() -> None:
     """Hear everything; write it down."""
     out, seeds = Path(sys.argv[1]), [int(seed) for seed in sys.argv[2:]]
-    registry = Registry.load(clips.ROOT)
+    if source := os.environ.get("PROCESSORS_SOURCE"):
+        built(source)
+    store = os.environ.get("GLAGOL_STORE")
+    registry = Registry.load(clips.ROOT, Path(store) if store else None)
     speech = clips.golden()
     sounds = {GOLDEN: speech, **{str(seed): clips.made(speech, seed) for seed in seeds}}
     files = {name: clips.wav(sound) for name, sound in sounds.items()}

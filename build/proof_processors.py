@@ -1,6 +1,7 @@
 """The work of build/proof-processors: the same clips on several classes of processor, compared.
 
-A class is this machine, x86-64 limited to AVX2, or aarch64, the last two emulated. Spans, the words
+A class is this machine, x86-64 limited to AVX2, or aarch64, the last two emulated. These build
+their models themselves; other artifacts than the manifest pins are refused there. Spans, the words
 of fp32, and int8's of the golden clip must be those of tests/golden/processors.json on each. int8
 rounds each activation to a step, so a last bit that differs becomes a step that differs: its words
 on the other clips are only reported, and its outputs must stay near fp32's. Times, confidences and
@@ -108,10 +109,14 @@ class Run:
         self._out = place / name.replace(" ", "-").replace(",", "")
         path = [os.environ["PROCESSORS_SITE"], *PACKAGES] if name == ARM else PACKAGES
         world = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "ORT_DISABLE_TELEMETRY": "1"}
+        if name != NATIVE:  # its artifacts are its own, and have the digests that are pinned
+            world["GLAGOL_STORE"] = f"{self._out}-store"
+            world["PROCESSORS_SOURCE"] = str(ROOT / ".env/models")
         self._log = self._out.with_suffix(".log").open("w+b")
         self._began = time.monotonic()
+        command = [*prefix, str(HEAR), str(self._out), *seeds]
         self._process = subprocess.Popen(
-            [*prefix, str(HEAR), str(self._out), *seeds], env=world, stderr=self._log
+            command, env=world, stdout=self._log, stderr=subprocess.STDOUT
         )
 
     def result(self) -> Heard:
