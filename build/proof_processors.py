@@ -120,8 +120,11 @@ class Run:
         )
 
     def result(self) -> Heard:
-        """Wait for it."""
-        status = self._process.wait(HEAR_S)
+        """Wait for it; what runs longer than `HEAR_S` is ended."""
+        try:
+            status = self._process.wait(HEAR_S)
+        finally:
+            self.end()
         took_s = time.monotonic() - self._began
         if status:
             self._log.seek(0)
@@ -130,6 +133,11 @@ class Run:
         found = json.loads(self._out.with_suffix(".json").read_text())
         with np.load(self._out.with_suffix(".npz")) as outputs:
             return Heard(self.name, found, dict(outputs), took_s)
+
+    def end(self) -> None:
+        """End it, if it still runs."""
+        self._process.kill()
+        self._process.wait()
 
 
 def differences(golden: dict[str, Any], heard: Heard) -> list[str]:
@@ -214,7 +222,11 @@ def main() -> None:
         root = os.environ["PROCESSORS_ROOT"]
         prefix = [options.aarch64, "-cpu", "neoverse-n1", "-L", root, f"{root}/usr/bin/python3.11"]
         runs.append(Run(ARM, prefix, options.place, seeds))
-    heard = [first, *(run.result() for run in runs)]
+    try:
+        heard = [first, *(run.result() for run in runs)]
+    finally:
+        for run in runs:
+            run.end()
     wrong = [line for each in heard for line in differences(golden, each)]
     for each in heard:
         far = ", ".join(f"{model} {each.rms(model):.3f}" for model in each.models)
