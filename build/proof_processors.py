@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -207,6 +208,7 @@ def main() -> None:
     parser.add_argument("--record", nargs="*", metavar="SEED")
     parser.add_argument("place", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that emulators end with it
     golden = json.loads(GOLDEN.read_text()) if options.record is None else {}
     seeds = options.record or [clip for clip in golden["sha256"] if clip.isdigit()]
     say(f"this machine: {here()}")
