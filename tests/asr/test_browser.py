@@ -25,7 +25,7 @@ from asr.process import PATIENCE_S, Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/stream.html"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not here")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 class Tab:

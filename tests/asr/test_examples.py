@@ -33,7 +33,7 @@ def recording(tmp_path: Path) -> Path:
 def run(server: Server, name: str, file: Path, *more: str) -> subprocess.CompletedProcess[str]:
     (interpreter, script), needed = PROGRAMS[name]
     if shutil.which(needed) is None:
-        pytest.skip(f"{needed} is not here")
+        pytest.skip(f"{needed} is not installed")
     environment = {**os.environ, "GLAGOL_URL": server.url, "no_proxy": "*", "NO_PROXY": "*"}
     return subprocess.run(
         [interpreter, EXAMPLES / script, file, *more],

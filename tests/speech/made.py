@@ -27,7 +27,7 @@ def spoken(text: str, voice: str = "ru") -> Samples:
     Skips the test where espeak-ng is not installed.
     """
     if shutil.which("espeak-ng") is None:
-        pytest.skip("espeak-ng is not here")
+        pytest.skip("espeak-ng is not installed")
     command = ["espeak-ng", "-v", voice, "--stdout", text]
     data = subprocess.run(command, capture_output=True, check=True).stdout
     samples = np.frombuffer(data[44:], np.int16).astype(np.float32) / 32768

@@ -215,7 +215,7 @@ def test_a_full_disk_is_told_and_survived(home: Path, tmp_path: Path) -> None:
     state.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(state)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no memory disk can be mounted here")
+        pytest.skip("no memory disk can be mounted here: this user may not mount")
     try:
         server = start(home, tmp_path / "server", ASR_STATE=str(state))
         with server.client() as client:

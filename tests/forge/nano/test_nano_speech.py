@@ -16,7 +16,9 @@ from glagol.forge.nano.speech.synthesis import Plan, plan_shards, speak_espeak
 from glagol.forge.nano.speech.voices import HELD_OUT_VOICES, SEEN_VOICES, Manner, espeak, trim
 from glagol.forge.nano.text.cleaning import Sentence
 
-needs_espeak = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not here")
+needs_espeak = pytest.mark.skipif(
+    not shutil.which("espeak-ng"), reason="espeak-ng is not installed"
+)
 
 
 def sine(seconds: float) -> np.ndarray:

@@ -40,7 +40,7 @@ def in_node(secret: str, headers: dict[str, str], body: bytes) -> bool:
     """The JavaScript example's answer."""
     node = shutil.which("node")
     if node is None:
-        pytest.skip("there is no node")
+        pytest.skip("node is not installed")
     call = f"console.log(verify({json.dumps(secret)}, {json.dumps(headers)}, Buffer.from("
     program = f"{example('js')}\n{call}{json.dumps(body.hex())}, 'hex')));"
     answer = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True)

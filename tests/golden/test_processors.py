@@ -1,0 +1,99 @@
+"""This processor hears what is written down for every one: words of fp32, int8's clear ones, spans.
+
+The clips were chosen for near-ties (docs/adr/0017). build/proof-processors compares other classes
+of processor, emulated, in the same way.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import homes
+
+sys.path.append(str(homes.ROOT / "build"))
+
+import processors_clips as clips
+import proof_processors as proof
+
+CLIPS_MIN = 20
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Any]:
+    """What must be heard."""
+    found: dict[str, Any] = json.loads(proof.GOLDEN.read_text(encoding="utf-8"))
+    return found
+
+
+def test_this_machine_hears_it(tmp_path: Path) -> None:
+    """The whole comparison, without the classes that need an emulator."""
+    homes.repository()
+    command = [sys.executable, homes.ROOT / "build/proof_processors.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "classes that hear the same words and spans: 1" in done.stdout
+
+
+def heard(golden: dict[str, Any], apart: float = 0.1) -> proof.Heard:
+    """A class that hears what it must, int8's outputs `apart` from fp32's."""
+    found: dict[str, Any] = {"sha256": golden["sha256"], "spans": golden["spans"]}
+    outputs: dict[str, Any] = {}
+    for case, texts in copy.deepcopy(golden["texts"]).items():
+        found[case] = {}
+        for name in golden["sha256"]:
+            found[case][name] = {"text": texts.get(name, "anything"), "words": []}
+            outputs[f"{case} {name}"] = np.full((3, 2), apart * case.endswith("int8"))
+    return proof.Heard("a class", found, outputs, 1.0)
+
+
+def test_what_must_be_heard_passes(golden: dict[str, Any]) -> None:
+    """int8's words on hard clips are free."""
+    assert proof.differences(golden, heard(golden)) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "clip"),
+    [
+        ("gigaam-nano cpu-fp32", "702"),
+        ("gigaam-nano-rnnt cpu-fp32", "golden"),
+        ("gigaam-nano cpu-int8", "golden"),
+    ],
+)
+def test_another_word_is_a_difference(golden: dict[str, Any], case: str, clip: str) -> None:
+    """Of fp32 on any clip, of int8 on the golden one."""
+    other = heard(golden)
+    other.found[case][clip]["text"] += "!"
+    (line,) = proof.differences(golden, other)
+    assert line.startswith(f"a class: {case}, clip {clip}: ")
+
+
+def test_other_spans_clips_and_outputs_are_differences(golden: dict[str, Any]) -> None:
+    """A span that ends later, a clip of other bytes, int8 far from fp32."""
+    other = heard(golden, apart=0.5)
+    other.found["spans"] = [[0, 1]]
+    other.found["sha256"] = {**golden["sha256"], "702": "0" * 64}
+    told = proof.differences(golden, other)
+    assert [line.partition(":")[2].split()[0] for line in told] == [
+        "the",
+        "speech",
+        "gigaam-nano:",
+        "gigaam-nano-rnnt:",
+    ]
+
+
+def test_clips_are_many_short_and_unlike(golden: dict[str, Any]) -> None:
+    """At least 20 besides the golden one, of one to two seconds, within 16 bits, no two alike."""
+    speech = clips.golden()
+    seeds = [int(name) for name in golden["sha256"] if name.isdigit()]
+    made = [clips.made(speech, seed) for seed in seeds]
+    assert len({clip.tobytes() for clip in made}) == len(seeds) >= CLIPS_MIN
+    assert all(clips.RATE <= len(clip) < 2 * clips.RATE for clip in made)
+    assert all(-32_768 <= clip.min() < clip.max() <= 32_767 for clip in made)
