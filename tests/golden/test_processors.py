@@ -18,10 +18,10 @@ import pytest
 
 import homes
 
-sys.path.append(str(homes.ROOT / "build"))
+sys.path.append(str(homes.ROOT / "build/processors"))
 
-import processors_clips as clips
-import proof_processors as proof
+import clips
+import compare as proof
 
 CLIPS_MIN = 20
 
@@ -36,7 +36,7 @@ def golden() -> dict[str, Any]:
 def test_this_machine_hears_it(tmp_path: Path) -> None:
     """The whole comparison, without the classes that need an emulator."""
     homes.repository()
-    command = [sys.executable, homes.ROOT / "build/proof_processors.py", tmp_path]
+    command = [sys.executable, homes.ROOT / "build/processors/compare.py", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "classes that hear the same words and spans: 1" in done.stdout

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CLIP = ROOT / "models/gigaam-nano/golden/clip.flac"
 RATE = 16_000
 PAUSE = RATE // 2

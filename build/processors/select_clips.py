@@ -1,6 +1,6 @@
 """Finds the clips of build/proof-processors whose words hang by the thinnest thread.
 
-processors_select.py FROM TO KEEP: of each model and variant the KEEP seeds in FROM..TO with the
+select_clips.py FROM TO KEEP: of each model and variant the KEEP seeds in FROM..TO with the
 smallest margin. The margin of a clip is the least that its scores would have to move for another
 sequence of labels to win: the difference between best and second best where taking the second
 changes the sequence.
@@ -12,9 +12,9 @@ import json
 import sys
 from typing import Any
 
+import clips
 import numpy as np
-import processors_clips as clips
-from processors_hear import CASES, recorder
+from hear import CASES, recorder
 
 from glagol.registry.registry import Registry
 from glagol.runtime.session import artifact

@@ -1,6 +1,6 @@
 """What one processor hears in the clips of build/proof-processors; runs natively and emulated.
 
-processors_hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips) and
+hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips) and
 OUT.npz (what the encoders and the voice activity model gave). One process for everything: its start
 is what an emulator is slow at. Where PROCESSORS_SOURCE names a folder, the models are built first,
 into the store that GLAGOL_STORE names: a build refuses bytes that the manifest does not pin.
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from unittest.mock import patch
 
+import clips
 import numpy as np
-import processors_clips as clips
 
 from glagol.cli.main import main as glagol
 from glagol.registry.registry import Registry

@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests/golden/processors.json"
 PACKAGES = sorted(str(path) for path in (ROOT / "packages").glob("*/src"))
-HEAR = ROOT / "build/processors_hear.py"
+HEAR = ROOT / "build/processors/hear.py"
 NATIVE, AVX2, ARM = "this machine", "x86-64, AVX2", "aarch64"
 CLEAN = "golden"
 HEAR_S = 900
@@ -41,7 +41,7 @@ class Heard:
 
     Attributes:
         name: of the class.
-        found: texts, words, spans, digests of clips, as processors_hear.py writes them.
+        found: texts, words, spans, digests of clips, as hear.py writes them.
         outputs: arrays of the encoders and of voice activity by case and clip.
         took_s: seconds.
     """
