@@ -48,7 +48,7 @@ class Settings(ServerSettings):
         30.0,
         number(0, 86400),
         text="Audio up to this many seconds skips voice detection; at most the model's window.",
-        text_ru="Запись не длиннее стольких секунд обходится без поиска речи; не больше окна модели.",
+        text_ru="Запись до стольких секунд обходится без поиска речи; не больше окна модели.",
     )
     webhook_timeout_s: float = setting(
         "ASR_WEBHOOK_TIMEOUT",
@@ -84,5 +84,5 @@ class Settings(ServerSettings):
         16,
         integer(1, 10000),
         text="Requests that may wait while others are transcribed; more are refused.",
-        text_ru="Сколько запросов может ждать, пока расшифровываются другие; остальные отклоняются.",
+        text_ru="Сколько запросов может ждать, пока расшифровываются другие; лишние отклоняются.",
     )

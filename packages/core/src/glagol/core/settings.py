@@ -23,6 +23,7 @@ __all__ = [
     "Row",
     "ServerSettings",
     "Takes",
+    "Text",
     "choice",
     "device_setting",
     "folder",
@@ -40,6 +41,19 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a setting means, for the reference; `Annotated` carries it in the types of a file.
+
+    Attributes:
+        text: In English.
+        text_ru: In Russian.
+    """
+
+    text: str
+    text_ru: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,15 +325,16 @@ class ServerSettings:
         text="How a model's files are verified when it is opened. rehash: every byte is hashed."
         " receipt: a file whose size, times and inode are those of its last hash is not hashed.",
         text_ru="Как проверяются файлы модели при открытии. rehash: хешируется каждый байт."
-        " receipt: файл, чьи размер, времена и inode те же, что при прошлой проверке, не хешируется.",
+        " receipt: не хешируется файл, у которого размер, времена и inode те же, что при прошлой"
+        " проверке.",
     )
     state: str = setting(
         "STATE",
         "",
         folder("a directory", "каталог"),
         computed="$XDG_STATE_HOME/glagol, else ~/.local/state/glagol",
-        text="Directory of what must survive a restart.",
-        text_ru="Каталог того, что должно пережить перезапуск.",
+        text="Directory of what must survive a restart, such as keys and policy.toml.",
+        text_ru="Каталог того, что должно пережить перезапуск: ключи, policy.toml и прочее.",
     )
     unknown: tuple[str, ...] = ()
 

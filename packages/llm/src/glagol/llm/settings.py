@@ -60,5 +60,5 @@ class Settings(ServerSettings):
         "",
         url("http", "https"),
         text="Address of asr-server, for summaries of its jobs; empty: there is none.",
-        text_ru="Адрес asr-server, для сводок по его заданиям; пусто: его нет.",
+        text_ru="Адрес asr-server, для конспектов его заданий; пусто: его нет.",
     )
