@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_policy_rows_are_the_types() -> None:
         default = list(row.default) if isinstance(row.default, tuple) else row.default
         lines.append(f"{row.name} = {json.dumps(default)}")
     assert parse("\n".join(lines).encode()) == policy
+
+
+@pytest.mark.parametrize("name", ["access.md", "access.ru.md"])
+def test_the_example_of_a_policy_is_the_defaults(name: str) -> None:
+    """The file shown in docs/access has every value, each with its default."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert parse(example.encode()) == Policy()
+    rows = next(part.rows for part in sections() if part.title == "policy.toml")
+    shown = [f"{part}.{key}" for part, keys in tomllib.loads(example).items() for key in keys]
+    assert shown == [row.name for row in rows]
 
 
 @pytest.mark.parametrize(

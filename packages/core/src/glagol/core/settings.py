@@ -180,6 +180,9 @@ def integer(
         high: The greatest value.
         unit: "bytes" for a size.
         note: What to add in brackets, in English and in Russian.
+
+    Raises:
+        ValueError: By `parse` of what it gives, for any other text.
     """
 
     def parse(text: str) -> int:
@@ -199,7 +202,11 @@ def integer(
 
 
 def number(low: float, high: float, noun: str = "seconds", noun_ru: str = "секунды") -> Takes:
-    """Takes a finite number `low..high` of what the nouns say."""
+    """Takes a finite number `low..high` of what the nouns say.
+
+    Raises:
+        ValueError: By `parse` of what it gives, for any other text.
+    """
 
     def parse(text: str) -> float:
         value = float(text)
@@ -212,7 +219,11 @@ def number(low: float, high: float, noun: str = "seconds", noun_ru: str = "се�
 
 
 def choice(*allowed: str) -> Takes:
-    """Takes one of `allowed`, in any case."""
+    """Takes one of `allowed`, in any case.
+
+    Raises:
+        ValueError: By `parse` of what it gives, for any other text.
+    """
 
     def parse(text: str) -> str:
         if text.lower() not in allowed:
@@ -229,7 +240,11 @@ def word(words: str, words_ru: str) -> Takes:
 
 
 def url(*schemes: str) -> Takes:
-    """Takes an address that begins with one of `schemes`, such as `http`."""
+    """Takes an address that begins with one of `schemes`, such as `http`.
+
+    Raises:
+        ValueError: By `parse` of what it gives, for any other text.
+    """
 
     def parse(text: str) -> str:
         if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
