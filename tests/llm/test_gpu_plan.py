@@ -9,7 +9,6 @@ import pytest
 from glagol.asr.bootstrap import _memory_bytes
 from glagol.asr.settings import Settings
 from glagol.llm.server import _outfit, main
-from glagol.llm.vllm.arguments import command
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.web.access.policy import parse
@@ -47,7 +46,7 @@ def test_the_plan_reaches_vllm(llm_home: Path, tmp_path: Path) -> None:
         gpu = parse(policy.replace("\nasr", '\nllm = "tiny-qwen3"\nasr').encode()).gpu
         card = shared(gpu, outfit.registry)
         assert card is not None
-        line = command(outfit.settings, outfit.what, Path("python"), tmp_path, tmp_path / "s")
+        line = outfit.launch.line()
         share = line[line.index("--gpu-memory-utilization") + 1]
         assert float(share) == card.llm_share < 0.97
         cache = line[line.index("--kv-cache-memory-bytes") + 1]
@@ -65,7 +64,7 @@ def test_without_a_plan_vllm_sizes_its_cache(
     given = environment(llm_home, tmp_path / "state", policy, device)
     outfit = _outfit({**given, "LLM_MEMORY": "0.5"})
     try:
-        line = command(outfit.settings, outfit.what, Path("python"), tmp_path, tmp_path / "s")
+        line = outfit.launch.line()
         assert "--kv-cache-memory-bytes" not in line
         assert line[line.index("--gpu-memory-utilization") + 1] == "0.5"
     finally:

@@ -8,26 +8,24 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from glagol.asr.settings import FIELDS as ASR_FIELDS
 from glagol.asr.settings import Settings as AsrSettings
 from glagol.cli.main import glagol as command
 from glagol.cli.main import main as run
 from glagol.core import errors
 from glagol.core.errors import CODES, GlagolError
-from glagol.llm.settings import FIELDS as LLM_FIELDS
 from glagol.llm.settings import Settings as LlmSettings
 from glagol.web.errors import RETRY_LATER, fault_of
 
 __all__ = ["codes", "commands", "new_key", "settings", "variables"]
 
 PACKAGES = Path(__file__).resolve().parents[2] / "packages"
+_SETTINGS = {"asr-server": AsrSettings, "llm-server": LlmSettings}
 _VARIABLE = re.compile(r"(?:ASR|LLM|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]")
 
 
@@ -35,24 +33,21 @@ def settings() -> dict[str, Any]:
     """Variables of both servers with what they take, their default and whether they are secret."""
     return {
         program: {
-            field.name: {
-                "takes": field.takes,
-                "default": defaults[field.attribute],
-                "type": type(defaults[field.attribute]).__name__,
-                "secret": field.secret,
+            row.name: {
+                "takes": row.takes.words,
+                "default": row.default,
+                "type": type(row.default).__name__,
+                "secret": row.secret,
             }
-            for field in table
+            for row in table.rows()
         }
-        for program, table, defaults in (
-            ("asr-server", ASR_FIELDS, {f.name: f.default for f in fields(AsrSettings)}),
-            ("llm-server", LLM_FIELDS, {f.name: f.default for f in fields(LlmSettings)}),
-        )
+        for program, table in _SETTINGS.items()
     }
 
 
 def variables() -> list[str]:
-    """Every environment variable that the sources name as a whole literal."""
-    found = set()
+    """Every environment variable that a row of settings has or the sources name whole."""
+    found = {row.name for table in _SETTINGS.values() for row in table.rows()}
     for path in PACKAGES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             value = node.value if isinstance(node, ast.Constant) else None

@@ -7,7 +7,7 @@ import pytest
 from glagol.core import journal
 from glagol.core.errors import InputError
 from glagol.llm.metrics import of_vllm
-from glagol.llm.settings import FIELDS, Settings
+from glagol.llm.settings import Settings
 from glagol.llm.vllm.logs import Lines
 
 BAD = {
@@ -25,7 +25,7 @@ BAD = {
 
 def test_settings_are_few_and_have_a_home() -> None:
     """At most twelve; state lies where programs of the user keep theirs."""
-    assert len(FIELDS) <= 12
+    assert len(Settings.rows()) <= 12
     assert Settings.from_environment({"HOME": "/h"}).state == "/h/.local/state/glagol"
     assert Settings.from_environment({"XDG_STATE_HOME": "/s"}).state == "/s/glagol"
     assert Settings.from_environment({"LLM_PORT": ""}).port == 8081
@@ -36,7 +36,7 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
     """With the variable, the value and what it takes."""
     with pytest.raises(InputError) as caught:
         Settings.from_environment({name: value})
-    takes = next(field.takes for field in FIELDS if field.name == name)
+    takes = next(row.takes.words for row in Settings.rows() if row.name == name)
     assert caught.value.code == "setting_invalid"
     assert caught.value.message == f"{name}={value!r} is not {takes}"
 

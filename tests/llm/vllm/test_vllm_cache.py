@@ -10,7 +10,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from glagol.llm.settings import Settings
@@ -30,12 +29,8 @@ def vllm(home: Path, python: Path, folder: Path, cache_bytes: int) -> Iterator[I
     registry = Registry.load(home)
     what = served(registry, tiny.MODEL, "cpu")
     lay_out(registry, what, folder / "model")
-    settings = replace(
-        Settings(device="cpu", memory=0.1, max_concurrent=1),
-        max_context=CONTEXT,
-        cache_bytes=cache_bytes,
-    )
-    line = command(settings, what, python, folder / "model", folder / "s")
+    settings = Settings(device="cpu", memory=0.1, max_concurrent=1, max_context=CONTEXT)
+    line = command(settings, what, python, folder / "model", folder / "s", cache_bytes)
     given = environment(os.environ, "key", folder, None)
     process = subprocess.Popen(
         line,

@@ -30,6 +30,10 @@ _COMMANDS: Final = {
         "Start the language model's HTTP server.",
     ),
     "worker": ("glagol.cli.commands.worker:worker", "Work the queue of jobs beside servers."),
+    "settings": (
+        "glagol.cli.commands.settings:settings",
+        "List every setting of the servers.",
+    ),
     "keys": ("glagol.cli.commands.keys:keys", "Add, list and revoke keys of the HTTP server."),
     "audit": (
         "glagol.cli.commands.audit:audit",

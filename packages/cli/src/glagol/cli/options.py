@@ -1,17 +1,17 @@
-"""Where the manifest and the store are: `--home`, GLAGOL_HOME, GLAGOL_STORE."""
+"""What commands share: `--home`, and a help that lists the environment variables of a server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    pass
+    from glagol.core.settings import Row
 
-__all__ = ["home_option"]
+__all__ = ["ServerCommand", "home_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,3 +26,23 @@ def home_option(command: Command) -> Command:
         show_default="current directory",
         help="Directory of manifest.json and store/ [GLAGOL_HOME].",
     )(command)
+
+
+class ServerCommand(click.Command):
+    """A command whose help ends with the variables of its server.
+
+    Args:
+        rows: Gives the settings; called for the help alone, so that they are imported then.
+    """
+
+    def __init__(self, *args: Any, rows: Callable[[], Sequence[Row]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rows = rows
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the variables with meaning and default."""
+        from glagol.core.settings_page import help_lines
+
+        with formatter.section("Environment variables (ranges: glagol settings)"):
+            formatter.write_dl(help_lines(self._rows()))
+        super().format_epilog(ctx, formatter)

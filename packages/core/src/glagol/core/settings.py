@@ -1,29 +1,36 @@
-"""Settings from environment variables: one table of fields, strict values, hints for slips.
+"""Settings from environment variables: one row each, from which all else follows.
 
-A server keeps one table that says for each variable its name, the attribute it fills and what it
-takes; the error for a bad value is made from the same row, so message and check cannot drift apart.
+A server's settings are a frozen dataclass, and each of its fields is one call of `setting`: name,
+default, range, and the text of the reference. The check of a value, the message for a wrong one,
+the log line at start, `--help` and docs/reference/settings.md are made from that row, so they
+cannot disagree. What all servers have is in `ServerSettings`.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 from glagol.core.errors import InputError
 
 __all__ = [
     "LOG_LEVELS",
     "LOOPBACK",
-    "Field",
+    "Row",
+    "ServerSettings",
+    "Takes",
+    "Text",
     "choice",
+    "device_setting",
     "folder",
     "integer",
     "number",
-    "read",
+    "port_setting",
+    "setting",
     "state_home",
     "unknown",
     "url",
@@ -33,64 +40,116 @@ __all__ = [
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
-Parse = Callable[[str], Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Text:
+    """What a setting means, for the reference; `Annotated` carries it in the types of a file.
+
+    Attributes:
+        text: In English.
+        text_ru: In Russian.
+    """
+
+    text: str
+    text_ru: str
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What a variable takes.
+
+    Attributes:
+        words: Type, unit and range in words, as the error message says them.
+        words_ru: The same in Russian.
+        parse: Text to value; raises ValueError for anything outside the range.
+        unit: "bytes" when the value is a size in bytes.
+    """
+
+    words: str
+    words_ru: str
+    parse: Callable[[str], Any]
+    unit: Literal["", "bytes"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
     """One environment variable.
 
     Attributes:
         name: The variable.
         attribute: The attribute of the server's settings that it fills.
-        takes: The allowed range in words, as the error message says it.
-        parse: Text to value; raises ValueError for anything outside the range.
-        secret: The value must not be shown.
+        default: The value when the variable is unset or empty.
+        takes: Type, unit and range.
+        text: What it means.
+        text_ru: The same in Russian.
+        computed: How the default is found, when the environment decides it.
+        secret: The value may hold a password and must not be shown.
     """
 
     name: str
     attribute: str
-    takes: str
-    parse: Parse
+    default: Any
+    takes: Takes
+    text: str
+    text_ru: str
+    computed: str = ""
     secret: bool = False
 
+    def read(self, text: str) -> Any:
+        """The value that `text` stands for.
 
-def read(
-    fields: Sequence[Field], environment: Mapping[str, str], defaults: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The values that the environment gives, by attribute; an empty one counts as unset.
-
-    Args:
-        fields: The server's table.
-        environment: Usually `os.environ`; names outside the table are ignored.
-        defaults: By attribute, for the error message.
-
-    Raises:
-        InputError: `setting_invalid`, naming the variable, its value and what it takes.
-    """
-    values = {}
-    for field in fields:
-        text = environment.get(field.name)
-        if not text:
-            continue
+        Raises:
+            InputError: `setting_invalid`, naming the variable, its value and what it takes.
+        """
         try:
-            values[field.attribute] = field.parse(text.strip())
+            return self.takes.parse(text.strip())
         except ValueError:
-            shown = "***" if field.secret else repr(text)
+            shown = "***" if self.secret else repr(text)
             raise InputError(
                 "setting_invalid",
-                f"{field.name}={shown} is not {field.takes}",
-                f"set {field.name} to {field.takes}, or unset it for the default"
-                f" ({defaults[field.attribute]!r})",
+                f"{self.name}={shown} is not {self.takes.words}",
+                f"set {self.name} to {self.takes.words}, or unset it for the default"
+                f" ({self.default!r})",
             ) from None
-    return values
+
+    def shown(self, value: Any) -> Any:
+        """The value as a log may have it: without the user and password of an address."""
+        if not self.secret or "@" not in value:
+            return value
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://***@{rest.rpartition('@')[2]}"
 
 
-def unknown(
-    prefix: str, fields: Sequence[Field], environment: Mapping[str, str]
-) -> tuple[str, ...]:
+def setting(
+    name: str,
+    default: T,
+    takes: Takes,
+    *,
+    text: str,
+    text_ru: str,
+    computed: str = "",
+    secret: bool = False,
+) -> T:
+    """A field of a server's settings with its row; see `Row`.
+
+    Args:
+        name: The variable. A row that servers share leaves the server's prefix out.
+        default: The value when the variable is unset or empty.
+        takes: Such as `integer(1, 65535)`.
+        text: What it means, in English.
+        text_ru: The same in Russian.
+        computed: How the default is found, when the environment decides it.
+        secret: The value may hold a password.
+    """
+    row = Row(name, "", default, takes, text, text_ru, computed, secret)
+    return field(default=default, metadata={Row: row})
+
+
+def unknown(prefix: str, rows: tuple[Row, ...], environment: Mapping[str, str]) -> tuple[str, ...]:
     """Set variables that begin with `prefix` but mean nothing, each with a hint if one is near."""
-    known = [field.name for field in fields]
+    known = [row.name for row in rows]
     notes = []
     for name in sorted(environment):
         if name.startswith(prefix) and name not in known:
@@ -111,11 +170,19 @@ def state_home(environment: Mapping[str, str]) -> str:
     return f"{home.rstrip('/')}/.local/state/glagol" if home.startswith("/") else ""
 
 
-def integer(low: int, high: int) -> Parse:
+def integer(
+    low: int, high: int, unit: Literal["", "bytes"] = "", note: tuple[str, str] = ("", "")
+) -> Takes:
     """Takes a whole number `low..high`.
 
+    Args:
+        low: The least value.
+        high: The greatest value.
+        unit: "bytes" for a size.
+        note: What to add in brackets, in English and in Russian.
+
     Raises:
-        ValueError: By what it gives, for a text that is nothing of the kind.
+        ValueError: By `parse` of what it gives, for any other text.
     """
 
     def parse(text: str) -> int:
@@ -124,14 +191,21 @@ def integer(low: int, high: int) -> Parse:
             raise ValueError(text)
         return value
 
-    return parse
+    of, of_ru = (" of bytes", " байтов") if unit else ("", "")
+    more, more_ru = (f" ({text})" if text else "" for text in note)
+    return Takes(
+        f"a whole number{of} {low}..{high}{more}",
+        f"целое число{of_ru} {low}..{high}{more_ru}",
+        parse,
+        unit,
+    )
 
 
-def number(low: float, high: float) -> Parse:
-    """Takes a finite number `low..high`.
+def number(low: float, high: float, noun: str = "seconds", noun_ru: str = "секунды") -> Takes:
+    """Takes a finite number `low..high` of what the nouns say.
 
     Raises:
-        ValueError: By what it gives, for a text that is nothing of the kind.
+        ValueError: By `parse` of what it gives, for any other text.
     """
 
     def parse(text: str) -> float:
@@ -140,14 +214,15 @@ def number(low: float, high: float) -> Parse:
             raise ValueError(text)
         return value
 
-    return parse
+    span = f"{low:.15g}..{high:.15g}"
+    return Takes(f"{noun} {span}", f"{noun_ru} {span}", parse)
 
 
-def choice(*allowed: str) -> Parse:
+def choice(*allowed: str) -> Takes:
     """Takes one of `allowed`, in any case.
 
     Raises:
-        ValueError: By what it gives, for a text that is nothing of the kind.
+        ValueError: By `parse` of what it gives, for any other text.
     """
 
     def parse(text: str) -> str:
@@ -155,41 +230,157 @@ def choice(*allowed: str) -> Parse:
             raise ValueError(text)
         return text.lower()
 
-    return parse
+    listed = ", ".join(allowed)
+    return Takes(f"one of {listed}", f"одно из {listed}", parse)
 
 
-def word(text: str) -> str:
-    """Takes printable text without spaces.
-
-    Raises:
-        ValueError: The text is nothing of the kind.
-    """
-    if not text or any(c.isspace() or not c.isprintable() for c in text):
-        raise ValueError(text)
-    return text
+def word(words: str, words_ru: str) -> Takes:
+    """Takes printable text without spaces."""
+    return Takes(words, words_ru, _word)
 
 
-def url(*schemes: str) -> Parse:
+def url(*schemes: str) -> Takes:
     """Takes an address that begins with one of `schemes`, such as `http`.
 
     Raises:
-        ValueError: By what it gives, for a text that is nothing of the kind.
+        ValueError: By `parse` of what it gives, for any other text.
     """
 
     def parse(text: str) -> str:
         if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(text)
-        return word(text)
+        return _word(text)
 
-    return parse
+    starts = [f"{scheme}://" for scheme in schemes]
+    article = "an" if starts[0].startswith("http") else "a"
+    return Takes(
+        f"{article} {', '.join(starts[:-1])} or {starts[-1]} address",
+        f"адрес {', '.join(starts[:-1])} или {starts[-1]}",
+        parse,
+    )
 
 
-def folder(text: str) -> str:
-    """Takes a path; made absolute.
+def folder(words: str, words_ru: str) -> Takes:
+    """Takes a path; made absolute."""
+    return Takes(words, words_ru, _path)
 
-    Raises:
-        ValueError: The text is nothing of the kind.
-    """
+
+def _word(text: str) -> str:
+    if not text or any(c.isspace() or not c.isprintable() for c in text):
+        raise ValueError(text)
+    return text
+
+
+def _path(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError(text)
     return str(Path(text).absolute())
+
+
+def port_setting(default: int) -> int:
+    """The row of the TCP port, which each server has with its own default."""
+    return setting(
+        "PORT",
+        default,
+        integer(1, 65535),
+        text="TCP port to listen on.",
+        text_ru="Порт TCP, на котором слушает сервер.",
+    )
+
+
+def device_setting(default: Literal["cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """The row of the device, which each server has with its own default."""
+    return setting(
+        "DEVICE",
+        default,
+        choice("cpu", "cuda"),
+        text="Where the model runs; chooses its variant.",
+        text_ru="Где работает модель; по нему выбирается её вариант.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What every server has; a server adds its prefix and its own rows.
+
+    Attributes:
+        PREFIX: What the names of the server's variables begin with.
+        unknown: Variables with the prefix that were set but mean nothing, each with a hint.
+    """
+
+    PREFIX: ClassVar[str] = ""
+
+    host: str = setting(
+        "HOST",
+        "127.0.0.1",
+        word("an address or host name without spaces", "адрес или имя узла без пробелов"),
+        text="Address to listen on.",
+        text_ru="Адрес, на котором слушает сервер.",
+    )
+    port: int = port_setting(8080)
+    model_name: str = setting(
+        "MODEL_NAME",
+        "",
+        word("a model id or alias of the manifest", "имя модели из манифеста или её псевдоним"),
+        text="Model that serves; empty: the manifest's default.",
+        text_ru="Модель, которая работает; пусто: та, что в манифесте по умолчанию.",
+    )
+    device: Literal["cpu", "cuda"] = device_setting("cpu")
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "LOG_LEVEL",
+        "info",
+        choice(*LOG_LEVELS),
+        text="Least severe level that is written to stderr.",
+        text_ru="Наименьшая важность того, что пишется в stderr.",
+    )
+    trust: Literal["rehash", "receipt"] = setting(
+        "TRUST",
+        "rehash",
+        choice("rehash", "receipt"),
+        text="How a model's files are verified when it is opened. rehash: every byte is hashed."
+        " receipt: a file whose size, times and inode are those of its last hash is not hashed.",
+        text_ru="Как проверяются файлы модели при открытии. rehash: хешируется каждый байт."
+        " receipt: не хешируется файл, у которого размер, времена и inode те же, что при прошлой"
+        " проверке.",
+    )
+    state: str = setting(
+        "STATE",
+        "",
+        folder("a directory", "каталог"),
+        computed="$XDG_STATE_HOME/glagol, else ~/.local/state/glagol",
+        text="Directory of what must survive a restart, such as keys and policy.toml.",
+        text_ru="Каталог того, что должно пережить перезапуск: ключи, policy.toml и прочее.",
+    )
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def rows(cls) -> tuple[Row, ...]:
+        """The rows, in the order of the fields."""
+        found = []
+        for one in fields(cls):
+            row = one.metadata.get(Row)
+            if row is not None:
+                name = row.name if row.name.startswith(cls.PREFIX) else cls.PREFIX + row.name
+                found.append(replace(row, name=name, attribute=one.name))
+        return tuple(found)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the server's variables.
+
+        Args:
+            environment: Usually `os.environ`; names without the prefix are ignored. An empty
+                value counts as unset, as compose files write it.
+
+        Raises:
+            InputError: `setting_invalid`, naming the variable, its value and what it takes.
+        """
+        rows = cls.rows()
+        given = [(row, text) for row in rows if (text := environment.get(row.name))]
+        values = {row.attribute: row.read(text) for row, text in given}
+        values.setdefault("state", state_home(environment))
+        return cls(**values, unknown=unknown(cls.PREFIX, rows, environment))
+
+    def as_log(self) -> dict[str, object]:
+        """The settings by variable name, for the log line at start; a password is masked."""
+        return {row.name: row.shown(getattr(self, row.attribute)) for row in self.rows()}

@@ -111,14 +111,18 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
             KeyFile(state / "keys.json").current,
             PolicyFile(state / "policy.toml").current,
         )
-    settings = _held(settings, registry, what, policy())
-    launch = Launch(settings, registry, what, home)
+    settings, cache_bytes = _held(settings, registry, what, policy())
+    launch = Launch(settings, registry, what, home, cache_bytes)
     traces = open_traces("llm-server", environment)
     return _Outfit(settings, registry, what, launch, keys, policy, traces)
 
 
-def _held(settings: Settings, registry: Registry, what: Served, policy: Policy) -> Settings:
-    """The settings inside the operator's plan of a shared card.
+def _held(
+    settings: Settings, registry: Registry, what: Served, policy: Policy
+) -> tuple[Settings, int]:
+    """The settings inside the operator's plan of a shared card, and the bytes of vLLM's KV cache.
+
+    Without a plan these are 0: vLLM then measures what LLM_MEMORY leaves for its cache.
 
     Raises:
         HostError: `vram_too_small`, the plan has no room for the model.
@@ -126,11 +130,10 @@ def _held(settings: Settings, registry: Registry, what: Served, policy: Policy) 
     gpu = msgspec.structs.replace(policy.gpu, llm=policy.gpu.llm or what.model.id)
     card = shared(gpu, registry) if settings.device == "cuda" else None
     if card is None:
-        return settings
+        return settings, 0
     context = min(settings.max_context, card.context_tokens or settings.max_context)
-    return replace(
-        settings, memory=card.llm_share, cache_bytes=card.cache_bytes, max_context=context
-    )
+    held = replace(settings, memory=card.llm_share, max_context=context)
+    return held, card.cache_bytes
 
 
 def _model(settings: Settings, registry: Registry) -> Served:

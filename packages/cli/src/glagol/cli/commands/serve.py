@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from glagol.cli.options import home_option
+from glagol.cli.options import ServerCommand, home_option
+
+if TYPE_CHECKING:
+    from glagol.core.settings import Row
 
 __all__ = ["serve"]
 
 
-@click.command()
+def _rows() -> tuple[Row, ...]:
+    from glagol.asr.settings import Settings
+
+    return Settings.rows()
+
+
+@click.command(cls=ServerCommand, rows=_rows)
 @click.option("--host", "--bind", "host", help="Address to listen on [ASR_HOST].")
 @click.option("--port", help="Port to listen on [ASR_PORT].")
 @click.option("--model", help="Model id or alias [ASR_MODEL_NAME].")

@@ -82,7 +82,10 @@ class Batch:
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
-    "--threads", type=click.IntRange(0, 256), default=0, help="Of one inference; 0 = every core."
+    "--threads",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="Of one inference; 0 = one per physical core.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Files at a time."

@@ -130,7 +130,12 @@ def interpreter(settings: Settings, home: Path) -> Path:
 
 
 def command(
-    settings: Settings, what: Served, python: Path, folder: Path, socket: Path
+    settings: Settings,
+    what: Served,
+    python: Path,
+    folder: Path,
+    socket: Path,
+    cache_bytes: int = 0,
 ) -> list[str]:
     """The command line of vLLM's server.
 
@@ -140,6 +145,7 @@ def command(
         python: Interpreter of vLLM's environment.
         folder: The model's directory.
         socket: Where it shall listen; nothing else reaches it.
+        cache_bytes: Size of its KV cache; 0 lets vLLM measure what its share leaves.
     """
     line = [str(python), "-m", "vllm.entrypoints.openai.api_server"]
     line += ["--model", str(folder), "--load-format", "safetensors", "--uds", str(socket)]
@@ -147,10 +153,8 @@ def command(
     line += ["--max-model-len", str(settings.max_context)]
     line += ["--max-num-seqs", str(settings.max_concurrent)]
     line += ["--gpu-memory-utilization", str(settings.memory)]
-    if (
-        settings.cache_bytes
-    ):  # sizes the cache; the share above then only asks whether there is room
-        line += ["--kv-cache-memory-bytes", str(settings.cache_bytes)]
+    if cache_bytes:  # sizes the cache; the share above then only asks whether there is room
+        line += ["--kv-cache-memory-bytes", str(cache_bytes)]
     line += ["--structured-outputs-config", _STRUCTURED, "--seed", "0"]
     line += ["--disable-uvicorn-access-log", "--no-enable-log-requests"]
     if settings.device == "cpu":
@@ -184,6 +188,7 @@ class Launch:
         registry: Opens and verifies.
         what: The model.
         home: Beside it lies vLLM's environment, unless the settings say otherwise.
+        cache_bytes: Size of vLLM's KV cache by the plan of a shared card; 0 without a plan.
 
     Attributes:
         socket: Where vLLM listens; only this user can reach it.
@@ -193,11 +198,19 @@ class Launch:
         InputError: `setting_invalid`, the path of TMPDIR is too long for a socket.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, what: Served, home: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        what: Served,
+        home: Path,
+        cache_bytes: int = 0,
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._what = what
         self._home = home
+        self._cache_bytes = cache_bytes
         self._scratch = Path(tempfile.mkdtemp(prefix="glagol-llm-"))
         self.socket = self._scratch / "vllm.sock"
         self.key = secrets.token_urlsafe(32)
@@ -220,6 +233,17 @@ class Launch:
         self._clear()
         lay_out(self._registry, self._what, self._scratch / "model")
 
+    def line(self) -> list[str]:
+        """The command line of vLLM's server.
+
+        Raises:
+            HostError: `llm_unavailable`, there is no vLLM.
+        """
+        python = interpreter(self._settings, self._home)
+        folder = self._scratch / "model"
+        settings, what = self._settings, self._what
+        return command(settings, what, python, folder, self.socket, self._cache_bytes)
+
     def start(self, on_line: Callable[[str], None]) -> Child:
         """Start the process; `on_line` gets what it writes.
 
@@ -227,10 +251,8 @@ class Launch:
             HostError: It cannot be started.
         """
         self.socket.unlink(missing_ok=True)
-        python = interpreter(self._settings, self._home)
-        line = command(self._settings, self._what, python, self._scratch / "model", self.socket)
         given = environment(os.environ, self.key, self._scratch, self._cache())
-        return Child(self._scratch, line, given, on_line)
+        return Child(self._scratch, self.line(), given, on_line)
 
     def remove(self) -> None:
         """Remove the private directory."""

@@ -2,7 +2,7 @@
 
 Settings that one process needs to start are environment variables; what a team decides about
 callers, receivers and keeping lives here. The types are the documentation of the file: a section
-per struct, a line per attribute.
+per struct, a line per attribute, and docs/reference/settings.md is made from them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from glagol.core.errors import InputError
+from glagol.core.settings import Text
 from glagol.web.access.watched_file import Reloaded
 
 __all__ = ["Gpu", "Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]
@@ -42,38 +43,74 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Limits(_Section, frozen=True):
-    """How much one caller may ask for; 0 means any amount.
+    """How much one caller may ask for; 0 means any amount."""
 
-    Attributes:
-        rate_per_minute: Requests per minute of a key that has no rate of its own.
-        concurrent: Requests at one time of a key that has no number of its own.
-        client_rate_per_minute: Requests per minute of one client address while keys are off.
-    """
-
-    rate_per_minute: Count = 0
-    concurrent: Count = 0
-    client_rate_per_minute: Count = 0
+    rate_per_minute: Annotated[
+        Count,
+        Text(
+            "Requests per minute of a key without a rate of its own; 0: any number.",
+            "Запросов в минуту у ключа без своего предела; 0: сколько угодно.",
+        ),
+    ] = 0
+    concurrent: Annotated[
+        Count,
+        Text(
+            "Requests at one time of a key without a number of its own; 0: any number.",
+            "Запросов одновременно у ключа без своего предела; 0: сколько угодно.",
+        ),
+    ] = 0
+    client_rate_per_minute: Annotated[
+        Count,
+        Text(
+            "Requests per minute of one client address while keys are off; 0: any number.",
+            "Запросов в минуту с одного адреса, пока ключи выключены; 0: сколько угодно.",
+        ),
+    ] = 0
 
 
 class Webhooks(_Section, frozen=True):
-    """Where results may be sent, and how they are signed.
+    """Where results may be sent, and how they are signed."""
 
-    Attributes:
-        secrets: `whsec_<base64 of 24..64 bytes>`; a delivery carries a signature by each, so
-            that secrets can be rotated. Empty: webhooks are refused.
-        allow: Networks such as `10.1.0.0/16` that may be called though they are not public.
-            Link-local and metadata addresses stay refused.
-        ports: TCP ports that may be called.
-        attempts: How often one delivery is tried.
-        base_url: What links to results begin with, such as `https://asr.example`; empty leaves
-            them without a host.
-    """
-
-    secrets: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
-    ports: tuple[Port, ...] = (80, 443, 8000, 8080, 8443)
-    attempts: Attempts = 10
-    base_url: str = ""
+    secrets: Annotated[
+        tuple[str, ...],
+        Text(
+            "Each is `whsec_` and base64 of 24..64 bytes. A delivery carries a signature by "
+            "each, so that secrets can be rotated. Empty: webhooks are refused.",
+            "Каждый — `whsec_` и base64 от 24..64 байтов. В доставке есть подпись каждым, "
+            "чтобы секреты можно было менять. Пусто: вебхуки отклоняются.",
+        ),
+    ] = ()
+    allow: Annotated[
+        tuple[str, ...],
+        Text(
+            "Networks such as `10.1.0.0/16` that may be called though they are not public. "
+            "Link-local and metadata addresses stay refused.",
+            "Сети, например `10.1.0.0/16`, которые можно вызывать, хотя они не публичные. "
+            "Локальные для канала адреса и адреса метаданных остаются запрещены.",
+        ),
+    ] = ()
+    ports: Annotated[
+        tuple[Port, ...],
+        Text(
+            "TCP ports that may be called.",
+            "Порты TCP, которые можно вызывать.",
+        ),
+    ] = (80, 443, 8000, 8080, 8443)
+    attempts: Annotated[
+        Attempts,
+        Text(
+            "Tries of one delivery.",
+            "Попыток одной доставки.",
+        ),
+    ] = 10
+    base_url: Annotated[
+        str,
+        Text(
+            "Beginning of the links to results, such as `https://asr.example`; empty: the "
+            "links have no host.",
+            "Начало ссылок на результаты, например `https://asr.example`; пусто: ссылки без узла.",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         _check_url("base_url", self.base_url)
@@ -87,31 +124,59 @@ class Webhooks(_Section, frozen=True):
 
 
 class Jobs(_Section, frozen=True):
-    """How jobs are run and kept.
+    """How jobs are run and kept."""
 
-    Attributes:
-        attempts: How often a job is tried.
-        lease_s: Seconds after which a silent worker's job is given to another.
-        result_ttl_s: Seconds that an ended job, its result and its idempotency key are kept.
-        spool_bytes: How much the inputs of all waiting jobs may take on disk.
-    """
-
-    attempts: Attempts = 3
-    lease_s: Annotated[float, Meta(ge=2, le=3600)] = 30.0
-    result_ttl_s: Annotated[float, Meta(ge=60, le=31_536_000)] = 86400.0
-    spool_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 50)] = 32 << 30
+    attempts: Annotated[
+        Attempts,
+        Text(
+            "Tries of one job.",
+            "Попыток одного задания.",
+        ),
+    ] = 3
+    lease_s: Annotated[
+        float,
+        Meta(ge=2, le=3600),
+        Text(
+            "Seconds of a worker's silence after which its job is given to another worker.",
+            "Через сколько секунд молчания исполнителя его задание отдаётся другому.",
+        ),
+    ] = 30.0
+    result_ttl_s: Annotated[
+        float,
+        Meta(ge=60, le=31_536_000),
+        Text(
+            "Seconds that an ended job, its result and its idempotency key are kept.",
+            "Сколько секунд хранятся завершённое задание, его результат и ключ идемпотентности.",
+        ),
+    ] = 86400.0
+    spool_bytes: Annotated[
+        int,
+        Meta(ge=1 << 20, le=1 << 50),
+        Text(
+            "Bytes that the inputs of all waiting jobs may take on disk.",
+            "Сколько байтов на диске могут занять записи всех ожидающих заданий.",
+        ),
+    ] = 32 << 30
 
 
 class Summaries(_Section, frozen=True):
-    """Who writes summaries.
+    """The language model's service, which writes summaries."""
 
-    Attributes:
-        url: Of llm-server, such as `http://127.0.0.1:8081`; empty means nobody.
-        key: Bearer key for it, with the scope llm; empty while its keys are off.
-    """
-
-    url: str = ""
-    key: str = ""
+    url: Annotated[
+        str,
+        Text(
+            "Address of llm-server, such as `http://127.0.0.1:8081`; empty: there are no "
+            "summaries.",
+            "Адрес llm-server, например `http://127.0.0.1:8081`; пусто: конспектов нет.",
+        ),
+    ] = ""
+    key: Annotated[
+        str,
+        Text(
+            "Bearer key for it, with the scope llm; empty while its keys are off.",
+            "Ключ к нему, с правом llm; пусто, пока ключи у него выключены.",
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         _check_url("url", self.url)
@@ -121,19 +186,36 @@ class Summaries(_Section, frozen=True):
 
 
 class Gpu(_Section, frozen=True):
-    """One card for both servers; without it each takes what its own settings say.
+    """One card for both servers; without it each takes what its own settings say."""
 
-    Attributes:
-        vram_gib: Memory of the card, as nvidia-smi shows it; 0 means no plan. A server that the
-            plan has no room for does not start.
-        asr: Model id of the recogniser on it; empty means the manifest's default, "none" that
-            there is none.
-        llm: The same for the language model.
-    """
-
-    vram_gib: Annotated[float, Meta(ge=0, le=1024)] = 0.0
-    asr: str = ""
-    llm: str = ""
+    vram_gib: Annotated[
+        float,
+        Meta(ge=0, le=1024),
+        Text(
+            "Memory of the card in GiB, as nvidia-smi shows it; 0: no plan. A server that the "
+            "plan has no room for does not start.",
+            "Память карты в ГиБ, как её показывает nvidia-smi; 0: плана нет. Сервер, которому "
+            "в плане не хватает места, не запускается.",
+        ),
+    ] = 0.0
+    asr: Annotated[
+        str,
+        Text(
+            "Model id of the recogniser on the card; empty: the manifest's default, `none`: "
+            "no recogniser.",
+            "Имя модели распознавания на карте; пусто: та, что в манифесте по умолчанию, "
+            "`none`: никакой.",
+        ),
+    ] = ""
+    llm: Annotated[
+        str,
+        Text(
+            "Model id of the language model on the card; empty: the manifest's default, for "
+            "llm-server the one that it serves; `none`: no language model.",
+            "Имя языковой модели на карте; пусто: та, что в манифесте по умолчанию, для "
+            "llm-server та, что в нём работает; `none`: никакой.",
+        ),
+    ] = ""
 
 
 class Policy(_Section, frozen=True):
