@@ -18,18 +18,10 @@ from glagol.web import envelope
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "status_of", "told"]
+__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "told"]
 
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
-RETRY_LATER: Final = frozenset(
-    {"queue_full", "busy", "llm_unavailable", "not_ready", "queue_unreachable", "spool_full"}
-)
-
-
-def status_of(code: str) -> int:
-    """The HTTP status of an error code; 500 for `internal`."""
-    return CODES[code].http_status if code in CODES else 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +62,10 @@ def fault_of(error: Exception, path: str) -> Fault:
     """What a client that asked for `path` may know about `error`."""
     match error:
         case GlagolError():
-            named = getattr(error, "parameter", None) or _PARAMETERS.get(error.code)
+            about = CODES[error.code]
+            named = getattr(error, "parameter", None) or about.parameter
             return Fault(
-                status_of(error.code), error.code, error.message, error.remedy, parameter=named
+                about.http_status, error.code, error.message, error.remedy, parameter=named
             )
         case HTTPException(status_code=404):
             return Fault(404, "not_found", f"there is no {path}", _ROUTES)
@@ -89,7 +82,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     speaker: Speaker = request.app.state.speaker
     fault = told(error, request.scope["path"], note)
     headers = dict(fault.headers)
-    if fault.code in RETRY_LATER:
+    if fault.code in CODES and CODES[fault.code].retry:
         headers["Retry-After"] = str(speaker.retry_after_s())
     body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
     openai = request.scope["path"].startswith(speaker.openai)
@@ -129,8 +122,3 @@ def openai_body(fault: Fault) -> bytes:
 
 
 _ROUTES: Final = "see /schema/openapi.json for the routes and what they take"
-_PARAMETERS: Final = {
-    "model_unknown": "model",
-    "upload_too_large": "file",
-    **{code: "file" for code in CODES if code.startswith("audio_")},
-}
