@@ -145,16 +145,12 @@ def announce(found: Outfit) -> None:
     for name in found.settings.unknown:
         journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
     if found.jobs_off is not None:
-        journal.write("no jobs", level=logging.WARNING, **_words(found.jobs_off))
+        journal.error("no jobs", found.jobs_off, level=logging.WARNING)
 
 
 def failed(error: GlagolError) -> None:
     """The last line of a process that cannot start."""
-    journal.write("cannot start", level=logging.ERROR, **_words(error))
-
-
-def _words(error: GlagolError) -> dict[str, Any]:
-    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+    journal.error("cannot start", error)
 
 
 def _default_model(settings: Settings, registry: Registry) -> str:

@@ -82,13 +82,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
             if outfit.traces is not None:
                 outfit.traces.close()
     except GlagolError as error:
-        journal.write(
-            "cannot start",
-            level=logging.ERROR,
-            code=error.code,
-            message=error.message,
-            remedy=error.remedy,
-        )
+        journal.error("cannot start", error)
         return CODES[error.code].exit_status
     journal.write("stopped")
     return 0
