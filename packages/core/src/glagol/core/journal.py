@@ -81,5 +81,11 @@ def error(event: str, found: GlagolError, *, level: int = logging.ERROR, **field
         level: A `logging` level.
         **fields: As for `write`; they follow the error's.
     """
-    words = {"code": found.code, "message": found.message, "remedy": found.remedy}
-    write(event, level=level, **words, **fields)
+    write(
+        event,
+        level=level,
+        code=found.code,
+        message=found.message,
+        remedy=found.remedy,
+        **fields,
+    )
