@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glagol.core import error_reference, errors
+from glagol.core import errors, errors_page
 from glagol.core.errors import (
     CODES,
     GlagolError,
@@ -52,8 +52,8 @@ def test_reference_is_the_table() -> None:
     """docs/reference/errors.md is what the table gives now, and has a row for each code."""
     page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "errors.md"
     text = page.read_text(encoding="utf-8")
-    assert text == error_reference.page(), (
-        "run build/python dev -m glagol.core.error_reference > docs/reference/errors.md"
+    assert text == errors_page.page(), (
+        "run build/python dev -m glagol.core.errors_page > docs/reference/errors.md"
     )
     assert all(f"| `{code}` | {row.http_status} |" in text for code, row in CODES.items())
 

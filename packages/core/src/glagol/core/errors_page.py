@@ -1,4 +1,4 @@
-"""`python -m glagol.core.error_reference`: docs/reference/errors.md, on stdout."""
+"""`python -m glagol.core.errors_page`: docs/reference/errors.md, on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["page"]
 _INTRODUCTION: Final = """\
 # Error codes
 
-*Made by `python -m glagol.core.error_reference` from `packages/core/src/glagol/core/errors.py`;
+*Made by `python -m glagol.core.errors_page` from `packages/core/src/glagol/core/errors.py`;
 a test holds both together.*
 
 Every error has a stable code, a message that says what happened, and a remedy that says what to do
