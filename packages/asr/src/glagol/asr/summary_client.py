@@ -13,8 +13,8 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from glagol.core.errors import CODES, GlagolError, HostError
-from glagol.web import sse
+from glagol.core.errors import GlagolError, HostError
+from glagol.web import envelope, sse
 
 __all__ = ["Progress", "Summarised", "added", "summary_of"]
 
@@ -47,16 +47,6 @@ class Summarised:
 
 class _Answer(msgspec.Struct, frozen=True):
     data: msgspec.Raw
-
-
-class _Told(msgspec.Struct, frozen=True):
-    code: str = ""
-    message: str = ""
-    remedy: str = ""
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    error: _Told
 
 
 def summary_of(
@@ -138,7 +128,7 @@ def added(
         if error.code == "cancelled":
             raise
         code = error.code
-        trouble = msgspec.json.encode(_Told(error.code, error.message, error.remedy))
+        trouble = msgspec.json.encode(envelope.Received(error.code, error.message, error.remedy))
     body = stored.rstrip().removesuffix(b"}")
     return Summarised(body + b',"summary":%b,"summary_error":%b}' % (summary, trouble), code)
 
@@ -155,13 +145,8 @@ def _events(answer: httpx.Response) -> Iterator[sse.Event | None]:
 
 
 def _error(body: bytes, otherwise: str) -> GlagolError:
-    try:
-        told = msgspec.json.decode(body, type=_Failure).error
-    except msgspec.DecodeError:
-        return _unavailable(otherwise)
-    if told.code not in CODES:
-        return _unavailable(told.message or otherwise)
-    return CODES[told.code].family(told.code, told.message, told.remedy)
+    told = envelope.received(body)
+    return told.error() or _unavailable(told.message or otherwise)
 
 
 def _unavailable(why: str) -> HostError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
 from glagol.core import journal
@@ -18,7 +19,7 @@ from glagol.web import envelope
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "told"]
+__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "responses", "told"]
 
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
@@ -106,6 +107,21 @@ def told(error: Exception, path: str, note: dict[str, Any]) -> Fault:
             request_id=note["request_id"],
         )
     return fault
+
+
+def responses(
+    texts: Mapping[int, str], form: type[msgspec.Struct] = envelope.Failure
+) -> dict[int, ResponseSpec]:
+    """A route's failed answers, for its OpenAPI document.
+
+    Args:
+        texts: What each status means here.
+        form: Of the body.
+    """
+    return {
+        status: ResponseSpec(form, description=text, generate_examples=False)
+        for status, text in texts.items()
+    }
 
 
 def openai_body(fault: Fault) -> bytes:

@@ -92,15 +92,14 @@ class Summary(msgspec.Struct, frozen=True):
 
 _RESPONSES: Final = {
     200: ResponseSpec(Summary, description="The summary", generate_examples=False),
-    **{
-        status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
-        for status, text in {
+    **errors.responses(
+        {
             400: "The request is wrong, or there is no text",
             404: "There is no such model or job",
             502: "The model's answers do not have their form",
             503: "The model does not answer, or too many summaries are under way",
-        }.items()
-    },
+        }
+    ),
 }
 
 
