@@ -58,6 +58,14 @@ class Speaker:
     openai: tuple[str, ...]
     retry_after_s: Callable[[], int]
 
+    def body(self, fault: Fault, path: str, request_id: str) -> bytes:
+        """`fault` as JSON, in the shape of the route that was asked for."""
+        if path.startswith(self.openai):
+            return openai_body(fault)
+        return envelope.failure(
+            envelope.ErrorBody(fault.code, fault.message, fault.remedy, request_id)
+        )
+
 
 def fault_of(error: Exception, path: str) -> Fault:
     """What a client that asked for `path` may know about `error`."""
@@ -85,10 +93,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     headers = dict(fault.headers)
     if fault.code in CODES and CODES[fault.code].retry:
         headers["Retry-After"] = str(speaker.retry_after_s())
-    body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
-    openai = request.scope["path"].startswith(speaker.openai)
     return Response(
-        openai_body(fault) if openai else envelope.failure(body),
+        speaker.body(fault, request.scope["path"], note["request_id"]),
         status_code=fault.status,
         headers=headers,
         media_type="application/json",
