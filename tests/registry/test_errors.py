@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
-from glagol.core import errors
+from glagol.core import errors, errors_page
 from glagol.core.errors import (
     CODES,
     GlagolError,
@@ -33,7 +34,28 @@ def test_code_is_whole(code: str) -> None:
     assert entry.exit_status == FAMILIES[entry.family]
     assert 400 <= entry.http_status <= 599
     assert entry.summary
+    assert "|" not in entry.summary, "it is a cell of a table"
     assert code == code.lower()
+
+
+def test_codes_say_what_a_client_does_next() -> None:
+    """What is full or not ready may be asked again; audio at fault is the field `file`."""
+    assert {code for code, entry in CODES.items() if entry.retry} == {
+        *("queue_full", "busy", "llm_unavailable", "not_ready", "queue_unreachable"),
+        *("spool_full", "rate_limited"),
+    }
+    about_the_file = {code for code, entry in CODES.items() if entry.parameter == "file"}
+    assert about_the_file == {c for c in CODES if c.startswith("audio_")} | {"upload_too_large"}
+
+
+def test_reference_is_the_table() -> None:
+    """docs/reference/errors.md is what the table gives now, and has a row for each code."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "errors.md"
+    text = page.read_text(encoding="utf-8")
+    assert text == errors_page.page(), (
+        "run build/python dev -m glagol.core.errors_page > docs/reference/errors.md"
+    )
+    assert all(f"| `{code}` | {row.http_status} |" in text for code, row in CODES.items())
 
 
 def test_codes_are_stable() -> None:

@@ -20,7 +20,7 @@ from glagol.cli.main import main as run
 from glagol.core import errors
 from glagol.core.errors import CODES, GlagolError
 from glagol.llm.settings import Settings as LlmSettings
-from glagol.web.errors import RETRY_LATER, fault_of
+from glagol.web.errors import fault_of
 
 __all__ = ["codes", "commands", "new_key", "settings", "variables"]
 
@@ -71,7 +71,7 @@ def codes() -> dict[str, Any]:
             "exit_status": about.exit_status,
             "family": about.family.__name__,
             "summary": about.summary,
-            "retry_after": code in RETRY_LATER,
+            "retry_after": about.retry,
             "parameter": fault.parameter,
         }
     exits = {

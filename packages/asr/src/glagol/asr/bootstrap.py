@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,17 +16,18 @@ from glagol.asr.inference.warmup import known_answer
 from glagol.asr.jobs.service import Jobs, open_jobs
 from glagol.asr.settings import Settings
 from glagol.core import journal
-from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.core.errors import HostError, InputError
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.web.access.policy import Policy, PolicyFile
+from glagol.web.serve import policy_file, starting
 from glagol.web.tracing import Traces, open_traces
 
 if TYPE_CHECKING:
     from glagol.asr.jobs.workers import Crew
+    from glagol.web.access.policy import Policy
 
-__all__ = ["Outfit", "announce", "failed", "opener", "outfit", "traced"]
+__all__ = ["Outfit", "announce", "opener", "outfit", "traced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
     journal.configure(settings.log_level)
     default = _default_model(settings, registry)
-    policy = PolicyFile(Path(settings.state) / "policy.toml").current if settings.state else Policy
+    policy = policy_file(settings.state)
     engine = Engine(
         default,
         opener(settings, registry, home, _memory_bytes(settings, registry, policy())),
@@ -135,27 +135,14 @@ def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
 
 def announce(found: Outfit) -> None:
     """The first lines of the log: what starts, and what is not as it should be."""
-    journal.write(
-        "starting",
+    starting(
+        found.settings,
         model=found.default,
         manifest_version=found.registry.manifest.manifest_version,
         manifest_sha256=found.registry.manifest_sha256,
-        python=sys.version.split()[0],
-        settings=found.settings.as_log(),
     )
-    for name in found.settings.unknown:
-        journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
     if found.jobs_off is not None:
-        journal.write("no jobs", level=logging.WARNING, **_words(found.jobs_off))
-
-
-def failed(error: GlagolError) -> None:
-    """The last line of a process that cannot start."""
-    journal.write("cannot start", level=logging.ERROR, **_words(error))
-
-
-def _words(error: GlagolError) -> dict[str, Any]:
-    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+        journal.error("no jobs", found.jobs_off, level=logging.WARNING)
 
 
 def _default_model(settings: Settings, registry: Registry) -> str:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr import bootstrap
 from glagol.asr.inference.pool import CHUNK_S
 from glagol.core import journal
-from glagol.core.errors import CODES, GlagolError, HostError
-from glagol.core.settings import LOOPBACK
-from glagol.web.access.api_keys import KeyFile
+from glagol.core.errors import HostError
 from glagol.web.bind import listener, probe
+from glagol.web.serve import Operator, announce_access, exit_status, key_file, until_signal
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from glagol.asr.http.request import Service
     from glagol.asr.jobs.workers import Crew
     from glagol.asr.tus.store import Uploads
-    from glagol.web.access.api_keys import Keyring
     from glagol.web.tracing import Traces
 
 __all__ = ["main", "serve"]
@@ -46,15 +44,13 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     Returns:
         The exit status by the table of errors.
     """
-    journal.configure("info")
-    try:
+
+    def run() -> None:
         found = bootstrap.outfit(environment)
         with bootstrap.traced(found, "asr-server") as traces:
             serve(found, traces)
-    except GlagolError as error:
-        bootstrap.failed(error)
-        return CODES[error.code].exit_status
-    return 0
+
+    return exit_status(run)
 
 
 def serve(found: Outfit, traces: Traces | None = None) -> None:
@@ -69,9 +65,10 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         HostError: `host_io`, the address cannot be bound.
     """
     settings, engine = found.settings, found.engine
-    keys = KeyFile(Path(settings.state) / "keys.json").current if settings.state else _no_keys
+    keys = key_file(settings.state)
     probe(settings.host, settings.port, "ASR_")
-    _announce(found, keys)
+    bootstrap.announce(found)
+    announce_access(keys(), settings.host, prefix="ASR_", add="glagol keys add NAME")
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
     from glagol.asr.app import build
@@ -91,7 +88,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         resumable=_uploads(found),
     )
     service.metrics.watch("asr_streams", "Live streams that are open", lambda: len(service.streams))
-    app = build(service, keys, found.policy, traces)
+    app = build(service, Operator(keys, found.policy, traces))
     if crew is not None:
         crew.start()
     asyncio.run(_run(app, service, crew))
@@ -103,14 +100,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
 async def _run(app: Any, service: Service, crew: Crew | None) -> None:
     settings = service.settings
     server = listener(app, settings.host, settings.port, websockets=True)
-    loop = asyncio.get_running_loop()
-    task = asyncio.create_task(server.serve())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, server, service, crew, task)
-    try:
-        await task
-    except asyncio.CancelledError:
-        journal.write("stopped with requests under way", level=logging.WARNING)
+    await until_signal(server.serve(), partial(_stop, server, service, crew))
 
 
 def _stop(server: Server, service: Service, crew: Crew | None, task: asyncio.Task[None]) -> None:
@@ -158,22 +148,3 @@ def _uploads(found: Outfit) -> Uploads | None:
     except HostError as error:
         journal.write("no resumable uploads", level=logging.WARNING, message=error.message)
         return None
-
-
-def _no_keys() -> None:
-    """There is no directory for them."""
-
-
-def _announce(found: Outfit, keys: Callable[[], Keyring | None]) -> None:
-    bootstrap.announce(found)
-    ring = keys()
-    if ring is not None:
-        journal.write("keys are on", keys=len(ring.keys))
-    elif found.settings.host not in LOOPBACK:
-        journal.write(
-            "listening beyond this machine without access control",
-            level=logging.WARNING,
-            host=found.settings.host,
-            remedy="run `glagol keys add NAME`, put an authenticating proxy in front,"
-            " or set ASR_HOST=127.0.0.1",
-        )

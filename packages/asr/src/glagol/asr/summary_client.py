@@ -13,7 +13,8 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from glagol.core.errors import CODES, GlagolError, HostError
+from glagol.core.errors import GlagolError, HostError
+from glagol.web import envelope, sse
 
 __all__ = ["Progress", "Summarised", "added", "summary_of"]
 
@@ -46,16 +47,6 @@ class Summarised:
 
 class _Answer(msgspec.Struct, frozen=True):
     data: msgspec.Raw
-
-
-class _Told(msgspec.Struct, frozen=True):
-    code: str = ""
-    message: str = ""
-    remedy: str = ""
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    error: _Told
 
 
 def summary_of(
@@ -95,15 +86,16 @@ def summary_of(
         ):
             if answer.status_code != _OK:
                 raise _error(answer.read(), f"status {answer.status_code}")
-            for name, data in _events(answer):
+            for event in _events(answer):
                 if cancelled():
                     raise HostError("cancelled", "the summary was cancelled", "ask again")
-                if name == "progress":
-                    on_progress(msgspec.json.decode(data, type=Progress))
-                elif name == "result":
-                    return bytes(msgspec.json.decode(data, type=_Answer).data)
-                elif name == "error":
-                    raise _error(data, "an error without a form")
+                match event:
+                    case sse.Event(data, "progress"):
+                        on_progress(msgspec.json.decode(data, type=Progress))
+                    case sse.Event(data, "result"):
+                        return bytes(msgspec.json.decode(data, type=_Answer).data)
+                    case sse.Event(data, "error"):
+                        raise _error(data, "an error without a form")
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
         raise _unavailable(type(error).__name__) from error
     raise _unavailable("its answer ended early")
@@ -136,36 +128,25 @@ def added(
         if error.code == "cancelled":
             raise
         code = error.code
-        trouble = msgspec.json.encode(_Told(error.code, error.message, error.remedy))
+        trouble = msgspec.json.encode(envelope.Received(error.code, error.message, error.remedy))
     body = stored.rstrip().removesuffix(b"}")
     return Summarised(body + b',"summary":%b,"summary_error":%b}' % (summary, trouble), code)
 
 
-def _events(answer: httpx.Response) -> Iterator[tuple[str, bytes]]:
-    """Server-sent events as (name, data); a comment is an event without a name."""
-    name, data, size = "", b"", 0
-    for line in answer.iter_lines():
-        size += len(line)
+def _events(answer: httpx.Response) -> Iterator[sse.Event | None]:
+    """The events of a stream; None for a piece that ends none, since it shows a live server."""
+    reader, size = sse.Reader(), 0
+    for piece in answer.iter_bytes():
+        size += len(piece)
         if size > EVENT_BYTES_MAX:
             raise _unavailable("its answer is too long")
-        field, _, value = line.partition(":")
-        if not line:
-            yield name, data
-            name, data = "", b""
-        elif field == "event":
-            name = value.strip()
-        elif field == "data":
-            data = value.strip().encode()
+        events = reader.feed(piece)
+        yield from events or (None,)
 
 
 def _error(body: bytes, otherwise: str) -> GlagolError:
-    try:
-        told = msgspec.json.decode(body, type=_Failure).error
-    except msgspec.DecodeError:
-        return _unavailable(otherwise)
-    if told.code not in CODES:
-        return _unavailable(told.message or otherwise)
-    return CODES[told.code].family(told.code, told.message, told.remedy)
+    told = envelope.received(body)
+    return told.error() or _unavailable(told.message or otherwise)
 
 
 def _unavailable(why: str) -> HostError:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 from glagol.asr import bootstrap
 from glagol.asr.settings import Settings
 from glagol.core import journal
-from glagol.core.errors import CODES, GlagolError, HostError
+from glagol.core.errors import HostError
+from glagol.web.serve import exit_status
 
 if TYPE_CHECKING:
     from glagol.asr.bootstrap import Outfit
@@ -43,17 +44,15 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     Returns:
         The exit status by the table of errors.
     """
-    journal.configure("info")
-    try:
+
+    def run() -> None:
         found = bootstrap.outfit(environment)
         if found.jobs_off is not None:
             raise found.jobs_off
         with bootstrap.traced(found, "asr-worker"):
             _work(found)
-    except GlagolError as error:
-        bootstrap.failed(error)
-        return CODES[error.code].exit_status
-    return 0
+
+    return exit_status(run)
 
 
 def check(environment: Mapping[str, str] = os.environ) -> None:

@@ -38,7 +38,7 @@ FRONT = (SUMS, SIGNATURE, INDEX, DELTA)  # the order in a tar; all other files f
 FRONT_BYTES_MAX, FAULTS_MAX = 64 << 20, 20
 NAMESPACE, EPOCH = "glagol-bundle", 315532800  # 1980-01-01, the first time that zip can hold
 BLOCK, CHUNK, READER = 512, 1 << 20, 2
-EXIT = {"bundle_not_found": 2, "host_io": 5}  # as in glagol.core.errors; all others: 4
+EXIT = {"bundle_not_found": 2, "host_io": 5}  # of glagol.core.errors, by a test; all others: 4
 _AGAIN = "copy the bundle again from where it came, and compare with its .sha256"
 _TRUST = "get the release's allowed_signers file by a way you trust and name it with --signers"
 

@@ -7,7 +7,8 @@
     +-- HostError         the machine cannot do it: disk, driver, readiness (exit 5)
 
 An error is a stable `code`, a `message` that says what happened to what, and a `remedy` that says
-what to do next. `CODES` is the one table that gives each code its HTTP status and exit status.
+what to do next. `CODES` is the one table of codes: HTTP status, exit status, whether the same
+request may succeed later, the parameter at fault. docs/reference/errors.md is made from it.
 Anything else that escapes is a bug (exit 1).
 """
 
@@ -73,41 +74,51 @@ class Code:
         exit_status: status of the process, 2..5.
         family: the exception class that carries the code.
         summary: one line for documentation.
+        retry: the same request may succeed later; the HTTP answer has Retry-After.
+        parameter: the field of the request that is at fault, where the code alone says so.
     """
 
     http_status: int
     exit_status: int
     family: type[GlagolError]
     summary: str
+    retry: bool = False
+    parameter: str | None = None
 
 
-def _input(http_status: int, summary: str) -> Code:
-    return Code(http_status, 2, InputError, summary)
+def _input(http_status: int, summary: str, parameter: str | None = None) -> Code:
+    return Code(http_status, 2, InputError, summary, parameter=parameter)
 
 
-def _limit(http_status: int, summary: str) -> Code:
-    return Code(http_status, 3, LimitError, summary)
+def _audio(http_status: int, summary: str) -> Code:
+    return _input(http_status, summary, "file")
+
+
+def _limit(
+    http_status: int, summary: str, *, retry: bool = False, parameter: str | None = None
+) -> Code:
+    return Code(http_status, 3, LimitError, summary, retry, parameter)
 
 
 def _integrity(http_status: int, summary: str) -> Code:
     return Code(http_status, 4, IntegrityError, summary)
 
 
-def _host(http_status: int, summary: str) -> Code:
-    return Code(http_status, 5, HostError, summary)
+def _host(http_status: int, summary: str, *, retry: bool = False) -> Code:
+    return Code(http_status, 5, HostError, summary, retry)
 
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {
-        "audio_not_found": _input(404, "the audio file does not exist"),
-        "audio_empty": _input(400, "the audio has no bytes"),
-        "audio_unreadable": _input(415, "the bytes are not audio that can be decoded"),
-        "audio_truncated": _input(422, "the audio ends in the middle"),
-        "audio_without_sound": _input(422, "the file has no audio stream"),
-        "audio_not_finite": _input(422, "the audio has NaN or infinite samples"),
-        "audio_too_short": _input(422, "the audio is shorter than one frame"),
+        "audio_not_found": _audio(404, "the audio file does not exist"),
+        "audio_empty": _audio(400, "the audio has no bytes"),
+        "audio_unreadable": _audio(415, "the bytes are not audio that can be decoded"),
+        "audio_truncated": _audio(422, "the audio ends in the middle"),
+        "audio_without_sound": _audio(422, "the file has no audio stream"),
+        "audio_not_finite": _audio(422, "the audio has NaN or infinite samples"),
+        "audio_too_short": _audio(422, "the audio is shorter than one frame"),
         "option_invalid": _input(400, "an option is unknown or out of range"),
-        "model_unknown": _input(404, "no model has this id or alias"),
+        "model_unknown": _input(404, "no model has this id or alias", "model"),
         "setting_invalid": _input(500, "a setting of the process is wrong"),
         "not_found": _input(404, "there is no such resource"),
         "request_invalid": _input(400, "the request does not have the required form"),
@@ -125,19 +136,19 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "webhook_refused": _input(400, "the webhook's address may not be called"),
         "webhook_failed": _host(502, "the webhook's receiver did not take the delivery"),
         "audit_altered": _integrity(500, "the audit log was altered or is incomplete"),
-        "rate_limited": _limit(429, "the key's rate or concurrency is used up"),
-        "spool_full": _limit(503, "the spool's quota is used up"),
-        "queue_unreachable": _host(503, "the job queue cannot be reached"),
+        "rate_limited": _limit(429, "the key's rate or concurrency is used up", retry=True),
+        "spool_full": _limit(503, "the spool's quota is used up", retry=True),
+        "queue_unreachable": _host(503, "the job queue cannot be reached", retry=True),
         "attempts_exhausted": _host(500, "the job failed as often as it may be tried"),
         "prompt_too_long": _limit(400, "the prompt is longer than the model's context"),
         "text_empty": _input(400, "there is no text to work on"),
-        "llm_unavailable": _host(503, "the language model's process does not answer"),
+        "llm_unavailable": _host(503, "the language model's process does not answer", retry=True),
         "llm_output_invalid": _host(502, "the language model's output does not have its form"),
         "vram_too_small": _host(503, "the models do not fit into the card's memory"),
-        "audio_too_long": _limit(413, "the audio is longer than the limit"),
-        "upload_too_large": _limit(413, "the upload is larger than the limit"),
-        "queue_full": _limit(429, "the queue is full"),
-        "busy": _limit(503, "no capacity right now"),
+        "audio_too_long": _limit(413, "the audio is longer than the limit", parameter="file"),
+        "upload_too_large": _limit(413, "the upload is larger than the limit", parameter="file"),
+        "queue_full": _limit(429, "the queue is full", retry=True),
+        "busy": _limit(503, "no capacity right now", retry=True),
         "manifest_invalid": _integrity(500, "manifest.json is not valid"),
         "manifest_too_new": _integrity(500, "manifest.json needs a newer reader"),
         "state_too_new": _integrity(500, "what is stored needs a newer reader"),
@@ -147,7 +158,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "checkpoint_refused": _integrity(503, "a checkpoint is damaged or more than tensors"),
         "provider_missing": _host(503, "the asked-for execution provider is not available"),
         "disk_full": _host(507, "the disk, a quota or a file size limit is exhausted"),
-        "not_ready": _host(503, "the process is still starting or already stopping"),
+        "not_ready": _host(503, "the process is still starting or already stopping", retry=True),
         "cancelled": _host(499, "the work was cancelled"),
         "host_io": _host(500, "the operating system refused to read or write"),
         "bundle_not_found": _input(404, "there is no such bundle"),

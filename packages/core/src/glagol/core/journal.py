@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import logging.config
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-__all__ = ["LOGGER", "JsonLines", "configure", "granian_config", "write"]
+if TYPE_CHECKING:
+    from glagol.core.errors import GlagolError
+
+__all__ = ["LOGGER", "JsonLines", "configure", "error", "granian_config", "write"]
 
 LOGGER: Final = logging.getLogger("glagol")
 
@@ -67,3 +70,22 @@ def write(event: str, *, level: int = logging.INFO, error: bool = False, **field
         **fields: Anything msgspec can encode.
     """
     LOGGER.log(level, event, exc_info=error, extra={"fields": fields})
+
+
+def error(event: str, found: GlagolError, *, level: int = logging.ERROR, **fields: Any) -> None:
+    """Log `event` with the code, message and remedy of the error that caused it.
+
+    Args:
+        event: As for `write`.
+        found: The error.
+        level: A `logging` level.
+        **fields: As for `write`; they follow the error's.
+    """
+    write(
+        event,
+        level=level,
+        code=found.code,
+        message=found.message,
+        remedy=found.remedy,
+        **fields,
+    )

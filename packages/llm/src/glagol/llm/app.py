@@ -1,79 +1,38 @@
-"""The ASGI application: Litestar's routes inside the layers that see every request."""
+"""The ASGI application of llm-server: its routes inside the layers of every server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
-
-from litestar import Litestar
-from litestar.datastructures import State
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from typing import TYPE_CHECKING, Final
 
 from glagol.llm import routes
 from glagol.llm.summarize import routes as summaries
-from glagol.web import api_docs, errors
-from glagol.web.access.auth import Access, Doors
-from glagol.web.access.policy import Policy
-from glagol.web.drain_body import Lingering
-from glagol.web.request_log import Observed
+from glagol.web import api_docs, app
+from glagol.web.app import Application
+from glagol.web.serve import UNRESTRICTED, Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from glagol.llm.routes import Service
     from glagol.llm.summarize.routes import Desk
-    from glagol.web.access.api_keys import Keyring
-    from glagol.web.request_log import Asgi
-    from glagol.web.tracing import Traces
+    from glagol.web.request_log import Observed
 
 __all__ = ["build"]
 
-_DOORS: Final = Doors(
-    open=frozenset({"/health", "/ready", "/docs", "/schema", "/schema/openapi.json"}),
-    local={"/metrics": "metrics"},
+_APPLICATION: Final = Application(
+    title="Glagol llm-server",
+    handlers=[*routes.HANDLERS, *summaries.HANDLERS, api_docs.handler()],
     scopes=(("/v1/", "llm"),),
+    openai=routes.OPENAI,
+    needs="the scope llm",
 )
-_KEY: Final = SecurityScheme(
-    type="http",
-    scheme="bearer",
-    description="Where the operator has turned keys on: 401 without one, 403 without the scope llm,"
-    " 429 with Retry-After above its limits.",
-)
-_HANDLERS: Final = [*routes.HANDLERS, *summaries.HANDLERS, api_docs.handler()]
 
 
-def build(
-    service: Service,
-    desk: Desk,
-    keys: Callable[[], Keyring | None] = lambda: None,
-    policy: Callable[[], Policy] = Policy,
-    traces: Traces | None = None,
-) -> Observed:
+def build(service: Service, desk: Desk, operator: Operator = UNRESTRICTED) -> Observed:
     """The application around `service`.
 
     Args:
         service: What our own routes and the passed ones need.
         desk: What summaries need.
-        keys: Who may ask; None while keys are off.
-        policy: The operator's limits.
-        traces: Where spans go; None while traces are off.
+        operator: Keys, limits and traces.
     """
-    speaker = errors.Speaker(routes.OPENAI, service.keeper.retry_after_s)
-    app = Litestar(
-        route_handlers=_HANDLERS,
-        exception_handlers={Exception: errors.answer},
-        openapi_config=OpenAPIConfig(
-            title="Glagol llm-server",
-            version="1",
-            path="/schema",
-            components=Components(security_schemes={"key": _KEY}),
-            security=[{}, {"key": []}],
-            render_plugins=[JsonRenderPlugin()],
-        ),
-        state=State({"service": service, "summaries": desk, "speaker": speaker}),
-        logging_config=None,
-    )
-    paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
-    guarded = Lingering(Access(cast("Asgi", app), _DOORS, keys, policy, speaker))
-    return Observed(guarded, service.metrics, paths, traces)
+    state = {"service": service, "summaries": desk}
+    return app.build(_APPLICATION, state, service.metrics, service.keeper.retry_after_s, operator)

@@ -15,9 +15,10 @@ from litestar.types import ASGIApp
 
 from glagol.core.errors import HostError, InputError
 from glagol.llm import schemas
-from glagol.llm.metrics import MEDIA_TYPE, of_vllm
+from glagol.llm.metrics import of_vllm
 from glagol.llm.proxy.forward import Passing
 from glagol.web import envelope
+from glagol.web.metrics import MEDIA_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +119,7 @@ async def metrics(request: LlmRequest) -> Response[bytes]:
             theirs = of_vllm(answer.content) if answer.status_code == _OK else b""
         except httpx.TransportError:
             theirs = b""
-    return Response(service.metrics.exposition(theirs), media_type=MEDIA_TYPE)
+    return Response(service.metrics.text() + theirs, media_type=MEDIA_TYPE)
 
 
 @get("/v1/models", summary="The model that is served", sync_to_thread=False)

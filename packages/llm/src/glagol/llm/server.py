@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,8 +17,7 @@ import msgspec
 import uvloop
 
 from glagol.core import journal
-from glagol.core.errors import CODES, GlagolError, InputError
-from glagol.core.settings import LOOPBACK
+from glagol.core.errors import InputError
 from glagol.llm.settings import Settings
 from glagol.llm.vllm import warmup
 from glagol.llm.vllm.arguments import Launch, served
@@ -28,9 +26,16 @@ from glagol.llm.vllm.supervisor import Keeper
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.web.access.api_keys import KeyFile
-from glagol.web.access.policy import Policy, PolicyFile
 from glagol.web.bind import bound
+from glagol.web.serve import (
+    Operator,
+    announce_access,
+    exit_status,
+    key_file,
+    policy_file,
+    starting,
+    until_signal,
+)
 from glagol.web.tracing import open_traces
 
 if TYPE_CHECKING:
@@ -40,8 +45,7 @@ if TYPE_CHECKING:
     from glagol.llm.routes import Service
     from glagol.llm.summarize.merge import Summarizer
     from glagol.llm.vllm.arguments import Served
-    from glagol.web.access.api_keys import Keyring
-    from glagol.web.tracing import Traces
+    from glagol.web.access.policy import Policy
 
 __all__ = ["main"]
 
@@ -56,9 +60,7 @@ class _Outfit:
     registry: Registry
     what: Served
     launch: Launch
-    keys: Callable[[], Keyring | None]
-    policy: Callable[[], Policy]
-    traces: Traces | None
+    operator: Operator
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -70,8 +72,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     Returns:
         The exit status by the table of errors.
     """
-    journal.configure("info")
-    try:
+
+    def run() -> None:
         outfit = _outfit(environment)
         try:
             with bound(outfit.settings.host, outfit.settings.port, "LLM_") as address:
@@ -79,19 +81,11 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
                 uvloop.run(_serve(outfit, address))
         finally:
             outfit.launch.remove()
-            if outfit.traces is not None:
-                outfit.traces.close()
-    except GlagolError as error:
-        journal.write(
-            "cannot start",
-            level=logging.ERROR,
-            code=error.code,
-            message=error.message,
-            remedy=error.remedy,
-        )
-        return CODES[error.code].exit_status
-    journal.write("stopped")
-    return 0
+            if outfit.operator.traces is not None:
+                outfit.operator.traces.close()
+        journal.write("stopped")
+
+    return exit_status(run)
 
 
 def _outfit(environment: Mapping[str, str]) -> _Outfit:
@@ -103,18 +97,11 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
     store = environment.get("GLAGOL_STORE")
     registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
     what = _model(settings, registry)
-    keys: Callable[[], Keyring | None] = _no_keys
-    policy: Callable[[], Policy] = Policy
-    if settings.state:
-        state = Path(settings.state)
-        keys, policy = (
-            KeyFile(state / "keys.json").current,
-            PolicyFile(state / "policy.toml").current,
-        )
+    keys, policy = key_file(settings.state), policy_file(settings.state)
     settings, cache_bytes = _held(settings, registry, what, policy())
     launch = Launch(settings, registry, what, home, cache_bytes)
     traces = open_traces("llm-server", environment)
-    return _Outfit(settings, registry, what, launch, keys, policy, traces)
+    return _Outfit(settings, registry, what, launch, Operator(keys, policy, traces))
 
 
 def _held(
@@ -202,16 +189,9 @@ async def _answer(
     async with asr:
         recordings = Recordings(asr if settings.asr_url else None)
         desk = Desk(_summarizer(service), outfit.what.names, recordings)
-        app = build(service, desk, outfit.keys, outfit.policy, outfit.traces)
+        app = build(service, desk, outfit.operator)
         server = Listener(app, address)
-        task = asyncio.create_task(server.serve())
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _stop, server, keeper, task)
-        try:
-            await task
-        except asyncio.CancelledError:
-            journal.write("stopped with requests under way", level=logging.WARNING)
+        await until_signal(server.serve(), partial(_stop, server, keeper))
 
 
 def _summarizer(service: Service) -> Callable[[], Summarizer]:
@@ -244,29 +224,16 @@ def _stop(server: Listener, keeper: Keeper, task: asyncio.Task[None]) -> None:
 
 
 def _announce(outfit: _Outfit) -> None:
-    settings, ring = outfit.settings, outfit.keys()
-    journal.write(
-        "starting",
+    starting(
+        outfit.settings,
         model=outfit.what.model.id,
         variant=outfit.what.variant.id,
         manifest_version=outfit.registry.manifest.manifest_version,
         manifest_sha256=outfit.registry.manifest_sha256,
-        python=sys.version.split()[0],
-        settings=settings.as_log(),
     )
-    for name in settings.unknown:
-        journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
-    if ring is not None:
-        journal.write("keys are on", keys=len(ring.keys))
-    elif settings.host not in LOOPBACK:
-        journal.write(
-            "listening beyond this machine without access control",
-            level=logging.WARNING,
-            host=settings.host,
-            remedy="run `glagol keys add NAME --scope llm`, put an authenticating proxy in front,"
-            " or set LLM_HOST=127.0.0.1",
-        )
-
-
-def _no_keys() -> None:
-    """There is no directory for them."""
+    announce_access(
+        outfit.operator.keys(),
+        outfit.settings.host,
+        prefix="LLM_",
+        add="glagol keys add NAME --scope llm",
+    )

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-__all__ = ["ErrorBody", "Failure", "OpenaiError", "OpenaiFailure", "failure", "success"]
+from glagol.core.errors import CODES
+
+if TYPE_CHECKING:
+    from glagol.core.errors import GlagolError
+
+__all__ = [
+    "ErrorBody",
+    "Failure",
+    "OpenaiError",
+    "OpenaiFailure",
+    "Received",
+    "failure",
+    "received",
+    "success",
+]
 
 
 class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,3 +63,29 @@ def success(data: bytes) -> bytes:
 def failure(body: ErrorBody) -> bytes:
     """The envelope of a failed request."""
     return msgspec.json.encode(Failure(success=False, data=None, error=body))
+
+
+class Received(msgspec.Struct, frozen=True):
+    """The error in another server's answer, which may be of another release: nothing is certain."""
+
+    code: str = ""
+    message: str = ""
+    remedy: str = ""
+
+    def error(self) -> GlagolError | None:
+        """The same error here; None when the table has no such code."""
+        if self.code not in CODES:
+            return None
+        return CODES[self.code].family(self.code, self.message, self.remedy)
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    error: Received
+
+
+def received(body: bytes) -> Received:
+    """The error in a failed answer of a server of ours; empty when the body is something else."""
+    try:
+        return msgspec.json.decode(body, type=_Answer).error
+    except msgspec.DecodeError:
+        return Received()

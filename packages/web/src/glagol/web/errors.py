@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
 from glagol.core import journal
@@ -18,18 +19,10 @@ from glagol.web import envelope
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "status_of", "told"]
+__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "responses", "told"]
 
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
-RETRY_LATER: Final = frozenset(
-    {"queue_full", "busy", "llm_unavailable", "not_ready", "queue_unreachable", "spool_full"}
-)
-
-
-def status_of(code: str) -> int:
-    """The HTTP status of an error code; 500 for `internal`."""
-    return CODES[code].http_status if code in CODES else 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +58,23 @@ class Speaker:
     openai: tuple[str, ...]
     retry_after_s: Callable[[], int]
 
+    def body(self, fault: Fault, path: str, request_id: str) -> bytes:
+        """`fault` as JSON, in the shape of the route that was asked for."""
+        if path.startswith(self.openai):
+            return openai_body(fault)
+        return envelope.failure(
+            envelope.ErrorBody(fault.code, fault.message, fault.remedy, request_id)
+        )
+
 
 def fault_of(error: Exception, path: str) -> Fault:
     """What a client that asked for `path` may know about `error`."""
     match error:
         case GlagolError():
-            named = getattr(error, "parameter", None) or _PARAMETERS.get(error.code)
+            about = CODES[error.code]
+            named = getattr(error, "parameter", None) or about.parameter
             return Fault(
-                status_of(error.code), error.code, error.message, error.remedy, parameter=named
+                about.http_status, error.code, error.message, error.remedy, parameter=named
             )
         case HTTPException(status_code=404):
             return Fault(404, "not_found", f"there is no {path}", _ROUTES)
@@ -89,12 +91,10 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     speaker: Speaker = request.app.state.speaker
     fault = told(error, request.scope["path"], note)
     headers = dict(fault.headers)
-    if fault.code in RETRY_LATER:
+    if fault.code in CODES and CODES[fault.code].retry:
         headers["Retry-After"] = str(speaker.retry_after_s())
-    body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
-    openai = request.scope["path"].startswith(speaker.openai)
     return Response(
-        openai_body(fault) if openai else envelope.failure(body),
+        speaker.body(fault, request.scope["path"], note["request_id"]),
         status_code=fault.status,
         headers=headers,
         media_type="application/json",
@@ -115,6 +115,21 @@ def told(error: Exception, path: str, note: dict[str, Any]) -> Fault:
     return fault
 
 
+def responses(
+    texts: Mapping[int, str], form: type[msgspec.Struct] = envelope.Failure
+) -> dict[int, ResponseSpec]:
+    """A route's failed answers, for its OpenAPI document.
+
+    Args:
+        texts: What each status means here.
+        form: Of the body.
+    """
+    return {
+        status: ResponseSpec(form, description=text, generate_examples=False)
+        for status, text in texts.items()
+    }
+
+
 def openai_body(fault: Fault) -> bytes:
     """`fault` as OpenAI's error body; the remedy is part of the message."""
     kind: Literal["invalid_request_error", "rate_limit_error", "server_error"]
@@ -129,8 +144,3 @@ def openai_body(fault: Fault) -> bytes:
 
 
 _ROUTES: Final = "see /schema/openapi.json for the routes and what they take"
-_PARAMETERS: Final = {
-    "model_unknown": "model",
-    "upload_too_large": "file",
-    **{code: "file" for code in CODES if code.startswith("audio_")},
-}

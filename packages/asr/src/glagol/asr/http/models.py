@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from litestar import get
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http import schemas
 from glagol.asr.http.request import AsrRequest, Service, service_of
 from glagol.registry.manifest.types import Model
-from glagol.web import envelope
+from glagol.web import envelope, errors
 
 __all__ = ["model", "models"]
 
@@ -31,11 +30,7 @@ def models(request: AsrRequest) -> Response[schemas.ModelList]:
 @get(
     "/v1/models/{name:path}",
     summary="One model of the manifest",
-    responses={
-        404: ResponseSpec(
-            envelope.OpenaiFailure, description="There is no such model", generate_examples=False
-        )
-    },
+    responses=errors.responses({404: "There is no such model"}, envelope.OpenaiFailure),
     sync_to_thread=False,
 )
 def model(request: AsrRequest, name: FromPath[str]) -> Response[schemas.ModelEntry]:

@@ -18,7 +18,7 @@ from litestar.openapi.spec import (
 )
 
 from glagol.asr.http.schemas import Channel, Format
-from glagol.web import envelope
+from glagol.web import envelope, errors
 
 __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
 
@@ -114,9 +114,8 @@ class OpenaiOperation(Operation):
 
 def openai_responses() -> dict[int, ResponseSpec]:
     """The errors of OpenAI's routes by status."""
-    return {
-        status: ResponseSpec(envelope.OpenaiFailure, description=text, generate_examples=False)
-        for status, text in {
+    return errors.responses(
+        {
             400: "A field is wrong or not supported",
             404: "There is no such model",
             413: "The file or the audio is over the limit",
@@ -124,8 +123,9 @@ def openai_responses() -> dict[int, ResponseSpec]:
             422: "The audio cannot be transcribed",
             429: "The queue is full; see Retry-After",
             503: "No model, or the server is stopping",
-        }.items()
-    }
+        },
+        envelope.OpenaiFailure,
+    )
 
 
 _OPENAI: Final = {

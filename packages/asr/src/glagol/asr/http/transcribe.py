@@ -29,7 +29,7 @@ from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs import submit
 from glagol.asr.tus.routes import taken
 from glagol.core.errors import HostError
-from glagol.web import envelope
+from glagol.web import envelope, errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +43,8 @@ _RESPONSES: Final = {
         description="With async=true or webhook_url: the job, and where it is",
         generate_examples=False,
     ),
-    **{
-        status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
-        for status, text in {
+    **errors.responses(
+        {
             400: "The request or an option is wrong",
             404: "There is no such model",
             409: "The idempotency key came with another request",
@@ -54,8 +53,8 @@ _RESPONSES: Final = {
             422: "The audio cannot be transcribed",
             429: "The queue is full; see Retry-After",
             503: "No model, or the server is stopping",
-        }.items()
-    },
+        }
+    ),
 }
 
 
@@ -75,7 +74,7 @@ def health() -> Response[bytes]:
     summary="The model is verified, loaded and proven",
     responses={
         **_STATE,
-        503: ResponseSpec(envelope.Failure, description="Why not", generate_examples=False),
+        **errors.responses({503: "Why not"}),
     },
     sync_to_thread=False,
 )

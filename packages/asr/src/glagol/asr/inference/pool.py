@@ -175,13 +175,7 @@ class Engine:
             self._trouble = None
         except GlagolError as error:
             self._trouble = error
-            journal.write(
-                "model not ready",
-                level=logging.ERROR,
-                code=error.code,
-                message=error.message,
-                remedy=error.remedy,
-            )
+            journal.error("model not ready", error)
         except Exception:  # noqa: BLE001 - the thread outlives bugs; the log has the traceback
             self._trouble = HostError(
                 "not_ready", f"the model {self._default} cannot be opened", "see the server's log"

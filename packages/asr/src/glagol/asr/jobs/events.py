@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar.response import Response, Stream
+from litestar.response import Response
 
 from glagol.asr.http.request import note_of, service_of
 from glagol.asr.jobs import schemas
 from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.jobs.queue import ENDED, Job
-from glagol.web import errors
+from glagol.web import errors, sse
 
 if TYPE_CHECKING:
     from glagol.asr.http.request import AsrRequest, Service
@@ -44,11 +44,7 @@ def respond(request: AsrRequest, jobs: Jobs, job: Job) -> Response[Any]:
     service = service_of(request)
     if service.readers >= READERS_MAX:
         raise LimitError("busy", f"{READERS_MAX} streams of events are open", "poll the job")
-    return Stream(
-        _steps(request, service, jobs, job, known),
-        media_type="text/event-stream; charset=utf-8",
-        headers={"x-accel-buffering": "no"},
-    )
+    return sse.respond(_steps(request, service, jobs, job, known))
 
 
 async def _steps(
@@ -58,7 +54,7 @@ async def _steps(
     heard_s = time.monotonic()
     service.readers += 1
     try:
-        yield b"retry: %d\n\n" % _RETRY_MS
+        yield sse.retry(_RETRY_MS)
         while True:
             if job.version > known:
                 known = job.version
@@ -69,13 +65,13 @@ async def _steps(
                 return
             if time.monotonic() - heard_s >= KEEP_ALIVE_S:
                 heard_s = time.monotonic()
-                yield b": the job goes on\n\n"
+                yield sse.comment("the job goes on")
             await asyncio.sleep(LOOK_S)
             job = await _looked(jobs, job)
     except GlagolError as error:  # the status is sent already
         fault = errors.told(error, request.scope["path"], note_of(request))
         data = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
-        yield b"event: error\ndata: %b\n\n" % msgspec.json.encode(data)
+        yield sse.event(msgspec.json.encode(data), name="error")
     finally:
         service.readers -= 1
 
@@ -101,9 +97,9 @@ def _event(jobs: Jobs, job: Job, before: Job | None, ahead: int | None) -> bytes
         job.attempt,
         job.cancelling,
     )
-    name = b"progress" if same else b"state"
+    name = "progress" if same else "state"
     data = msgspec.json.encode(schemas.view(job, jobs.pace, ahead))
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (job.version, name, data)
+    return sse.event(data, name=name, event_id=str(job.version))
 
 
 def _last_event_id(request: AsrRequest) -> int:

@@ -11,7 +11,7 @@ from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Reference, 
 from glagol.asr.http.schemas import Format
 from glagol.asr.jobs import schemas
 from glagol.jobs.queue import State
-from glagol.web import envelope
+from glagol.web import errors
 
 if TYPE_CHECKING:
     import msgspec
@@ -72,10 +72,7 @@ def responses(
         answer: The envelope of a success; None when it is no JSON.
         status: Of a success.
     """
-    found = {
-        code: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
-        for code, text in _ERRORS.items()
-    }
+    found = errors.responses(_ERRORS)
     if answer is not None:
         found[status] = ResponseSpec(answer, description="As asked", generate_examples=False)
     return found

@@ -6,7 +6,6 @@ A log that cannot be written stops no transcription; the journal says so loudly.
 from __future__ import annotations
 
 import hashlib
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,11 +59,4 @@ class Audit:
         try:
             self._log.append(entry)
         except GlagolError as error:
-            journal.write(
-                "audit line not written",
-                level=logging.ERROR,
-                code=error.code,
-                message=error.message,
-                remedy=error.remedy,
-                request_id=request,
-            )
+            journal.error("audit line not written", error, request_id=request)

@@ -1,24 +1,23 @@
-"""What operators watch: counters and histograms of requests, and the engine's state on demand.
+"""What operators watch: requests, transcriptions, and the engine's state on demand.
 
-Every server has a registry of its own, handed on explicitly. Labels come from closed sets: routes,
-status codes, codes of the error table, ids of the manifest. Never a file's name, never text.
+Labels come from closed sets: those of every server, and ids of the manifest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+
+from glagol.web.metrics import SECONDS, RequestMetrics
 
 if TYPE_CHECKING:
     from glagol.asr.inference.pool import Engine
@@ -26,39 +25,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Metrics"]
 
-_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600)
 _RTF: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
-class Metrics:
+class Metrics(RequestMetrics):
     """The registry and what is counted in it.
 
     Args:
-        engine: Asked for its queue and its model whenever somebody scrapes.
+        engine: Asked for its queue and its model at each scrape.
         jobs: Asked likewise, when there are any.
     """
 
     def __init__(self, engine: Engine, jobs: Jobs | None = None) -> None:
-        self._registry = CollectorRegistry()
-        own = self._registry
-        self._requests = Counter(
-            "asr_requests", "Answered requests", ["route", "status", "code"], registry=own
-        )
-        self._seconds = Histogram(
-            "asr_request_seconds",
-            "From the request's first byte to the answer's last",
-            ["route"],
-            buckets=_SECONDS,
-            registry=own,
-        )
-        self._in_flight = Gauge("asr_requests_in_flight", "Requests being served", registry=own)
+        super().__init__("asr")
+        own = self.registry
         self._upload = Counter("asr_upload_bytes", "Bytes of audio received", registry=own)
         self._wait = Histogram(
-            "asr_queue_wait_seconds", "Waiting for the model", buckets=_SECONDS, registry=own
+            "asr_queue_wait_seconds", "Waiting for the model", buckets=SECONDS, registry=own
         )
-        self._work = Histogram(
-            "asr_work_seconds", "Using the model", buckets=_SECONDS, registry=own
-        )
+        self._work = Histogram("asr_work_seconds", "Using the model", buckets=SECONDS, registry=own)
         self._audio = Counter("asr_audio_seconds", "Seconds of audio transcribed", registry=own)
         self._rtf = Histogram(
             "asr_rtf",
@@ -66,31 +51,13 @@ class Metrics:
             buckets=_RTF,
             registry=own,
         )
-        self._registry.register(_EngineState(engine))
+        own.register(_EngineState(engine))
         if jobs is not None:
-            self._registry.register(_JobsState(jobs))
-        ProcessCollector(registry=self._registry)
-
-    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Ask `read` for the gauge `name` whenever somebody scrapes."""
-        Gauge(name, text, registry=self._registry).set_function(read)
-
-    def began(self) -> None:
-        """A request is being served."""
-        self._in_flight.inc()
+            own.register(_JobsState(jobs))
 
     def ended(self, route: str, status: int, total_s: float, note: Mapping[str, Any]) -> None:
-        """A request is over.
-
-        Args:
-            route: Its path as the routes know it, or "other".
-            status: Of the answer; 0 when there was none.
-            total_s: Seconds it took.
-            note: What its log line says.
-        """
-        self._in_flight.dec()
-        self._requests.labels(route, str(status), note.get("code", "ok")).inc()
-        self._seconds.labels(route).observe(total_s)
+        """A request is over; its note also says what a transcription took."""
+        super().ended(route, status, total_s, note)
         self._upload.inc(note.get("size_bytes", 0))
         if "work_s" in note:
             self._wait.observe(note["wait_s"])
@@ -98,18 +65,6 @@ class Metrics:
             self._audio.inc(note["audio_s"])
             if note["audio_s"]:
                 self._rtf.observe(note["work_s"] / note["audio_s"])
-
-    def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Everything, in Prometheus' text format or in OpenMetrics.
-
-        Args:
-            accept: The Accept header.
-
-        Returns:
-            The body and its media type.
-        """
-        encode, media_type = choose_encoder(accept)
-        return encode(self._registry), media_type
 
 
 class _EngineState(Collector):

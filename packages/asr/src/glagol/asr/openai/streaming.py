@@ -13,14 +13,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar.response import Stream
 
 from glagol.asr.http.request import AsrRequest, audited, disconnected, note_of, report, service_of
 from glagol.core.errors import HostError
-from glagol.web import errors
+from glagol.web import errors, sse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from litestar.response import Stream
 
     from glagol.asr.inference.scheduler import Job
     from glagol.speech.types import Segment
@@ -104,11 +105,7 @@ async def respond(
     finally:
         gone.cancel()
         first.cancel()
-    return Stream(
-        _guarded(request, head, steps),
-        media_type="text/event-stream; charset=utf-8",
-        headers={**headers, "x-accel-buffering": "no"},
-    )
+    return sse.respond(_guarded(request, head, steps), headers)
 
 
 async def _steps(request: AsrRequest, job: Job, box: Mailbox) -> AsyncGenerator[bytes, None]:
@@ -119,7 +116,7 @@ async def _steps(request: AsrRequest, job: Job, box: Mailbox) -> AsyncGenerator[
         done = False
         while not done:
             if not await box.changed(KEEP_ALIVE_S):
-                yield b": the model is busy\n\n"
+                yield sse.comment("the model is busy")
             done = result.done()  # asked first: nothing is put after the end
             if text := box.take():
                 yield _event({"type": "transcript.text.delta", "delta": text})
@@ -144,10 +141,10 @@ async def _guarded(
             yield step
     except Exception as error:  # noqa: BLE001 - the status is sent already
         fault = errors.told(error, request.scope["path"], note_of(request))
-        yield b"event: error\ndata: " + errors.openai_body(fault) + b"\n\n"
+        yield sse.event(errors.openai_body(fault), name="error")
     finally:
         await steps.aclose()
 
 
 def _event(data: dict[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), msgspec.json.encode(data))
+    return sse.event(msgspec.json.encode(data), name=data["type"])

@@ -26,7 +26,7 @@ from glagol.asr.http.request import AsrRequest, note_of, owner_of, service_of
 from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
-from glagol.web import envelope, errors
+from glagol.web import errors
 
 if TYPE_CHECKING:
     from glagol.asr.http.multipart import Upload
@@ -45,9 +45,8 @@ _ABOUT: Final = {
     "tus-extension": _EXTENSIONS,
     "tus-checksum-algorithm": ",".join(_HASHES),
 }
-_RESPONSES: Final = {
-    status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
-    for status, text in {
+_RESPONSES: Final = errors.responses(
+    {
         400: "A header is missing or wrong",
         404: "There is no such upload",
         409: "The offset is another one, or somebody else writes",
@@ -56,8 +55,8 @@ _RESPONSES: Final = {
         460: "The checksum does not match; nothing was kept",
         503: "No room now, or no place to keep uploads",
         507: "The disk is full",
-    }.items()
-}
+    }
+)
 
 
 def _documented(status: int, description: str) -> dict[int, ResponseSpec]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from glagol.core.errors import HostError, InputError
 from glagol.llm.proxy.exchange import Address, exchange
 from glagol.llm.vllm.client import unavailable
-from glagol.web import errors
+from glagol.web import errors, sse
 
 if TYPE_CHECKING:
     from glagol.llm.proxy.connection import Outlet
@@ -122,7 +122,7 @@ class _Answer:
         fault = errors.told(error, self._scope["path"], note)
         last = self.outlet.last
         lead = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
-        await self.end(b"%bdata: %b\n\n" % (lead, errors.openai_body(fault)))
+        await self.end(lead + sse.event(errors.openai_body(fault)))
 
 
 async def _disconnected(receive: Receive) -> None:

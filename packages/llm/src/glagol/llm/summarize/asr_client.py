@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 import httpx
-import msgspec
 
-from glagol.core.errors import CODES, GlagolError, HostError, InputError
+from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.llm.summarize.transcripts import from_json
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from glagol.llm.summarize.transcripts import Transcript
@@ -20,16 +20,6 @@ TIMEOUT_S: Final = 60.0
 TRANSCRIPT_BYTES_MAX: Final = 64 << 20
 _JOB: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _OK: Final = 200
-
-
-class _Told(msgspec.Struct, frozen=True):
-    code: str = ""
-    message: str = ""
-    remedy: str = ""
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    error: _Told
 
 
 class Recordings:
@@ -81,13 +71,7 @@ class Recordings:
 
 def _error(status: int, body: bytes) -> GlagolError:
     """What asr-server says, as our own error where its code is in the table."""
-    try:
-        told = msgspec.json.decode(body, type=_Failure).error
-    except msgspec.DecodeError:
-        return _unreachable(f"status {status}")
-    if told.code not in CODES:
-        return _unreachable(f"status {status}")
-    return CODES[told.code].family(told.code, told.message, told.remedy)
+    return envelope.received(body).error() or _unreachable(f"status {status}")
 
 
 def _unreachable(why: str) -> HostError:

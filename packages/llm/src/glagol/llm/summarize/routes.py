@@ -18,13 +18,13 @@ import msgspec
 from litestar import Request, post
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.response import Response, Stream
+from litestar.response import Response
 
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.llm.summarize.prompts import LANGUAGES, Language
 from glagol.llm.summarize.report import Report
 from glagol.llm.summarize.transcripts import from_plain, from_value
-from glagol.web import envelope, errors
+from glagol.web import envelope, errors, sse
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -92,15 +92,14 @@ class Summary(msgspec.Struct, frozen=True):
 
 _RESPONSES: Final = {
     200: ResponseSpec(Summary, description="The summary", generate_examples=False),
-    **{
-        status: ResponseSpec(envelope.Failure, description=text, generate_examples=False)
-        for status, text in {
+    **errors.responses(
+        {
             400: "The request is wrong, or there is no text",
             404: "There is no such model or job",
             502: "The model's answers do not have their form",
             503: "The model does not answer, or too many summaries are under way",
-        }.items()
-    },
+        }
+    ),
 }
 
 
@@ -131,7 +130,7 @@ async def summarize(request: LlmRequest) -> Response[Any]:
         summarizer.run, transcript, language=_language(wish), on_progress=seen.put_nowait
     )
     if streamed:
-        return _stream(request, desk, work, seen)
+        return sse.respond(_events(request, desk, work, seen))
     async with _running(desk, work) as task:
         report = await _unless_gone(request, task)
     return Response(_told(request, report), media_type="application/json")
@@ -203,14 +202,6 @@ async def _disconnected(request: LlmRequest) -> None:
         pass
 
 
-def _stream(request: LlmRequest, desk: Desk, work: Work, seen: asyncio.Queue[Progress]) -> Stream:
-    return Stream(
-        _events(request, desk, work, seen),
-        media_type="text/event-stream; charset=utf-8",
-        headers={"x-accel-buffering": "no"},
-    )
-
-
 async def _events(
     request: LlmRequest, desk: Desk, work: Work, seen: asyncio.Queue[Progress]
 ) -> AsyncIterator[bytes]:
@@ -226,28 +217,24 @@ async def _events(
                     waited, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 if news.done():
-                    yield _event("progress", msgspec.json.encode(asdict(news.result())))
+                    yield sse.event(msgspec.json.encode(asdict(news.result())), name="progress")
                     continue
                 news.cancel()
                 if gone.done() and not task.done():
                     note["code"] = "cancelled"
                     return
                 if not task.done():
-                    yield b": the model is busy\n\n"
-            yield _event("result", _told(request, task.result()))
+                    yield sse.comment("the model is busy")
+            yield sse.event(_told(request, task.result()), name="result")
         except (asyncio.CancelledError, GeneratorExit):  # the framework saw the client leave
             note["code"] = "cancelled"
             raise
         except Exception as error:  # noqa: BLE001 - the status is sent already
             fault = errors.told(error, request.scope["path"], note)
             body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
-            yield _event("error", envelope.failure(body))
+            yield sse.event(envelope.failure(body), name="error")
         finally:
             gone.cancel()
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
 def _told(request: LlmRequest, report: Report) -> bytes:

@@ -8,7 +8,6 @@ an operator replaces them and restarts.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -141,14 +140,7 @@ class Keeper:
         if self.closed:
             return
         self.trouble = error
-        journal.write(
-            "vllm is not serving",
-            level=logging.ERROR,
-            code=error.code,
-            message=error.message,
-            remedy=error.remedy,
-            starts=self.starts,
-        )
+        journal.error("vllm is not serving", error, starts=self.starts)
 
     async def _life(self) -> None:
         """One life of the process; raises when it ends without being asked to."""

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import GlagolError, InputError
-from glagol.web import envelope, errors
+from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
@@ -185,13 +185,7 @@ class Access:
         if scope["type"] == "websocket":  # not accepted yet: the client sees HTTP 403
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": fault.code})
             return
-        if scope["path"].startswith(self._speaker.openai):
-            body = errors.openai_body(fault)
-        else:
-            told = envelope.ErrorBody(
-                fault.code, fault.message, fault.remedy, note.get("request_id", "")
-            )
-            body = envelope.failure(told)
+        body = self._speaker.body(fault, scope["path"], note.get("request_id", ""))
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),

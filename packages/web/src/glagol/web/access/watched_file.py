@@ -6,7 +6,6 @@ was there before and is logged once, so that a slip of the editor takes nothing 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -67,13 +66,8 @@ class Reloaded(Generic[T]):
         try:
             self._value = self._parse(self._read())
         except InputError as error:
-            journal.write(
-                "changed file refused, the one before still counts",
-                level=logging.ERROR,
-                file=self._path.name,
-                code=error.code,
-                message=error.message,
-                remedy=error.remedy,
+            journal.error(
+                "changed file refused, the one before still counts", error, file=self._path.name
             )
         else:
             journal.write("changed file read", file=self._path.name)

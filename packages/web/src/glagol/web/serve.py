@@ -1,0 +1,160 @@
+"""The process around a server: the operator's files, the first log lines, signals, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from glagol.core import journal
+from glagol.core.errors import CODES, GlagolError
+from glagol.core.settings import LOOPBACK
+from glagol.web.access.api_keys import KeyFile
+from glagol.web.access.policy import Policy, PolicyFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from glagol.web.access.api_keys import Keyring
+    from glagol.web.tracing import Traces
+
+__all__ = [
+    "UNRESTRICTED",
+    "Operator",
+    "Settings",
+    "announce_access",
+    "exit_status",
+    "key_file",
+    "policy_file",
+    "starting",
+    "until_signal",
+]
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What the operator of a server chose; keys and policy are asked at each request.
+
+    Attributes:
+        keys: The keys; None while keys are off.
+        policy: Limits.
+        traces: Where spans go; None while traces are off.
+    """
+
+    keys: Callable[[], Keyring | None] = lambda: None
+    policy: Callable[[], Policy] = Policy
+    traces: Traces | None = None
+
+
+UNRESTRICTED: Final = Operator()
+
+
+class Settings(Protocol):
+    """What the log says of a program's settings."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Variables that were set but mean nothing, each with a hint."""
+
+    def as_log(self) -> dict[str, object]:
+        """All others by name, without secrets."""
+
+
+def exit_status(run: Callable[[], None]) -> int:
+    """Run a whole process; what it raises on purpose is the log's last line.
+
+    Args:
+        run: Returns when the process has ended as it should.
+
+    Returns:
+        The exit status by the table of errors.
+    """
+    journal.configure("info")  # until the settings are read
+    try:
+        run()
+    except GlagolError as error:
+        journal.error("cannot start", error)
+        return CODES[error.code].exit_status
+    return 0
+
+
+def key_file(state: str) -> Callable[[], Keyring | None]:
+    """Gives the keys as they are now in a state directory; none when `state` is empty.
+
+    Raises:
+        InputError: `setting_invalid`, keys.json cannot be used.
+    """
+    return KeyFile(Path(state) / "keys.json").current if state else _no_keys
+
+
+def policy_file(state: str) -> Callable[[], Policy]:
+    """Gives the policy as it is now in a state directory; the default when `state` is empty.
+
+    Raises:
+        InputError: `setting_invalid`, policy.toml cannot be used.
+    """
+    return PolicyFile(Path(state) / "policy.toml").current if state else Policy
+
+
+def starting(settings: Settings, **fields: Any) -> None:
+    """Log what starts, and the variables that mean nothing.
+
+    Args:
+        settings: The operator's.
+        **fields: What serves; they come first in the line.
+    """
+    python = sys.version.split()[0]
+    journal.write("starting", **fields, python=python, settings=settings.as_log())
+    for name in settings.unknown:
+        journal.write("unknown setting ignored", level=logging.WARNING, setting=name)
+
+
+def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -> None:
+    """Log whether keys are on; a warning when they are off and other machines reach the server.
+
+    Args:
+        ring: The keys; None while they are off.
+        host: The address that the server listens on.
+        prefix: Of the server's settings, such as `ASR_`.
+        add: The command that adds a key.
+    """
+    if ring is not None:
+        journal.write("keys are on", keys=len(ring.keys))
+    elif host not in LOOPBACK:
+        journal.write(
+            "listening beyond this machine without access control",
+            level=logging.WARNING,
+            host=host,
+            remedy=f"run `{add}`, put an authenticating proxy in front,"
+            f" or set {prefix}HOST=127.0.0.1",
+        )
+
+
+async def until_signal(
+    serving: Coroutine[Any, Any, None], stop: Callable[[asyncio.Task[None]], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        serving: Returns when the server has stopped.
+        stop: Called at each signal with the task that serves: the first time it lets the server
+            end by itself, and it cancels the task to end at once.
+    """
+    task = asyncio.create_task(serving)
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, task)
+    try:
+        await task
+    except asyncio.CancelledError:
+        journal.write("stopped with requests under way", level=logging.WARNING)
+
+
+def _no_keys() -> None:
+    """There is no directory for them."""

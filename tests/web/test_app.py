@@ -1,0 +1,146 @@
+"""A server of ours is its routes: the layers around them and their order come from one builder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from litestar import get, post
+from litestar.params import FromPath, RawBody
+from litestar.response import Response
+
+from glagol.core.errors import LimitError
+from glagol.web import api_docs
+from glagol.web.access.api_keys import Keyring, Scope, now_utc
+from glagol.web.app import Application, build
+from glagol.web.serve import UNRESTRICTED, Operator
+
+Ended = list[tuple[str, int]]
+
+
+class Watcher:
+    """Remembers how requests ended."""
+
+    def __init__(self) -> None:
+        self.ended_as: Ended = []
+
+    def began(self) -> None:
+        """Nothing."""
+
+    def ended(self, route: str, status: int, total_s: float, note: Mapping[str, Any]) -> None:
+        """The route and the status."""
+        del total_s, note
+        self.ended_as.append((route, status))
+
+
+@get("/v1/things/{name:str}", sync_to_thread=False)
+def thing(name: FromPath[str]) -> Response[str]:
+    """Busy for the name `busy`."""
+    if name == "busy":
+        raise LimitError("busy", "no place", "wait")
+    return Response(name)
+
+
+@get(["/v1/openai", "/health"], sync_to_thread=False)
+def busy() -> Response[str]:
+    """Never has a place."""
+    raise LimitError("busy", "no place", "wait")
+
+
+@post("/v1/take", sync_to_thread=False, status_code=200)
+def take(body: RawBody) -> Response[str]:
+    """How many bytes came."""
+    return Response(str(len(body)))
+
+
+THIRD = Application(
+    title="Glagol third-server",
+    handlers=[thing, busy, take, api_docs.handler()],
+    scopes=(("/v1/", "llm"),),
+    openai=("/v1/openai",),
+    needs="the scope llm",
+    body_bytes_max=1000,
+)
+
+
+def made(watcher: Watcher, operator: Operator = UNRESTRICTED) -> httpx.AsyncClient:
+    """A client of the server; it comes from another machine."""
+    app: Any = build(THIRD, {}, watcher, lambda: 7, operator)
+    transport = httpx.ASGITransport(app, client=("192.0.2.7", 5))
+    return httpx.AsyncClient(transport=transport, base_url="http://x")
+
+
+def ask(client: httpx.AsyncClient, path: str, **rest: Any) -> httpx.Response:
+    """One request."""
+    return asyncio.run(client.request(rest.pop("method", "GET"), path, **rest))
+
+
+def test_routes_have_the_layers_around_them() -> None:
+    """Ids, headers, errors in both shapes with Retry-After, and routes counted by template."""
+    watcher = Watcher()
+    client = made(watcher)
+    answer = ask(client, "/v1/things/one", headers={"x-request-id": "r1"})
+    assert (answer.status_code, answer.text) == (200, "one")
+    assert answer.headers["x-request-id"] == "r1"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    ours, openai = ask(client, "/v1/things/busy"), ask(client, "/v1/openai")
+    assert ours.json()["error"]["remedy"] == "wait"
+    assert openai.json()["error"]["type"] == "server_error"
+    assert ours.headers["retry-after"] == openai.headers["retry-after"] == "7"
+    assert ask(client, "/v1/none").status_code == 404
+    assert watcher.ended_as == [
+        ("/v1/things/{name}", 200),
+        ("/v1/things/{name}", 503),
+        ("/v1/openai", 503),
+        ("other", 404),
+    ]
+
+
+def test_the_document_and_its_page_are_there() -> None:
+    """With the server's title and what its keys need."""
+    client = made(Watcher())
+    document = ask(client, "/schema/openapi.json").json()
+    assert document["info"]["title"] == "Glagol third-server"
+    assert (
+        "403 without the scope llm,"
+        in document["components"]["securitySchemes"]["key"]["description"]
+    )
+    assert "Glagol third-server" in ask(client, "/docs").text
+
+
+def test_a_body_over_the_limit_is_refused() -> None:
+    """The server's own limit counts."""
+    client = made(Watcher())
+    assert ask(client, "/v1/take", method="POST", content=bytes(1000)).text == "1000"
+    assert ask(client, "/v1/take", method="POST", content=bytes(1001)).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/things/one", "/metrics", "/elsewhere"])
+def test_a_refused_request_is_read_logged_and_counted(path: str) -> None:
+    """Access is inside `drain_body`, and that inside the request log; the routes see nothing."""
+    watcher, left = Watcher(), [b"a", b"b", b"c"]
+
+    async def body() -> AsyncIterator[bytes]:
+        while left:
+            yield left.pop()
+
+    client = made(watcher, Operator(keys=Keyring))
+    answer = ask(client, path, method="POST", content=body(), headers={"content-length": "3"})
+    assert answer.status_code == 401
+    assert answer.headers["x-request-id"]
+    assert not left
+    assert [status for _, status in watcher.ended_as] == [401]
+
+
+@pytest.mark.parametrize(("scope", "status"), [("llm", 200), ("jobs", 403)])
+def test_a_key_opens_what_its_scope_names(scope: Scope, status: int) -> None:
+    """The doors are the server's; /health and the document need no key."""
+    ring, text = Keyring().add("alice", created=now_utc(), scopes=(scope,))
+    client = made(Watcher(), Operator(keys=lambda: ring))
+    headers = {"authorization": f"Bearer {text}"}
+    assert ask(client, "/v1/things/one", headers=headers).status_code == status
+    assert ask(client, "/health").status_code == 503, "open, and its handler is busy"
+    assert ask(client, "/schema/openapi.json").status_code == 200
