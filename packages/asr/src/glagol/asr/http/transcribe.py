@@ -29,6 +29,7 @@ from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs import submit
 from glagol.asr.tus.routes import taken
 from glagol.core.errors import HostError
+from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope
 
 if TYPE_CHECKING:
@@ -191,11 +192,11 @@ async def _transcribe(request: AsrRequest, read: Read, *, form: bool) -> Respons
     except BaseException:
         body.file.close()
         raise
-    return Response(await finished(request, job), media_type=schemas.MEDIA_TYPES[wish.format])
+    return Response(await finished(request, job), media_type=FORMATS[wish.format].media_type)
 
 
 def _json(body: bytes) -> Response[bytes]:
-    return Response(body, media_type=schemas.MEDIA_TYPES["json"])
+    return Response(body, media_type=MediaType.JSON)
 
 
 HANDLERS: Final = [health, ready, metrics, transcribe_form, transcribe_raw]

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from glagol.asr.http.schemas import Channel, Format
+from glagol.asr.http.schemas import Channel
 
 __all__ = ["HEIR", "KIND", "Work", "made_s", "name"]
 
@@ -27,7 +27,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         model: Manifest id.
         language: BCP 47 tag.
         word_timestamps: Whether segments carry words.
-        format: Of the result when none is asked for.
+        format: Name of the result's format when none is asked for.
         channel: Whether channels are mixed or each is transcribed alone.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
@@ -41,7 +41,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     language: str
     word_timestamps: bool
-    format: Format
+    format: str
     audio_sha256: str
     size_bytes: int
     audio_s: float | None
