@@ -20,6 +20,8 @@ from prometheus_client.metrics_core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from glagol.jobs.states import COUNTED
+
 if TYPE_CHECKING:
     from glagol.asr.inference.pool import Engine
     from glagol.asr.jobs.service import Jobs
@@ -175,9 +177,8 @@ class _JobsState(Collector):
             "asr_jobs", "Jobs in the queue, shared ones too", labels=("kind", "state")
         )
         for kind, found in sample.depths.items():
-            depth.add_metric((kind, "queued"), found.queued)
-            depth.add_metric((kind, "running"), found.running)
-            depth.add_metric((kind, "failed"), found.failed)
+            for state in COUNTED:
+                depth.add_metric((kind, state), getattr(found, state))
         yield depth
         yield GaugeMetricFamily(
             "asr_jobs_oldest_seconds",
