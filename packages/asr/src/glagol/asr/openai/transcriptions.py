@@ -15,32 +15,21 @@ import msgspec
 from litestar import post
 from litestar.response import Response
 
-from glagol.asr.http import multipart
+from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import OptionError, language_of, model_of
-from glagol.asr.http.request import (
-    AsrRequest,
-    Service,
-    enqueue,
-    finished,
-    options_for,
-    received,
-    screened,
-    service_of,
-)
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.http.request import AsrRequest, Service, options_for, service_of
 from glagol.asr.openai import streaming
 from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
 from glagol.speech.output.formats import FORMATS, JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from glagol.asr.http.multipart import Upload
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
-    from glagol.speech.types import Segment, Transcript
+    from glagol.speech.types import Transcript
 
 __all__ = ["Ask", "read", "transcriptions"]
 
@@ -183,41 +172,29 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     Raises:
         OptionError: `option_invalid`; and every error of our own transcription route.
     """
-    service = service_of(request)
     for name in request.query_params:
         raise OptionError(name[:64], f"there is no option {name[:64]!r}", "use form fields")
-    limit = service.settings.max_upload_bytes
-    multipart.refuse_announced(request.headers, limit, form=True)
-    service.engine.admit(service.default)
-    kind = request.headers.get("content-type", "")
-    body = await received(
-        request, functools.partial(multipart.read_multipart, content_type=kind, limit_bytes=limit)
-    )
-    box = streaming.Mailbox(asyncio.get_running_loop())
-    try:
+    steps.check_announced(request, form=True)
+    service = service_of(request)
+    steps.admit(request, service.default)
+    body = await steps.spooled(request, form=True)
+    with steps.held(body.file):
         ask = read(body.fields, service.registry, service.default)
-        await screened(service, body)
-        job = _job(service, body, ask, box.put if ask.streamed else None)
-        enqueue(request, job)
-    except BaseException:
-        body.file.close()
-        raise
+    box = streaming.Mailbox(asyncio.get_running_loop())
+    job = await steps.enqueue(request, body, _order(service, ask, box))
     headers = {"glagol-model": ask.model.id}
     if ask.streamed:
         return await streaming.respond(request, job, box, headers)
-    return Response(await finished(request, job), media_type=media_type(ask.form), headers=headers)
+    answer = await steps.wait(request, job)
+    return Response(answer, media_type=media_type(ask.form), headers=headers)
 
 
-def _job(
-    service: Service, body: Upload, ask: Ask, on_segment: Callable[[Segment], None] | None
-) -> Job:
-    return Job(
-        file=body.file,
-        audio_sha256=body.sha256,
-        model=ask.model.id,
-        options=options_for(service, ask.language, word_timestamps=True),
-        render=functools.partial(_event if ask.streamed else _render, ask),
-        on_segment=on_segment,
+def _order(service: Service, ask: Ask, box: streaming.Mailbox) -> steps.Order:
+    return steps.Order(
+        ask.model.id,
+        options_for(service, ask.language, word_timestamps=True),
+        functools.partial(_event if ask.streamed else _render, ask),
+        box.put if ask.streamed else None,
     )
 
 

@@ -223,7 +223,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
         HostError: `host_io`, `disk_full`.
     """
     from glagol.core.files import host_error
-    from glagol.speech.audio.decode import decode
+    from glagol.speech.audio.decode import probe
 
     try:
         with ExitStack() as stack:
@@ -236,8 +236,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
                 source = spool
             split = options.channel == "split"
             # before 3 GB are hashed
-            decode(source, max_seconds=options.max_audio_s, split=split).close()
-            source.seek(0)
+            probe(source, max_seconds=options.max_audio_s, split=split)
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
             yield source, sha256

@@ -49,7 +49,8 @@ _SOONEST: Final = f"""
             WHERE kind = :kind AND {LIVE} AND state = {sql(QUEUED)}
             ORDER BY due_s LIMIT 1)
         UNION ALL
-        SELECT min(lease_until_s) FROM job WHERE kind = :kind AND state = {sql(RUNNING)})"""  # noqa: S608
+        SELECT min(lease_until_s) FROM job
+        WHERE kind = :kind AND state = {sql(RUNNING)})"""  # noqa: S608 - constants
 _CLAIM: Final = (
     f"state = {sql(RUNNING)}, attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
     "worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
