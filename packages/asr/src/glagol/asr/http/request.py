@@ -38,6 +38,7 @@ __all__ = [
     "report",
     "sees",
     "service_of",
+    "uploads_of",
 ]
 
 AsrRequest = Request[Any, Any, State]
@@ -93,6 +94,20 @@ def jobs_of(request: AsrRequest) -> Jobs:
         reason = (off.message, off.remedy) if off else ("this server keeps no jobs", "ask another")
         raise HostError("queue_unreachable", *reason)
     return service.jobs
+
+
+def uploads_of(request: AsrRequest) -> Uploads:
+    """The resumable uploads.
+
+    Raises:
+        HostError: `not_ready`, this server keeps none.
+    """
+    kept = service_of(request).resumable
+    if kept is None:
+        raise HostError(
+            "not_ready", "this server has no place to keep uploads", "set ASR_STATE to a directory"
+        )
+    return kept
 
 
 def owner_of(request: AsrRequest) -> str:

@@ -15,10 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from glagol.asr.http import multipart, options
-from glagol.asr.http.request import audited, disconnected, note_of, report, service_of
+from glagol.asr.http.request import (
+    audited,
+    disconnected,
+    note_of,
+    owner_of,
+    report,
+    service_of,
+    uploads_of,
+)
 from glagol.asr.http.spool import ANYWHERE, Place
 from glagol.asr.inference.scheduler import Job
-from glagol.asr.tus.routes import taken
 from glagol.core import journal
 from glagol.core.errors import HostError, LimitError
 
@@ -141,7 +148,7 @@ async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) ->
         HostError: `cancelled`, `disk_full`, `host_io`, `not_ready`.
     """
     if asked.bare:
-        return Received(await taken(request, asked.wish.upload), asked.wish)
+        return Received(await _resumed(request, asked.wish.upload), asked.wish)
     body = await spooled(request, form=asked.form, place=place)
     with held(body.file):
         wish = _wish(request, asked.query, body.fields)
@@ -150,7 +157,7 @@ async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) ->
     if not wish.upload:
         return Received(body, wish)
     body.file.close()
-    return Received(await taken(request, wish.upload), wish)
+    return Received(await _resumed(request, wish.upload), wish)
 
 
 async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -> Upload:
@@ -161,7 +168,7 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
         InputError: `request_invalid`, `audio_empty`.
         HostError: `cancelled`, `disk_full`, `host_io`.
     """
-    service, note = service_of(request), note_of(request)
+    service = service_of(request)
     if service.uploads >= UPLOADS_MAX:
         raise LimitError("busy", f"{UPLOADS_MAX} uploads are under way already", "try again later")
     service.uploads += 1
@@ -170,8 +177,11 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
         body = await _read(request, place, form=form)
     finally:
         service.uploads -= 1
-    note["receive_s"] = round(service.clock() - began, 3)
-    note["audio_sha256"], note["size_bytes"] = body.sha256, body.size_bytes
+    note_of(request).update(
+        receive_s=round(service.clock() - began, 3),
+        audio_sha256=body.sha256,
+        size_bytes=body.size_bytes,
+    )
     return body
 
 
@@ -256,6 +266,14 @@ def _wish(
 ) -> Wish:
     service = service_of(request)
     return options.read(options.merge(query, fields), service.registry, service.default)
+
+
+async def _resumed(request: AsrRequest, upload_id: str) -> Upload:
+    """A finished resumable upload in place of the request's body."""
+    kept = uploads_of(request)
+    body = await asyncio.to_thread(kept.finished, upload_id, owner_of(request))
+    note_of(request).update(audio_sha256=body.sha256, size_bytes=body.size_bytes)
+    return body
 
 
 async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
