@@ -19,6 +19,7 @@ from glagol.asr.http.request import (
     audited,
     disconnected,
     note_of,
+    options_for,
     owner_of,
     report,
     service_of,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from glagol.asr.http.options import Wish
     from glagol.asr.http.request import AsrRequest
     from glagol.asr.http.schemas import Channel
-    from glagol.speech.types import Options, Segment, Transcript
+    from glagol.speech.types import Segment, Transcript
 
 __all__ = [
     "Asked",
@@ -92,14 +93,18 @@ class Order:
 
     Attributes:
         model: Manifest id.
-        options: The recogniser's.
+        language: BCP 47 tag.
         render: From the transcript to the answer's bytes; called in the inference thread.
-        on_segment: Called there with each final segment; must not wait.
+        word_timestamps: Whether segments carry words.
+        channel: Whether channels are mixed or each is transcribed alone.
+        on_segment: Called in that thread with each final segment; must not wait.
     """
 
     model: str
-    options: Options
+    language: str
     render: Callable[[Transcript], bytes]
+    word_timestamps: bool = True
+    channel: Channel = "mix"
     on_segment: Callable[[Segment], None] | None = None
 
 
@@ -212,12 +217,13 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     service, note = service_of(request), note_of(request)
     with held(body.file):
         if not service.engine.free:
-            await checked(body, service.settings.max_audio_s, order.options.channel)
+            await checked(body, service.settings.max_audio_s, order.channel)
+        words, channel = order.word_timestamps, order.channel
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
             model=order.model,
-            options=order.options,
+            options=options_for(service, order.language, word_timestamps=words, channel=channel),
             render=order.render,
             on_segment=order.on_segment,
         )

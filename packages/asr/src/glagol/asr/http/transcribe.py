@@ -12,7 +12,7 @@ from litestar.response import Response
 
 from glagol.asr.http import rendering, schemas, steps
 from glagol.asr.http.openapi import FormOperation, RawOperation
-from glagol.asr.http.request import AsrRequest, options_for, service_of
+from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs import submit
 from glagol.core.errors import HostError
@@ -133,22 +133,14 @@ async def _transcribe(request: AsrRequest, *, form: bool) -> Response[bytes]:
     received = await steps.receive(request, asked)
     if received.wish.deferred:  # the form wants it
         return await submit.accept(request, received)
-    job = await steps.enqueue(request, received.body, _order(request, received.wish))
+    job = await steps.enqueue(request, received.body, _order(received.wish))
     answer = await steps.wait(request, job)
     return Response(answer, media_type=FORMATS[received.wish.format].media_type)
 
 
-def _order(request: AsrRequest, wish: Wish) -> steps.Order:
-    return steps.Order(
-        wish.model.id,
-        options_for(
-            service_of(request),
-            wish.language,
-            word_timestamps=wish.word_timestamps,
-            channel=wish.channel,
-        ),
-        functools.partial(rendering.render, wish.format),
-    )
+def _order(wish: Wish) -> steps.Order:
+    render = functools.partial(rendering.render, wish.format)
+    return steps.Order(wish.model.id, wish.language, render, wish.word_timestamps, wish.channel)
 
 
 def _json(body: bytes) -> Response[bytes]:

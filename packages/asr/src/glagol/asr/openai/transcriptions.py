@@ -18,7 +18,7 @@ from litestar.response import Response
 from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import OptionError, language_of, model_of
-from glagol.asr.http.request import AsrRequest, Service, options_for, service_of
+from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
 from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
@@ -181,7 +181,7 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     with steps.held(body.file):
         ask = read(body.fields, service.registry, service.default)
     box = streaming.Mailbox(asyncio.get_running_loop())
-    job = await steps.enqueue(request, body, _order(service, ask, box))
+    job = await steps.enqueue(request, body, _order(ask, box))
     headers = {"glagol-model": ask.model.id}
     if ask.streamed:
         return await streaming.respond(request, job, box, headers)
@@ -189,13 +189,10 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     return Response(answer, media_type=media_type(ask.form), headers=headers)
 
 
-def _order(service: Service, ask: Ask, box: streaming.Mailbox) -> steps.Order:
-    return steps.Order(
-        ask.model.id,
-        options_for(service, ask.language, word_timestamps=True),
-        functools.partial(_event if ask.streamed else _render, ask),
-        box.put if ask.streamed else None,
-    )
+def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
+    render = functools.partial(_event if ask.streamed else _render, ask)
+    on_segment = box.put if ask.streamed else None
+    return steps.Order(ask.model.id, ask.language, render, on_segment=on_segment)
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
