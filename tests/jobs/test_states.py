@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import sqlite3
 from pathlib import Path
@@ -44,6 +45,13 @@ def test_the_script_defines_what_its_text_uses() -> None:
     assert names == set(re.findall(r"\b[A-Z]{2,}\b", re.sub(r"'[^']*'", "", head)))
     words = states.STATES.keys() - {states.DONE}  # "done" is the name of a field, too
     assert not words & set(re.findall(r"'([^']*)'", code))
+
+
+def test_the_first_schema_stays() -> None:
+    """Files of version 1 are there, with these tables and the words in their indexes."""
+    assert schema.SCHEMA_VERSION == 1
+    digest = hashlib.sha256(schema.SCHEMA.encode()).hexdigest()
+    assert digest == "8ff687b780bb51045903b726793acfce5a36df57c5d4aaeeb3a19937cd42e954"
 
 
 @pytest.mark.parametrize("module", [queue, schema])
