@@ -17,6 +17,7 @@ from asr.bench import Bench
 from glagol.asr.http import schemas
 from glagol.core.errors import CODES, IntegrityError, LimitError
 from glagol.core.journal import JsonLines
+from glagol.speech.output.formats import FORMATS
 from glagol.speech.types import Options
 from glagol.web import envelope
 
@@ -60,7 +61,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         answer = bench.send("POST", URL, files={"file": SOUND}, **place)
         assert answer.status_code == 200, answer.text
         assert mark in answer.text
-        kind = schemas.MEDIA_TYPES[form].split(";")[0]  # type: ignore[index]
+        kind = FORMATS[form].media_type.split(";")[0]
         assert answer.headers["content-type"].startswith(kind)
     assert all(not options.word_timestamps for _, options in bench.stub.calls)
 

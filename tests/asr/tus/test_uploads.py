@@ -151,14 +151,19 @@ def test_an_upload_in_parts_is_transcribed(server: Server) -> None:
         assert both.json()["error"]["code"] == "option_invalid"
         options = {"format": (None, "srt")}
         assert "-->" in client.post("/v1/transcribe", params=name, files=options).text
-        job = client.post("/v1/transcribe", params={**name, "async": "true"})
-        assert job.status_code == 202, job.text
-        result = f"{job.headers['location']}/result"
-        until = time.monotonic() + PATIENCE_S
-        while (answer := client.get(result)).status_code != 200:
-            assert time.monotonic() < until, answer.text
-            time.sleep(0.05)
-        assert answer.json()["data"]["text"] == expected.json()["data"]["text"]
+        later, named = {"async": "true"}, {"upload": (None, name["upload"])}
+        for job in (
+            client.post("/v1/transcribe", params={**name, **later}),
+            client.post("/v1/transcribe", params=later, files=named),
+            client.post("/v1/transcribe", files={**named, "async": (None, "true")}),
+        ):
+            assert job.status_code == 202, job.text
+            result = f"{job.headers['location']}/result"
+            until = time.monotonic() + PATIENCE_S
+            while (answer := client.get(result)).status_code != 200:
+                assert time.monotonic() < until, answer.text
+                time.sleep(0.05)
+            assert answer.json()["data"]["text"] == expected.json()["data"]["text"]
         assert client.delete(url, headers=TUS).status_code == 204
         gone = client.post("/v1/transcribe", params=name)
         assert gone.json()["error"]["code"] == "upload_unknown"

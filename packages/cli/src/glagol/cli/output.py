@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from glagol.core.errors import InputError
+from glagol.speech.output.formats import FORMATS
 
-__all__ = ["EXTENSIONS", "show", "targets"]
+__all__ = ["show", "targets"]
 
-EXTENSIONS: Final = {"json": ".json", "text": ".txt", "tsv": ".tsv", "srt": ".srt", "vtt": ".vtt"}
 STDIN: Final = "-"
 
 
@@ -22,7 +22,7 @@ def targets(names: Sequence[str], form: str, folder: Path) -> list[Path]:
         InputError: `option_invalid`, two inputs would get the same file.
     """
     paths = [
-        folder / ((Path(name).stem if name != STDIN else "stdin") + EXTENSIONS[form])
+        folder / ((Path(name).stem if name != STDIN else "stdin") + FORMATS[form].extension)
         for name in names
     ]
     for path in paths:

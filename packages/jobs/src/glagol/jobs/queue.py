@@ -4,7 +4,7 @@ A job is delivered at least once. Whoever claims it holds a lease; a lease that 
 out, and the job is given to somebody else under the next attempt number. The attempt number fences:
 every write of a claim names it, and a claim that was overtaken can change nothing any more.
 
-States: `queued -> running -> done | failed | cancelled`, and `running -> queued` for another try.
+The states and what each means are in `glagol.jobs.states`.
 A job that failed is the dead letter: it stays listed, with its error, until it is replayed or its
 time is over. Times are Unix seconds by the adapter's one clock.
 """
@@ -12,9 +12,11 @@ time is over. Times are Unix seconds by the adapter's one clock.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from typing import Protocol
 
 import msgspec
+
+from glagol.jobs.states import ENDED, State
 
 __all__ = [
     "ENDED",
@@ -27,9 +29,6 @@ __all__ = [
     "State",
     "Trouble",
 ]
-
-State = Literal["queued", "running", "done", "failed", "cancelled"]
-ENDED: Final[frozenset[State]] = frozenset({"done", "failed", "cancelled"})
 
 
 class LeaseLostError(Exception):
@@ -129,7 +128,9 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Depth(msgspec.Struct, frozen=True):
-    """How many jobs of a kind wait, run, and lie as dead letters."""
+    """How many jobs of a kind wait, run, and lie as dead letters: one number for each of
+    `states.COUNTED`, in its order.
+    """  # noqa: D205
 
     queued: int
     running: int

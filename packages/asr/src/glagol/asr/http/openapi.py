@@ -17,7 +17,9 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from glagol.asr.http.schemas import Channel, Format
+from glagol.asr.http.schemas import Channel
+from glagol.asr.openai.forms import FORMS
+from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope, errors
 
 __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
@@ -26,7 +28,7 @@ _OPTIONS: Final = {
     "model": Schema(type=OpenAPIType.STRING, description="Model id or alias"),
     "language": Schema(type=OpenAPIType.STRING, description="BCP 47 tag"),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True),
-    "format": Schema(type=OpenAPIType.STRING, enum=list(get_args(Format)), default="json"),
+    "format": Schema(type=OpenAPIType.STRING, enum=list(FORMATS), default="json"),
     "channel": Schema(
         type=OpenAPIType.STRING,
         enum=list(get_args(Channel)),
@@ -135,7 +137,7 @@ _OPENAI: Final = {
     "language": _OPTIONS["language"],
     "response_format": Schema(
         type=OpenAPIType.STRING,
-        enum=["json", "text", "srt", "verbose_json", "vtt"],
+        enum=list(FORMS),
         default="json",
     ),
     "timestamp_granularities[]": Schema(

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from glagol.asr.http.schemas import Channel, Format
+from glagol.asr.http.schemas import Channel
 from glagol.core.errors import InputError
+from glagol.speech.output.formats import FORMATS
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
-__all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "read"]
+__all__ = ["NAMES", "OptionError", "Wish", "language_of", "merge", "model_of", "one_of", "read"]
 
 NAMES: Final = (
     "model",
@@ -52,7 +53,7 @@ class Wish:
         model: The manifest entry that will serve.
         language: BCP 47 tag.
         word_timestamps: Whether segments carry words.
-        format: Of the answer.
+        format: Name of the answer's format.
         channel: Whether channels are mixed or each is transcribed alone.
         deferred: Whether the answer is a job.
         webhook_url: Who is told when that job ends; empty means nobody.
@@ -63,7 +64,7 @@ class Wish:
     model: Model
     language: str
     word_timestamps: bool
-    format: Format
+    format: str
     channel: Channel = "mix"
     deferred: bool = False
     webhook_url: str = ""
@@ -110,8 +111,8 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
         model,
         language,
         _truth(options, "word_timestamps", "true"),
-        cast("Format", _one_of(options, "format", get_args(Format))),
-        cast("Channel", _one_of(options, "channel", get_args(Channel))),
+        one_of(options, "format", tuple(FORMATS)),
+        cast("Channel", one_of(options, "channel", get_args(Channel))),
         _truth(options, "async", "false") or bool(webhook_url) or summarize,
         webhook_url,
         summarize,
@@ -126,8 +127,12 @@ def _truth(options: Mapping[str, str], name: str, default: str) -> bool:
     return _TRUTH[value.lower()]
 
 
-def _one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    """The option's value; the first known one when it is not given."""
+def one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    """The option's value; the first known one when it is not given.
+
+    Raises:
+        OptionError: `option_invalid`, it is not known.
+    """
     value = options.get(name) or known[0]
     if value not in known:
         raise OptionError(name, f"{name}={value[:16]!r} is unknown", f"use {', '.join(known)}")

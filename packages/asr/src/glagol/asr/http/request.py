@@ -1,24 +1,21 @@
-"""The way of a request from its first byte to the job, the same for every transcription route."""
+"""What a handler finds at a request: the service behind it, its caller, its note, its end."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from litestar import Request
 from litestar.datastructures import State
 
-from glagol.asr.http.multipart import Receive, Upload
-from glagol.asr.http.spool import ANYWHERE, Place
 from glagol.asr.live.limits import Streams
-from glagol.core import journal
-from glagol.core.errors import HostError, LimitError
+from glagol.core.errors import HostError
 from glagol.web.access.auth import caller_of
 
 if TYPE_CHECKING:
+    from glagol.asr.http.multipart import Receive
     from glagol.asr.http.schemas import Channel
     from glagol.asr.inference.pool import Engine
     from glagol.asr.inference.scheduler import Job
@@ -31,29 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsrRequest",
-    "Read",
     "Service",
     "audited",
-    "checked",
     "disconnected",
-    "enqueue",
-    "finished",
     "jobs_of",
     "note_of",
     "options_for",
     "owner_of",
-    "received",
     "report",
-    "screened",
     "sees",
     "service_of",
+    "uploads_of",
 ]
 
-UPLOADS_MAX: Final = 64
-
 AsrRequest = Request[Any, Any, State]
-Read: TypeAlias = Callable[[Receive, Place], Awaitable[Upload]]
-"""Reads a body into a place."""
 
 
 @dataclass(slots=True)
@@ -108,6 +96,20 @@ def jobs_of(request: AsrRequest) -> Jobs:
     return service.jobs
 
 
+def uploads_of(request: AsrRequest) -> Uploads:
+    """The resumable uploads.
+
+    Raises:
+        HostError: `not_ready`, this server keeps none.
+    """
+    kept = service_of(request).resumable
+    if kept is None:
+        raise HostError(
+            "not_ready", "this server has no place to keep uploads", "set ASR_STATE to a directory"
+        )
+    return kept
+
+
 def owner_of(request: AsrRequest) -> str:
     """Whose request it is: the name of its key; empty while keys are off."""
     return caller_of(cast("dict[str, Any]", request.scope)).name
@@ -124,50 +126,6 @@ def note_of(request: AsrRequest) -> dict[str, Any]:
     return cast("dict[str, Any]", request.scope["state"]["note"])
 
 
-async def received(request: AsrRequest, read: Read, place: Place = ANYWHERE) -> Upload:
-    """The body, read by `read` into `place`; the note learns its digest, size and time.
-
-    Raises:
-        LimitError: `busy`, too many uploads at a time; or what `read` raises.
-    """
-    service, note = service_of(request), note_of(request)
-    if service.uploads >= UPLOADS_MAX:
-        raise LimitError("busy", f"{UPLOADS_MAX} uploads are under way already", "try again later")
-    service.uploads += 1
-    began = service.clock()
-    try:
-        body = await read(request.receive, place)
-    finally:
-        service.uploads -= 1
-    note["receive_s"] = round(service.clock() - began, 3)
-    note["audio_sha256"], note["size_bytes"] = body.sha256, body.size_bytes
-    return body
-
-
-async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> float | None:
-    """Open the container: what is no audio, or says that it is too long, needs no queue.
-
-    Returns:
-        Seconds that it says it is long; None when it does not say.
-
-    Raises:
-        InputError: The file is not audio that can be transcribed.
-        LimitError: `audio_too_long`.
-    """
-    return await asyncio.to_thread(_inspect, body.file, max_audio_s, split=channel == "split")
-
-
-async def screened(service: Service, body: Upload, channel: Channel = "mix") -> None:
-    """`checked`, unless a worker is free: it opens the file at once, and nobody waits for it.
-
-    Raises:
-        InputError: The file is not audio that can be transcribed.
-        LimitError: `audio_too_long`.
-    """
-    if not service.engine.free:
-        await checked(body, service.settings.max_audio_s, channel)
-
-
 def options_for(
     service: Service, language: str, *, word_timestamps: bool, channel: Channel = "mix"
 ) -> Options:
@@ -181,43 +139,6 @@ def options_for(
         max_audio_s=service.settings.max_audio_s,
         channel=channel,
     )
-
-
-def enqueue(request: AsrRequest, job: Job) -> None:
-    """Give `job` its place in the queue.
-
-    Raises:
-        LimitError: `queue_full`.
-        HostError: `not_ready`.
-    """
-    note = note_of(request)
-    note["model"] = job.model
-    service_of(request).engine.put(job)
-    journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
-
-
-async def finished(request: AsrRequest, job: Job) -> bytes:
-    """The job's answer, unless the client leaves first; then the job is cancelled.
-
-    Raises:
-        HostError: `cancelled`; or whatever the job failed with.
-    """
-    result = asyncio.wrap_future(job.done)
-    gone = asyncio.create_task(disconnected(request.receive))
-    either: set[asyncio.Future[Any]] = {result, gone}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not result.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
-        transcript, answer = result.result()
-        report(request, job, transcript)
-        await audited(service_of(request), note_of(request), transcript)
-        return answer
-    finally:
-        gone.cancel()
-        if not result.done():
-            job.cancel()
-            result.cancel()
 
 
 def report(request: AsrRequest, job: Job, transcript: Transcript) -> None:
@@ -245,12 +166,3 @@ async def disconnected(receive: Receive) -> None:
     """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _inspect(file: BinaryIO, max_audio_s: float, *, split: bool) -> float | None:
-    from glagol.speech.audio.decode import decode
-
-    source = decode(file, max_seconds=max_audio_s, split=split)
-    source.close()
-    file.seek(0)
-    return source.declared_s

@@ -6,16 +6,14 @@ answer carry the same bytes; the structs here describe it for the OpenAPI docume
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
 __all__ = [
-    "MEDIA_TYPES",
     "Channel",
     "Coverage",
     "Envelope",
-    "Format",
     "ModelEntry",
     "ModelList",
     "Segment",
@@ -23,16 +21,7 @@ __all__ = [
     "Word",
 ]
 
-Format = Literal["json", "text", "tsv", "srt", "vtt"]
 Channel = Literal["mix", "split"]
-
-MEDIA_TYPES: Final[dict[Format, str]] = {
-    "json": "application/json",
-    "text": "text/plain; charset=utf-8",
-    "tsv": "text/tab-separated-values; charset=utf-8",
-    "srt": "application/x-subrip; charset=utf-8",
-    "vtt": "text/vtt; charset=utf-8",
-}
 
 
 class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from typing import TYPE_CHECKING, Final
 
@@ -11,28 +10,17 @@ from litestar import MediaType, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Response
 
-from glagol.asr.http import multipart, options, rendering, schemas
+from glagol.asr.http import rendering, schemas, steps
 from glagol.asr.http.openapi import FormOperation, RawOperation
-from glagol.asr.http.request import (
-    AsrRequest,
-    Read,
-    enqueue,
-    finished,
-    jobs_of,
-    options_for,
-    received,
-    screened,
-    service_of,
-)
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs import submit
-from glagol.asr.tus.routes import taken
 from glagol.core.errors import HostError
+from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope, errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from glagol.asr.http.options import Wish
 
 __all__ = ["HANDLERS"]
 
@@ -120,14 +108,7 @@ def metrics(request: AsrRequest) -> Response[bytes]:
 )
 async def transcribe_form(request: AsrRequest) -> Response[bytes]:
     """Multipart: the audio as `file`; options as fields or in the query."""
-    limit = service_of(request).settings.max_upload_bytes
-    read = functools.partial(
-        multipart.read_multipart,
-        content_type=request.headers.get("content-type", ""),
-        limit_bytes=limit,
-        bare=multipart.UPLOAD in request.query_params,
-    )
-    return await _transcribe(request, read, form=True)
+    return await _transcribe(request, form=True)
 
 
 @put(
@@ -139,62 +120,30 @@ async def transcribe_form(request: AsrRequest) -> Response[bytes]:
 )
 async def transcribe_raw(request: AsrRequest) -> Response[bytes]:
     """The body is the audio file; options in the query."""
-    limit = service_of(request).settings.max_upload_bytes
-    read = functools.partial(multipart.read_raw, limit_bytes=limit)
-    return await _transcribe(request, read, form=False)
+    return await _transcribe(request, form=False)
 
 
-async def _transcribe(request: AsrRequest, read: Read, *, form: bool) -> Response[bytes]:
-    service = service_of(request)
-    query: dict[str, list[str]] = {
-        name: request.query_params.getall(name) for name in request.query_params
-    }
+async def _transcribe(request: AsrRequest, *, form: bool) -> Response[bytes]:
+    """Every step of the way; a request that wants a job takes the way of `submit`."""
+    asked = steps.parse(request, form=form)
+    if asked.wish.deferred:
+        return await submit.job(request, asked)
+    steps.admit(request, asked.wish.model.id)
+    received = await steps.receive(request, asked)
+    if received.wish.deferred:  # the form wants it
+        return await submit.accept(request, received)
+    job = await steps.enqueue(request, received.body, _order(received.wish))
+    answer = await steps.wait(request, job)
+    return Response(answer, media_type=FORMATS[received.wish.format].media_type)
 
-    def wished(fields: Mapping[str, list[str]]) -> options.Wish:
-        return options.read(options.merge(query, fields), service.registry, service.default)
 
-    early = wished({})
-    multipart.refuse_announced(request.headers, service.settings.max_upload_bytes, form=form)
-    if early.deferred and not early.upload:
-        return await submit.receive(request, read, early, wished)
-    if early.deferred:
-        await asyncio.to_thread(jobs_of(request).admit)
-    else:
-        service.engine.admit(early.model.id)
-    bare = early.upload and not request.headers.get("content-type", "").startswith("multipart/")
-    body = await (taken(request, early.upload) if bare else received(request, read))
-    try:
-        wish = wished(body.fields)
-        if wish.upload and not bare:  # the form names it, or has options for it
-            body.file.close()
-            if body.size_bytes:
-                raise options.OptionError("upload", "there is a file, too", "send one of them")
-            body = await taken(request, wish.upload)
-        if wish.deferred:
-            with body.file:
-                return await submit.accept(request, body, wish)
-        await screened(service, body, wish.channel)
-        job = Job(
-            file=body.file,
-            audio_sha256=body.sha256,
-            model=wish.model.id,
-            options=options_for(
-                service,
-                wish.language,
-                word_timestamps=wish.word_timestamps,
-                channel=wish.channel,
-            ),
-            render=functools.partial(rendering.render, wish.format),
-        )
-        enqueue(request, job)
-    except BaseException:
-        body.file.close()
-        raise
-    return Response(await finished(request, job), media_type=schemas.MEDIA_TYPES[wish.format])
+def _order(wish: Wish) -> steps.Order:
+    render = functools.partial(rendering.render, wish.format)
+    return steps.Order(wish.model.id, wish.language, render, wish.word_timestamps, wish.channel)
 
 
 def _json(body: bytes) -> Response[bytes]:
-    return Response(body, media_type=schemas.MEDIA_TYPES["json"])
+    return Response(body, media_type=MediaType.JSON)
 
 
 HANDLERS: Final = [health, ready, metrics, transcribe_form, transcribe_raw]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, get_args
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Reference, Schema
 
-from glagol.asr.http.schemas import Format
 from glagol.asr.jobs import schemas
 from glagol.jobs.queue import State
+from glagol.speech.output.formats import FORMATS
 from glagol.web import errors
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ResultOperation(Operation):
     def __post_init__(self) -> None:
         form = Schema(
             type=OpenAPIType.STRING,
-            enum=list(get_args(Format)),
+            enum=list(FORMATS),
             description="Default: what the request that made the job said",
         )
         self.parameters = [*(self.parameters or []), _query("format", form)]

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from glagol.asr.http.schemas import Channel, Format
+from glagol.asr.http.schemas import Channel
 from glagol.core import stored
 
 __all__ = ["HEIR", "KIND", "Work", "made_s", "name"]
@@ -28,7 +28,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         model: Manifest id.
         language: BCP 47 tag.
         word_timestamps: Whether segments carry words.
-        format: Of the result when none is asked for.
+        format: Name of the result's format when none is asked for.
         channel: Whether channels are mixed or each is transcribed alone.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
@@ -42,7 +42,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     model: str
     language: str
     word_timestamps: bool
-    format: Format
+    format: str
     audio_sha256: str
     size_bytes: int
     audio_s: float | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import delete, get, post
@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http import rendering, schemas
-from glagol.asr.http.options import OptionError
+from glagol.asr.http.options import one_of
 from glagol.asr.http.pagination import only, page_of
 from glagol.asr.http.request import AsrRequest, jobs_of, note_of, sees
 from glagol.asr.jobs import events
@@ -20,6 +20,7 @@ from glagol.asr.jobs.openapi import EventsOperation, JobsOperation, ResultOperat
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core.errors import InputError
 from glagol.jobs.queue import ENDED, Job
+from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope
 
 if TYPE_CHECKING:
@@ -107,9 +108,8 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """
     given = only(request, ("format",))
     form = given.get("format", "")
-    if form and form not in get_args(schemas.Format):
-        known = ", ".join(get_args(schemas.Format))
-        raise OptionError("format", f"format={form[:16]!r} is unknown", f"use {known}")
+    if form:
+        one_of(given, "format", tuple(FORMATS))
     jobs, owner = jobs_of(request), sees(request)
     return await asyncio.to_thread(_result, jobs, _known(request, job_id), owner, form)
 
@@ -143,7 +143,7 @@ def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[b
         raise InputError(
             "job_state", f"the job {job_id} is {found.state}", "wait until its state is done"
         )
-    chosen = cast("schemas.Format", form or Work.decoded(found.payload).format)
+    chosen = form or Work.decoded(found.payload).format
     data = jobs.queue.result(job_id)
     if data is None:
         raise InputError(
@@ -151,7 +151,7 @@ def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[b
             f"the result of the job {job_id} was kept as long as promised",
             "send the audio again, and fetch the result sooner",
         )
-    return Response(rendering.render_stored(chosen, data), media_type=schemas.MEDIA_TYPES[chosen])
+    return Response(rendering.render_stored(chosen, data), media_type=FORMATS[chosen].media_type)
 
 
 def _known(request: AsrRequest, job_id: str) -> str:

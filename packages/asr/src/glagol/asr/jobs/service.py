@@ -21,6 +21,7 @@ from glagol.core.errors import HostError, InputError, LimitError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
 from glagol.jobs.queue import ENDED, Depth, Job, NewJob, Queue, Trouble
+from glagol.jobs.states import REPLAYABLE, SETTLED
 from glagol.jobs.webhooks import payload, ssrf
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Jobs:
             HostError: `queue_unreachable`.
         """
         job = self.get(job_id, owner)
-        if job.state in {"failed", "cancelled"} and not self.inputs.has(job_id):
+        if job.state in REPLAYABLE and not self.inputs.has(job_id):
             raise InputError(
                 "job_state", f"the input of the job {job_id} is gone", "send it as a new job"
             )
@@ -217,13 +218,13 @@ class Jobs:
 
     def settle(self, job: Job) -> None:
         """Remove the input of a job that needs it no more; a failed one may be replayed."""
-        if job.state in {"done", "cancelled"}:
+        if job.state in SETTLED:
             self.inputs.drop(job.id)
 
     def is_over(self, job_id: str) -> bool:
         """Whether nobody will ask for the input of this job; False when the queue is silent."""
         try:
-            return self.queue.get(job_id).state in {"done", "cancelled"}
+            return self.queue.get(job_id).state in SETTLED
         except InputError:
             return True
         except HostError:

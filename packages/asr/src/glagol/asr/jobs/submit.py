@@ -4,85 +4,124 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from glagol.asr.http import steps
 from glagol.asr.http.options import OptionError
-from glagol.asr.http.request import (
-    AsrRequest,
-    checked,
-    jobs_of,
-    note_of,
-    owner_of,
-    received,
-    service_of,
-)
+from glagol.asr.http.request import AsrRequest, jobs_of, note_of, owner_of, service_of
+from glagol.asr.http.spool import ANYWHERE
 from glagol.asr.jobs import routes
 from glagol.asr.jobs.payload import Work
 from glagol.core.errors import InputError
 from glagol.jobs.queue import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from litestar.response import Response
 
-    from glagol.asr.http.multipart import Upload
     from glagol.asr.http.options import Wish
-    from glagol.asr.http.request import Read
+    from glagol.asr.http.spool import Place
+    from glagol.asr.jobs.service import Jobs
 
-__all__ = ["accept", "receive"]
+__all__ = ["accept", "job"]
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-async def receive(
-    request: AsrRequest, read: Read, early: Wish, late: Callable[[Mapping[str, list[str]]], Wish]
-) -> Response[bytes]:
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """That a wish for a job is one that this server can fulfil.
+
+    Attributes:
+        jobs: Where the job will be.
+        key: The caller's idempotency key; empty means none.
+    """
+
+    jobs: Jobs
+    key: str
+
+
+async def job(request: AsrRequest, asked: steps.Asked) -> Response[bytes]:
     """Take the body to where jobs' inputs lie, and accept it.
 
     Args:
         request: Says in its query that it wants a job.
-        read: Reads the body.
-        early: What the query asks.
-        late: From the form's fields to what query and body ask together.
+        asked: What its head says.
 
     Raises:
-        InputError: `webhook_refused`, `idempotency_conflict`, or what `read` and `late` raise.
+        InputError: `webhook_refused`, `idempotency_conflict`, or what `steps.receive` raises.
+        OptionError: `option_invalid`, this server knows no llm-server.
         LimitError: `queue_full`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
-    jobs, announced = jobs_of(request), request.headers.get("content-length", "")
-    _key(request)
-    if early.webhook_url:
-        jobs.check_webhook(early.webhook_url)
-    size_bytes = int(announced) if announced.isascii() and announced.isdigit() else 0
+    jobs = _permit(request, asked.wish).jobs
     await asyncio.to_thread(jobs.admit)
-    with jobs.inputs.arrival(size_bytes) as place:
-        body = await received(request, read, place)
-        with body.file:
-            return await accept(request, body, late(body.fields))
+    with _arrival(request, jobs, asked.wish) as place:
+        return await accept(request, await steps.receive(request, asked, place))
 
 
-async def accept(request: AsrRequest, body: Upload, wish: Wish) -> Response[bytes]:
-    """Make a job of a received body, which stays open.
+async def accept(request: AsrRequest, received: steps.Received) -> Response[bytes]:
+    """Make a job of a received body, and close it.
 
     Raises:
         InputError: `webhook_refused`, `idempotency_conflict`, or the audio is wrong.
-        OptionError: `option_invalid`, nobody could summarise.
+        OptionError: `option_invalid`, this server knows no llm-server.
         LimitError: `queue_full`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
-    jobs, note = jobs_of(request), note_of(request)
-    key = _key(request)
+    body, wish, note = received.body, received.wish, note_of(request)
+    with body.file:
+        permit = _permit(request, wish)
+        note["model"] = wish.model.id
+        audio_s = await steps.checked(body, service_of(request).settings.max_audio_s, wish.channel)
+        made, replayed = await asyncio.to_thread(
+            permit.jobs.submit,
+            _work(request, received, audio_s),
+            body.file,
+            owner=owner_of(request),
+            idempotency_key=permit.key,
+        )
+        note["job_id"] = made.id
+        headers = {"location": f"/v1/jobs/{made.id}"}
+        if replayed:
+            headers["idempotency-replayed"] = "true"
+        status = 200 if made.state in ENDED else 202
+        return await routes.answer(permit.jobs, made, status, headers)
+
+
+def _permit(request: AsrRequest, wish: Wish) -> Permit:
+    """Check what needs no body; asked again when a form has added to the wish."""
+    jobs, key = jobs_of(request), request.headers.get("idempotency-key", "")
+    if key and not _KEY.fullmatch(key):
+        raise InputError(
+            "request_invalid",
+            "Idempotency-Key is not 1..255 printable ASCII characters without spaces",
+            "send a random one, such as a UUID",
+        )
     if wish.webhook_url:
         jobs.check_webhook(wish.webhook_url)
     if wish.summarize and not jobs.policy().summaries.url:
         raise OptionError(
             "summarize", "this server knows no llm-server", "ask its operator for [summaries] url"
         )
-    note["model"] = wish.model.id
-    audio_s = await checked(body, service_of(request).settings.max_audio_s, wish.channel)
-    work = Work(
+    return Permit(jobs, key)
+
+
+def _arrival(request: AsrRequest, jobs: Jobs, wish: Wish) -> AbstractContextManager[Place]:
+    """Where the body goes; that of a resumable upload is there already."""
+    if wish.upload:
+        return nullcontext(ANYWHERE)
+    announced = request.headers.get("content-length", "")
+    size_bytes = int(announced) if announced.isascii() and announced.isdigit() else 0
+    return jobs.inputs.arrival(size_bytes)
+
+
+def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) -> Work:
+    body, wish, note = received.body, received.wish, note_of(request)
+    return Work(
         model=wish.model.id,
         language=wish.language,
         word_timestamps=wish.word_timestamps,
@@ -96,22 +135,3 @@ async def accept(request: AsrRequest, body: Upload, wish: Wish) -> Response[byte
         request_id=note["request_id"],
         traceparent=note.get("traceparent", ""),
     )
-    job, replayed = await asyncio.to_thread(
-        jobs.submit, work, body.file, owner=owner_of(request), idempotency_key=key
-    )
-    note["job_id"] = job.id
-    headers = {"location": f"/v1/jobs/{job.id}"}
-    if replayed:
-        headers["idempotency-replayed"] = "true"
-    return await routes.answer(jobs, job, 200 if job.state in ENDED else 202, headers)
-
-
-def _key(request: AsrRequest) -> str:
-    key = request.headers.get("idempotency-key", "")
-    if key and not _KEY.fullmatch(key):
-        raise InputError(
-            "request_invalid",
-            "Idempotency-Key is not 1..255 printable ASCII characters without spaces",
-            "send a random one, such as a UUID",
-        )
-    return key

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from glagol.jobs.states import COUNTED
 from glagol.web.metrics import SECONDS, RequestMetrics
 
 if TYPE_CHECKING:
@@ -130,9 +131,8 @@ class _JobsState(Collector):
             "asr_jobs", "Jobs in the queue, shared ones too", labels=("kind", "state")
         )
         for kind, found in sample.depths.items():
-            depth.add_metric((kind, "queued"), found.queued)
-            depth.add_metric((kind, "running"), found.running)
-            depth.add_metric((kind, "failed"), found.failed)
+            for state in COUNTED:
+                depth.add_metric((kind, state), getattr(found, state))
         yield depth
         yield GaugeMetricFamily(
             "asr_jobs_oldest_seconds",

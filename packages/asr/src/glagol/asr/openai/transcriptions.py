@@ -9,58 +9,39 @@ from __future__ import annotations
 import asyncio
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import post
 from litestar.response import Response
 
-from glagol.asr.http import multipart
+from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import OptionError, language_of, model_of
-from glagol.asr.http.request import (
-    AsrRequest,
-    Service,
-    enqueue,
-    finished,
-    options_for,
-    received,
-    screened,
-    service_of,
-)
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
+from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
+from glagol.speech.output.formats import FORMATS, JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from glagol.asr.http.multipart import Upload
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
-    from glagol.speech.types import Segment, Transcript
+    from glagol.speech.types import Transcript
 
-__all__ = ["Ask", "Form", "read", "transcriptions"]
-
-Form = Literal["json", "text", "srt", "verbose_json", "vtt"]
+__all__ = ["Ask", "read", "transcriptions"]
 
 STAND_IN: Final = "whisper-1"
 """The model name that OpenAI's tools send when nobody chose one; it means the default here."""
 
-_MEDIA: Final[dict[Form, str]] = {
-    "json": "application/json",
-    "text": "text/plain; charset=utf-8",
-    "srt": "application/x-subrip; charset=utf-8",
-    "verbose_json": "application/json",
-    "vtt": "text/vtt; charset=utf-8",
-}
 _SINGLE: Final = frozenset({"model", "language", "response_format", "stream", "temperature"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
 _UNSUPPORTED: Final = frozenset(
     ["prompt", "include", "chunking_strategy", "keywords", "languages"]
     + ["known_speaker_names", "known_speaker_references"]
 )
-_STREAMED: Final = ("json", "text", "verbose_json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +51,14 @@ class Ask:
     Attributes:
         model: The manifest entry that will serve.
         language: BCP 47 tag.
-        form: Of the answer.
+        form: Of the answer, one of `forms.FORMS`.
         granularities: What verbose_json tells times of: "word", "segment".
         streamed: Whether the answer comes as events.
     """
 
     model: Model
     language: str
-    form: Form
+    form: str
     granularities: frozenset[str]
     streamed: bool
 
@@ -98,23 +79,23 @@ def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> A
     single = {name: given[name][0] for name in given if name in _SINGLE}
     model = _model(single.get("model", ""), registry, default)
     form = single.get("response_format", "json")
-    if form not in get_args(Form):
-        known = ", ".join(get_args(Form))
+    if form not in FORMS:
+        known = ", ".join(FORMS)
         raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
     _check_temperature(single.get("temperature", "0"))
     streamed = single.get("stream", "false").lower()
     if streamed not in ("true", "false"):
         raise OptionError("stream", f"stream={streamed[:16]!r}", "use true or false")
-    if streamed == "true" and form not in _STREAMED:
+    if streamed == "true" and form not in STREAMED:
         raise OptionError(
             "response_format",
             f"{form} cannot be streamed",
-            f"use {', '.join(_STREAMED)}, or stream=false",
+            f"use {', '.join(STREAMED)}, or stream=false",
         )
     return Ask(
         model,
         language_of(single.get("language", ""), model),
-        cast("Form", form),
+        form,
         _granularities(given.get("timestamp_granularities", []), form),
         streamed == "true",
     )
@@ -169,7 +150,7 @@ def _granularities(values: list[str], form: str) -> frozenset[str]:
             f"there is no timestamp granularity {unknown[:16]!r}",
             "use word, segment or both",
         )
-    if wanted and form != "verbose_json":
+    if wanted and form != VERBOSE:
         raise OptionError(
             "timestamp_granularities",
             f"response_format={form} has no timestamps to choose",
@@ -191,67 +172,43 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     Raises:
         OptionError: `option_invalid`; and every error of our own transcription route.
     """
-    service = service_of(request)
     for name in request.query_params:
         raise OptionError(name[:64], f"there is no option {name[:64]!r}", "use form fields")
-    limit = service.settings.max_upload_bytes
-    multipart.refuse_announced(request.headers, limit, form=True)
-    service.engine.admit(service.default)
-    kind = request.headers.get("content-type", "")
-    body = await received(
-        request, functools.partial(multipart.read_multipart, content_type=kind, limit_bytes=limit)
-    )
-    box = streaming.Mailbox(asyncio.get_running_loop())
-    try:
+    steps.check_announced(request, form=True)
+    service = service_of(request)
+    steps.admit(request, service.default)
+    body = await steps.spooled(request, form=True)
+    with steps.held(body.file):
         ask = read(body.fields, service.registry, service.default)
-        await screened(service, body)
-        job = _job(service, body, ask, box.put if ask.streamed else None)
-        enqueue(request, job)
-    except BaseException:
-        body.file.close()
-        raise
+    box = streaming.Mailbox(asyncio.get_running_loop())
+    job = await steps.enqueue(request, body, _order(ask, box))
     headers = {"glagol-model": ask.model.id}
     if ask.streamed:
         return await streaming.respond(request, job, box, headers)
-    return Response(await finished(request, job), media_type=_MEDIA[ask.form], headers=headers)
+    answer = await steps.wait(request, job)
+    return Response(answer, media_type=media_type(ask.form), headers=headers)
 
 
-def _job(
-    service: Service, body: Upload, ask: Ask, on_segment: Callable[[Segment], None] | None
-) -> Job:
-    return Job(
-        file=body.file,
-        audio_sha256=body.sha256,
-        model=ask.model.id,
-        options=options_for(service, ask.language, word_timestamps=True),
-        render=functools.partial(_event if ask.streamed else _render, ask),
-        on_segment=on_segment,
-    )
+def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
+    render = functools.partial(_event if ask.streamed else _render, ask)
+    on_segment = box.put if ask.streamed else None
+    return steps.Order(ask.model.id, ask.language, render, on_segment=on_segment)
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
-    from glagol.speech.output import formats
-
-    match ask.form:
-        case "json":
-            usage = {"type": "duration", "seconds": transcript.duration_s}
-            return msgspec.json.encode(
-                {"text": transcript.text, "usage": usage, "provenance": transcript.provenance}
-            )
-        case "verbose_json":
-            usage = {"type": "duration", "seconds": transcript.duration_s}
-            return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
-        case "text":
-            return f"{formats.as_text(transcript)}\n".encode()
-        case "srt":
-            return formats.as_srt(transcript).encode()
-        case "vtt":
-            return formats.as_vtt(transcript).encode()
+    if ask.form not in (JSON, VERBOSE):
+        return FORMATS[ask.form].write(transcript)
+    usage = {"type": "duration", "seconds": transcript.duration_s}
+    if ask.form == VERBOSE:
+        return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
+    return msgspec.json.encode(
+        {"text": transcript.text, "usage": usage, "provenance": transcript.provenance}
+    )
 
 
 def _event(ask: Ask, transcript: Transcript) -> bytes:
     """What the last event holds; its `usage` would be in tokens, which we do not count."""
-    if ask.form == "verbose_json":
+    if ask.form == VERBOSE:
         return msgspec.json.encode(_verbose(ask, transcript))
     return msgspec.json.encode({"text": transcript.text, "provenance": transcript.provenance})
 

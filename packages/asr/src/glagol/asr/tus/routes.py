@@ -22,17 +22,16 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http.multipart import chunks
-from glagol.asr.http.request import AsrRequest, note_of, owner_of, service_of
+from glagol.asr.http.request import AsrRequest, owner_of, service_of, uploads_of
 from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.web import errors
 
 if TYPE_CHECKING:
-    from glagol.asr.http.multipart import Upload
     from glagol.asr.tus.store import Uploads, Writer
 
-__all__ = ["HANDLERS", "taken"]
+__all__ = ["HANDLERS"]
 
 VERSION: Final = "1.0.0"
 BODY_TYPE: Final = "application/offset+octet-stream"
@@ -96,7 +95,7 @@ async def create(request: AsrRequest) -> Response[None]:
         metadata = request.headers.get("upload-metadata", "")
         if len(metadata) > METADATA_MAX:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
-        kept = _uploads(request)
+        kept = uploads_of(request)
         upload_id = await asyncio.to_thread(kept.create, Note(length, owner_of(request), metadata))
         headers = {"location": f"/v1/uploads/{upload_id}", **_expires(kept, upload_id)}
         return _empty(201, headers)
@@ -114,7 +113,7 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
     """Upload-Offset; whoever still writes is stopped first, so that it stays true."""
 
     async def looked() -> Response[None]:
-        kept = _uploads(request)
+        kept = uploads_of(request)
         await asyncio.to_thread(kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
         note, size = await asyncio.to_thread(kept.look, upload_id, owner_of(request))
@@ -142,7 +141,7 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
     async def written() -> Response[None]:
         if request.headers.get("content-type", "").partition(";")[0].strip() != BODY_TYPE:
             raise _wrong("Content-Type", f"it is not {BODY_TYPE}")
-        begin, kept = _number(request, "upload-offset"), _uploads(request)
+        begin, kept = _number(request, "upload-offset"), uploads_of(request)
         await asyncio.to_thread(kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
         task = asyncio.create_task(_write(request, kept, upload_id, begin))
@@ -170,26 +169,13 @@ async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[N
     """Its bytes are removed."""
 
     async def dropped() -> Response[None]:
-        kept = _uploads(request)
+        kept = uploads_of(request)
         await asyncio.to_thread(kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
         await asyncio.to_thread(kept.drop, upload_id)
         return _empty(204, {})
 
     return await _tus(request, dropped())
-
-
-async def taken(request: AsrRequest, upload_id: str) -> Upload:
-    """A finished upload in place of a request's body.
-
-    Raises:
-        InputError: `upload_unknown`, `upload_state`, `audio_empty`.
-        HostError: `host_io`, `not_ready`.
-    """
-    kept, note = _uploads(request), note_of(request)
-    body = await asyncio.to_thread(kept.finished, upload_id, owner_of(request))
-    note["audio_sha256"], note["size_bytes"] = body.sha256, body.size_bytes
-    return body
 
 
 async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int) -> int:
@@ -249,15 +235,6 @@ async def _tus(request: AsrRequest, answer: Awaitable[Response[None]]) -> Respon
             response.headers["tus-version"] = VERSION
     response.headers["tus-resumable"] = VERSION
     return response
-
-
-def _uploads(request: AsrRequest) -> Uploads:
-    kept = service_of(request).resumable
-    if kept is None:
-        raise HostError(
-            "not_ready", "this server has no place to keep uploads", "set ASR_STATE to a directory"
-        )
-    return kept
 
 
 def _number(request: AsrRequest, name: str) -> int:

@@ -25,6 +25,7 @@ from glagol.cli.progress import Bars
 from glagol.core.errors import GlagolError, InputError
 from glagol.core.files import write_atomic
 from glagol.models.home import load
+from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from glagol.speech.pipeline.recognizer import Recognizer
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["transcribe"]
 
-Format = Literal["json", "text", "tsv", "srt", "vtt"]
 STDIN: Final = "-"
 MEMORY_BYTES: Final = 1 << 20
+DEFAULT: Final = "text"
+_OTHERS: Final = ", ".join(row.extension for row in FORMATS.values() if row.name != DEFAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,14 @@ class Batch:
 
     Attributes:
         names: Inputs as typed; `-` is standard input.
-        form: Of the results.
+        form: Name of the results' format.
         folder: Where results go; None means standard output.
         options: What to do with each input.
         llm: Address and key of llm-server when summaries are wanted.
     """
 
     names: tuple[str, ...]
-    form: Format
+    form: str
     folder: Path | None
     options: Options
     llm: tuple[str, str] | None = None
@@ -63,15 +65,15 @@ class Batch:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["json", "text", "tsv", "srt", "vtt"]),
-    default="text",
+    type=click.Choice(list(FORMATS)),
+    default=DEFAULT,
     show_default=True,
 )
 @click.option(
     "--output-dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write NAME.txt (.json, .tsv, .srt, .vtt) there instead of to standard output.",
+    help=f"Write NAME{FORMATS[DEFAULT].extension} ({_OTHERS}) there instead of to standard output.",
 )
 @click.option(
     "--channel",
@@ -97,7 +99,7 @@ def transcribe(
     files: tuple[str, ...],
     model: str | None,
     variant: str | None,
-    form: Format,
+    form: str,
     folder: Path | None,
     channel: Literal["mix", "split"],
     device: str,
@@ -134,13 +136,13 @@ def _check(batch: Batch) -> None:
     """Refuse what cannot end well before a model is opened."""
     if batch.folder is not None:
         output.targets(batch.names, batch.form, batch.folder)
-    elif len(batch.names) > 1 and batch.form in ("tsv", "srt", "vtt"):
+    elif len(batch.names) > 1 and not FORMATS[batch.form].joinable:
         raise InputError(
             "option_invalid",
             f"several {batch.form} files cannot share standard output",
             "give --output-dir, or one FILE at a time",
         )
-    if batch.llm and batch.form not in ("json", "text"):
+    if batch.llm and not FORMATS[batch.form].joinable:
         raise InputError(
             "option_invalid",
             f"{batch.form} has no place for a summary",
@@ -194,37 +196,25 @@ def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, Glagol
     """The summary's JSON if one is wanted, or why there is none: the transcript is told anyway."""
     if batch.llm is None:
         return None, None
-    from glagol.speech.output import formats
-
     try:
-        return ask({"transcript": formats.as_data(transcript)}, *batch.llm), None
+        return ask({"transcript": as_data(transcript)}, *batch.llm), None
     except GlagolError as error:
         return None, error
 
 
 def _rendered(batch: Batch, name: str, transcript: Transcript, summary: bytes | None) -> bytes:
-    from glagol.speech.output import formats
-
+    """The bytes of one result; `_check` refused what cannot stand beside others or a summary."""
     together = len(batch.names) > 1 and batch.folder is None
-    match batch.form:
-        case "json":
-            data = formats.as_json(transcript)
-            if summary is not None:
-                data = b'%b,"summary":%b}' % (data.removesuffix(b"}"), summary)
-            if together:
-                file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
-                data = b'{"file":%b,"data":%b}' % (file.encode(), data)
-            return data + b"\n"
-        case "tsv":
-            return formats.as_tsv(transcript).encode()
-        case "srt":
-            return formats.as_srt(transcript).encode()
-        case "vtt":
-            return formats.as_vtt(transcript).encode()
-        case _:
-            text = formats.as_text(transcript)
-            shown = os.fsencode(f"{name}: {text}\n" if together else f"{text}\n")
-            return shown if summary is None else shown + b"\n" + rendered(summary, "text")
+    data = FORMATS[batch.form].write(transcript)
+    if batch.form != JSON:
+        shown = os.fsencode(f"{name}: ") + data if together else data
+        return shown if summary is None else shown + b"\n" + rendered(summary, "text")
+    if summary is not None:
+        data = b'%b,"summary":%b}' % (data.removesuffix(b"}"), summary)
+    if together:
+        file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
+        data = b'{"file":%b,"data":%b}' % (file.encode(), data)
+    return data + b"\n"
 
 
 @contextmanager
@@ -236,7 +226,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
         HostError: `host_io`, `disk_full`.
     """
     from glagol.core.files import host_error
-    from glagol.speech.audio.decode import decode
+    from glagol.speech.audio.decode import probe
 
     try:
         with ExitStack() as stack:
@@ -249,8 +239,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
                 source = spool
             split = options.channel == "split"
             # before 3 GB are hashed
-            decode(source, max_seconds=options.max_audio_s, split=split).close()
-            source.seek(0)
+            probe(source, max_seconds=options.max_audio_s, split=split)
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
             yield source, sha256

@@ -1,7 +1,8 @@
 -- The queue's transitions on Redis, each one script run: KEYS[1] is the prefix of every key, ARGV[1]
 -- the transition, the rest its arguments. The answer begins with a word: ok, none, lost, unknown,
 -- conflict or state. Before its first write a script can fail as a whole (out of memory, read-only);
--- after it, Redis lets it end.
+-- after it, Redis lets it end. The names of the states, COUNTED, REPLAYABLE and FIELDS stand in a line
+-- that the adapter puts before this text, from the lists in Python.
 --
 --   job:ID            hash: the job and what its adapter needs      result:ID   what it came to
 --   stream:KIND       the due jobs; group `workers`: who has which  keys        idempotency keys
@@ -14,8 +15,6 @@ local P, G = KEYS[1] .. ':', 'workers'
 local call = redis.call
 local clock = call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
-local FIELDS = {'id', 'kind', 'payload', 'owner', 'state', 'attempt', 'attempts_max', 'created_s',
-  'changed_s', 'due_s', 'expires_s', 'done', 'total', 'cancelling', 'trouble', 'version'}
 
 local function text(seconds) return string.format('%.6f', seconds) end  -- %.14g would round
 
@@ -76,14 +75,14 @@ local function insert(new)
   local key = P .. 'job:' .. new.id
   if call('EXISTS', key) == 1 then return end
   call('HSET', key, 'id', new.id, 'kind', new.kind, 'payload', new.payload, 'owner', new.owner,
-    'state', 'queued', 'attempt', 0, 'attempts_max', new.attempts_max, 'created_s', text(now),
+    'state', QUEUED, 'attempt', 0, 'attempts_max', new.attempts_max, 'created_s', text(now),
     'changed_s', text(now), 'expires_s', 0, 'done', 0, 'total', '', 'cancelling', 0, 'trouble', '',
     'version', 1, 'seq', call('INCR', P .. 'seq'), 'attempts_first', new.attempts_max,
     'ttl_s', new.ttl_s, 'heir_kind', new.heir_kind, 'idempotency_key', new.idempotency_key,
     'request_sha256', new.request_sha256, 'worker', '')
   call('SADD', P .. 'kinds', new.kind)
   enlist(new.id, '')
-  enlist(new.id, 'queued')
+  enlist(new.id, QUEUED)
   enqueue(new.id, now + tonumber(new.delay_s))
 end
 
@@ -127,13 +126,13 @@ end
 
 local function orphan(id, trouble)
   unlease(id)
-  finish(id, 'cancelled', trouble)
+  finish(id, CANCELLED, trouble)
   bequeath(id)
 end
 
 local function held(id, attempt)
   local job = call('HMGET', P .. 'job:' .. id, 'state', 'attempt')
-  return job[1] == 'running' and job[2] == attempt
+  return job[1] == RUNNING and job[2] == attempt
 end
 
 -- whether the job, whose lease ran out, may not be worked on again
@@ -143,7 +142,7 @@ local function buried(id, exhausted)
     orphan(id, '')
   elseif tonumber(job[2]) >= tonumber(job[3]) then
     unlease(id)
-    finish(id, 'failed', exhausted)
+    finish(id, FAILED, exhausted)
     bequeath(id)
   else
     return false
@@ -211,7 +210,7 @@ function run.claim()
   else
     call('XREADGROUP', 'GROUP', G, worker, 'COUNT', 1, 'STREAMS', stream, '>')
     call('ZREM', P .. 'due:' .. found.kind, id)
-    enter(id, 'running')
+    enter(id, RUNNING)
   end
   call('HINCRBY', P .. 'job:' .. id, 'attempt', 1)
   if found.overdue then change(id) end
@@ -235,7 +234,7 @@ function run.finish()
   if not held(id, ARGV[3]) then return {'lost'} end
   call('SET', P .. 'result:' .. id, ARGV[4])
   unlease(id)
-  finish(id, 'done', '')
+  finish(id, DONE, '')
   follow(5)
   return show(id)
 end
@@ -246,13 +245,13 @@ function run.fail()
   local job = call('HMGET', P .. 'job:' .. id, 'attempt', 'attempts_max', 'cancelling')
   if not retry_in_s or tonumber(job[1]) >= tonumber(job[2]) then
     unlease(id)
-    finish(id, 'failed', trouble)
+    finish(id, FAILED, trouble)
     follow(6)
   elseif job[3] == '1' then
     orphan(id, trouble)
   else
     unlease(id)
-    enter(id, 'queued')
+    enter(id, QUEUED)
     call('HSET', P .. 'job:' .. id, 'trouble', trouble)
     enqueue(id, now + retry_in_s)
   end
@@ -263,7 +262,7 @@ function run.stop()
   local id = ARGV[2]
   if not held(id, ARGV[3]) then return {'lost'} end
   unlease(id)
-  finish(id, 'cancelled', '')
+  finish(id, CANCELLED, '')
   follow(4)
   return show(id)
 end
@@ -275,7 +274,7 @@ function run.release()
     orphan(id, '')
   else
     unlease(id)
-    enter(id, 'queued')
+    enter(id, QUEUED)
     call('HINCRBY', P .. 'job:' .. id, 'attempts_max', 1)
     enqueue(id, now)
   end
@@ -286,11 +285,11 @@ function run.cancel()
   local id = ARGV[2]
   local job = call('HMGET', P .. 'job:' .. id, 'state', 'cancelling')
   if not job[1] then return {'unknown'} end
-  if job[1] == 'queued' then
+  if job[1] == QUEUED then
     unqueue(id)
-    finish(id, 'cancelled', '')
+    finish(id, CANCELLED, '')
     follow(3)
-  elseif job[1] == 'running' and job[2] == '0' then
+  elseif job[1] == RUNNING and job[2] == '0' then
     change(id, 'cancelling', 1)
   end
   return show(id)
@@ -300,13 +299,13 @@ function run.replay()
   local id = ARGV[2]
   local job = call('HMGET', P .. 'job:' .. id, 'state', 'attempt', 'attempts_first')
   if not job[1] then return {'unknown'} end
-  if job[1] ~= 'failed' and job[1] ~= 'cancelled' then
+  if not REPLAYABLE[job[1]] then
     local answer = show(id)
     answer[1] = 'state'
     return answer
   end
   call('ZREM', P .. 'ends', id)
-  enter(id, 'queued')
+  enter(id, QUEUED)
   call('HSET', P .. 'job:' .. id, 'attempts_max', job[2] + job[3], 'expires_s', 0)
   enqueue(id, now)
   return show(id)
@@ -340,7 +339,7 @@ end
 
 function run.depth()
   local answer = {'ok'}
-  for _, state in ipairs({'queued', 'running', 'failed'}) do
+  for _, state in ipairs(COUNTED) do
     table.insert(answer, call('ZCARD', P .. 'list:' .. ARGV[2] .. ':' .. state .. ':'))
   end
   return answer

@@ -29,8 +29,9 @@ from redis.retry import Retry
 from glagol.core.errors import HostError, InputError
 from glagol.jobs import validation
 from glagol.jobs.queue import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
+from glagol.jobs.states import COUNTED, REPLAYABLE, STATES
 
-__all__ = ["RedisQueue"]
+__all__ = ["RedisQueue", "script"]
 
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
@@ -87,8 +88,7 @@ class RedisQueue:
         self._place = _place(pool.connection_kwargs)
         self._secret = pool.connection_kwargs.get("password") or ""
         self._client = redis.Redis(connection_pool=pool)
-        source = Path(__file__).with_name("queue.lua").read_text(encoding="ascii")
-        self._script = self._client.register_script(source)
+        self._script = self._client.register_script(script())
 
     def put(self, new: NewJob) -> Job:
         """See the port."""
@@ -281,6 +281,23 @@ class RedisQueue:
             f"{self._place} cannot be used: {why[:200]}",
             "start it, or give it what it lacks; the queue then goes on by itself",
         )
+
+
+def script() -> str:
+    """`queue.lua` after one line of locals: the states by name, sets of them, a job's fields.
+
+    The line ends in a space, so that an error's line number is that of `queue.lua`.
+    """
+    names = [state.upper() for state in STATES]
+    values = [repr(state) for state in STATES]
+    counted, fields = (", ".join(map(repr, words)) for words in (COUNTED, Job.__struct_fields__))
+    replayable = ", ".join(f"{state} = true" for state in STATES if state in REPLAYABLE)
+    head = (
+        f"local {', '.join(names)} = {', '.join(values)} "
+        f"local COUNTED, REPLAYABLE = {{{counted}}}, {{{replayable}}} "
+        f"local FIELDS = {{{fields}}} "
+    )
+    return head + Path(__file__).with_name("queue.lua").read_text(encoding="ascii")
 
 
 def _place(options: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from glagol.jobs.queue import Claim, Depth, Job, NewJob, State, Trouble
 from glagol.jobs.sqlite.connection import Database
 from glagol.jobs.sqlite.schema import (
     FIELDS,
+    LIVE,
     SCHEMA,
     SCHEMA_VERSION,
     SELECT,
@@ -29,27 +30,29 @@ from glagol.jobs.sqlite.schema import (
     read,
     update,
 )
+from glagol.jobs.states import CANCELLED, COUNTED, DONE, FAILED, QUEUED, REPLAYABLE, RUNNING, sql
 
 __all__ = ["SqliteQueue"]
 
 _POLL_S: Final = 0.25  # how late a put of another process is seen, at most
 _SWEEP_MAX: Final = 1000
 
-_READY: Final = """
+_READY: Final = f"""
     SELECT due_s, seq FROM job
-    WHERE kind = ? AND state IN ('queued', 'running') AND due_s <= ?
-        AND (state = 'queued' OR lease_until_s <= ?)
-    ORDER BY due_s, seq LIMIT 1"""
-_SOONEST: Final = """
+    WHERE kind = ? AND {LIVE} AND due_s <= ?
+        AND (state = {sql(QUEUED)} OR lease_until_s <= ?)
+    ORDER BY due_s, seq LIMIT 1"""  # noqa: S608 - constants
+_SOONEST: Final = f"""
     SELECT min(at_s) FROM (
         SELECT * FROM (
             SELECT due_s AS at_s FROM job
-            WHERE kind = :kind AND state IN ('queued', 'running') AND state = 'queued'
+            WHERE kind = :kind AND {LIVE} AND state = {sql(QUEUED)}
             ORDER BY due_s LIMIT 1)
         UNION ALL
-        SELECT min(lease_until_s) FROM job WHERE kind = :kind AND state = 'running')"""
+        SELECT min(lease_until_s) FROM job
+        WHERE kind = :kind AND state = {sql(RUNNING)})"""  # noqa: S608 - constants
 _CLAIM: Final = (
-    "state = 'running', attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
+    f"state = {sql(RUNNING)}, attempt = attempt + 1, cancelling = 0, done = 0, total = NULL, "
     "worker = ?, lease_until_s = ?, changed_s = ?, version = version + 1"
 )
 _OVER: Final = (
@@ -57,8 +60,10 @@ _OVER: Final = (
     "ORDER BY expires_s LIMIT ?"
 )
 _REPLAY: Final = (
-    "state = 'queued', attempts_max = attempt + attempts_first, due_s = ?, expires_s = 0"
+    f"state = {sql(QUEUED)}, attempts_max = attempt + attempts_first, due_s = ?, expires_s = 0"
 )
+_AGAIN: Final = f"state = {sql(QUEUED)}, trouble = ?, due_s = ?"
+_GIVEN_BACK: Final = f"state = {sql(QUEUED)}, attempts_max = attempts_max + 1, due_s = ?"
 _END: Final = "state = ?, trouble = ?, expires_s = ? + ttl_s, cancelling = 0"
 
 
@@ -149,7 +154,7 @@ class SqliteQueue:
         validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._clock()
-            job = update(db, _END, ("done", None, now), now, held(db, claim))
+            job = update(db, _END, (DONE, None, now), now, held(db, claim))
             db.execute(
                 "INSERT OR REPLACE INTO result SELECT seq, ? FROM job WHERE id = ?",
                 (result, job.id),
@@ -172,13 +177,12 @@ class SqliteQueue:
             now = self._clock()
             job = held(db, claim)
             if retry_in_s is None or job.attempt >= job.attempts_max:
-                job = update(db, _END, ("failed", why, now), now, job)
+                job = update(db, _END, (FAILED, why, now), now, job)
                 insert(db, follow, now)
             elif job.cancelling:
                 job = _orphan(db, job, why, now)
             else:
-                sets = "state = 'queued', trouble = ?, due_s = ?"
-                job = update(db, sets, (why, now + retry_in_s), now, job)
+                job = update(db, _AGAIN, (why, now + retry_in_s), now, job)
         self._wake()
         return job
 
@@ -187,7 +191,7 @@ class SqliteQueue:
         validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._clock()
-            job = update(db, _END, ("cancelled", None, now), now, held(db, claim))
+            job = update(db, _END, (CANCELLED, None, now), now, held(db, claim))
             insert(db, follow, now)
         self._wake()
         return job
@@ -200,8 +204,7 @@ class SqliteQueue:
             if job.cancelling:
                 job = _orphan(db, job, None, now)
             else:
-                sets = "state = 'queued', attempts_max = attempts_max + 1, due_s = ?"
-                job = update(db, sets, (now,), now, job)
+                job = update(db, _GIVEN_BACK, (now,), now, job)
         self._wake()
         return job
 
@@ -211,10 +214,10 @@ class SqliteQueue:
         with self._database.writing() as db:
             now = self._clock()
             job = get(db, job_id)
-            if job.state == "queued":
-                job = update(db, _END, ("cancelled", None, now), now, job)
+            if job.state == QUEUED:
+                job = update(db, _END, (CANCELLED, None, now), now, job)
                 insert(db, follow, now)
-            elif job.state == "running" and not job.cancelling:
+            elif job.state == RUNNING and not job.cancelling:
                 job = update(db, "cancelling = 1", (), now, job)
         self._wake()
         return job
@@ -224,7 +227,7 @@ class SqliteQueue:
         with self._database.writing() as db:
             now = self._clock()
             job = get(db, job_id)
-            if job.state not in {"failed", "cancelled"}:
+            if job.state not in REPLAYABLE:
                 raise validation.wrong_state(job)
             job = update(db, _REPLAY, (now,), now, job)
         self._wake()
@@ -270,8 +273,8 @@ class SqliteQueue:
         """See the port."""
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT count(*) FROM job AS other, job AS mine "
-                "WHERE mine.id = ? AND mine.state = 'queued' AND other.state = 'queued' "
+                "SELECT count(*) FROM job AS other, job AS mine "  # noqa: S608 - constants
+                f"WHERE mine.id = ? AND mine.state = {sql(QUEUED)} AND other.state = {sql(QUEUED)} "
                 "AND other.kind = mine.kind AND (other.due_s, other.seq) < (mine.due_s, mine.seq)",
                 (job.id,),
             ).fetchone()
@@ -281,11 +284,11 @@ class SqliteQueue:
         """See the port."""
         with self._database.reading() as db:
             rows = db.execute(
-                "SELECT state, count(*) FROM job WHERE kind = ? "
-                "AND state IN ('queued', 'running', 'failed') GROUP BY state",
+                "SELECT state, count(*) FROM job WHERE kind = ? "  # noqa: S608 - constants
+                f"AND state IN ({sql(*COUNTED)}) GROUP BY state",
                 (kind,),
             ).fetchall()
-        return Depth(**({"queued": 0, "running": 0, "failed": 0} | dict(rows)))
+        return Depth(**(dict.fromkeys(COUNTED, 0) | dict(rows)))
 
     def sweep(self) -> list[Job]:
         """See the port."""
@@ -337,19 +340,19 @@ def _claimed(db: sqlite3.Connection, seq: int, worker: str, lease_s: float, now:
 def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
     """End a job whose lease ran out if nobody may work on it again; whether it ended."""
     job = read(db.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone())
-    if job.state != "running" or not (job.cancelling or job.attempt >= job.attempts_max):
+    if job.state != RUNNING or not (job.cancelling or job.attempt >= job.attempts_max):
         return False
     if job.cancelling:
         _orphan(db, job, None, now)
     else:
         why = msgspec.json.encode(validation.EXHAUSTED)
-        _bequeath(db, update(db, _END, ("failed", why, now), now, job), now)
+        _bequeath(db, update(db, _END, (FAILED, why, now), now, job), now)
     return True
 
 
 def _orphan(db: sqlite3.Connection, job: Job, why: bytes | None, now: float) -> Job:
     """Cancel a job at whose side nobody is."""
-    job = update(db, _END, ("cancelled", why, now), now, job)
+    job = update(db, _END, (CANCELLED, why, now), now, job)
     _bequeath(db, job, now)
     return job
 

@@ -13,9 +13,11 @@ import msgspec
 
 from glagol.jobs import validation
 from glagol.jobs.queue import Claim, Job, LeaseLostError, NewJob, Trouble
+from glagol.jobs.states import QUEUED, RUNNING, sql
 
 __all__ = [
     "FIELDS",
+    "LIVE",
     "SCHEMA",
     "SCHEMA_VERSION",
     "SELECT",
@@ -27,8 +29,10 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
+LIVE: Final = f"state IN ({sql(QUEUED, RUNNING)})"
+"""Of jobs that may be claimed; the index `by_due` is on exactly this, so queries repeat it."""
 # Payloads live apart: SQLite writes a row whole, and a lease is renewed every few seconds.
-SCHEMA: Final = """
+SCHEMA: Final = f"""
 CREATE TABLE job (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     owner TEXT NOT NULL, idempotency_key TEXT NOT NULL, request_sha256 TEXT NOT NULL,
@@ -41,7 +45,7 @@ CREATE TABLE job (
 CREATE TABLE payload (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE result (seq INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE UNIQUE INDEX by_key ON job (owner, idempotency_key) WHERE idempotency_key <> '';
-CREATE INDEX by_due ON job (kind, due_s, seq) WHERE state IN ('queued', 'running');
+CREATE INDEX by_due ON job (kind, due_s, seq) WHERE {LIVE};
 CREATE INDEX by_state ON job (kind, state, seq);
 CREATE INDEX by_owner ON job (kind, owner, seq);
 CREATE INDEX by_end ON job (expires_s) WHERE expires_s > 0;
@@ -52,13 +56,13 @@ FIELDS: Final = (
     "version"
 )
 SELECT: Final = f"SELECT {FIELDS} FROM job"  # noqa: S608 - a constant
-_INSERT: Final = """
+_INSERT: Final = f"""
     INSERT INTO job (id, kind, owner, idempotency_key, request_sha256, state, attempt, attempts_max,
         attempts_first, created_s, changed_s, due_s, expires_s, ttl_s, done, cancelling, version,
         worker, lease_until_s, heir_kind)
-    VALUES (:id, :kind, :owner, :idempotency_key, :request_sha256, 'queued', 0, :attempts_max,
+    VALUES (:id, :kind, :owner, :idempotency_key, :request_sha256, {sql(QUEUED)}, 0, :attempts_max,
         :attempts_max, :now, :now, :due_s, 0, :ttl_s, 0, 0, 1, '', 0, :heir_kind)
-    ON CONFLICT (id) DO NOTHING RETURNING seq"""
+    ON CONFLICT (id) DO NOTHING RETURNING seq"""  # noqa: S608 - constants
 
 
 def insert(db: sqlite3.Connection, jobs: Iterable[NewJob], now: float) -> None:
@@ -80,7 +84,7 @@ def held(db: sqlite3.Connection, claim: Claim) -> Job:
     """
     row = db.execute(f"{SELECT} WHERE id = ?", (claim.job.id,)).fetchone()
     job = None if row is None else read(row)
-    if job is None or job.state != "running" or job.attempt != claim.job.attempt:
+    if job is None or job.state != RUNNING or job.attempt != claim.job.attempt:
         raise LeaseLostError(claim.job.id)
     return job
 

@@ -14,6 +14,7 @@ import msgspec
 
 from glagol.core import stored
 from glagol.jobs.queue import NewJob, Trouble
+from glagol.jobs.states import ENDED, STATES, event_of
 
 __all__ = ["INLINE_BYTES_MAX", "KIND", "Delivery", "Event", "Notice", "notify", "read"]
 
@@ -21,11 +22,7 @@ KIND: Final = "deliver"
 INLINE_BYTES_MAX: Final = 64 * 1024
 
 Event = Literal["transcription.completed", "transcription.failed", "transcription.cancelled"]
-_STATES: Final[dict[str, str]] = {
-    "transcription.completed": "done",
-    "transcription.failed": "failed",
-    "transcription.cancelled": "cancelled",
-}
+_STATES: Final = {event_of(state, "transcription"): state for state in STATES if state in ENDED}
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

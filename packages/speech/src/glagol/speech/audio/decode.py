@@ -157,6 +157,26 @@ def decode(file: BinaryIO, *, max_seconds: float, split: bool = False) -> Decode
     return Decoded(file, max_seconds, split=split)
 
 
+def probe(file: BinaryIO, *, max_seconds: float, split: bool = False) -> float | None:
+    """Open audio without decoding it, so that what is wrong with its header is said early.
+
+    Args:
+        file: seekable binary file; it is left open, at its start.
+        max_seconds: longest accepted duration, seconds.
+        split: whether the channels will be kept apart.
+
+    Returns:
+        Seconds that the container promises; None when it does not know.
+
+    Raises:
+        InputError, LimitError: what `decode` raises before its first block.
+    """
+    source = decode(file, max_seconds=max_seconds, split=split)
+    source.close()
+    file.seek(0)
+    return source.declared_s
+
+
 class _Bytes:
     """The file without its name, so that FFmpeg guesses the format from the bytes alone."""
 

@@ -2,22 +2,37 @@
 
 Where the channels were split every form says who speaks, by the number of the channel: 0 is the
 first. Where they were not, no form has a trace of it.
+
+`FORMATS` is the one list of the formats. The command's choices, file extensions, media types, the
+options and the OpenAPI document of the server and OpenAI's route are derived from it: a new format
+is a writer and a row. Importing this module loads neither numpy nor msgspec.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
-
-import msgspec
-
-from glagol.speech.output.subtitles import cues
-from glagol.speech.types import Coverage, Provenance, Segment, Transcript, VadProvenance
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from glagol.speech.types import Coverage, Provenance, Segment, Transcript
+
+__all__ = [
+    "FORMATS",
+    "JSON",
+    "Format",
+    "as_data",
+    "as_json",
+    "as_srt",
+    "as_text",
+    "as_tsv",
+    "as_vtt",
+    "of_data",
+    "segment_data",
+]
 
 
 def as_data(transcript: Transcript) -> dict[str, Any]:
@@ -43,6 +58,10 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
     Raises:
         KeyError, TypeError, msgspec.ValidationError: `data` is something else.
     """
+    import msgspec
+
+    from glagol.speech.types import Segment, Transcript
+
     return Transcript(
         text=data["text"],
         segments=msgspec.convert(data["segments"], tuple[Segment, ...]),
@@ -116,6 +135,8 @@ def as_vtt(transcript: Transcript) -> str:
 
 def _cues(transcript: Transcript) -> list[Segment]:
     """Cues by rising start; speakers who interrupt each other have cues at the same time."""
+    from glagol.speech.output.subtitles import cues
+
     if not transcript.coverage.channels:
         return cues(transcript.segments)
     found = [
@@ -133,12 +154,16 @@ def _mark(channel: int | None) -> str:
 
 
 def _provenance_of(data: Mapping[str, Any]) -> Provenance:
+    from glagol.speech.types import Provenance, VadProvenance
+
     vad = data["vad"]
     found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
     return Provenance(**{"kernels_sha256": None, **found})  # not in results of earlier versions
 
 
 def _coverage_of(data: Mapping[str, Any]) -> Coverage:
+    from glagol.speech.types import Coverage
+
     channels = tuple(_coverage_of(channel) for channel in data.get("channels", ()))
     return Coverage(data["decoded"], data["dropped"], channels)
 
@@ -156,3 +181,65 @@ def _clock(seconds: float, point: str) -> str:
     minutes, rest = divmod(rest, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{rest:02}{point}{milliseconds:03}"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format of transcripts.
+
+    Attributes:
+        name: As the command and the server's option `format` know it.
+        write: The bytes of a file or an answer.
+        media_type: Of an answer; with the charset where it is text.
+        extension: Of a file, with its dot.
+        joinable: Whether transcripts, or a summary, can follow each other in one stream. Only such
+            a format is streamed, written to standard output for several files, and summarised.
+        openai: Whether OpenAI's route has it, under the same name.
+    """
+
+    name: str
+    write: Callable[[Transcript], bytes]
+    media_type: str
+    extension: str
+    joinable: bool = False
+    openai: bool = False
+
+
+JSON: Final = "json"
+"""Name of the format that is data: servers put an envelope around it, the command adds to it."""
+
+FORMATS: Final[dict[str, Format]] = {
+    row.name: row
+    for row in (
+        Format(JSON, as_json, "application/json", ".json", joinable=True, openai=True),
+        Format(
+            "text",
+            lambda transcript: f"{as_text(transcript)}\n".encode(),
+            "text/plain; charset=utf-8",
+            ".txt",
+            joinable=True,
+            openai=True,
+        ),
+        Format(
+            "tsv",
+            lambda transcript: as_tsv(transcript).encode(),
+            "text/tab-separated-values; charset=utf-8",
+            ".tsv",
+        ),
+        Format(
+            "srt",
+            lambda transcript: as_srt(transcript).encode(),
+            "application/x-subrip; charset=utf-8",
+            ".srt",
+            openai=True,
+        ),
+        Format(
+            "vtt",
+            lambda transcript: as_vtt(transcript).encode(),
+            "text/vtt; charset=utf-8",
+            ".vtt",
+            openai=True,
+        ),
+    )
+}
+"""By name, in the order in which callers see them; the first is the server's default."""

@@ -1,0 +1,301 @@
+"""The way of a transcription request, as steps that every route takes in the same order.
+
+`parse` the head, `admit`, `receive` the body, `enqueue` the job, `wait` for the answer, which the
+job rendered. Each step gets what the one before it gave. What costs nothing is checked first: the
+head before the queue's room, both before the body, the options before the audio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from glagol.asr.http import multipart, options
+from glagol.asr.http.request import (
+    audited,
+    disconnected,
+    note_of,
+    options_for,
+    owner_of,
+    report,
+    service_of,
+    uploads_of,
+)
+from glagol.asr.http.spool import ANYWHERE, Place
+from glagol.asr.inference.scheduler import Job
+from glagol.core import journal
+from glagol.core.errors import HostError, LimitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from glagol.asr.http.multipart import Upload
+    from glagol.asr.http.options import Wish
+    from glagol.asr.http.request import AsrRequest
+    from glagol.asr.http.schemas import Channel
+    from glagol.speech.types import Segment, Transcript
+
+__all__ = [
+    "Asked",
+    "Order",
+    "Received",
+    "admit",
+    "check_announced",
+    "checked",
+    "enqueue",
+    "held",
+    "parse",
+    "receive",
+    "spooled",
+    "wait",
+]
+
+UPLOADS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the head of a request says, before a byte of its body is read.
+
+    Attributes:
+        query: Values of the address's options, by name.
+        wish: What they ask for; a form may add to it.
+        form: Whether the body is a form, else it is the audio.
+        bare: Whether the address names a finished upload and the body, which is none, is not read.
+    """
+
+    query: Mapping[str, list[str]]
+    wish: Wish
+    form: bool
+    bare: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request that is there as a whole.
+
+    Attributes:
+        body: The audio; who has it closes its file.
+        wish: What query and form ask for together.
+    """
+
+    body: Upload
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the engine shall do with a body.
+
+    Attributes:
+        model: Manifest id.
+        language: BCP 47 tag.
+        render: From the transcript to the answer's bytes; called in the inference thread.
+        word_timestamps: Whether segments carry words.
+        channel: Whether channels are mixed or each is transcribed alone.
+        on_segment: Called in that thread with each final segment; must not wait.
+    """
+
+    model: str
+    language: str
+    render: Callable[[Transcript], bytes]
+    word_timestamps: bool = True
+    channel: Channel = "mix"
+    on_segment: Callable[[Segment], None] | None = None
+
+
+def parse(request: AsrRequest, *, form: bool) -> Asked:
+    """Read the options of the address, and refuse a body that announces itself as too large.
+
+    Raises:
+        OptionError: `option_invalid`.
+        InputError: `model_unknown`.
+        LimitError: `upload_too_large`.
+    """
+    query = {name: request.query_params.getall(name) for name in request.query_params}
+    wish = _wish(request, query, {})
+    check_announced(request, form=form)
+    kind = request.headers.get("content-type", "")
+    return Asked(query, wish, form, bool(wish.upload) and not kind.startswith("multipart/"))
+
+
+def check_announced(request: AsrRequest, *, form: bool) -> None:
+    """Refuse a body by its Content-Length.
+
+    Raises:
+        LimitError: `upload_too_large`.
+    """
+    limit_bytes = service_of(request).settings.max_upload_bytes
+    multipart.refuse_announced(request.headers, limit_bytes, form=form)
+
+
+def admit(request: AsrRequest, model: str) -> None:
+    """See that a request for `model` would be taken if it were there.
+
+    Raises:
+        LimitError: `queue_full`.
+        HostError: `not_ready`.
+    """
+    service_of(request).engine.admit(model)
+
+
+async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) -> Received:
+    """The body in `place`, or the resumable upload that query or form name, and the whole wish.
+
+    Raises:
+        OptionError: `option_invalid`, in the form; or there are a file and an upload.
+        InputError: The body is wrong; `upload_unknown`, `upload_state`.
+        LimitError: `busy`, `upload_too_large`, `spool_full`.
+        HostError: `cancelled`, `disk_full`, `host_io`, `not_ready`.
+    """
+    if asked.bare:
+        return Received(await _resumed(request, asked.wish.upload), asked.wish)
+    body = await spooled(request, form=asked.form, place=place)
+    with held(body.file):
+        wish = _wish(request, asked.query, body.fields)
+        if wish.upload and body.size_bytes:
+            raise options.OptionError("upload", "there is a file, too", "send one of them")
+    if not wish.upload:
+        return Received(body, wish)
+    body.file.close()
+    return Received(await _resumed(request, wish.upload), wish)
+
+
+async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -> Upload:
+    """The body in `place`; the note learns its digest, size and time.
+
+    Raises:
+        LimitError: `busy`, too many uploads at a time; `upload_too_large`, `spool_full`.
+        InputError: `request_invalid`, `audio_empty`.
+        HostError: `cancelled`, `disk_full`, `host_io`.
+    """
+    service = service_of(request)
+    if service.uploads >= UPLOADS_MAX:
+        raise LimitError("busy", f"{UPLOADS_MAX} uploads are under way already", "try again later")
+    service.uploads += 1
+    began = service.clock()
+    try:
+        body = await _read(request, place, form=form)
+    finally:
+        service.uploads -= 1
+    note_of(request).update(
+        receive_s=round(service.clock() - began, 3),
+        audio_sha256=body.sha256,
+        size_bytes=body.size_bytes,
+    )
+    return body
+
+
+async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> float | None:
+    """Open the container: what is no audio, or says that it is too long, needs no queue.
+
+    Returns:
+        Seconds that it says it is long; None when it does not say.
+
+    Raises:
+        InputError: The file is not audio that can be transcribed.
+        LimitError: `audio_too_long`.
+    """
+    return await asyncio.to_thread(_declared_s, body.file, max_audio_s, split=channel == "split")
+
+
+async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
+    """Give the order its place in the queue; the job has the body's file from here on.
+
+    The audio is looked at first, unless a worker is free: it opens the file at once, and no other
+    request waits for it.
+
+    Raises:
+        InputError: The file is not audio that can be transcribed.
+        LimitError: `queue_full`, `audio_too_long`.
+        HostError: `not_ready`.
+    """
+    service, note = service_of(request), note_of(request)
+    with held(body.file):
+        if not service.engine.free:
+            await checked(body, service.settings.max_audio_s, order.channel)
+        words, channel = order.word_timestamps, order.channel
+        job = Job(
+            file=body.file,
+            audio_sha256=body.sha256,
+            model=order.model,
+            options=options_for(service, order.language, word_timestamps=words, channel=channel),
+            render=order.render,
+            on_segment=order.on_segment,
+        )
+        note["model"] = job.model
+        service.engine.put(job)
+        journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
+    return job
+
+
+async def wait(request: AsrRequest, job: Job) -> bytes:
+    """The job's answer, unless the client leaves first; then the job is cancelled.
+
+    Raises:
+        HostError: `cancelled`; or whatever the job failed with.
+    """
+    result = asyncio.wrap_future(job.done)
+    gone = asyncio.create_task(disconnected(request.receive))
+    either: set[asyncio.Future[Any]] = {result, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise HostError("cancelled", "the client left before the answer", "send it again")
+        transcript, answer = result.result()
+        report(request, job, transcript)
+        await audited(service_of(request), note_of(request), transcript)
+        return answer
+    finally:
+        gone.cancel()
+        if not result.done():
+            job.cancel()
+            result.cancel()
+
+
+@contextmanager
+def held(file: BinaryIO) -> Iterator[None]:
+    """Close `file` if the block fails; else the file goes on to the next step."""
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
+
+
+def _wish(
+    request: AsrRequest, query: Mapping[str, list[str]], fields: Mapping[str, list[str]]
+) -> Wish:
+    service = service_of(request)
+    return options.read(options.merge(query, fields), service.registry, service.default)
+
+
+async def _resumed(request: AsrRequest, upload_id: str) -> Upload:
+    """A finished resumable upload in place of the request's body."""
+    kept = uploads_of(request)
+    body = await asyncio.to_thread(kept.finished, upload_id, owner_of(request))
+    note_of(request).update(audio_sha256=body.sha256, size_bytes=body.size_bytes)
+    return body
+
+
+async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
+    limit_bytes = service_of(request).settings.max_upload_bytes
+    if not form:
+        return await multipart.read_raw(request.receive, place, limit_bytes=limit_bytes)
+    return await multipart.read_multipart(
+        request.receive,
+        place,
+        content_type=request.headers.get("content-type", ""),
+        limit_bytes=limit_bytes,
+        bare=multipart.UPLOAD in request.query_params,
+    )
+
+
+def _declared_s(file: BinaryIO, max_audio_s: float, *, split: bool) -> float | None:
+    from glagol.speech.audio.decode import probe
+
+    return probe(file, max_seconds=max_audio_s, split=split)
