@@ -1,0 +1,35 @@
+"""The family's row: its name, its parameters, how it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from glagol.speech.engines.gigaam.config import Config
+from glagol.speech.engines.gigaam.engine import Acoustic
+
+if TYPE_CHECKING:
+    from glagol.registry.registry import OpenModel
+    from glagol.runtime.options import Runtime
+
+__all__ = ["FAMILY"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gigaam:
+    """GigaAM: Conformer encoders with a CTC or a transducer head."""
+
+    name: str = "gigaam"
+    config: Any = Config
+
+    def load(self, opened: OpenModel, runtime: Runtime) -> Acoustic:
+        """As `glagol.speech.engines.base.Family`; raises what `Acoustic` raises."""
+        return Acoustic(
+            opened,
+            device=runtime.device,
+            threads=runtime.threads,
+            memory_bytes=runtime.memory_bytes,
+        )
+
+
+FAMILY = _Gigaam()
