@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 
 from glagol.asr.http.schemas import Channel, Format
 from glagol.core.errors import InputError
+from glagol.registry.manifest.rules import role_of
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
@@ -27,7 +28,6 @@ NAMES: Final = (
     "upload",
 )
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
-_ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
 
 
 class OptionError(InputError):
@@ -142,7 +142,7 @@ def model_of(name: str, registry: Registry) -> Model:
         InputError: `model_unknown`.
     """
     model = registry.model(name)
-    if model.engine not in _ASR_ENGINES:
+    if role_of(model) != "asr":
         raise OptionError(
             "model", f"{model.id} does not transcribe", "choose one from GET /v1/models"
         )

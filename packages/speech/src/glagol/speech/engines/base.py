@@ -174,6 +174,19 @@ class Family(Protocol):
                 `artifact_missing` or `artifact_altered`, the files do not fit together.
         """
 
+    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+        """Judge a fresh build by what it makes of a synthetic clip.
+
+        Args:
+            opened: a variant.
+            heard: what the variants before it made of the clip, by variant id; this one's is
+                added. The family chooses the shape [...] and compares.
+
+        Raises:
+            IntegrityError: `artifact_altered`, saying what a right model does and this one not.
+            HostError: `provider_missing`.
+        """
+
 
 def configured(model: Model, config: Any) -> Any:
     """The decoding parameters of a manifest entry in the form of its family.

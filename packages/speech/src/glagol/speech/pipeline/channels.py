@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Hear", "Listener", "Sketch", "Turns"]
 
+
 class Hear(Protocol):
     """Whatever recognises the words of one window."""
 

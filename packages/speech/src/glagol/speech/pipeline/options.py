@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
     from glagol.speech.types import Options
 
-__all__ = ["AUTO", "granted", "request_of"]
+__all__ = ["AUTO", "UNDETERMINED", "granted", "request_of"]
 
 AUTO: Final = "auto"
 """Instead of a language, where the engine detects it."""
+
+UNDETERMINED: Final = "und"
+"""The language of silence, when none was asked for (BCP 47)."""
 
 
 def granted(options: Options, name: str, traits: Traits) -> Options:

@@ -18,7 +18,7 @@ from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
-from glagol.speech.pipeline.options import granted, request_of
+from glagol.speech.pipeline.options import AUTO, UNDETERMINED, granted, request_of
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -338,8 +338,9 @@ def _variant_for(model: Model, device: str) -> str | None:
 
 
 def _language(hearings: Sequence[Hearing], options: Options) -> str:
-    """What was spoken: as the engine says, as was asked for where it heard nothing."""
-    return next((each.language for each in hearings if each.language), options.language)
+    """What was spoken: as the engine says, or where it heard nothing, as the caller did."""
+    asked = UNDETERMINED if options.language == AUTO else options.language
+    return next((each.language for each in hearings if each.language), asked)
 
 
 def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:

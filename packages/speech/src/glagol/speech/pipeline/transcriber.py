@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from glagol.runtime.batching import Tally
-    from glagol.runtime.session import Interrupt
     from glagol.speech.pipeline.channels import Hear
+    from glagol.speech.pipeline.hearing import Hearing
     from glagol.speech.pipeline.live import Live
-    from glagol.speech.types import Array, Options, Step, Transcript, Word
+    from glagol.speech.types import Options, Step, Transcript
 
 __all__ = ["Transcriber"]
 
@@ -36,5 +36,5 @@ class Transcriber(Protocol):
     def live(self, *, options: Options = ..., hear: Hear | None = None) -> Live:
         """As `glagol.speech.pipeline.recognizer.Recognizer.live`."""
 
-    def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
-        """Words of one window float32 [n]; as `Recognizer.words`."""
+    def begin(self, options: Options) -> Hearing:
+        """As `glagol.speech.pipeline.recognizer.Recognizer.begin`."""

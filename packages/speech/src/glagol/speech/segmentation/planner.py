@@ -1,8 +1,8 @@
 """Where a long recording is cut for the encoder.
 
 An encoder reads windows of a bounded length, and is best when they are well filled but not full.
-The lengths here are for 25 s, where upstream's long form packs the same way; other windows have them
-in proportion. Rules, for one chunk that starts at `open`:
+The lengths here are for 25 s, where upstream's long form packs the same way; other windows have
+them in proportion. Rules, for one chunk that starts at `open`:
 
 1. silence longer than `keep_gap` ends the chunk; all but a margin of it is dropped;
 2. else the chunk is cut when `longest` is full, in this order of preference:

@@ -110,8 +110,8 @@ class Acoustic:
                 f"{self._model} does not {request.task}",
                 "use the task transcribe, or another model",
             )
-        spoken = self.traits.languages
-        return GreedyDecoding(self, request.language or (spoken[0] if spoken else "ru"))
+        known = (*self.traits.languages, "und")
+        return GreedyDecoding(self, request.language or known[0])
 
     def close(self) -> None:
         """Nothing is held beyond the life of this object."""

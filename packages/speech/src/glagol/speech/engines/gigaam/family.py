@@ -11,6 +11,7 @@ from glagol.speech.engines.gigaam.engine import Acoustic
 if TYPE_CHECKING:
     from glagol.registry.registry import OpenModel
     from glagol.runtime.options import Runtime
+    from glagol.speech.types import Array
 
 __all__ = ["FAMILY"]
 
@@ -30,6 +31,12 @@ class _Gigaam:
             threads=runtime.threads,
             memory_bytes=runtime.memory_bytes,
         )
+
+    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+        """As `glagol.speech.engines.gigaam.smoke.smoke`, which says what it raises."""
+        from glagol.speech.engines.gigaam import smoke
+
+        smoke.smoke(opened, heard)
 
 
 FAMILY = _Gigaam()
