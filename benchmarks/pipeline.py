@@ -72,8 +72,7 @@ def samples_of(path: Path) -> Array:
 
 def chunks_of(recognizer: Recognizer, path: Path) -> list[Array]:
     """The windows that our planner gives the encoder, float32 [n] each."""
-    vad, parameters = recognizer._vad, recognizer._vad_parameters  # noqa: SLF001
-    cutter = Cutter(vad, parameters, rule=recognizer.rule, short_s=30.0)
+    cutter = Cutter(recognizer.vad, rule=recognizer.rule, short_s=30.0)
     with path.open("rb") as file:
         return [p.samples for p in cutter.pieces(decode(file, max_seconds=1e5)) if p is not None]
 

@@ -35,7 +35,9 @@ def variant(name: str, *artifacts: Artifact) -> Variant:
     return Variant(id=name, provider=provider, precision=precision, artifacts=artifacts)
 
 
-def asr_model(name: str, *variants: Variant, decoding: dict[str, Any] | None = None, **rest: object) -> Model:
+def asr_model(
+    name: str, *variants: Variant, decoding: dict[str, Any] | None = None, **rest: object
+) -> Model:
     """A recogniser; without variants one that was never built."""
     if not variants:
         variants = (variant("cpu-fp32"),)

@@ -87,7 +87,7 @@ def test_cuda_has_none(
     opened = registry.open(MODELS["ctc"], "cpu-fp32")
     variant = msgspec.structs.replace(opened.variant, provider="cuda")
     found = Acoustic(dataclasses.replace(opened, variant=variant), device="cuda", threads=1)
-    assert found.kernels_sha256 is None
+    assert found.provenance.kernels_sha256 is None
     assert given == [None]
 
 

@@ -40,8 +40,14 @@ def faults(manifest: Manifest) -> Iterator[str]:
 
 
 def role_of(model: Model) -> Role | None:
-    """What a model is for: its stated role, else the one that its decoding's kind implies."""
-    return model.role or _KINDS.get(str((model.decoding or {}).get("kind")))
+    """What a model is for: its stated role, else the one that its decoding's kind implies.
+
+    Of the entries that were written before roles could be stated, those without decoding
+    parameters are language models.
+    """
+    if model.role is not None or model.decoding is None:
+        return model.role or "llm"
+    return _KINDS.get(str(model.decoding.get("kind")))
 
 
 def is_plain_path(path: str) -> bool:
