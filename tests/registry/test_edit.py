@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from glagol.core.errors import InputError
 from glagol.registry.manifest import edit
 from glagol.registry.manifest.read import Manifest, SourceFile, canonical, parse
-from glagol.registry.manifest.rules import ROLES, faults
+from glagol.registry.manifest.rules import ROLES, faults, role_of
 from registry.made import DIGEST, RNNT, artifact, asr_model, manifest, vad_model, variant
 
 BUILT = variant("cpu-fp32", artifact(b"graph"))
@@ -179,3 +179,21 @@ def test_changes_are_said_in_words() -> None:
     fourth = edit.add(third, asr_model("k"))
     assert list(edit.changes(third, fourth)) == ["`k` 1 (gigaam, MIT) added"]
     assert list(edit.changes(fourth, fourth)) == []
+
+
+def test_roles_are_stated_or_implied() -> None:
+    """By the kind of parameters; old entries without any are language models; a stated one wins."""
+    model = asr_model("m", BUILT)
+    for entry, role in (
+        (model, "asr"),
+        (vad_model(), "vad"),
+        (msgspec.structs.replace(model, decoding=None), "llm"),
+        (msgspec.structs.replace(model, decoding={"kind": "later"}), None),
+        (msgspec.structs.replace(model, decoding={"kind": "later"}, role="embed"), "embed"),
+    ):
+        assert role_of(entry) == role
+    lost = edit.add(manifest(), asr_model("new", decoding={"kind": "later"}))
+    with pytest.raises(InputError, match="no role"):
+        edit.use(lost, "new")
+    stated = edit.add(manifest(), asr_model("new", decoding={"kind": "later"}, role="asr"))
+    assert (stated.min_reader_version, edit.use(stated, "new").defaults.asr) == (2, "new")

@@ -36,7 +36,8 @@ class Settings:
         variant: Variant id such as `cpu-int8`; empty lets the device choose.
         device: Where the encoder runs.
         threads: Threads of one inference, 0..256; 0 means every core, at most four.
-        short_audio_s: Audio up to this many seconds skips voice detection.
+        short_audio_s: Audio up to this many seconds, but at most the window that the model's
+            engine reads (25 s for the models of this release), skips voice detection.
         webhook_timeout_s: Seconds a webhook receiver may take (jobs).
         redis_url: Job queue of several machines; empty means inside this process (jobs).
         max_upload_bytes: Largest accepted audio file.

@@ -9,11 +9,9 @@ import msgspec
 from glagol.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from glagol.registry.manifest.types import Role
 
-__all__ = ["decoding_of", "is_built", "known", "role_of_engine", "usual_variants"]
+__all__ = ["is_built", "known", "purpose", "usual_variants"]
 
 
 def known(engine: str) -> bool:
@@ -37,28 +35,45 @@ def usual_variants(engine: str) -> tuple[str, ...]:
     return FAMILIES[engine].variants if engine in FAMILIES else ("cpu-fp32",)
 
 
-def role_of_engine(engine: str) -> Role | None:
-    """What its models are for, as this program runs them; None when it cannot run them."""
-    return _configs().get(engine, (None, None))[0]
-
-
-def decoding_of(engine: str, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The decoding parameters of a new entry, every default written out.
+def purpose(
+    engine: str, role: str | None, kind: str | None, *, talker: str
+) -> tuple[str | None, dict[str, Any] | None]:
+    """What a new entry says of its use.
 
     Args:
         engine: of the entry.
-        given: what its author chose; the kind may be absent where the engine has only one.
+        role: that its author states; needed for an engine that this program cannot run.
+        kind: of its decoding parameters; may be absent where the engine has only one.
+        talker: the engine of language models.
+
+    Returns:
+        The role to state, None where the engine implies it, and the decoding parameters with every
+        default written out.
 
     Raises:
-        InputError: `option_invalid`, the parameters are not the engine's.
+        InputError: `option_invalid`, this program has no such engine and no role is stated, or the
+            engine has another role or no such parameters.
     """
-    config = _configs().get(engine, (None, None))[1]
+    implied, config = _configs(talker).get(engine, (None, None))
+    if implied is None and role is None:
+        raise InputError(
+            "option_invalid",
+            f"this program has no engine {engine!r}",
+            f"use one of {', '.join(sorted(_configs(talker)))}, or state its role (--role) to add"
+            " an entry for another version",
+        )
+    if implied is not None and role not in {None, implied}:
+        raise InputError(
+            "option_invalid",
+            f"the engine {engine} is for {implied}, not for {role}",
+            "leave the role out",
+        )
     if config is None:
-        return None if given is None else dict(given)
-    tag = getattr(getattr(config, "__struct_config__", None), "tag", None)
-    chosen = {**({"kind": tag} if tag else {}), **(given or {})}
+        return role, None if kind is None else {"kind": kind}
+    tag = getattr(getattr(config, "__struct_config__", None), "tag", None)  # a union has none
+    chosen = {} if (kind or tag) is None else {"kind": kind or tag}
     try:
-        return dict(msgspec.to_builtins(msgspec.convert(chosen, config)))
+        return None, dict(msgspec.to_builtins(msgspec.convert(chosen, config)))
     except msgspec.ValidationError as error:
         raise InputError(
             "option_invalid",
@@ -67,11 +82,12 @@ def decoding_of(engine: str, given: Mapping[str, Any] | None) -> dict[str, Any] 
         ) from error
 
 
-def _configs() -> dict[str, tuple[Role, Any]]:
+def _configs(talker: str) -> dict[str, tuple[Role, Any]]:
+    """Role and form of the decoding parameters by engine."""
+    from glagol.models.gpu_plan import Llm
     from glagol.speech.engines.families import FAMILIES
     from glagol.speech.vad import families as vad
 
-    found: dict[str, tuple[Role, Any]] = {
-        name: ("asr", family.config) for name, family in FAMILIES.items()
-    }
+    found: dict[str, tuple[Role, Any]] = {talker: ("llm", Llm)}
+    found |= {name: ("asr", family.config) for name, family in FAMILIES.items()}
     return found | {name: ("vad", family.config) for name, family in vad.FAMILIES.items()}

@@ -96,10 +96,11 @@ def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dic
     """Plain values of a new entry from the options of `add`."""
     import msgspec
 
-    from glagol.models.engines import usual_variants
+    from glagol.llm.vllm import ENGINE
+    from glagol.models.engines import purpose, usual_variants
 
     name, engine = given["name"], given["engine"]
-    role, decoding = _purpose(engine, given["role"], given["decoding"])
+    role, decoding = purpose(engine, given["role"], given["decoding"], talker=ENGINE)
     source = {
         "repo": given["repo"] or _repo(origins, home),
         "commit": given["commit"],
@@ -118,38 +119,6 @@ def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dic
         "role": role,
         "decoding": decoding,
     }
-
-
-def _purpose(
-    engine: str, role: str | None, kind: str | None
-) -> tuple[str | None, dict[str, Any] | None]:
-    """The role to state, where the engine does not imply it, and the decoding parameters.
-
-    Raises:
-        InputError: `option_invalid`, the engine is not known here and no role was given, or it has
-            another role or no such head.
-    """
-    from glagol.llm.vllm import ENGINE as LLM
-    from glagol.models.engines import decoding_of, role_of_engine
-
-    implied = "llm" if engine == LLM else role_of_engine(engine)
-    if implied is None and role is None:
-        raise InputError(
-            "option_invalid",
-            f"this program has no engine {engine!r}",
-            "see the engines of other models (`glagol models list`), or give --role to add an"
-            " entry for another version",
-        )
-    if implied is not None and role not in {None, implied}:
-        raise InputError(
-            "option_invalid",
-            f"the engine {engine} is for {implied}, not for {role}",
-            "leave --role out",
-        )
-    given = None if kind is None else {"kind": kind}
-    if implied == "llm":
-        return None, given or {"kind": "llm"}
-    return (None if implied else role), decoding_of(engine, given)
 
 
 def _repo(origins: Sequence[Origin], home: Path) -> str:
