@@ -164,6 +164,8 @@ def test_a_new_family_is_one_row(registry: Registry) -> None:
     starts = np.array([word.start for word in words])
     assert np.diff(starts).min() > 0.2
     assert np.diff(starts).max() < 3
+    moved = [word for word in words if abs(word.end - word.start - 0.5) > 0.001]  # at seams
+    assert len(moved) < len(engine.windows)
     numbers = [int(word.text.removeprefix("у")) for word in words]
     assert numbers == sorted(numbers)
     assert numbers[-1] == len(engine.windows)
