@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -156,3 +158,13 @@ def test_models_must_be_what_their_place_needs() -> None:
     for asr, llm in ((ASR, ASR), (SMALL, SMALL), (ASR, blank)):
         with pytest.raises(InputError):
             plan(24 * GIB, asr, llm)
+
+
+def test_servers_that_plan_load_no_builder() -> None:
+    """The plan is arithmetic over the manifest: neither the forge nor speech comes with it."""
+    code = (
+        "import sys, glagol.models.gpu_plan; "
+        "print([n for n in sys.modules if n.startswith(('glagol.forge', 'glagol.speech'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -36,7 +36,11 @@ def variant(name: str, *artifacts: Artifact) -> Variant:
 
 
 def asr_model(
-    name: str, *variants: Variant, decoding: dict[str, Any] | None = None, **rest: object
+    name: str,
+    *variants: Variant,
+    decoding: dict[str, Any] | None = None,
+    engine: str = "gigaam",
+    **rest: object,
 ) -> Model:
     """A recogniser; without variants one that was never built."""
     if not variants:
@@ -44,7 +48,7 @@ def asr_model(
         rest.setdefault("unpinned", "not built yet")
     return Model(
         id=name,
-        engine="gigaam",
+        engine=engine,
         version="1",
         license="MIT",
         languages=("ru",),

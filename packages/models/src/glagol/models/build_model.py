@@ -65,7 +65,9 @@ def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Ite
         IntegrityError: sources are missing, altered or refused; artifacts differ or do not work.
         HostError: `disk_full`, `host_io`.
     """
-    if not known(model.engine) and not order.optional:
+    if not known(model.engine):
+        if order.optional:
+            return
         raise InputError(
             "option_invalid",
             f"{model.id} is upstream's own files: there is nothing to build",

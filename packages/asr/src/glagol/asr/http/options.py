@@ -139,13 +139,16 @@ def model_of(name: str, registry: Registry) -> Model:
 
     Raises:
         OptionError: `option_invalid`, it does something else.
-        InputError: `model_unknown`.
+        InputError: `model_unknown`, there is none, or this program has not its engine.
     """
+    from glagol.speech.engines.families import family_of
+
     model = registry.model(name)
     if role_of(model) != "asr":
         raise OptionError(
             "model", f"{model.id} does not transcribe", "choose one from GET /v1/models"
         )
+    family_of(model)
     return model
 
 
