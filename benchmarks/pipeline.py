@@ -31,6 +31,7 @@ import v3
 
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
+from glagol.runtime.options import Runtime
 from glagol.speech.audio.decode import decode
 from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.segmentation.cutter import Cutter
@@ -49,7 +50,7 @@ def recognisers(options: argparse.Namespace) -> dict[str, Recognizer]:
     """Ours, by precision."""
     registry = Registry.load(v3.ours(), trust=Trust.receipt)
     return {
-        name: Recognizer.open(registry, variant=variant, threads=options.threads)
+        name: Recognizer.open(registry, variant=variant, runtime=Runtime(threads=options.threads))
         for variant, name in v3.VARIANTS.items()
         if name in options.ours
     }
@@ -72,8 +73,7 @@ def samples_of(path: Path) -> Array:
 
 def chunks_of(recognizer: Recognizer, path: Path) -> list[Array]:
     """The windows that our planner gives the encoder, float32 [n] each."""
-    vad, parameters = recognizer._vad, recognizer._vad_parameters  # noqa: SLF001
-    cutter = Cutter(vad, parameters, rule=recognizer.rule, short_s=30.0)
+    cutter = Cutter(recognizer.vad, rule=recognizer.rule, short_s=30.0)
     with path.open("rb") as file:
         return [p.samples for p in cutter.pieces(decode(file, max_seconds=1e5)) if p is not None]
 

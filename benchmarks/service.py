@@ -47,12 +47,15 @@ def overhead(home: Path, folder: Path) -> dict[str, object]:
     """The same clip by the recogniser in this process and by the server, in turns."""
     from glagol.asr.inference.threads import divide, usable
     from glagol.registry.registry import Registry
+    from glagol.runtime.options import Runtime
     from glagol.speech.pipeline.recognizer import Recognizer
 
     data, rate = sounds.samples()
     clip = sounds.wav(data[: 5 * rate], rate)
     digest = hashlib.sha256(clip).hexdigest()
-    recognizer = Recognizer.open(Registry.load(home), threads=divide(0, usable())[0])
+    recognizer = Recognizer.open(
+        Registry.load(home), runtime=Runtime(threads=divide(0, usable())[0])
+    )
     server = start(home, folder / "overhead")
     bare, served = [], []
     with server.client() as client:

@@ -40,7 +40,7 @@ def recording() -> Array:
 
 def streamed(session: onnxruntime.InferenceSession, samples: Array) -> tuple[Array, list[Span]]:
     """Probabilities and spans as the service makes them, a second of audio at a time."""
-    from glagol.registry.manifest.types import Vad
+    from glagol.speech.vad.config import Vad
 
     stream, machine = ActivityStream(session), SpanMachine(Vad())
     probabilities, spans = [], []

@@ -16,6 +16,7 @@ from glagol.asr.inference.scheduler import Job, Lane
 from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
+from glagol.runtime.options import Runtime
 from glagol.speech.audio.decode import decode
 from glagol.speech.output.formats import as_json
 from glagol.speech.pipeline.recognizer import Recognizer
@@ -63,7 +64,7 @@ def main() -> None:
     hours = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
     threads, workers = divide(0, usable())
     registry = Registry.load(ROOT, Store(ROOT / "store").root)
-    recognizer = Recognizer.open(registry, model=MODEL, threads=threads)
+    recognizer = Recognizer.open(registry, model=MODEL, runtime=Runtime(threads=threads))
     golden = next(iter((ROOT / "models" / MODEL / "golden").glob("clip.*"))).read_bytes()
     sound = np.concatenate(list(decode(io.BytesIO(golden), max_seconds=60.0)))
     alone = as_json(recognizer.transcribe(io.BytesIO(golden)))

@@ -25,12 +25,10 @@ from obstore.store import S3Store
 from glagol.registry.manifest.read import canonical
 from glagol.registry.manifest.types import (
     Artifact,
-    Ctc,
     Defaults,
     Manifest,
     Model,
     Source,
-    Vad,
     Variant,
 )
 from glagol.registry.store import Store
@@ -112,8 +110,8 @@ def make_home(folder: Path) -> dict[str, bytes]:
         min_reader_version=1,
         defaults=Defaults(asr="big", vad="small"),
         models=(
-            model("big", BIG, engine="gigaam", decoding=Ctc()),
-            model("small", SMALL, engine="silero", decoding=Vad()),
+            model("big", BIG, engine="gigaam", decoding={"kind": "ctc"}),
+            model("small", SMALL, engine="silero", decoding={"kind": "vad"}),
         ),
     )
     folder.mkdir()

@@ -3,7 +3,9 @@
 let
   manifest = builtins.fromJSON (builtins.readFile ../manifest.json);
   # small enough for the repository: built here, from weights in models/ and in a wheel read as data
-  isEmbedded = model: builtins.elem model.id [ "gigaam-nano" "gigaam-nano-rnnt" "silero-vad" ];
+  isHere = file: file ? archive || builtins.pathExists (../. + "/${file.path}")
+    || builtins.any (wheel: wheel.file == file.path) (wheels.planOf "models");
+  isEmbedded = model: (model.source.files or [ ]) != [ ] && builtins.all isHere model.source.files;
   embedded = builtins.filter isEmbedded manifest.models;
 
   artifactsOf = model: builtins.concatMap (variant: variant.artifacts or [ ]) model.variants;
@@ -80,7 +82,9 @@ rec {
     mkdir home wheel
     cp ${../manifest.json} home/manifest.json
     cp -r ${../models} home/models
-    ${environments.python} -m zipfile -e ${wheels.only "models" "silero-vad"} wheel
+    ${builtins.concatStringsSep "\n" (map
+      (wheel: "${environments.python} -m zipfile -e ${wheels.fetch wheel} wheel")
+      (wheels.planOf "models"))}
     ${run} GLAGOL_HOME=$PWD/home GLAGOL_STORE=$out
     ${glagol} models build --source wheel ${builtins.concatStringsSep " " (map (model: model.id) embedded)}
     cd $out

@@ -39,6 +39,7 @@ from glagol.registry.store import Blob, Store  # noqa: E402
 from glagol.runtime.batching import Batcher  # noqa: E402
 from glagol.runtime.cuda import CUDA  # noqa: E402
 from glagol.runtime.io_binding import Bound, pinned_memory  # noqa: E402
+from glagol.runtime.options import Runtime  # noqa: E402
 from glagol.runtime.ort import onnxruntime as ort  # noqa: E402
 from glagol.runtime.session import open_session  # noqa: E402
 from glagol.speech.pipeline.recognizer import Recognizer  # noqa: E402
@@ -211,7 +212,9 @@ def parity(suite: Suite, figures: dict[str, Any]) -> None:
     for name, seconds in (("short", 10), ("long", 60)):
         data = spoken(suite, seconds)
         texts = [
-            Recognizer.open(registry, model=NANO, device=device).transcribe(io.BytesIO(data)).text
+            Recognizer.open(registry, model=NANO, runtime=Runtime(device=device))
+            .transcribe(io.BytesIO(data))
+            .text
             for device in (suite.device, "cpu")
         ]
         figures[f"text_{name}_equal"] = texts[0] == texts[1]
@@ -306,7 +309,7 @@ def whole(suite: Suite, figures: dict[str, Any]) -> None:
     """Files of a minute through everything, several at a time."""
     registry = Registry.load(suite.folder)
     audio = spoken(suite, 60)
-    recognizer = Recognizer.open(registry, model=v3.ID, device=suite.device)
+    recognizer = Recognizer.open(registry, model=v3.ID, runtime=Runtime(device=suite.device))
     seconds_each = recognizer.transcribe(io.BytesIO(audio)).duration_s
     for at_once in (1, 8, 32) if suite.device == "cuda" else (1, 2):
         count = 2 * at_once

@@ -23,11 +23,11 @@ import numpy as np
 
 from glagol.cli.main import main as glagol
 from glagol.registry.registry import Registry
+from glagol.runtime.options import Runtime
 from glagol.runtime.session import open_session
 from glagol.speech.engines.gigaam import engine
 from glagol.speech.pipeline.recognizer import Recognizer
-from glagol.speech.vad.model import ActivityStream
-from glagol.speech.vad.spans import SpanMachine
+from glagol.speech.vad import families as detectors
 
 CASES = [
     (model, variant)
@@ -64,7 +64,9 @@ def recorder(registry: Registry, model: str, variant: str) -> tuple[Recognizer, 
         return kept[0]
 
     with patch.object(engine, "open_session", opened):
-        recognizer = Recognizer.open(registry, model=model, variant=variant, threads=1)
+        recognizer = Recognizer.open(
+            registry, model=model, variant=variant, runtime=Runtime(threads=1)
+        )
     return recognizer, kept[0]
 
 
@@ -78,10 +80,8 @@ def heard(recognizer: Recognizer, file: BinaryIO) -> dict[str, Any]:
 def spans(registry: Registry, samples: clips.Samples) -> tuple[list[list[int]], Any]:
     """Where speech is in a recording, and the probability of each frame."""
     opened = registry.open(VAD)
-    graph = next(path for path in opened.blobs if path.endswith(".onnx"))
-    session = open_session(opened.blobs, graph, device="cpu", threads=1)
-    stream = ActivityStream(session)
-    machine = SpanMachine(opened.model.decoding)  # type: ignore[arg-type]
+    detector = detectors.load(opened)
+    stream, machine = detector.stream(), detector.spans()
     sound = samples.astype(np.float32) / np.float32(32_768)
     active = [*stream.push(sound), *stream.finish()]
     probabilities = np.concatenate([each.probabilities for each in active])

@@ -10,6 +10,7 @@ import homes
 from glagol.asr.bootstrap import opener
 from glagol.asr.settings import Settings
 from glagol.core.errors import CODES, InputError
+from glagol.runtime.options import Runtime
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -91,8 +92,8 @@ def test_kernels_are_used_unless_switched_off(
     """What the operator chose reaches the recogniser."""
     seen: list[bool] = []
 
-    def opened(*_: object, kernels: bool, **__: object) -> None:
-        seen.append(kernels)
+    def opened(*_: object, runtime: Runtime, **__: object) -> None:
+        seen.append(runtime.kernels)
         raise InputError("model_unknown", "not opened here", "nothing")
 
     monkeypatch.setattr(Recognizer, "open", opened)

@@ -11,6 +11,7 @@ import pytest
 import homes
 import sounds
 from glagol.registry.registry import Registry
+from glagol.runtime.options import Runtime
 from glagol.speech.pipeline.recognizer import Recognizer
 
 CASES = [(model, f"cpu-{p}") for model in (homes.MODEL, homes.OTHER) for p in ("fp32", "int8")]
@@ -29,7 +30,9 @@ def open_model(registry: Registry) -> Callable[..., Recognizer]:
 
     @cache
     def opened(model: str, variant: str, threads: int = 1) -> Recognizer:
-        return Recognizer.open(registry, model=model, variant=variant, threads=threads)
+        return Recognizer.open(
+            registry, model=model, variant=variant, runtime=Runtime(threads=threads)
+        )
 
     return opened
 

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import homes
 import sounds
 from glagol.core.errors import InputError, LimitError
+from glagol.runtime.options import Runtime
 from glagol.speech import Options, Recognizer
 from glagol.speech.audio.decode import decode
 from glagol.speech.audio.streaming import container
@@ -97,7 +98,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     av.logging.set_level(None)
-    recognizer = Recognizer.open(homes.repository(), threads=1)
+    recognizer = Recognizer.open(homes.repository(), runtime=Runtime(threads=1))
     files, chance = originals(), random.Random(given.seed)  # noqa: S311
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     ways: dict[str, Callable[[bytes], object]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from glagol.core.errors import HostError, InputError
 from glagol.models.gpu_plan import BLOCK_TOKENS, CONTEXT_TOKENS_MIN, GIB, Card, plan, shared
 from glagol.registry.manifest.read import parse
-from glagol.registry.manifest.types import Llm, Model
+from glagol.registry.manifest.types import Model
 from glagol.registry.registry import Registry
 from glagol.web.access.policy import parse as parse_policy
 
@@ -82,7 +84,7 @@ def test_twelve_gib() -> None:
 
 def test_what_is_unknown_stays_unknown() -> None:
     """No context is promised for a cache that nobody has seen."""
-    unseen = msgspec.structs.replace(MOE, decoding=Llm(weights_bytes=10_500_000_000))
+    unseen = msgspec.structs.replace(MOE, decoding={"kind": "llm", "weights_bytes": 10_500_000_000})
     card = planned(24, ASR, unseen)
     assert card is not None
     assert (card.context_tokens, card.token_bytes, card.prompts) == (None, None, {})
@@ -152,7 +154,17 @@ def test_one_setting_holds_both() -> None:
 
 def test_models_must_be_what_their_place_needs() -> None:
     """A recogniser is no language model; a size that nobody knows is no plan."""
-    blank = msgspec.structs.replace(MOE, decoding=Llm())
+    blank = msgspec.structs.replace(MOE, decoding={"kind": "llm"})
     for asr, llm in ((ASR, ASR), (SMALL, SMALL), (ASR, blank)):
         with pytest.raises(InputError):
             plan(24 * GIB, asr, llm)
+
+
+def test_servers_that_plan_load_no_builder() -> None:
+    """The plan is arithmetic over the manifest: neither the forge nor speech comes with it."""
+    code = (
+        "import sys, glagol.models.gpu_plan; "
+        "print([n for n in sys.modules if n.startswith(('glagol.forge', 'glagol.speech'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

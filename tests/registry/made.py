@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from glagol.registry.manifest.read import (
     Artifact,
-    Asr,
     Builder,
-    Ctc,
     Defaults,
     Golden,
     Manifest,
     Model,
     Source,
     SourceFile,
-    Vad,
     Variant,
 )
+
+CTC = {"kind": "ctc", "sample_rate": 16_000}
+RNNT = {"kind": "rnnt", "max_symbols": 10}
 
 DIGEST = hashlib.sha256(b"made up").hexdigest()
 
@@ -34,14 +35,20 @@ def variant(name: str, *artifacts: Artifact) -> Variant:
     return Variant(id=name, provider=provider, precision=precision, artifacts=artifacts)
 
 
-def asr_model(name: str, *variants: Variant, decoding: Asr | None = None, **rest: object) -> Model:
+def asr_model(
+    name: str,
+    *variants: Variant,
+    decoding: dict[str, Any] | None = None,
+    engine: str = "gigaam",
+    **rest: object,
+) -> Model:
     """A recogniser; without variants one that was never built."""
     if not variants:
         variants = (variant("cpu-fp32"),)
         rest.setdefault("unpinned", "not built yet")
     return Model(
         id=name,
-        engine="gigaam",
+        engine=engine,
         version="1",
         license="MIT",
         languages=("ru",),
@@ -50,7 +57,7 @@ def asr_model(name: str, *variants: Variant, decoding: Asr | None = None, **rest
         ),
         builder=Builder(name="glagol.forge", version="1", lock_sha256=DIGEST),
         variants=variants,
-        decoding=decoding or Ctc(),
+        decoding=decoding or CTC,
         golden=Golden(
             audio="models/m/golden/clip.flac",
             audio_sha256=DIGEST,
@@ -70,7 +77,7 @@ def vad_model(name: str = "vad") -> Model:
         license="MIT",
         source=Source(repo="made/vad"),
         variants=(variant("cpu-fp32", artifact(b"vad graph", "vad.onnx")),),
-        decoding=Vad(),
+        decoding={"kind": "vad", "threshold": 0.5},
     )
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from glagol.core.errors import InputError
 from glagol.registry.manifest import edit
-from glagol.registry.manifest.read import Manifest, Rnnt, SourceFile, canonical, parse
-from glagol.registry.manifest.rules import ROLES, faults
-from registry.made import DIGEST, artifact, asr_model, manifest, vad_model, variant
+from glagol.registry.manifest.read import Manifest, SourceFile, canonical, parse
+from glagol.registry.manifest.rules import ROLES, faults, role_of
+from registry.made import DIGEST, RNNT, artifact, asr_model, manifest, vad_model, variant
 
 BUILT = variant("cpu-fp32", artifact(b"graph"))
 OTHER = SourceFile(path="weights.safetensors", sha256="1" * 64, size_bytes=7)
@@ -50,7 +50,7 @@ def applied(value: Manifest, past: list[Manifest], step: tuple[Any, ...]) -> Man
         case ("add", name, False):
             return edit.add(value, asr_model(name, BUILT))
         case ("bump", name, version, files):
-            return edit.bump(value, name, version, files)
+            return edit.bump(value, name, version, files, built=name != "vad")
         case ("retire", name):
             return edit.retire(value, name)
         case ("use", name, role):
@@ -84,12 +84,12 @@ def test_any_sequence_keeps_the_manifest_sound(sequence: list[tuple[Any, ...]]) 
 
 
 def test_add_refuses_what_the_checks_refuse() -> None:
-    """A taken id or alias, a head that the engine has not, a field of another type."""
+    """A taken id or alias, decoding parameters without a kind, a variant twice."""
     value = manifest(asr_model("m", BUILT, aliases=("Nick/Name",)))
     for model in (
         asr_model("m"),
         asr_model("new", aliases=("Nick/Name",)),
-        asr_model("new", decoding=vad_model().decoding),
+        asr_model("new", decoding={"threshold": 0.5}),
         asr_model("new", BUILT, BUILT),
     ):
         with pytest.raises(InputError, match=r"models\["):
@@ -99,40 +99,40 @@ def test_add_refuses_what_the_checks_refuse() -> None:
 
 @pytest.mark.parametrize(
     ("field", "wrong"),
-    [("engine", "kaldi"), ("id", "Upper"), ("license", ""), ("surprise", 1), ("version", None)],
+    [("engine", "Kaldi"), ("id", "Upper"), ("license", ""), ("surprise", 1), ("version", None)],
 )
 def test_entry_names_the_wrong_field(field: str, wrong: object) -> None:
     """Plain values become an entry only when every type fits."""
     assert edit.entry(FIELDS).id == "m"
     with pytest.raises(InputError, match=field) as caught:
         edit.entry({**FIELDS, field: wrong})
-    assert "whisper" in caught.value.remedy
+    assert "manifest.schema.json" in caught.value.remedy
 
 
 def test_bump_drops_what_was_made_of_other_files() -> None:
     """Other sources: every variant waits for a build. The same: only the version changes."""
-    value = manifest(asr_model("m", BUILT, decoding=Rnnt()))
+    value = manifest(asr_model("m", BUILT, decoding=RNNT))
     model = value.models[0]
-    same = edit.bump(value, "m", "2", model.source.files, commit="abc").models[0]
+    same = edit.bump(value, "m", "2", model.source.files, commit="abc", built=True).models[0]
     assert same.variants == model.variants
     assert (same.version, same.source.commit) == ("2", "abc")
-    other = edit.bump(value, "m", "2", (OTHER,)).models[0]
+    other = edit.bump(value, "m", "2", (OTHER,), built=True).models[0]
     assert [v.artifacts for v in other.variants] == [()]
     assert (other.builder, other.unpinned) == (None, edit.UNBUILT)
     assert other.golden == model.golden
     with pytest.raises(InputError, match="already"):
-        edit.bump(value, "m", "1", (OTHER,))
+        edit.bump(value, "m", "1", (OTHER,), built=True)
 
 
 def test_upstreams_own_files_are_their_artifacts() -> None:
     """An engine without a builder: pinned files, archives apart, are what will be opened."""
     wheel = SourceFile(path="v.whl", sha256=DIGEST, size_bytes=9)
     inside = SourceFile(path="v/data/v.onnx", sha256="2" * 64, size_bytes=8, archive="v.whl")
-    value = edit.bump(manifest(), "vad", "2", (wheel, inside))
+    value = edit.bump(manifest(), "vad", "2", (wheel, inside), built=False)
     found = value.models[-1].variants[0].artifacts
     assert [(a.path, a.sha256, a.size_bytes) for a in found] == [("v.onnx", "2" * 64, 8)]
     blank = SourceFile(path="v.onnx", unpinned="unknown")
-    value = edit.bump(value, "vad", "3", (blank,))
+    value = edit.bump(value, "vad", "3", (blank,), built=False)
     assert value.models[-1].variants[0].artifacts == ()
     assert value.models[-1].unpinned == edit.UNPINNED
 
@@ -171,7 +171,7 @@ def test_changes_are_said_in_words() -> None:
     first = manifest(asr_model("m", BUILT), asr_model("n", BUILT))
     second = edit.use(first, "n")
     assert list(edit.changes(first, second)) == ["default asr: `m` -> `n`"]
-    third = edit.retire(edit.bump(second, "n", "2", (OTHER,)), "m")
+    third = edit.retire(edit.bump(second, "n", "2", (OTHER,), built=True), "m")
     assert list(edit.changes(second, third)) == [
         "`n` 1 -> 2; changed source, variants (0 of 1 built)",
         "`m` 1 retired",
@@ -179,3 +179,21 @@ def test_changes_are_said_in_words() -> None:
     fourth = edit.add(third, asr_model("k"))
     assert list(edit.changes(third, fourth)) == ["`k` 1 (gigaam, MIT) added"]
     assert list(edit.changes(fourth, fourth)) == []
+
+
+def test_roles_are_stated_or_implied() -> None:
+    """By the kind of parameters; old entries without any are language models; a stated one wins."""
+    model = asr_model("m", BUILT)
+    for entry, role in (
+        (model, "asr"),
+        (vad_model(), "vad"),
+        (msgspec.structs.replace(model, decoding=None), "llm"),
+        (msgspec.structs.replace(model, decoding={"kind": "later"}), None),
+        (msgspec.structs.replace(model, decoding={"kind": "later"}, role="embed"), "embed"),
+    ):
+        assert role_of(entry) == role
+    lost = edit.add(manifest(), asr_model("new", decoding={"kind": "later"}))
+    with pytest.raises(InputError, match="no role"):
+        edit.use(lost, "new")
+    stated = edit.add(manifest(), asr_model("new", decoding={"kind": "later"}, role="asr"))
+    assert (stated.min_reader_version, edit.use(stated, "new").defaults.asr) == (2, "new")

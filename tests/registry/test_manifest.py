@@ -17,14 +17,12 @@ from glagol.registry.__main__ import main
 from glagol.registry.manifest.read import (
     MANIFEST_BYTES_MAX,
     READER_VERSION,
-    Ctc,
     Manifest,
-    Rnnt,
     SourceFile,
     canonical,
     parse,
 )
-from registry.made import artifact, asr_model, manifest, variant
+from registry.made import CTC, RNNT, artifact, asr_model, manifest, variant
 
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = object()
@@ -41,7 +39,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
     for name in ids:
         parts = draw(st.lists(st.binary(min_size=1), min_size=1, max_size=3))
         built = variant("cpu-fp32", *(artifact(p, f"part-{i}") for i, p in enumerate(parts)))
-        decoding = draw(st.sampled_from([Ctc(), Rnnt(), Rnnt(max_symbols=3)]))
+        decoding = draw(st.sampled_from([CTC, RNNT, {**RNNT, "max_symbols": 3}]))
         note = draw(words)
         if draw(st.booleans()):
             models.append(asr_model(name, built, decoding=decoding, note=note))
@@ -114,7 +112,6 @@ ARTIFACT = "models.0.variants.0.artifacts.0"
     [
         ("surprise", 1, "surprise"),
         ("models.0.surprise", 1, "$.models[0]"),
-        ("models.0.decoding.surprise", 1, "$.models[0].decoding"),
         ("manifest_version", 0, "$.manifest_version"),
         ("manifest_version", True, "$.manifest_version"),
         ("min_reader_version", "1", "$.min_reader_version"),
@@ -129,13 +126,15 @@ ARTIFACT = "models.0.variants.0.artifacts.0"
         ("models.1.aliases", ["m"], "models[1].aliases[0]"),
         ("models.1.aliases", ["../m"], "$.models[1].aliases[0]"),
         ("models.0.license", "", "$.models[0].license"),
-        ("models.0.engine", "other", "$.models[0].engine"),
-        ("models.0.engine", "silero", "models[0].decoding"),
-        ("models.0.decoding", ABSENT, "models[0].decoding"),
-        ("models.0.decoding.kind", "vad", "$.models[0].decoding"),
-        ("models.0.decoding.sample_rate", -1, "$.models[0].decoding.sample_rate"),
-        ("models.2.decoding.threshold", 1.5, "$.models[2].decoding.threshold"),
-        ("models.2.decoding.neg_threshold", 0.9, "models[2].decoding.neg_threshold"),
+        ("models.0.engine", "Other", "$.models[0].engine"),
+        ("models.0.role", "tts", "$.models[0].role"),
+        ("models.0.role", "asr", "models[0].role: needs min_reader_version 2"),
+        ("models.0.role", "vad", "models[0].role: decoding parameters of the kind 'ctc'"),
+        ("models.0.decoding", ABSENT, "defaults.asr"),
+        ("models.0.decoding", [], "$.models[0].decoding"),
+        ("models.0.decoding.kind", "vad", "defaults.asr"),
+        ("models.0.decoding.kind", ABSENT, "models[0].decoding.kind"),
+        ("models.0.decoding.kind", 7, "models[0].decoding.kind"),
         ("models.0.golden.audio", "../clip.flac", "models[0].golden.audio"),
         ("models.0.variants", [], "models[0].variants"),
         ("models.0.variants.0.provider", "tpu", "$.models[0].variants[0].provider"),

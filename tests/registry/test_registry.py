@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import InputError, IntegrityError
-from glagol.registry.manifest.read import Rnnt, canonical
+from glagol.registry.manifest.read import canonical
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store, Trust
-from registry.made import artifact, asr_model, manifest, variant
+from registry.made import RNNT, artifact, asr_model, manifest, variant
 
 FP32, INT8, SHARED = b"fp32 weights", b"int8 weights", b"vocabulary"
 
@@ -27,7 +27,7 @@ def home(tmp_path: Path) -> Path:
         note="synthetic voices only",
     )
     nano_rnnt = asr_model(
-        "gigaam-nano-rnnt", variant("cpu-int8", artifact(INT8, "encoder.data")), decoding=Rnnt()
+        "gigaam-nano-rnnt", variant("cpu-int8", artifact(INT8, "encoder.data")), decoding=RNNT
     )
     large = asr_model("large", unpinned="filled by the first build", aliases=("Vendor/Large-v3",))
     (tmp_path / "manifest.json").write_bytes(canonical(manifest(nano, nano_rnnt, large)))

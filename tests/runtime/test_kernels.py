@@ -15,6 +15,7 @@ import pytest
 
 from glagol.registry.registry import Registry
 from glagol.runtime.kernels import adapt, amx
+from glagol.runtime.options import Runtime
 from glagol.runtime.session import open_session
 from glagol.speech.engines.gigaam import engine
 from glagol.speech.engines.gigaam.engine import Acoustic
@@ -49,7 +50,9 @@ def stand_in(library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> s
 
 def told(registry: Registry, model: str = MODELS["ctc"]) -> str | None:
     """What a transcript says, as it is sent."""
-    recognizer = Recognizer.open(registry, model=model, variant="cpu-fp32", threads=1)
+    recognizer = Recognizer.open(
+        registry, model=model, variant="cpu-fp32", runtime=Runtime(threads=1)
+    )
     data = as_data(recognizer.transcribe(io.BytesIO(made.said("да"))))
     found: str | None = data["provenance"]["kernels_sha256"]
     return found
@@ -81,7 +84,9 @@ def test_kernels_may_be_switched_off(
     registry: Registry, given: list[str | None], stand_in: str
 ) -> None:
     """The session is given no library then, where it could use one."""
-    found = Recognizer.open(registry, model=MODELS["ctc"], threads=1, kernels=False)
+    found = Recognizer.open(
+        registry, model=MODELS["ctc"], runtime=Runtime(threads=1, kernels=False)
+    )
     assert found.provenance.kernels_sha256 is None
     assert given == [None]
 
@@ -107,7 +112,7 @@ def test_cuda_has_none(
     opened = registry.open(MODELS["ctc"], "cpu-fp32")
     variant = msgspec.structs.replace(opened.variant, provider="cuda")
     found = Acoustic(dataclasses.replace(opened, variant=variant), device="cuda", threads=1)
-    assert found.kernels_sha256 is None
+    assert found.provenance.kernels_sha256 is None
     assert given == [None]
 
 

@@ -19,6 +19,7 @@ from glagol.registry.registry import Registry
 from glagol.registry.store import Blob
 from glagol.runtime.cuda import CPU, RECORD, cuda_options, strays
 from glagol.runtime.external_data import external_tensors
+from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import device_of, open_session
 from glagol.runtime.tensors import read_float32
@@ -111,7 +112,7 @@ def test_cuda_is_never_replaced_by_the_cpu(registry: Registry) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime has CUDA here, so nothing is missing")
     with pytest.raises(HostError) as caught:
-        Recognizer.open(registry, model=MODELS["ctc"], device="cuda")
+        Recognizer.open(registry, model=MODELS["ctc"], runtime=Runtime(device="cuda"))
     assert caught.value.code == "provider_missing"
     assert "CUDAExecutionProvider" in caught.value.message
 

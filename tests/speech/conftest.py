@@ -9,6 +9,7 @@ import pytest
 
 import homes
 from glagol.registry.registry import Registry
+from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import open_session
 from glagol.speech.pipeline.recognizer import Recognizer
@@ -30,7 +31,10 @@ def recognizer(registry: Registry) -> Callable[..., Recognizer]:
     @cache
     def opened(head: str = "ctc", precision: str = "fp32", threads: int = 1) -> Recognizer:
         return Recognizer.open(
-            registry, model=MODELS[head], variant=f"cpu-{precision}", threads=threads
+            registry,
+            model=MODELS[head],
+            variant=f"cpu-{precision}",
+            runtime=Runtime(threads=threads),
         )
 
     return opened

@@ -5,38 +5,49 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import IO, Any
+from typing import BinaryIO
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sounds
-from asr.bench import Stub
+from asr.bench import DEFAULT, NotLive, Stub
 from glagol.asr.inference.pool import Engine, Opened
 from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
 from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
+from glagol.runtime.batching import Tally
+from glagol.runtime.options import Runtime
 from glagol.speech.output.formats import as_json
 from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options, Progress, Step, Transcript
 from homes import MODEL
 
 
-class Chunks:
+class Chunks(NotLive):
     """Stands for the recognizer: transcriptions of as many chunks as their file has bytes."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
+        self.tally = Tally()
         self.gate = Event()
 
-    def steps(self, file: IO[bytes], **_: Any) -> Generator[Step, None, Transcript]:
+    def steps(
+        self,
+        file: BinaryIO,
+        *,
+        options: Options = DEFAULT,
+        audio_sha256: str | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Generator[Step, None, Transcript]:
         """One step for each byte, noted in `order` by the byte."""
+        del options, audio_sha256, cancelled
         for byte in file.read().decode():
             assert self.gate.wait(10)
             self.order.append(byte)
@@ -50,7 +61,7 @@ def chunked(workers: int = 1) -> Iterator[tuple[Engine, Chunks]]:
     chunks = Chunks()
     engine = Engine(
         "tiny",
-        lambda _: Opened(chunks, {}),  # type: ignore[arg-type]
+        lambda _: Opened(chunks, {}),
         queue_size=99,
         clock=time.perf_counter,
         workers=workers,
@@ -172,7 +183,7 @@ def test_a_container_has_the_cores_that_it_may_use(tmp_path: Path) -> None:
 
 def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
     """Long jobs and quick ones on one model, each carried on by two threads: the bytes of alone."""
-    recognizer = Recognizer.open(Registry.load(home), model=MODEL, threads=1)
+    recognizer = Recognizer.open(Registry.load(home), model=MODEL, runtime=Runtime(threads=1))
     clip, long = sounds.clip(), sounds.long_speech(90)
     alone = {audio: as_json(recognizer.transcribe(io.BytesIO(audio))) for audio in (clip, long)}
     begun = Event()

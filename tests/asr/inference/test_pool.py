@@ -77,7 +77,7 @@ def test_models_give_way_to_each_other_but_not_the_default() -> None:
 
     def open_model(name: str) -> Opened:
         opened.append(name)
-        return Opened(stub, {})  # type: ignore[arg-type]
+        return Opened(stub, {})
 
     engine = Engine("tiny", open_model, queue_size=9, clock=time.perf_counter)
     engine.start()

@@ -365,7 +365,7 @@ def test_a_recorded_build_is_written_down(
     first = (workshop / "manifest.json").read_bytes()
 
     def build_one(model: Model, registry: Registry, order: Order, _: object) -> Iterator[str]:
-        changed = edit.bump(registry.manifest, model.id, "2", model.source.files)
+        changed = edit.bump(registry.manifest, model.id, "2", model.source.files, built=True)
         (order.home / "manifest.json").write_bytes(canonical(changed))
         yield f"{model.id}: 1 files"
         raise IntegrityError("artifact_altered", "the second variant differs", "look at it")

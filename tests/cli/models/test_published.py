@@ -169,7 +169,7 @@ def test_an_interrupted_record_goes_on(
     glagol: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the first variant: it is recorded, and --missing makes the second alone."""
-    from glagol.models import smoke
+    from glagol.speech.engines.gigaam import smoke
 
     judged: list[str] = []
     real = smoke.smoke

@@ -18,8 +18,9 @@ import homes
 from forge import seeded
 from forge.running import relative_error, run, session
 from glagol.forge.checkpoints.safetensors import CheckpointError, Tensors
+from glagol.forge.families.base import Source
 from glagol.forge.families.gigaam.build import build
-from glagol.forge.families.gigaam.source import Source, open_source
+from glagol.forge.families.gigaam.source import open_source
 from glagol.forge.model import build_model
 from glagol.registry.manifest.read import parse
 from glagol.registry.manifest.types import Variant

@@ -50,7 +50,7 @@ def joined(pause: float) -> bytes:
 
 
 def plan_of(recognizer: Recognizer, data: bytes) -> tuple[list[Chunk], Cutter]:
-    cutter = Cutter(recognizer._vad, recognizer._vad_parameters, rule=recognizer.rule, short_s=25.0)
+    cutter = Cutter(recognizer.vad, rule=recognizer.rule, short_s=25.0)
     blocks = decode(io.BytesIO(data), max_seconds=1e5)
     return [piece.chunk for piece in cutter.pieces(blocks) if piece], cutter
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from glagol.registry.manifest.types import Vad
 from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.types import Span
+from glagol.speech.vad.config import Vad
 from glagol.speech.vad.model import FRAME, ActivityStream
 from glagol.speech.vad.spans import SpanMachine
 from speech import made

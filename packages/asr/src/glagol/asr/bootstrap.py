@@ -102,6 +102,7 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
     """The function that the inference thread opens models with: verified, loaded, proven."""
 
     def open_model(model_id: str) -> Opened:
+        from glagol.runtime.options import Runtime
         from glagol.speech.pipeline.recognizer import Recognizer
 
         model = registry.model(model_id)
@@ -109,10 +110,12 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
             registry,
             model=model.id,
             variant=settings.variant or None,
-            device=settings.device,
-            threads=divide(settings.threads, usable(), settings.device)[0],
-            memory_bytes=memory_bytes,
-            kernels=settings.kernels == "on",
+            runtime=Runtime(
+                device=settings.device,
+                threads=divide(settings.threads, usable(), settings.device)[0],
+                memory_bytes=memory_bytes,
+                kernels=settings.kernels == "on",
+            ),
         )
         answer = known_answer(recognizer, model, home)
         return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})

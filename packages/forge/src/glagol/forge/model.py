@@ -1,76 +1,59 @@
-"""Builds the variants of a manifest entry from its source files."""
+"""Builds the variants of a manifest entry from its source files, by the family of its engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, cast
+from typing import TYPE_CHECKING
 
-from glagol.core.errors import IntegrityError
-from glagol.forge.families.gigaam.architecture import Head, Precision
-from glagol.forge.families.gigaam.build import build
-from glagol.forge.families.gigaam.source import Source, open_source
-from glagol.registry.manifest.types import Ctc, Model, Rnnt, Variant
+from glagol.core.errors import InputError
+from glagol.forge.families.table import FAMILIES
+
+if TYPE_CHECKING:
+    from glagol.forge.families.base import BuildFamily, Source
+    from glagol.registry.manifest.types import Model, Variant
 
 __all__ = ["build_model", "build_variants", "buildable"]
 
-_MADE: Final = {("cpu", "fp32"), ("cpu", "int8"), ("cuda", "fp16")}
+
+def buildable(model: Model, families: Mapping[str, BuildFamily] = FAMILIES) -> tuple[Variant, ...]:
+    """The variants that the forge can make; none of an engine that it does not know."""
+    family = families.get(model.engine)
+    return () if family is None else tuple(filter(family.buildable, model.variants))
 
 
-def buildable(variant: Variant) -> bool:
-    """Whether the forge can make a variant: fp32 and int8 for CPU, fp16 for CUDA."""
-    return (variant.provider, variant.precision) in _MADE
-
-
-def build_model(model: Model, files: Mapping[str, Source]) -> dict[str, dict[str, bytes]]:
+def build_model(
+    model: Model, files: Mapping[str, Source], families: Mapping[str, BuildFamily] = FAMILIES
+) -> dict[str, dict[str, bytes]]:
     """Build every buildable variant; as ``build_variants``, all in memory at once."""
-    return dict(build_variants(model, files))
+    return dict(build_variants(model, files, families))
 
 
 def build_variants(
-    model: Model, files: Mapping[str, Source]
+    model: Model, files: Mapping[str, Source], families: Mapping[str, BuildFamily] = FAMILIES
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Build one variant after the other, so that only one has to be in memory.
 
     Args:
-        model: the entry; its decoding says which head to build.
-        files: source path to source file, as named in ``model.source``; see ``open_source``.
-            Their digests are the caller's business.
+        model: the entry.
+        files: source path to source file, as named in ``model.source``; verified by the caller.
+        families: that build, by engine.
 
     Yields:
         Variant id, and artifact name to bytes. Variants that are not ``buildable`` are absent.
 
     Raises:
-        IntegrityError: ``artifact_missing`` (no weights or no configuration among the files),
-            ``artifact_altered`` (the files do not fit together), ``checkpoint_refused``.
+        InputError: ``option_invalid``, no family builds models of this engine.
+        IntegrityError: ``artifact_missing``, ``artifact_altered``, ``checkpoint_refused``: see
+            ``BuildFamily.open``.
     """
-    head: Head
-    match model.decoding:
-        case Ctc():
-            head = "ctc"
-        case Rnnt():
-            head = "rnnt"
-        case _:
-            raise _misfit(model, "its entry names no head that can be built")
-    try:
-        opened = open_source(files)
-        for variant in filter(buildable, model.variants):
-            precision = cast("Precision", variant.precision)
-            made = build(opened.tensors, opened.config, precision, head, tokenizer=opened.tokenizer)
-            yield variant.id, made
-            del made  # the next one is built without it
-    except FileNotFoundError as error:
-        raise IntegrityError(
-            "artifact_missing",
-            f"{model.id} has no {error} among its sources",
-            "fetch the sources; see the model's card",
-        ) from error
-    except ValueError as error:  # CheckpointError
-        raise _misfit(model, str(error)) from error
-
-
-def _misfit(model: Model, what: str) -> IntegrityError:
-    return IntegrityError(
-        "artifact_altered",
-        f"the sources of {model.id} do not fit together: {what}",
-        "get them again from where they came",
-    )
+    if model.engine not in families:
+        raise InputError(
+            "option_invalid",
+            f"{model.id} has the engine {model.engine!r}, whose models are not built here",
+            f"engines whose models are: {', '.join(sorted(families))}",
+        )
+    make = families[model.engine].open(model, files)
+    for variant in buildable(model, families):
+        made = make(variant)
+        yield variant.id, made
+        del made  # the next one is built without it

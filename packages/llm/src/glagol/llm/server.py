@@ -19,7 +19,7 @@ import uvloop
 from glagol.core import journal
 from glagol.core.errors import InputError
 from glagol.llm.settings import Settings
-from glagol.llm.vllm import warmup
+from glagol.llm.vllm import ENGINE, warmup
 from glagol.llm.vllm.arguments import Launch, served
 from glagol.llm.vllm.client import Upstream, connect
 from glagol.llm.vllm.supervisor import Keeper
@@ -137,7 +137,7 @@ def _model(settings: Settings, registry: Registry) -> Served:
         raise InputError(
             "setting_invalid", f"LLM_MODEL_NAME={name!r}: {error.message}", error.remedy
         ) from error
-    if what.model.engine != "vllm":
+    if what.model.engine != ENGINE:
         raise InputError(
             "setting_invalid",
             f"LLM_MODEL_NAME={name!r} has the engine {what.model.engine}",

@@ -2,7 +2,7 @@
 
 One variant is made, judged, stored and forgotten before the next, so a build needs memory for one.
 The bytes are compared with the manifest before the store gets them. `--record` is the other
-direction, for the person who adds a model: each variant must pass `glagol.models.smoke`, then its
+direction, for the person who adds a model: each variant must pass its family's `judge`, then its
 digests go into the manifest. What is recorded stays when the rest fails; `--missing` goes on.
 """
 
@@ -36,17 +36,13 @@ LOCK: Final = "lock/asr-cpu.txt"
 
 
 def makeable(model: Model) -> tuple[Variant, ...]:
-    """Variants that can be made here: of a recogniser those that the forge knows.
+    """Variants that can be made here: those that the forge knows.
 
     A language model is upstream's own files: there is nothing to make, `models fetch` brings it.
     """
     from glagol.forge.model import buildable
 
-    if model.engine == "vllm":
-        return ()
-    if model.engine != "gigaam":
-        return model.variants
-    return tuple(variant for variant in model.variants if buildable(variant))
+    return buildable(model)
 
 
 def lacking(model: Model, registry: Registry) -> Model:
@@ -183,16 +179,17 @@ def _tell(progress: Progress | None, model: Model, done: Variant) -> None:
 
 @dataclass(slots=True)
 class _Judge:
-    """Smoke tests of recognisers; variants of one model are also compared with each other."""
+    """Judges builds by their family; variants of one model are also compared with each other."""
 
     model: Model
     heard: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def judge(self, variant: Variant, registry: Registry) -> None:
-        if self.model.engine != "gigaam":
-            return
-        from glagol.models.smoke import smoke
+        from glagol.speech.engines.families import FAMILIES
 
+        family = FAMILIES.get(self.model.engine)
+        if family is None:  # not a recogniser
+            return
         blobs = {a.path: registry.store.open(a, model_id=self.model.id) for a in variant.artifacts}
         opened = OpenModel(
             model=self.model,
@@ -201,27 +198,13 @@ class _Judge:
             manifest_version=registry.manifest.manifest_version,
             manifest_sha256=registry.manifest_sha256,
         )
-        smoke(opened, self.heard)
+        family.judge(opened, self.heard)
 
 
 def _made(model: Model, files: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    if model.engine == "silero":
-        for variant in model.variants:
-            yield variant.id, _copied(variant, files)
-        return
     from glagol.forge.model import build_variants
 
     yield from build_variants(model, files)
-
-
-def _copied(variant: Variant, files: Mapping[str, Path]) -> dict[str, bytes]:
-    """Artifacts that are upstream's own bytes: found among the sources by name."""
-    by_name = {path.rpartition("/")[2]: file for path, file in files.items()}
-    return {
-        artifact.path: by_name[artifact.path].read_bytes()
-        for artifact in variant.artifacts
-        if artifact.path in by_name
-    }
 
 
 def _kept(
@@ -253,13 +236,14 @@ def _sourced(model: Model, files: Mapping[str, Path], home: Path) -> Model:
             size = opened.tell()
         return msgspec.structs.replace(entry, sha256=sha256, size_bytes=size, unpinned="")
 
-    builder = model.builder
-    if model.engine != "silero":
-        from glagol.forge.families.gigaam.build import BUILDER_VERSION
+    from glagol.forge.families.table import FAMILIES
+
+    builder, version = model.builder, FAMILIES[model.engine].builder_version
+    if version is not None:
         from glagol.registry.manifest.types import Builder
 
         lock = hashlib.sha256((home / LOCK).read_bytes()).hexdigest()
-        builder = Builder(name="glagol.forge", version=BUILDER_VERSION, lock_sha256=lock)
+        builder = Builder(name="glagol.forge", version=version, lock_sha256=lock)
     sources = tuple(source(entry) for entry in model.source.files)
     return msgspec.structs.replace(
         model, source=msgspec.structs.replace(model.source, files=sources), builder=builder

@@ -13,6 +13,7 @@ from glagol.core.errors import InputError
 from glagol.models import build as builder
 from glagol.models import sources
 from glagol.models.build_plan import plan
+from glagol.models.engines import known
 
 if TYPE_CHECKING:
     from glagol.models.progress import Bars
@@ -64,7 +65,9 @@ def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Ite
         IntegrityError: sources are missing, altered or refused; artifacts differ or do not work.
         HostError: `disk_full`, `host_io`.
     """
-    if model.engine == "vllm" and not order.optional:
+    if not known(model.engine):
+        if order.optional:
+            return
         raise InputError(
             "option_invalid",
             f"{model.id} is upstream's own files: there is nothing to build",

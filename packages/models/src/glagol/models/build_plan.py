@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.core.errors import GlagolError, HostError
+from glagol.core.errors import HostError
 from glagol.models.build import makeable
 from glagol.models.sources import Found, missing
 
@@ -133,16 +132,15 @@ def _expected(variant: Variant, weights: int | None) -> int | None:
 
 def _weights(model: Model, located: dict[str, Found]) -> int | None:
     """How many weights the model has: from the file if it is here, else from its known size."""
-    from glagol.forge.checkpoints.safetensors import CheckpointError
-    from glagol.forge.families.gigaam.source import parameters, weights_of
+    from glagol.forge.families.table import FAMILIES
 
-    name = weights_of({path: found.path for path, found in located.items()})
+    family = FAMILIES.get(model.engine)
+    if family is None:
+        return None
+    name = family.weights_of(list(located))
     if name is not None:
-        try:
-            return parameters(located[name].path)
-        except (CheckpointError, GlagolError):  # the build will say what is wrong with it
-            return None
-    named = weights_of({file.path: Path(file.path) for file in model.source.files})
+        return family.parameters(located[name].path)
+    named = family.weights_of([file.path for file in model.source.files])
     size = next((file.size_bytes for file in model.source.files if file.path == named), None)
     return None if size is None else size // _HALF
 

@@ -62,10 +62,11 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int, bars: B
         HostError: `disk_full`, `host_io`.
     """
     from glagol.models.build import Recorder
+    from glagol.models.engines import is_built
     from glagol.registry.fetch_many import fetch_all
     from glagol.registry.manifest.edit import unbuilt
 
-    if model.engine == "gigaam" or any(file.archive for file in model.source.files):
+    if is_built(model.engine) or any(file.archive for file in model.source.files):
         raise InputError(
             "option_invalid",
             f"{model.id} is built from its source files",
@@ -82,7 +83,8 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int, bars: B
             model.source.files, registry.store, at_once=at_once, pinning=True, progress=progress
         )
     source = msgspec.structs.replace(model.source, files=files)
-    Recorder(registry, home).write(unbuilt(msgspec.structs.replace(model, source=source)))
+    entry = unbuilt(msgspec.structs.replace(model, source=source), built=False)
+    Recorder(registry, home).write(entry)
     return len(files)
 
 

@@ -9,15 +9,19 @@ they cannot add up to more than the card.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol, TypeAlias
 
-from glagol.core.errors import HostError, InputError
-from glagol.registry.manifest.types import Llm, Model
+from msgspec import Meta, Struct, ValidationError, convert
+
+from glagol.core.errors import HostError, InputError, IntegrityError
+from glagol.registry.manifest.rules import role_of
+from glagol.registry.manifest.types import Bytes
 
 if TYPE_CHECKING:
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
-__all__ = ["GIB", "NOBODY", "Basis", "Card", "GpuPolicy", "Line", "plan", "shared"]
+__all__ = ["GIB", "NOBODY", "Basis", "Card", "GpuPolicy", "Line", "Llm", "plan", "shared"]
 
 NOBODY: Final = "none"  # instead of a model's id
 
@@ -37,6 +41,28 @@ PROMPTS_MAX: Final = 256
 _STEP: Final = 256  # tokens that a context is rounded down to
 
 Basis: TypeAlias = Literal["published", "computed", "assumed", "unknown"]
+
+
+class Llm(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="kind",
+    tag="llm",
+):
+    """What a language model asks of a card: the manifest's `decoding`. What is unknown is absent.
+
+    Attributes:
+        context_tokens: Prompt and answer together, as trained.
+        kv_values_per_token: Numbers that one token leaves in the cache, all layers together.
+        weights_bytes: On the card; from the files' sizes, or computed as `note` of the model says.
+    """
+
+    context_tokens: Annotated[int, Meta(gt=0)] | None = None
+    kv_values_per_token: Annotated[int, Meta(gt=0)] | None = None
+    weights_bytes: Bytes | None = None
 
 
 class GpuPolicy(Protocol):
@@ -149,6 +175,7 @@ def plan(vram_bytes: int, asr: Model | None, llm: Model | None) -> Card:
         HostError: `vram_too_small`, with every figure.
         InputError: `option_invalid`, a model is not what its place needs, or its weights' size is
             unknown.
+        IntegrityError: `manifest_invalid`, the language model's parameters are not those of one.
     """
     lines = [Line("driver", DRIVER_BYTES, "assumed")]
     arena = 0
@@ -206,7 +233,7 @@ def shared(gpu: GpuPolicy, registry: Registry) -> Card | None:
 
 def _asr_weights(model: Model) -> Line:
     """Weights of the build for CUDA; before there is one, of the half-precision checkpoint."""
-    if model.engine not in {"gigaam", "whisper"}:
+    if role_of(model) != "asr":
         raise InputError("option_invalid", f"{model.id} does not transcribe", "name a recogniser")
     built = [v for v in model.variants if v.provider == "cuda" and v.artifacts]
     sizes = [sum(a.size_bytes for a in built[0].artifacts)] if built else []
@@ -219,13 +246,20 @@ def _asr_weights(model: Model) -> Line:
 def _needs(model: Model | None) -> Llm:
     if model is None:
         return Llm()
-    if model.decoding is None and model.engine == "vllm":
-        return Llm()
-    if not isinstance(model.decoding, Llm):
+    if role_of(model) != "llm":
         raise InputError(
-            "option_invalid", f"{model.id} is not a language model", "name one of the engine vllm"
+            "option_invalid",
+            f"{model.id} is not a language model",
+            "name a language model (`glagol models list`)",
         )
-    return model.decoding
+    try:
+        return convert(model.decoding or {"kind": "llm"}, Llm)
+    except ValidationError as error:
+        raise IntegrityError(
+            "manifest_invalid",
+            f"the decoding parameters of {model.id} are not a language model's: {error}",
+            "restore manifest.json from the release or from version control",
+        ) from error
 
 
 def _llm_weights(model: Model, needs: Llm) -> Line:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from glagol.core.errors import InputError, IntegrityError
 from glagol.core.files import host_error
 from glagol.registry.manifest.read import parse
+from glagol.registry.manifest.rules import role_of
 from glagol.registry.store import Blob, Store, Trust
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Registry:
                 )
             found = by_id[variant_id]
         if not found.artifacts:
-            how = f"fetch {model.id} --record" if model.engine == "vllm" else f"build {model.id}"
+            how = f"fetch {model.id} --record" if role_of(model) == "llm" else f"build {model.id}"
             raise IntegrityError(
                 "artifact_unpinned",
                 f"{found.id} of {model.id} has no digests in the manifest: {model.unpinned}",

@@ -191,9 +191,10 @@ class Options:
     """What a caller may choose for one transcription.
 
     Attributes:
-        language: BCP 47 tag; must be one of the model's.
+        language: BCP 47 tag; must be one of the model's, or "auto" where the engine detects it.
         word_timestamps: keep the words of every segment.
-        short_audio_s: audio up to this long (and up to 25 s) goes to the encoder in one piece.
+        short_audio_s: audio up to this long, but not longer than the engine's window, goes to the
+            engine in one piece, without voice detection.
         max_audio_s: longer audio is refused.
         channel: "mix" transcribes the mean of the channels, "split" each one alone.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast, get_args
 
 from glagol.asr.http.schemas import Channel
 from glagol.core.errors import InputError
+from glagol.registry.manifest.rules import role_of
 from glagol.speech.output.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ NAMES: Final = (
     "upload",
 )
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
-_ASR_ENGINES: Final = frozenset({"gigaam", "whisper"})
 
 
 class OptionError(InputError):
@@ -144,13 +144,16 @@ def model_of(name: str, registry: Registry) -> Model:
 
     Raises:
         OptionError: `option_invalid`, it does something else.
-        InputError: `model_unknown`.
+        InputError: `model_unknown`, there is none, or this program has not its engine.
     """
+    from glagol.speech.engines.families import family_of
+
     model = registry.model(name)
-    if model.engine not in _ASR_ENGINES:
+    if role_of(model) != "asr":
         raise OptionError(
             "model", f"{model.id} does not transcribe", "choose one from GET /v1/models"
         )
+    family_of(model)
     return model
 
 

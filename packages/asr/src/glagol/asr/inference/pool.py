@@ -21,7 +21,7 @@ from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError
 
 if TYPE_CHECKING:
-    from glagol.speech.pipeline.recognizer import Recognizer
+    from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Transcript
 
 __all__ = ["Engine", "Opened"]
@@ -40,7 +40,7 @@ class Opened:
         report: What `/ready` tells about it.
     """
 
-    recognizer: Recognizer
+    recognizer: Transcriber
     report: dict[str, Any]
 
 

@@ -26,7 +26,7 @@ from glagol.core.errors import HostError, LimitError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from glagol.speech.pipeline.recognizer import Recognizer
+    from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Options, Progress, Segment, Step, Transcript
 
 __all__ = ["QUICK_IN_A_ROW", "QUICK_STEPS", "Job", "JobQueue", "Lane"]
@@ -84,7 +84,7 @@ class Job:
     lane: Lane = "quick"
     done: Future[tuple[Transcript, bytes]] = field(default_factory=Future)
     stop: Stop = field(default_factory=threading.Event)
-    work: Callable[[Recognizer], Any] | None = None
+    work: Callable[[Transcriber], Any] | None = None
     admitted: bool = False
     on_segment: Callable[[Segment], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
@@ -96,7 +96,7 @@ class Job:
     def __post_init__(self) -> None:
         self.done.add_done_callback(lambda _: self.file.close())
 
-    def begin(self, recognizer: Recognizer) -> Generator[Step, None, Any]:
+    def begin(self, recognizer: Transcriber) -> Generator[Step, None, Any]:
         """The work as a generator of steps; its value is the transcript."""
         if self.work is not None:
             return _once(self.work, recognizer)
@@ -274,7 +274,9 @@ class JobQueue:
                     lane.remove(job)
 
 
-def _once(work: Callable[[Recognizer], Any], recognizer: Recognizer) -> Generator[Step, None, Any]:
+def _once(
+    work: Callable[[Transcriber], Any], recognizer: Transcriber
+) -> Generator[Step, None, Any]:
     """`work` as a generator of no steps."""
     return work(recognizer)
     yield

@@ -23,7 +23,7 @@ def divide(threads: int, cores: int, device: str = "cpu") -> tuple[int, int]:
 
     All workers call one session, so the weights are in memory once. Each brings its own thread,
     and the session's pool helps whoever asks: alone an inference has all `threads`, beside others
-    little more than its own. Measured with GigaAM-v3's size in int8, 20 s chunks, on two cores:
+    little more than its own. Measured with a model of full size in int8, 20 s chunks, on two cores:
 
         workers   threads   ms per chunk, never idle   ms for a chunk alone
            1         2                 214                     214

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from glagol.asr.inference.pool import Engine
     from glagol.asr.inference.scheduler import Stop
     from glagol.asr.live.bridge import Feed, Outbox
+    from glagol.speech.pipeline.hearing import Hearing
     from glagol.speech.pipeline.live import Live
-    from glagol.speech.pipeline.recognizer import Recognizer
+    from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Array, Options, Segment, Transcript, Word
 
 __all__ = ["Listening"]
@@ -98,8 +99,12 @@ class Listening:
             self.outbox.close()
 
     def _begun(self) -> Live:
-        recognizer: Recognizer = self._asked(lambda found: found)
-        return recognizer.live(options=self.options, hear=self._hear)
+        recognizer: Transcriber = self._asked(lambda found: found)
+        live: Live = recognizer.live(
+            options=self.options,
+            hear=lambda samples, start: self._hear(live.hearing, samples, start),
+        )
+        return live
 
     def _blocks(self) -> Iterator[Array]:
         from glagol.speech.audio import streaming
@@ -108,13 +113,13 @@ class Listening:
             return streaming.pcm(self.feed.read, rate=self.start.rate, channels=self.start.channels)
         return streaming.container(self.feed.read)
 
-    def _hear(self, samples: Array, start: int) -> list[Word]:
+    def _hear(self, hearing: Hearing, samples: Array, start: int) -> list[Word]:
         """The words of a chunk, by the engine's quick lane."""
         self._drop()
-        words: list[Word] = self._asked(lambda recognizer: recognizer.words(samples, start))
+        words: list[Word] = self._asked(lambda _: hearing(samples, start))
         return words
 
-    def _asked(self, work: Callable[[Recognizer], Any]) -> Any:
+    def _asked(self, work: Callable[[Transcriber], Any]) -> Any:
         job = self._job(work)
         self.engine.put(job)
         while True:
@@ -130,7 +135,7 @@ class Listening:
         self.work_s += job.work_s
         return found
 
-    def _job(self, work: Callable[[Recognizer], Any], stop: Stop | None = None) -> Job:
+    def _job(self, work: Callable[[Transcriber], Any], stop: Stop | None = None) -> Job:
         return Job(
             file=io.BytesIO(),
             audio_sha256="",
@@ -162,7 +167,7 @@ class Listening:
         stop, age = Interrupt(), self.outbox.age
         job = self._job(
             lambda recognizer: [
-                sketch.segment(recognizer.words(sketch.samples, sketch.start, stop))
+                sketch.segment(recognizer.begin(self.options)(sketch.samples, sketch.start, stop))
             ],
             stop,
         )

@@ -214,7 +214,7 @@ def _event(ask: Ask, transcript: Transcript) -> bytes:
 
 
 def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
-    """Whisper's scores (no_speech_prob and the like) are absent: these models have none."""
+    """OpenAI's scores (no_speech_prob and the like) are absent: not every engine has them."""
     found: dict[str, Any] = {
         "task": "transcribe",
         "language": transcript.language,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from glagol.bundle.errors import error
 from glagol.bundle.pack.index import Acceptance, Release, Requires
+from glagol.registry.manifest.rules import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -251,7 +252,7 @@ def _models(
         fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
         if inputs.models and model.id not in inputs.models:
             left_out.append((model.id, "not asked for"))
-        elif model.engine == "vllm" and not inputs.models and model.id != own:
+        elif role_of(model) == "llm" and not inputs.models and model.id != own:
             left_out.append((model.id, "a language model goes where it is asked for by its id"))
         elif fitting:
             carried.append((model, fitting))

@@ -170,9 +170,10 @@ def fetch(
     files: what upstream serves now gets its digest, and the difference is reviewed.
     """
     from glagol.models.fetching import fetched, recorded
+    from glagol.registry.manifest.rules import role_of
 
     status = 0
-    names = ids or [m.id for m in _chosen(load(home), (), present=False) if m.engine != "vllm"]
+    names = ids or [m.id for m in _chosen(load(home), (), present=False) if role_of(m) != "llm"]
     for name in names:
         try:
             with Bars(sys.stderr) as bars:

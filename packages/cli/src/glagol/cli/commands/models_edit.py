@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
-_DECODING: Final = ("ctc", "rnnt", "vad")
 _ROLES: Final = ("asr", "vad", "llm")
-_VARIANTS: Final = {"gigaam": ("cpu-fp32", "cpu-int8")}
+_ALL_ROLES: Final = (*_ROLES, "embed", "speakers")
 _NAMED_MAX: Final = 5  # files that one message lists
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show the difference, write nothing.")
 
 
 @click.command()
 @click.argument("name", metavar="ID")
-@click.option("--engine", required=True, help="gigaam, silero, whisper, vllm or embed.")
+@click.option("--engine", required=True, help="The code that runs it, as `models list` names it.")
+@click.option("--role", type=click.Choice(_ALL_ROLES), help="For an engine not known here.")
 @click.option("--version", required=True, help="As upstream says it.")
 @click.option("--license", required=True, help="SPDX expression.")
 @click.option(
@@ -48,7 +48,7 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Show the differen
 @click.option("--repo", help="Where upstream lives; else the first source.")
 @click.option("--commit", help="Upstream's commit.")
 @click.option("--language", "languages", multiple=True, metavar="TAG", help="BCP 47, such as ru.")
-@click.option("--decoding", type=click.Choice(_DECODING), help="The head.")
+@click.option("--decoding", metavar="KIND", help="The head, where the engine has several.")
 @click.option(
     "--variant",
     "variants",
@@ -75,11 +75,13 @@ def add(home: Path, dry_run: bool, **given: Any) -> None:
     import msgspec
 
     from glagol.models import source_args
+    from glagol.models.engines import is_built
     from glagol.registry.manifest import edit
 
     with archive.editing(home) as registry:
         origins = source_args.given(given["sources"], home)
-        model = edit.unbuilt(edit.entry(_fields(given, origins, home)))
+        entry = edit.entry(_fields(given, origins, home))
+        model = edit.unbuilt(entry, built=is_built(entry.engine))
         if given["golden"]:
             audio, transcript = given["golden"]
             clip = source_args.golden(audio, transcript, home)
@@ -94,7 +96,11 @@ def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dic
     """Plain values of a new entry from the options of `add`."""
     import msgspec
 
+    from glagol.llm.vllm import ENGINE
+    from glagol.models.engines import purpose, usual_variants
+
     name, engine = given["name"], given["engine"]
+    role, decoding = purpose(engine, given["role"], given["decoding"], talker=ENGINE)
     source = {
         "repo": given["repo"] or _repo(origins, home),
         "commit": given["commit"],
@@ -102,16 +108,16 @@ def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dic
     }
     variants = [
         {"id": id_, "provider": id_.partition("-")[0], "precision": id_.partition("-")[2]}
-        for id_ in given["variants"] or _VARIANTS.get(engine, ("cpu-fp32",))
+        for id_ in given["variants"] or usual_variants(engine)
     ]
-    decoding = given["decoding"] or ("vad" if engine == "silero" else None)
     return {
         "id": name,
         **{key: given[key] for key in ("engine", "version", "license", "aliases", "note")},
         "languages": given["languages"],
         "source": source,
         "variants": variants,
-        "decoding": None if decoding is None else {"kind": decoding},
+        "role": role,
+        "decoding": decoding,
     }
 
 
@@ -147,6 +153,7 @@ def bump(
 ) -> None:
     """Give a model another version; what was built of other source files waits for a build."""
     from glagol.models import source_args
+    from glagol.models.engines import is_built
     from glagol.registry.manifest import edit
 
     with archive.editing(home) as registry:
@@ -154,7 +161,10 @@ def bump(
         origins = source_args.given(sources, home) if sources else source_args.again(model, home)
         files = [item.file for item in origins]
         clip = source_args.golden_again(model, home)
-        after = edit.bump(registry.manifest, name, version, files, commit=commit, golden=clip)
+        built = is_built(model.engine)
+        after = edit.bump(
+            registry.manifest, name, version, files, built=built, commit=commit, golden=clip
+        )
         if not dry_run:
             _store(edit.find(after, name), origins, registry)
         _finish(home, registry, after, "Changed", dry_run=dry_run)

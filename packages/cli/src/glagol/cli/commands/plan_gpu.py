@@ -33,16 +33,17 @@ NOBODY = "none"  # as in glagol.models.gpu_plan, which the command's help must n
     metavar="GIB",
     help="Memory of the card in GiB, as nvidia-smi shows it.",
 )
-@click.option("--asr", default="gigaam-v3-e2e-rnnt", show_default=True, help="Model id, or none.")
+@click.option("--asr", help="Model id, or none; the manifest's default recogniser otherwise.")
 @click.option("--llm", help="Model id, or none; every language model of the manifest otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @home_option
-def plan_gpu(vram: float, asr: str, llm: str | None, as_json: bool, home: Path) -> int:
+def plan_gpu(vram: float, asr: str | None, llm: str | None, as_json: bool, home: Path) -> int:
     """Divide a card between the recogniser and a language model.
 
     With --llm exit status 5 says that it does not fit; without, a table of all of them.
     """
     registry = load(home)
+    asr = asr or registry.manifest.defaults.asr
     recogniser = None if asr == NOBODY else registry.model(asr)
     rows = [_row(vram, recogniser, model) for model in _models(registry, llm)]
     error = rows[0][2] if llm is not None else None
@@ -57,9 +58,11 @@ def plan_gpu(vram: float, asr: str, llm: str | None, as_json: bool, home: Path) 
 
 
 def _models(registry: Registry, name: str | None) -> list[Model | None]:
+    from glagol.registry.manifest.rules import role_of
+
     if name is not None:
         return [None if name == NOBODY else registry.model(name)]
-    found: list[Model | None] = [m for m in registry.manifest.models if m.engine == "vllm"]
+    found: list[Model | None] = [m for m in registry.manifest.models if role_of(m) == "llm"]
     if not found:
         raise InputError("option_invalid", "the manifest has no language model", "add --llm none")
     return found

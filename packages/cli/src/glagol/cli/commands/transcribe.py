@@ -28,6 +28,7 @@ from glagol.models.home import load
 from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
+    from glagol.runtime.options import Runtime
     from glagol.speech.pipeline.recognizer import Recognizer
     from glagol.speech.types import Options, Transcript
 
@@ -126,7 +127,7 @@ def transcribe(
     if jobs > 1 and not threads:
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     recognizer = Recognizer.open(
-        registry, model=model, variant=variant, device=device, threads=threads
+        registry, model=model, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars)

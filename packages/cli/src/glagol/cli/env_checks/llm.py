@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from glagol.cli.env_checks import asr
 from glagol.cli.env_checks.asr import PYTHON, Finding
 from glagol.core.errors import HostError, InputError
+from glagol.llm.vllm import ENGINE
 from glagol.llm.vllm.arguments import interpreter, served
 from glagol.models import gpu_plan
 from glagol.registry.registry import Registry
@@ -75,7 +76,7 @@ class _Asked:
     def model(self) -> Model:
         name = self.settings.model_name or self.registry.manifest.defaults.llm
         model = self.registry.model(name) if name is not None else None
-        if model is None or model.engine != "vllm":
+        if model is None or model.engine != ENGINE:
             raise InputError(
                 "setting_invalid",
                 f"{name} has the engine {model.engine}" if model else "no language model is named",

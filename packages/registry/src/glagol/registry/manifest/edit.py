@@ -1,21 +1,21 @@
 """Edits of a manifest as pure functions: a manifest in, a sound one with the next version out.
 
-An edit is refused with the caller's error when its result breaks a rule of `check` or of the types,
-so whoever writes the result never writes a manifest that cannot be read. `changes` says in words
+An edit is refused with the caller's error when its result breaks one of the `rules` or a type, so a
+caller that writes the result never writes a manifest that cannot be read. `changes` says in words
 what an edit did; the changelog is made of that.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.manifest.read import canonical, parse
-from glagol.registry.manifest.rules import ROLES
-from glagol.registry.manifest.types import Artifact, Engine, Model
+from glagol.registry.manifest.rules import ROLE_READER, ROLES, role_of
+from glagol.registry.manifest.types import Artifact, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ def entry(fields: Mapping[str, Any]) -> Model:
         raise InputError(
             "option_invalid",
             str(error),
-            f"see manifest.schema.json; engines are {', '.join(get_args(Engine))}",
+            "see manifest.schema.json",
         ) from error
 
 
@@ -50,8 +50,7 @@ def add(manifest: Manifest, model: Model) -> Manifest:
     """The manifest with one more model at the end.
 
     Raises:
-        InputError: `option_invalid`, a rule is broken: the id is taken, the engine cannot decode
-            so, a path repeats.
+        InputError: `option_invalid`, a rule is broken: the id is taken, a path repeats.
     """
     return _next(manifest, models=(*manifest.models, model))
 
@@ -62,6 +61,7 @@ def bump(
     version: str,
     files: Sequence[SourceFile],
     *,
+    built: bool,
     commit: str | None = None,
     golden: Golden | None = None,
 ) -> Manifest:
@@ -76,6 +76,7 @@ def bump(
         name: id of the model.
         version: the new version; upstream's words, not compared but for equality.
         files: its source files.
+        built: as for `unbuilt`.
         commit: upstream's commit; None keeps the one that is there when the files stay.
         golden: its known-answer clip; None keeps what is there.
 
@@ -92,17 +93,19 @@ def bump(
     if tuple(files) == model.source.files:
         kept = msgspec.structs.replace(source, commit=commit or model.source.commit)
         return _replaced(manifest, msgspec.structs.replace(fresh, source=kept))
-    return _replaced(manifest, unbuilt(fresh))
+    return _replaced(manifest, unbuilt(fresh, built=built))
 
 
-def unbuilt(model: Model) -> Model:
+def unbuilt(model: Model, *, built: bool) -> Model:
     """The entry as before its first build.
 
-    Of an engine that runs upstream's own bytes the pinned source files are the artifacts; for
-    others every variant is empty and says so.
+    Args:
+        model: the entry.
+        built: whether the artifacts are made by a builder: then every variant is empty and says
+            so. Else the pinned source files, upstream's own bytes, are the artifacts.
     """
-    own = () if model.engine == "gigaam" else _own(model.source.files)
-    reason = UNBUILT if model.engine == "gigaam" else UNPINNED
+    own = () if built else _own(model.source.files)
+    reason = UNBUILT if built else UNPINNED
     variants = tuple(msgspec.structs.replace(entry, artifacts=own) for entry in model.variants)
     return msgspec.structs.replace(
         model, variants=variants, builder=None, unpinned="" if own else reason
@@ -142,32 +145,22 @@ def retire(manifest: Manifest, name: str) -> Manifest:
     return _next(manifest, models=tuple(other for other in manifest.models if other is not model))
 
 
-def role_of(model: Model) -> str:
-    """The role that a model's engine can serve: asr, vad or llm.
-
-    Raises:
-        InputError: `option_invalid`, no role takes this engine.
-    """
-    for role, engines in ROLES.items():
-        if model.engine in engines:
-            return role
-    raise _refused(f"{model.id} has the engine {model.engine}, which is the default for nothing")
-
-
 def use(manifest: Manifest, name: str, role: str | None = None) -> Manifest:
     """The manifest with another default.
 
     Args:
         manifest: what is edited.
         name: id of the model.
-        role: asr, vad or llm; None takes the one that the engine can serve.
+        role: asr, vad or llm; None takes the one that the model can serve.
 
     Raises:
-        InputError: `model_unknown`; `option_invalid`, the engine cannot serve the role, or the
-            model is the default already.
+        InputError: `model_unknown`; `option_invalid`, the model cannot serve the role, or is the
+            default already.
     """
     model = find(manifest, name)
     role = role or role_of(model)
+    if role is None:
+        raise _refused(f"the manifest states no role of {name}")
     if role not in ROLES:
         raise _refused(f"there is no role {role!r}; there are {', '.join(ROLES)}")
     if getattr(manifest.defaults, role) == name:
@@ -194,7 +187,7 @@ def preset(manifest: Manifest, name: str, called: str) -> Manifest:
     if holder == model:
         raise _refused(f"{called} names {name} already")
     if holder is not None and role_of(holder) != role_of(model):
-        raise _refused(f"{called} names {holder.id}, which serves {role_of(holder)}")
+        raise _refused(f"{called} names {holder.id}, which has the role {role_of(holder)}")
     moved = []
     for other in manifest.models:
         kept = tuple(alias for alias in other.aliases if alias != called)
@@ -278,7 +271,10 @@ def _replaced(manifest: Manifest, model: Model) -> Manifest:
 
 def _next(manifest: Manifest, **changed: object) -> Manifest:
     version = manifest.manifest_version + 1
-    return _sound(msgspec.structs.replace(manifest, manifest_version=version, **changed))
+    after = msgspec.structs.replace(manifest, manifest_version=version, **changed)
+    stated = any(model.role is not None for model in after.models)
+    reader = max(after.min_reader_version, ROLE_READER if stated else 1)
+    return _sound(msgspec.structs.replace(after, min_reader_version=reader))
 
 
 def _sound(manifest: Manifest) -> Manifest:

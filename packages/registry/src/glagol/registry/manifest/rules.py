@@ -4,7 +4,8 @@
 with the place (`models[2].variants[0].artifacts[1].path`). The rules:
 
 * model ids and aliases name one model each; variant ids, artifact and source paths are unique;
-* a default exists and fits its role; the decoding parameters fit the engine;
+* a default exists and fits its role; decoding parameters have a kind;
+* a stated role does not contradict that kind, and needs a reader that knows the field;
 * paths are relative, use '/', and have no '.', '..' or empty part;
 * one digest has one size everywhere;
 * an absent digest has a reason in `unpinned`, and a reason stands only where a digest is absent.
@@ -12,29 +13,21 @@ with the place (`models[2].variants[0].artifacts[1].path`). The rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from glagol.registry.manifest.types import Ctc, Llm, Rnnt, Vad
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from glagol.registry.manifest.types import Manifest, Model, SourceFile
+    from glagol.registry.manifest.types import Manifest, Model, Role, SourceFile
 
-# Which decoding parameters an engine takes; None: the engine has its own.
-_DECODING: dict[str, tuple[type, ...]] = {
-    "gigaam": (Ctc, Rnnt),
-    "silero": (Vad,),
-    "whisper": (type(None),),
-    "vllm": (Llm, type(None)),
-    "embed": (type(None),),
-}
-# Which engines can serve a role of `Defaults`.
-ROLES: dict[str, frozenset[str]] = {
-    "asr": frozenset({"gigaam", "whisper"}),
-    "vad": frozenset({"silero"}),
-    "llm": frozenset({"vllm"}),
-}
+ROLES: Final = ("asr", "vad", "llm")
+"""Roles that have a default; fields of `Defaults`."""
+
+ROLE_READER: Final = 2
+"""`min_reader_version` of a manifest in which an entry states its role."""
+
+_KINDS: Final[dict[str, Role]] = {"ctc": "asr", "rnnt": "asr", "vad": "vad", "llm": "llm"}
+"""Roles by kind of decoding parameters, for entries that state none."""
 
 
 def faults(manifest: Manifest) -> Iterator[str]:
@@ -44,6 +37,17 @@ def faults(manifest: Manifest) -> Iterator[str]:
     yield from _sizes(manifest)
     for index, model in enumerate(manifest.models):
         yield from _model(f"models[{index}]", model)
+
+
+def role_of(model: Model) -> Role | None:
+    """What a model is for: its stated role, else the one that its decoding's kind implies.
+
+    Of the entries that were written before roles could be stated, those without decoding
+    parameters are language models.
+    """
+    if model.role is not None or model.decoding is None:
+        return model.role or "llm"
+    return _KINDS.get(str(model.decoding.get("kind")))
 
 
 def is_plain_path(path: str) -> bool:
@@ -65,15 +69,19 @@ def _names(manifest: Manifest) -> Iterator[str]:
 
 
 def _defaults(manifest: Manifest) -> Iterator[str]:
-    engines = {model.id: model.engine for model in manifest.models}
-    for role, allowed in ROLES.items():
+    roles = {model.id: role_of(model) for model in manifest.models}
+    for role in ROLES:
         name = getattr(manifest.defaults, role)
         if name is None:
             continue
-        if name not in engines:
+        if name not in roles:
             yield f"defaults.{role}: no model has the id {name!r}"
-        elif engines[name] not in allowed:
-            yield f"defaults.{role}: {name!r} has the engine {engines[name]!r}, which cannot serve"
+        elif roles[name] != role:
+            yield f"defaults.{role}: {name!r} has the role {roles[name]}, so it cannot serve"
+    if manifest.min_reader_version < ROLE_READER:
+        for index, model in enumerate(manifest.models):
+            if model.role is not None:
+                yield f"models[{index}].role: needs min_reader_version {ROLE_READER}"
 
 
 def _sizes(manifest: Manifest) -> Iterator[str]:
@@ -96,11 +104,12 @@ def _sizes(manifest: Manifest) -> Iterator[str]:
 
 
 def _model(place: str, model: Model) -> Iterator[str]:
-    decoding = model.decoding
-    if not isinstance(decoding, _DECODING[model.engine]):
-        yield f"{place}.decoding: does not fit the engine {model.engine!r}"
-    if isinstance(decoding, Vad) and decoding.neg_threshold > decoding.threshold:
-        yield f"{place}.decoding.neg_threshold: above threshold"
+    if model.decoding is not None:
+        kind = model.decoding.get("kind")
+        if not isinstance(kind, str) or not kind:
+            yield f"{place}.decoding.kind: a name is required"
+        elif model.role is not None and _KINDS.get(kind, model.role) != model.role:
+            yield f"{place}.role: decoding parameters of the kind {kind!r} are for {_KINDS[kind]}"
     if model.golden is not None:
         yield from _paths(
             [

@@ -1,12 +1,15 @@
 """The types of `manifest.json`: what a model is, where it comes from, which bytes may be opened.
 
 All are frozen, refuse unknown fields and take keywords only. An unknown digest is absent, and then
-a reason stands in `unpinned`; nothing is ever invented. What the types cannot say is in `check`.
+a reason stands in `unpinned`; nothing is ever invented. What the types cannot say is in `rules`.
+
+No engine is known by name here. `engine` is an identifier that the program that opens a model looks
+up among its families, and `decoding` is checked by that family.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -25,10 +28,15 @@ RelativePath: TypeAlias = Annotated[
 ]
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Bytes: TypeAlias = Annotated[int, Meta(gt=0, description="bytes")]
-Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, description="milliseconds")]
-Probability: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+Decoding: TypeAlias = Annotated[
+    dict[str, Any],
+    Meta(
+        description="parameters of the engine, which checks them itself; `kind` names their form",
+        extra_json_schema={"properties": {"kind": {"type": "string"}}, "required": ["kind"]},
+    ),
+]
 
-Engine: TypeAlias = Literal["gigaam", "silero", "whisper", "vllm", "embed"]
+Role: TypeAlias = Literal["asr", "vad", "llm", "embed", "speakers"]
 Provider: TypeAlias = Literal["cpu", "cuda"]
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "fp8", "int8", "int4"]
 
@@ -93,76 +101,6 @@ class Variant(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     artifacts: tuple[Artifact, ...] = ()
 
 
-class Ctc(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="ctc"
-):
-    """Decoding of a CTC head: mel frames per encoder frame, audio rate in Hz."""
-
-    subsampling: Annotated[int, Meta(gt=0)] = 4
-    sample_rate: Annotated[int, Meta(gt=0)] = 16_000
-
-
-class Rnnt(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="rnnt"
-):
-    """Decoding of a transducer head; `max_symbols` caps emissions per encoder frame."""
-
-    subsampling: Annotated[int, Meta(gt=0)] = 4
-    sample_rate: Annotated[int, Meta(gt=0)] = 16_000
-    max_symbols: Annotated[int, Meta(gt=0)] = 10
-
-
-class Vad(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="vad"
-):
-    """Voice activity parameters, as in silero-vad's `get_speech_timestamps`.
-
-    Attributes:
-        sample_rate: audio rate, Hz.
-        threshold: speech starts at this probability.
-        neg_threshold: speech ends below this probability; at most `threshold`.
-        min_speech_ms: shorter speech is dropped.
-        min_silence_ms: shorter silence does not end speech.
-        speech_pad_ms: added on both sides of a span.
-        max_speech_s: longer speech is cut at the longest silence inside it.
-        min_silence_at_max_speech_ms: a silence must be this long to be such a cut.
-    """
-
-    sample_rate: Annotated[int, Meta(gt=0)] = 16_000
-    threshold: Probability = 0.5
-    neg_threshold: Probability = 0.35
-    min_speech_ms: Milliseconds = 250
-    min_silence_ms: Milliseconds = 100
-    speech_pad_ms: Milliseconds = 30
-    max_speech_s: Annotated[float, Meta(gt=0.0, description="seconds")] = 22.0
-    min_silence_at_max_speech_ms: Milliseconds = 98
-
-
-class Llm(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    kw_only=True,
-    omit_defaults=True,
-    tag_field="kind",
-    tag="llm",
-):
-    """What a language model asks of a card; what is not known is absent.
-
-    Attributes:
-        context_tokens: prompt and answer together, as trained.
-        kv_values_per_token: numbers that one token leaves in the cache, all layers together.
-        weights_bytes: on the card; from the files' sizes, or computed as `note` of the model says.
-    """
-
-    context_tokens: Annotated[int, Meta(gt=0)] | None = None
-    kv_values_per_token: Annotated[int, Meta(gt=0)] | None = None
-    weights_bytes: Bytes | None = None
-
-
-Asr: TypeAlias = Ctc | Rnnt
-
-
 class Golden(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The known-answer clip: repository-relative paths and digests of clip and transcript."""
 
@@ -177,14 +115,15 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_
 
     Attributes:
         id: unique name; also the directory in `models/`.
-        engine: the code that can run it.
+        engine: the family of code that can run it.
+        role: what it is for; absent where the kind of `decoding` says it (`rules.role_of`).
         version: upstream's version.
         license: SPDX expression.
         languages: BCP 47 tags; empty when language does not matter.
         source: upstream files.
         builder: what wrote the artifacts; absent when they are upstream's own bytes or not built.
         variants: builds, the preferred first.
-        decoding: parameters by head; absent for engines without any.
+        decoding: parameters of the engine; absent for engines without any.
         golden: known-answer clip.
         aliases: other names that callers may use.
         note: what a user must know ("synthetic voices only; ...").
@@ -192,14 +131,15 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_
     """
 
     id: Id
-    engine: Engine
+    engine: Id
+    role: Role | None = None
     version: Text
     license: Text
     languages: tuple[Text, ...] = ()
     source: Source
     builder: Builder | None = None
     variants: tuple[Variant, ...]
-    decoding: Ctc | Rnnt | Vad | Llm | None = None
+    decoding: Decoding | None = None
     golden: Golden | None = None
     aliases: tuple[Alias, ...] = ()
     note: str = ""

@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from glagol.speech.segmentation.cutter import Cutter, Piece
-    from glagol.speech.segmentation.planner import Chunk
+    from glagol.speech.segmentation.planner import Chunk, Rule
 
 __all__ = ["Hear", "Listener", "Sketch", "Turns"]
-
-SKETCH_SAMPLES = 24 * SAMPLE_RATE
-"""Guesses read no more: the encoder takes 25 s."""
 
 
 class Hear(Protocol):
@@ -38,16 +35,17 @@ class Listener:
     Args:
         cutter: a fresh one.
         hear: recognises a piece.
-        lead: common audio of two pieces at a cut inside speech, seconds.
+        rule: of the cutter; its lead is the common audio of two pieces at a cut inside speech.
         channel: number that the segments carry; None for none.
     """
 
     def __init__(
-        self, cutter: Cutter, hear: Hear, *, lead: float, channel: int | None = None
+        self, cutter: Cutter, hear: Hear, *, rule: Rule, channel: int | None = None
     ) -> None:
         self.cutter = cutter
         self._hear = hear
-        self._joiner = _Joiner(lead)
+        self._joiner = _Joiner(rule.lead)
+        self._sketch = round((rule.window - 1.0) * SAMPLE_RATE)  # guesses read no more
         self._stream = SegmentStream()
         self._channel = channel
 
@@ -73,8 +71,8 @@ class Listener:
         if not len(samples):
             return None
         told, joiner = self._stream.words, replace(self._joiner)
-        if len(samples) > SKETCH_SAMPLES:  # speech without a pause: its end will do
-            samples, told, joiner = samples[-SKETCH_SAMPLES:], (), _Joiner(self._joiner.lead)
+        if len(samples) > self._sketch:  # speech without a pause: its end will do
+            samples, told, joiner = samples[-self._sketch :], (), _Joiner(self._joiner.lead)
         start = self.cutter.total - len(samples)
         return Sketch(samples, start, told, joiner, self._channel)
 

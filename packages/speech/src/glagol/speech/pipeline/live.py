@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from glagol.speech.pipeline.channels import Listener, Sketch
+    from glagol.speech.pipeline.hearing import Hearing
     from glagol.speech.types import Array, Options, Segment, Transcript
 
 __all__ = ["LIVE_FRAMES", "Live"]
@@ -25,6 +26,7 @@ class Live:
 
     Args:
         listener: fresh, of one channel.
+        hearing: what recognises its windows.
         whole: makes the transcript of all segments and the digest of the audio.
         options: what the caller chose.
     """
@@ -32,10 +34,12 @@ class Live:
     def __init__(
         self,
         listener: Listener,
+        hearing: Hearing,
         whole: Callable[[tuple[Segment, ...], str | None], Transcript],
         options: Options,
     ) -> None:
         self._listener = listener
+        self.hearing = hearing
         self._whole = whole
         self._options = options
 

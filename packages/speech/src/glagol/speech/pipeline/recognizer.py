@@ -6,18 +6,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-import msgspec
 import numpy as np
 
-from glagol.core.errors import HostError, InputError
-from glagol.registry.manifest.types import Vad
+from glagol.core.errors import HostError
 from glagol.runtime.batching import Tally
+from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
-from glagol.runtime.session import open_session
 from glagol.speech.audio.decode import decode
-from glagol.speech.engines.gigaam.engine import Acoustic
+from glagol.speech.engines.base import Request
+from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.pipeline.channels import Listener, Turns
+from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
+from glagol.speech.pipeline.options import AUTO, UNDETERMINED, granted, request_of
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -30,38 +31,42 @@ from glagol.speech.types import (
     Segment,
     Step,
     Transcript,
-    VadProvenance,
     Word,
 )
+from glagol.speech.vad import families as detectors
 from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.runtime.session import Interrupt
+    from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
+    from glagol.speech.types import VadProvenance
+    from glagol.speech.vad.families import Detector
 
 
 @dataclass(frozen=True, slots=True)
 class Recognizer:
-    """An acoustic model and a voice activity model, ready to transcribe.
+    """A transcription engine and a voice activity model, ready to transcribe.
 
     Holds no state of a transcription, so threads may share one. Make it with `open`.
 
     Attributes:
-        model: the registry entry of the acoustic model.
+        model: the registry entry of the engine's model.
+        engine: what recognises windows.
+        vad: what finds speech.
         rule: how long audio is cut.
         provenance: what is known before any audio; every transcript fills in the rest.
     """
 
     model: Model
+    engine: TranscriptionEngine
+    vad: Detector
     rule: Rule
     provenance: Provenance
-    _acoustic: Acoustic
-    _vad: onnxruntime.InferenceSession
-    _vad_parameters: Vad
 
     @classmethod
     def open(
@@ -71,22 +76,18 @@ class Recognizer:
         model: str | None = None,
         vad: str | None = None,
         variant: str | None = None,
-        device: str = "cpu",
-        threads: int = 0,
-        memory_bytes: int = 0,
-        kernels: bool = True,
+        runtime: Runtime = Runtime(),  # noqa: B008 - frozen
+        families: Mapping[str, Family] = FAMILIES,
     ) -> Recognizer:
         """Open verified models and create their sessions.
 
         Args:
             registry: where models come from.
-            model: id or alias of the acoustic model; None for the manifest's default.
+            model: id or alias of the model that transcribes; None for the manifest's default.
             vad: id or alias of the voice activity model; None for the manifest's default.
-            variant: build of the acoustic model; None for the first one made for the device.
-            device: "cpu" or "cuda"; there is no fallback from one to the other.
-            threads: of the encoder, 0 for one per physical core; they do not change the results.
-            memory_bytes: most that the encoder may take of a card's memory; 0 for no limit.
-            kernels: whether our library computes what it can (`glagol.runtime.kernels.adapt`).
+            variant: build of the first; None for the first one made for the device.
+            runtime: device, threads, memory and kernels of the engine.
+            families: the engines that can be loaded, by name.
 
         Returns:
             The recogniser.
@@ -97,25 +98,32 @@ class Recognizer:
             HostError: `provider_missing`, the device cannot be used.
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
-        opened = registry.open(entry.id, variant or _variant_for(entry, device))
-        acoustic = Acoustic(
-            opened, device=device, threads=threads, memory_bytes=memory_bytes, kernels=kernels
-        )
-        opened_vad = registry.open(vad or registry.manifest.defaults.vad)
-        session, parameters = _open_vad(opened_vad)
+        family = family_of(entry, families)
+        opened = registry.open(entry.id, variant or _variant_for(entry, runtime.device))
+        engine = family.load(opened, runtime)
+        detector = detectors.load(registry.open(vad or registry.manifest.defaults.vad))
+        traits = engine.traits
         return cls(
             model=entry,
-            rule=Rule(),
-            provenance=_provenance(opened, opened_vad, parameters, acoustic),
-            _acoustic=acoustic,
-            _vad=session,
-            _vad_parameters=parameters,
+            engine=engine,
+            vad=detector,
+            rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
+            provenance=_provenance(opened, detector.provenance, engine.provenance),
         )
 
     @property
     def tally(self) -> Tally:
-        """What the encoder did since the model was opened."""
-        return self._acoustic.tally
+        """What the engine did since the model was opened."""
+        return self.engine.tally
+
+    def begin(self, options: Options) -> Hearing:
+        """What recognises the windows of one channel of one transcription, in order.
+
+        Raises:
+            InputError: an option is wrong.
+        """
+        granted(options, self.model.id, self.engine.traits)
+        return Hearing(self.engine.begin(request_of(options)))
 
     def transcribe(
         self,
@@ -204,12 +212,13 @@ class Recognizer:
             LimitError: `audio_too_long`.
             HostError: `cancelled`.
         """
-        _check(options, self.model)
+        options = granted(options, self.model.id, self.engine.traits)
         split = options.channel == "split"
         source = decode(file, max_seconds=options.max_audio_s, split=split)
+        hearings = [self.begin(options) for _ in range(source.channels)]
         listeners = [
-            self._listener(options.short_audio_s, channel if split else None)
-            for channel in range(source.channels)
+            self._listener(hearing, options.short_audio_s, channel if split else None)
+            for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
         turns = Turns()
@@ -234,9 +243,9 @@ class Recognizer:
                 yield step(segments)
                 _stop_if(cancelled)
         yield step([], last=True)
-        return self._transcript(
-            tuple(found), [listener.cutter for listener in listeners], options, audio_sha256
-        )
+        cutters = [listener.cutter for listener in listeners]
+        language = _language(hearings, options)
+        return self._transcript(tuple(found), cutters, options, audio_sha256, language)
 
     def live(
         self,
@@ -256,38 +265,38 @@ class Recognizer:
         Raises:
             InputError: an option is wrong.
         """
-        _check(options, self.model)
-        listener = self._listener(0.0, None, hear=hear, block_frames=LIVE_FRAMES)
+        options = granted(options, self.model.id, self.engine.traits)
+        hearing = self.begin(options)
+        listener = self._listener(hear or hearing, 0.0, None, block_frames=LIVE_FRAMES)
 
         def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
-            return self._transcript(segments, [listener.cutter], options, sha256)
+            language = _language([hearing], options)
+            return self._transcript(segments, [listener.cutter], options, sha256, language)
 
-        return Live(listener, whole, options)
+        return Live(listener, hearing, whole, options)
 
     def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
-        """Words of one window float32 [n], at most 25 s, that begins at sample `start`.
+        """Words of one window float32 [n] alone, no longer than the engine's, at sample `start`.
 
         Raises:
             HostError: `cancelled`, by `stop`.
         """
-        return self._acoustic.words(samples, start, stop)
+        return Hearing(self.engine.begin(Request()))(samples, start, stop)
+
+    def close(self) -> None:
+        """Give back what the engine holds; no call may follow."""
+        self.engine.close()
 
     def _listener(
         self,
+        hear: Hear,
         short_s: float,
         channel: int | None,
         *,
-        hear: Hear | None = None,
         block_frames: int = BLOCK_FRAMES,
     ) -> Listener:
-        cutter = Cutter(
-            self._vad,
-            self._vad_parameters,
-            rule=self.rule,
-            short_s=short_s,
-            block_frames=block_frames,
-        )
-        return Listener(cutter, hear or self.words, lead=self.rule.lead, channel=channel)
+        cutter = Cutter(self.vad, rule=self.rule, short_s=short_s, block_frames=block_frames)
+        return Listener(cutter, hear, rule=self.rule, channel=channel)
 
     def _transcript(
         self,
@@ -295,6 +304,7 @@ class Recognizer:
         cutters: Sequence[Cutter],
         options: Options,
         sha256: str | None,
+        language: str,
     ) -> Transcript:
         coverages = [
             Coverage(round(c.decoded / SAMPLE_RATE, 3), round(c.dropped / SAMPLE_RATE, 3))
@@ -306,7 +316,7 @@ class Recognizer:
             text=" ".join(segment.text for segment in segments),
             segments=segments,
             duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
-            language=options.language,
+            language=language,
             coverage=_sum(coverages) if split else coverages[0],
             provenance=replace(
                 self.provenance,
@@ -323,20 +333,13 @@ def _variant_for(model: Model, device: str) -> str | None:
     return made[0] if made else None
 
 
-def _open_vad(opened: OpenModel) -> tuple[onnxruntime.InferenceSession, Vad]:
-    if not isinstance(opened.model.decoding, Vad):
-        raise InputError(
-            "model_unknown",
-            f"{opened.model.id} does not detect voice (engine {opened.model.engine})",
-            "choose a model of the engine silero",
-        )
-    graph = next(path for path in opened.blobs if path.endswith(".onnx"))
-    return open_session(opened.blobs, graph, device="cpu", threads=1), opened.model.decoding
+def _language(hearings: Sequence[Hearing], options: Options) -> str:
+    """What was spoken: as the engine says, or where it heard nothing, as the caller did."""
+    asked = UNDETERMINED if options.language == AUTO else options.language
+    return next((each.language for each in hearings if each.language), asked)
 
 
-def _provenance(
-    opened: OpenModel, vad: OpenModel, parameters: Vad, acoustic: Acoustic
-) -> Provenance:
+def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:
     return Provenance(
         model=opened.model.id,
         model_version=opened.model.version,
@@ -344,36 +347,13 @@ def _provenance(
         manifest_version=opened.manifest_version,
         manifest_sha256=opened.manifest_sha256,
         variant=opened.variant.id,
-        provider=acoustic.provider,
+        provider=engine.provider,
         onnxruntime=onnxruntime.__version__,
-        kernels_sha256=acoustic.kernels_sha256,
-        vad=VadProvenance(
-            id=vad.model.id,
-            artifacts={path: blob.sha256 for path, blob in vad.blobs.items()},
-            parameters={
-                name: value
-                for name, value in msgspec.to_builtins(parameters).items()
-                if name != "kind"
-            },
-        ),
+        kernels_sha256=engine.kernels_sha256,
+        vad=vad,
         chunk_plan_sha256="",
         audio_sha256=None,
     )
-
-
-def _check(options: Options, model: Model) -> None:
-    if model.languages and options.language not in model.languages:
-        raise InputError(
-            "option_invalid",
-            f"{model.id} does not know the language {options.language!r}",
-            f"use one of {', '.join(model.languages)}",
-        )
-    if not (options.short_audio_s >= 0 and options.max_audio_s > 0):
-        raise InputError(
-            "option_invalid",
-            f"short_audio_s {options.short_audio_s} or max_audio_s {options.max_audio_s} is wrong",
-            "use seconds: short_audio_s from 0, max_audio_s above 0",
-        )
 
 
 def _sum(coverages: Sequence[Coverage]) -> Coverage:

@@ -10,14 +10,12 @@ import numpy as np
 from glagol.speech.segmentation.planner import Chunk, PlanDigest, Planner, Rule
 from glagol.speech.segmentation.ring_buffer import Tape
 from glagol.speech.types import SAMPLE_RATE, Array, Span
-from glagol.speech.vad.model import BLOCK_FRAMES, ActivityStream
-from glagol.speech.vad.spans import SpanMachine
+from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from glagol.registry.manifest.types import Vad
-    from glagol.runtime.ort import onnxruntime
+    from glagol.speech.vad.families import Detector
 
 SILENCE = 3e-4
 """Short audio that never exceeds this amplitude (-70 dB) is not shown to the encoder."""
@@ -35,10 +33,10 @@ class Cutter:
     """Cuts one recording that is pushed block by block; call `finish` once after the last.
 
     Args:
-        vad: session of the voice activity model.
-        parameters: of its span rule.
+        vad: the voice activity model.
         rule: how long audio is cut.
-        short_s: audio up to this long (and up to 25 s) is not cut, and not shown to the model.
+        short_s: audio up to this long, but not longer than the rule's window, is not cut, and not
+            shown to the model.
         block_frames: frames per call of the model: how soon a pause is noticed. No cut depends on
             it.
 
@@ -52,8 +50,7 @@ class Cutter:
 
     def __init__(
         self,
-        vad: onnxruntime.InferenceSession,
-        parameters: Vad,
+        vad: Detector,
         *,
         rule: Rule,
         short_s: float,
@@ -61,8 +58,8 @@ class Cutter:
     ) -> None:
         self._short = round(min(short_s, rule.window) * SAMPLE_RATE)
         self._tape, self._planner = Tape(), Planner(rule)
-        self._stream = ActivityStream(vad, block_frames=block_frames)
-        self._machine = SpanMachine(parameters)
+        self._stream = vad.stream(block_frames=block_frames)
+        self._machine = vad.spans()
         self._digest = PlanDigest()
         self._head: list[Array] = []
         self.total = self.decoded = self.dropped = 0

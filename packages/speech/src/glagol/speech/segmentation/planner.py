@@ -1,7 +1,8 @@
 """Where a long recording is cut for the encoder.
 
-The encoder reads at most 25 s and is best at 15 to 22 s (upstream's long form packs the same way:
-`gigaam/vad_utils.py`). Rules, for one chunk that starts at `open`:
+An encoder reads windows of a bounded length, and is best when they are well filled but not full.
+The lengths here are for 25 s, where upstream's long form packs the same way; other windows have
+them in proportion. Rules, for one chunk that starts at `open`:
 
 1. silence longer than `keep_gap` ends the chunk; all but a margin of it is dropped;
 2. else the chunk is cut when `longest` is full, in this order of preference:
@@ -31,6 +32,9 @@ from glagol.speech.vad.model import FRAME, Activity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+WINDOW_MIN_S = 5.0
+"""Shorter windows leave no room for margins and common audio."""
+
 SMOOTHING = 5
 """Frames averaged before the weakest is looked for: 160 ms outlasts the closure of a plosive."""
 
@@ -58,6 +62,32 @@ class Rule:
     safe_gap: float = 0.4
     margin: float = 0.3
     lead: float = 1.0
+
+    @classmethod
+    def for_window(cls, window_s: float, *, overlap: bool = True) -> Rule:
+        """The rule for an engine that reads `window_s` seconds.
+
+        Args:
+            window_s: longest audio that it reads, seconds.
+            overlap: whether neighbours read common audio at cuts inside speech; that needs words
+                with times.
+
+        Raises:
+            ValueError: the window is shorter than `WINDOW_MIN_S`.
+        """
+        if window_s < WINDOW_MIN_S:
+            raise ValueError(f"a window of {window_s} s is below {WINDOW_MIN_S} s")
+        usual = cls()
+        lead = usual.lead if overlap else 0.0
+        longest = window_s - 2 * lead
+        part = longest / usual.longest
+        return cls(
+            shortest=usual.shortest * part,
+            longest=longest,
+            earliest=usual.earliest * part,
+            in_speech=usual.in_speech * part,
+            lead=lead,
+        )
 
     def samples(self, name: str) -> int:
         """One of the lengths in samples."""

@@ -15,7 +15,7 @@ from glagol.speech.vad.model import FRAME
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glagol.registry.manifest.types import Vad
+    from glagol.speech.vad.config import Vad
 
 PER_MS = SAMPLE_RATE // 1000
 

@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 from glagol.forge.checkpoints.pickles import refused
 from glagol.forge.checkpoints.safetensors import CheckpointError, Tensors
 from glagol.forge.checkpoints.torch import MAGIC, read_torch
+from glagol.forge.families.base import Source
 from glagol.forge.families.gigaam.settings import published
-
-Source = bytes | memoryview | Path
-"""A source file: its bytes (an mmap too), or where they lie."""
 
 WEIGHTS: Final = (".safetensors", ".bin", ".ckpt")
 """Endings of files with weights, the preferred first."""

@@ -11,6 +11,7 @@ import numpy as np
 from glagol.forge.nano.evaluate.evaluation import Recogniser, Wave
 from glagol.forge.nano.speech.clips import SAMPLE_RATE
 from glagol.registry.registry import Registry
+from glagol.runtime.options import Runtime
 from glagol.speech import Options, Recognizer
 
 MODELS = {"CTC": "gigaam-nano", "RNN-T": "gigaam-nano-rnnt"}
@@ -30,7 +31,9 @@ def engine_recognisers(home: Path, threads: int) -> dict[str, Recogniser]:
     registry = Registry.load(home)
     return {
         f"{head} {precision}": _recogniser(
-            Recognizer.open(registry, model=model, variant=variant, threads=threads)
+            Recognizer.open(
+                registry, model=model, variant=variant, runtime=Runtime(threads=threads)
+            )
         )
         for head, model in MODELS.items()
         for precision, variant in VARIANTS.items()

@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glagol.core.errors import HostError, InputError, IntegrityError
-from glagol.registry.manifest.types import Ctc, Rnnt
 from glagol.runtime.batching import Batcher, Tally
 from glagol.runtime.kernels.amx import library, sha256_of
 from glagol.runtime.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.runtime.tensors import read_float32, require_finite
+from glagol.speech.engines.base import EngineProvenance, Hypothesis, Traits, configured
+from glagol.speech.engines.gigaam.config import Config, Rnnt
 from glagol.speech.engines.gigaam.ctc import greedy
 from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.engines.gigaam.rnnt import Transducer
 from glagol.speech.engines.gigaam.vocabulary import Vocabulary
 from glagol.speech.engines.gigaam.words import words_of
-from glagol.speech.types import SAMPLE_RATE, Array, Word
+from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from glagol.registry.registry import OpenModel
     from glagol.runtime.session import Interrupt
-    from glagol.speech.types import Emission, Token
+    from glagol.speech.engines.base import Request
+    from glagol.speech.types import Emission, Token, Word
+
+WINDOW_S = 25.0
+"""Longest audio that the encoder reads, seconds; it was trained on no longer one."""
 
 
 class Acoustic:
-    """An acoustic model that was opened; may be called from several threads.
+    """A model of the family that was opened: the `TranscriptionEngine`; shared by threads.
 
     On a CPU every call is one window alone: dynamic int8 scales span a batch, so a result would
     otherwise depend on what ran beside it, and two cores gain nothing from batches. On CUDA the
     windows of several threads go together (`glagol.runtime.batching`).
 
+    Decoding has no state: a window does not depend on those before it.
+
     Attributes:
-        provider: the device that really runs it, "cpu" or "cuda".
-        kernels_sha256: digest of the library that computes nodes of its session
-            (`glagol.runtime.kernels.amx`); None when it computes none.
+        traits: what it can do.
+        provenance: what computes.
         vocabulary: its pieces.
         tally: what was encoded.
 
     Raises:
-        InputError: `model_unknown`, the model is not a recogniser; `option_invalid`, there is no
-            such device, or the variant is made for another one.
+        InputError: `option_invalid`, there is no such device, or the variant is made for another
+            one.
         HostError: `provider_missing`.
-        IntegrityError: `artifact_missing` or `artifact_altered`, its files do not fit together.
+        IntegrityError: `manifest_invalid`, its decoding parameters are not of the family's form;
+            `artifact_missing` or `artifact_altered`, its files do not fit together.
     """
 
     def __init__(
@@ -57,13 +65,8 @@ class Acoustic:
         memory_bytes: int = 0,
         kernels: bool = True,
     ) -> None:
-        decoding = opened.model.decoding
-        if not isinstance(decoding, Ctc | Rnnt):
-            raise InputError(
-                "model_unknown",
-                f"{opened.model.id} does not recognise speech (engine {opened.model.engine})",
-                "choose a model of the engine gigaam",
-            )
+        decoding: Config = configured(opened.model, Config)
+        self._model, self._subsampling = opened.model.id, decoding.subsampling
         provider_of(device)
         if opened.variant.provider != device:
             raise InputError(
@@ -82,10 +85,13 @@ class Acoustic:
             library=given,
         )
         used = given if uses_kernels(self._session) else None
-        self.kernels_sha256 = sha256_of(used) if used else None
         self._batcher = Batcher.on_card(self._session) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()
-        self.provider = device_of(self._session)
+        self.traits = Traits(window_s=WINDOW_S, languages=opened.model.languages)
+        self.provenance = EngineProvenance(
+            provider=device_of(self._session),
+            kernels_sha256=sha256_of(used) if used else None,
+        )
         self.vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
         head = read_float32(artifact(opened.blobs, "head.safetensors").data)
         for name, values in head.items():
@@ -99,6 +105,24 @@ class Acoustic:
             else None
         )
 
+    def begin(self, request: Request) -> GreedyDecoding:
+        """Begin with one channel of one transcription.
+
+        Raises:
+            InputError: `option_invalid`, it only transcribes.
+        """
+        if request.task != "transcribe":
+            raise InputError(
+                "option_invalid",
+                f"{self._model} does not {request.task}",
+                "use the task transcribe, or another model",
+            )
+        known = (*self.traits.languages, "und")
+        return GreedyDecoding(self, request.language or known[0])
+
+    def close(self) -> None:
+        """Nothing is held beyond the life of this object."""
+
     def tokens(self, samples: Array, stop: Interrupt | None = None) -> tuple[list[Token], int]:
         """Recognise one window.
 
@@ -111,11 +135,19 @@ class Acoustic:
 
         Raises:
             HostError: `cancelled`, by `stop`.
+            IntegrityError: `manifest_invalid`, the graph has another subsampling.
         """
         features = self._front_end(samples)
         if not len(features):
             return [], 0
         outputs = self._encoded(features, stop)
+        if len(outputs) != (len(features) - 1) // self._subsampling + 1:
+            raise IntegrityError(
+                "manifest_invalid",
+                f"the graph of {self._model} gives {len(outputs)} frames for {len(features)} of"
+                f" sound, which is not the subsampling {self._subsampling} of the manifest",
+                "restore manifest.json from the release or from version control",
+            )
         return self.vocabulary.tokens(self._emissions(outputs)), len(outputs)
 
     def _encoded(self, features: Array, stop: Interrupt | None) -> Array:
@@ -134,8 +166,8 @@ class Acoustic:
         valid: Array = outputs[0, : counts[0]]
         return valid
 
-    def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
-        """Recognise one window that starts at a sample position; words in seconds of the whole.
+    def words(self, samples: Array, stop: Interrupt | None = None) -> list[Word]:
+        """Recognise one window; words in seconds from its start.
 
         The frame shift is the window's duration over its number of frames, as upstream has it.
         Samples float32 [N]; `stop` and errors as in `tokens`.
@@ -144,12 +176,30 @@ class Acoustic:
         if not tokens:
             return []
         shift = len(samples) / SAMPLE_RATE / frames
-        return words_of(tokens, self.vocabulary, start=start / SAMPLE_RATE, frame_s=shift)
+        return words_of(tokens, self.vocabulary, start=0.0, frame_s=shift)
 
     def _emissions(self, outputs: Array) -> list[Emission]:
         if self._transducer is None:
             return greedy(outputs, self.vocabulary.blank)
         return self._transducer.greedy(outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class GreedyDecoding:
+    """One channel; greedy search needs nothing of the windows before.
+
+    Attributes:
+        engine: the model.
+        language: that was asked for, BCP 47.
+    """
+
+    engine: Acoustic
+    language: str
+
+    def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
+        """As `glagol.speech.engines.base.Decoding`; samples float32 [N] of at most 25 s."""
+        words = tuple(self.engine.words(samples, stop))
+        return Hypothesis(words, " ".join(word.text for word in words), self.language)
 
 
 def _must_fit(vocabulary: Vocabulary, head: Mapping[str, Array], width: int, *, rnnt: bool) -> None:

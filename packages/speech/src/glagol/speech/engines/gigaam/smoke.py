@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from glagol.core.errors import IntegrityError
-from glagol.registry.manifest.types import Rnnt
+from glagol.runtime.kernels.amx import library
+from glagol.runtime.session import artifact, open_session
+from glagol.runtime.tensors import read_float32
+from glagol.speech.engines.base import configured
+from glagol.speech.engines.gigaam.config import Config, Rnnt
+from glagol.speech.engines.gigaam.features import FrontEnd
+from glagol.speech.engines.gigaam.rnnt import Transducer
+from glagol.speech.engines.gigaam.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,12 +60,6 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
         IntegrityError: `artifact_altered`, saying what a right model does and this one does not.
         HostError: `provider_missing`.
     """
-    from glagol.runtime.kernels.amx import library
-    from glagol.runtime.session import artifact, open_session
-    from glagol.runtime.tensors import read_float32
-    from glagol.speech.engines.gigaam.features import FrontEnd
-    from glagol.speech.engines.gigaam.rnnt import Transducer
-    from glagol.speech.engines.gigaam.vocabulary import Vocabulary
 
     def must(holds: object, what: str) -> None:
         if not holds:
@@ -82,9 +83,12 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
     length = len(features)
     output, frames = run(features, length)
     classes = vocabulary.blank + 1
-    decoding = opened.model.decoding
+    decoding: Config = configured(opened.model, Config)
     width = len(head["joint.pred.bias"]) if isinstance(decoding, Rnnt) else classes
-    must(frames == (length - 1) // 4 + 1, f"{length} frames of sound became {frames}")
+    must(
+        frames == (length - 1) // decoding.subsampling + 1,
+        f"{length} frames of sound became {frames}",
+    )
     must(output.shape == (frames, width), f"outputs are {output.shape}, not {(frames, width)}")
     must(np.isfinite(output).all(), "outputs are not finite")
     if not isinstance(decoding, Rnnt):

@@ -1,0 +1,22 @@
+"""The families whose artifacts are made here: one row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from glagol.forge.adopt import Adopted
+from glagol.forge.families.gigaam.family import FAMILY as GIGAAM
+
+if TYPE_CHECKING:
+    from glagol.forge.families.base import BuildFamily
+
+__all__ = ["FAMILIES"]
+
+_ROWS: Final[tuple[BuildFamily, ...]] = (GIGAAM, Adopted("silero"))
+
+FAMILIES: Final[Mapping[str, BuildFamily]] = MappingProxyType(
+    {family.name: family for family in _ROWS}
+)
+"""By the manifest's `engine`."""

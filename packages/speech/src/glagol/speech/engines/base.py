@@ -1,0 +1,211 @@
+"""What the pipeline asks of a family of recognisers, and what it gets.
+
+A family is one folder beside this module and one row of `glagol.speech.engines.families`. The
+pipeline knows these types alone: it cuts audio by `Traits.window_s`, gives each window to a
+`Decoding`, and puts the words of the windows together. Voice activity, lanes, coverage, provenance
+and cancellation are the pipeline's and the same for every family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from glagol.core.errors import IntegrityError
+from glagol.speech.types import Word
+
+if TYPE_CHECKING:
+    from glagol.registry.manifest.types import Model
+    from glagol.registry.registry import OpenModel
+    from glagol.runtime.batching import Tally
+    from glagol.runtime.options import Runtime
+    from glagol.runtime.session import Interrupt
+    from glagol.speech.types import Array
+
+__all__ = [
+    "Decoding",
+    "EngineProvenance",
+    "Family",
+    "Hypothesis",
+    "Request",
+    "Traits",
+    "TranscriptionEngine",
+    "WordTimes",
+    "configured",
+]
+
+WordTimes: TypeAlias = Literal["exact", "aligned", "none"]
+"""Whether words carry the frames they were decoded on, times found afterwards, or no times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an engine can do.
+
+    Attributes:
+        window_s: longest audio that it reads at a time, seconds.
+        languages: BCP 47 tags that it knows; empty when any may be asked for.
+        detects_language: whether a request without a language is served.
+        word_times: what the times of words are. With "none" its words are phrases: their times
+            order the text and are not shown, and no two windows have common audio.
+        takes_prompt: whether `Request.prompt` has an effect.
+        takes_phrases: whether `Request.phrases` has an effect.
+        translates: whether it does the task "translate".
+    """
+
+    window_s: float
+    languages: tuple[str, ...]
+    detects_language: bool = False
+    word_times: WordTimes = "exact"
+    takes_prompt: bool = False
+    takes_phrases: bool = False
+    translates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asks of an engine for one transcription.
+
+    Attributes:
+        language: BCP 47 tag; None lets the engine detect it, or take the only one it knows.
+        task: "translate" gives English text.
+        prompt: text that is taken for what was said before.
+        phrases: words that are likelier than usual.
+    """
+
+    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    prompt: str = ""
+    phrases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What an engine understood of one window.
+
+    Attributes:
+        words: by rising time; times in seconds from the window's start.
+        text: of the whole window.
+        language: BCP 47 tag of what was said.
+    """
+
+    words: tuple[Word, ...]
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineProvenance:
+    """What computed, as every transcript names it.
+
+    Attributes:
+        provider: the device that really runs the engine, "cpu" or "cuda".
+        kernels_sha256: digest of the library of kernels that its session was given; None when it
+            was given none.
+    """
+
+    provider: str
+    kernels_sha256: str | None
+
+
+class Decoding(Protocol):
+    """State of one channel of one transcription; used by one thread at a time."""
+
+    def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
+        """Recognise the next window.
+
+        Args:
+            samples: float32 [N] at 16 kHz, at most `Traits.window_s` long.
+            stop: set by another thread to give up.
+
+        Raises:
+            HostError: `cancelled`, by `stop`.
+            IntegrityError: the model's files do not give what the manifest says.
+        """
+
+
+class TranscriptionEngine(Protocol):
+    """A model that was opened; shared by threads."""
+
+    @property
+    def traits(self) -> Traits:
+        """What it can do."""
+
+    @property
+    def provenance(self) -> EngineProvenance:
+        """What computes."""
+
+    @property
+    def tally(self) -> Tally:
+        """What was encoded since it was opened."""
+
+    def begin(self, request: Request) -> Decoding:
+        """Begin with one channel of one transcription.
+
+        Raises:
+            InputError: `option_invalid`, the engine cannot do what is asked.
+        """
+
+    def close(self) -> None:
+        """Give back what it holds; no call may follow."""
+
+
+class Family(Protocol):
+    """Code that runs models of one kind."""
+
+    @property
+    def name(self) -> str:
+        """The manifest's `engine`."""
+
+    @property
+    def config(self) -> Any:
+        """A msgspec.Struct, or a union of some: the form of the manifest's `decoding`."""
+
+    def load(self, opened: OpenModel, runtime: Runtime) -> TranscriptionEngine:
+        """Create the sessions of a verified model.
+
+        Raises:
+            InputError: `option_invalid`, there is no such device, or the variant is made for
+                another one.
+            HostError: `provider_missing`, the device cannot be used.
+            IntegrityError: `manifest_invalid`, `decoding` is not of the form `config`;
+                `artifact_missing` or `artifact_altered`, the files do not fit together.
+        """
+
+    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+        """Judge a fresh build by what it makes of a synthetic clip.
+
+        Args:
+            opened: a variant.
+            heard: what the variants before it made of the clip, by variant id; this one's is
+                added. The family chooses the shape [...] and compares.
+
+        Raises:
+            IntegrityError: `artifact_altered`, saying what a right model does and this one not.
+            HostError: `provider_missing`.
+        """
+
+
+def configured(model: Model, config: Any) -> Any:
+    """The decoding parameters of a manifest entry in the form of its family.
+
+    Args:
+        model: the entry.
+        config: see `Family.config`.
+
+    Returns:
+        A value of that form; parameters that the entry leaves out have their defaults.
+
+    Raises:
+        IntegrityError: `manifest_invalid`, naming the parameter.
+    """
+    try:
+        return msgspec.convert(model.decoding or {}, config)
+    except msgspec.ValidationError as error:
+        raise IntegrityError(
+            "manifest_invalid",
+            f"the decoding parameters of {model.id} do not fit the engine {model.engine}: {error}",
+            "restore manifest.json from the release or from version control",
+        ) from error
