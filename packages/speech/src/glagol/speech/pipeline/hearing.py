@@ -20,7 +20,7 @@ class Hearing:
 
     Attributes:
         decoding: the engine's state of this channel.
-        language: of the first window that was heard, BCP 47; empty before.
+        language: of the first window that was recognised, BCP 47; empty before.
     """
 
     decoding: Decoding
