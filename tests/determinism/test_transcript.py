@@ -82,9 +82,10 @@ import io, sys
 from pathlib import Path
 from glagol.registry.registry import Registry
 from glagol.speech.output.formats import as_json
+from glagol.runtime.options import Runtime
 from glagol.speech.pipeline.recognizer import Recognizer
 home, model, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-recognizer = Recognizer.open(Registry.load(home), model=model, threads=threads)
+recognizer = Recognizer.open(Registry.load(home), model=model, runtime=Runtime(threads=threads))
 for name in sys.argv[4:]:
     sys.stdout.buffer.write(as_json(recognizer.transcribe(io.BytesIO(Path(name).read_bytes()))))
 """

@@ -117,10 +117,15 @@ def test_cuda_is_never_replaced_by_the_cpu(registry: Registry) -> None:
     assert "CUDAExecutionProvider" in caught.value.message
 
 
-@pytest.mark.parametrize("wrong", [{"device": "tpu"}, {"threads": -1}, {"variant": "cpu-int3"}])
-def test_wrong_options_are_the_callers(registry: Registry, wrong: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("variant", "wrong"),
+    [(None, Runtime(device="tpu")), (None, Runtime(threads=-1)), ("cpu-int3", Runtime())],
+)
+def test_wrong_options_are_the_callers(
+    registry: Registry, variant: str | None, wrong: Runtime
+) -> None:
     with pytest.raises(InputError) as caught:
-        Recognizer.open(registry, model=MODELS["ctc"], **wrong)
+        Recognizer.open(registry, model=MODELS["ctc"], variant=variant, runtime=wrong)
     assert caught.value.code == "option_invalid"
 
 

@@ -251,8 +251,10 @@ MEMORY = """
 import sys
 from pathlib import Path
 from glagol.registry.registry import Registry
+from glagol.runtime.options import Runtime
 from glagol.speech import Recognizer
-recognizer = Recognizer.open(Registry.load(Path(sys.argv[1])), model=sys.argv[2], threads=1)
+registry, options = Registry.load(Path(sys.argv[1])), Runtime(threads=1)
+recognizer = Recognizer.open(registry, model=sys.argv[2], runtime=options)
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024

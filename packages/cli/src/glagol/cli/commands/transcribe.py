@@ -28,7 +28,6 @@ from glagol.models.home import load
 from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
-    from glagol.runtime.options import Runtime
     from glagol.speech.pipeline.recognizer import Recognizer
     from glagol.speech.types import Options, Transcript
 
@@ -121,6 +120,7 @@ def transcribe(
     llm = (llm_url, llm_key) if summarize else None
     batch = Batch(files, form, folder, Options(channel=channel), llm)
     _check(batch)
+    from glagol.runtime.options import Runtime
     from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
