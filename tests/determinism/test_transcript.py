@@ -74,7 +74,14 @@ LANES: tuple[Lane, ...] = ("quick", "long")
 def _job(audio: bytes, lane: Lane) -> Job:
     """A job without a digest, so that its JSON is that of `heard`."""
     nothing: Any = None
-    return Job(io.BytesIO(audio), nothing, homes.MODEL, Options(), as_json, lane)
+    return Job(
+        file=io.BytesIO(audio),
+        audio_sha256=nothing,
+        model=homes.MODEL,
+        options=Options(),
+        render=as_json,
+        lane=lane,
+    )
 
 
 PROCESS = """

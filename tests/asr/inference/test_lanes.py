@@ -62,7 +62,13 @@ def chunked(workers: int = 1) -> Iterator[tuple[Engine, Chunks]]:
 
 def letters(text: str, lane: Lane = "quick") -> Job:
     """A job for `Chunks`."""
-    return Job(io.BytesIO(text.encode()), "", "tiny", Options(), lambda _: b"", lane)
+    return Job(
+        file=io.BytesIO(text.encode()),
+        model="tiny",
+        options=Options(),
+        render=lambda _: b"",
+        lane=lane,
+    )
 
 
 def test_a_quick_job_waits_for_one_chunk_of_a_long_one() -> None:
@@ -183,7 +189,9 @@ def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
         begun.set()
 
     def real(audio: bytes, lane: Lane) -> Job:
-        return Job(io.BytesIO(audio), "", MODEL, Options(), as_json, lane)
+        return Job(
+            file=io.BytesIO(audio), model=MODEL, options=Options(), render=as_json, lane=lane
+        )
 
     engine = Engine(
         MODEL, lambda _: Opened(recognizer, {}), queue_size=9, clock=time.perf_counter, workers=2

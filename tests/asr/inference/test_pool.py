@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import sounds
 from asr.bench import Bench, Stub
 from glagol.asr.bootstrap import opener
+from glagol.asr.inference.models import OpenModels
 from glagol.asr.inference.pool import Engine, Opened
 from glagol.asr.inference.scheduler import Job, JobQueue
 from glagol.asr.settings import Settings
@@ -25,6 +26,7 @@ from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.registry.manifest.read import canonical, parse
 from glagol.registry.registry import Registry
+from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options
 from homes import MODEL, altered, make_home
 
@@ -34,14 +36,22 @@ SILENCE = sounds.silence(1)
 def job(model: str = "tiny") -> Job:
     """A job over a second of silence."""
     digest = hashlib.sha256(SILENCE).hexdigest()
-    return Job(io.BytesIO(SILENCE), digest, model, Options(), lambda _: b"")
+    return Job(
+        file=io.BytesIO(SILENCE),
+        audio_sha256=digest,
+        model=model,
+        options=Options(),
+        render=lambda _: b"",
+    )
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 4), st.lists(st.sampled_from(["put", "take", "cancel"]), max_size=30))
 def test_the_queue_never_holds_more_than_it_may(size: int, steps: list[str]) -> None:
     """In order, at most `size` (one more while the worker is free), cancelled jobs are gone."""
-    queue = JobQueue(size)
+    models = OpenModels("tiny", lambda _: Opened(cast("Recognizer", Stub()), {}))
+    queue = JobQueue(size, models)
+    models.start()
     waiting: list[Job] = []
     idle = 1
     for step in steps:
@@ -61,6 +71,7 @@ def test_the_queue_never_holds_more_than_it_may(size: int, steps: list[str]) -> 
             gone.cancel()
             assert gone.file.closed
         assert len(queue) == len(waiting)
+    models.stop()
     queue.close()
     assert queue.take() is None
     for left in waiting:

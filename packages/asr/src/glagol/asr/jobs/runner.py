@@ -174,14 +174,7 @@ class Runner:
 
     def _result(self, order: scheduler.Job) -> tuple[Transcript, bytes]:
         """Wait; an order that is stopped while it waits for its first turn leaves the lane."""
-        while True:
-            try:
-                return order.done.result(WAIT_S / 2)
-            except TimeoutError:
-                if order.done.done():  # it is the job's own
-                    raise
-                if order.stop.is_set():
-                    order.done.cancel()
+        return scheduler.value_of(order, WAIT_S / 2, order.stop.is_set)
 
     def _finished(self, claim: Claim, stored: bytes, audio_s: float) -> Job | None:
         shared = self._jobs.queue

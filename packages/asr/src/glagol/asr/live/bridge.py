@@ -132,13 +132,18 @@ class Outbox:
             self._messages.append(message)
         self._wake()
 
-    def put_guess(self, message: bytes, age: int) -> None:
-        """Show `message` if nothing was said since `age`, and nothing else waits; any thread."""
+    def put_guess(self, message: bytes, age: int) -> bool:
+        """Show `message` if nothing was said since `age`, and nothing else waits; any thread.
+
+        Returns:
+            Whether it will be shown, unless a newer message takes its place.
+        """
         with self._room:
             if age != self._age or self._messages or self._over:
-                return
+                return False
             self._guess = message
         self._wake()
+        return True
 
     def close(self) -> None:
         """No more messages: what was put is still given, then nobody waits; any thread."""
