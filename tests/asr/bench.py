@@ -181,7 +181,7 @@ def make(
     chosen = Settings(**settings)
     engine = Engine("tiny", open_model, queue_size=chosen.queue_size, clock=time.perf_counter)
     engine.start()
-    while not engine._loaded:
+    while not engine.loaded:
         time.sleep(0.001)
     jobs = open_jobs(chosen, policy) if chosen.state else None
     service = Service(

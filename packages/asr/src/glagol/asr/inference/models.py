@@ -144,10 +144,17 @@ class OpenModels:
         """Give a lease back; call it with the lock."""
         slot.leases -= 1
 
-    def is_open(self, model: str) -> bool:
-        """Whether a lease of `model` would be usable now; call it with the lock."""
-        slot = self._slots.get(model)
-        return slot is not None and slot.ready
+    def is_ready(self, model: str) -> bool:
+        """Whether the load of `model` is over, well or not."""
+        with self.changed:
+            slot = self._slots.get(model)
+            return slot is not None and slot.ready
+
+    def trouble(self) -> Exception | None:
+        """Why the default model cannot be used; None while it loads, and once it is open."""
+        with self.changed:
+            slot = self._slots.get(self.default)
+            return slot.error if slot else None
 
     def report(self) -> dict[str, Any]:
         """What `/ready` says about the default model; empty while it is not open."""

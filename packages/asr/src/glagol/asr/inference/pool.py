@@ -57,10 +57,6 @@ class Engine:
         self._clock = clock
         self._models = OpenModels(default, self._opened)
         self.queue = JobQueue(queue_size, self._models, workers)
-        self._trouble: GlagolError | None = HostError(
-            "not_ready", f"the model {default} is loading", "try again in a moment"
-        )
-        self._loaded = False
         self._work_s = 1.0
         self._work_lock = threading.Lock()
         self._threads = [
@@ -80,14 +76,26 @@ class Engine:
         return len(self._threads)
 
     @property
+    def loaded(self) -> bool:
+        """Whether the load of the default model is over, well or not."""
+        return self._models.is_ready(self._default)
+
+    @property
     def trouble(self) -> GlagolError | None:
         """Why the server is not ready; None when it is."""
-        trouble = self._trouble
-        return fresh(trouble) if trouble else None
+        loaded = self.loaded  # asked first: from then on the error does not change
+        error = self._models.trouble()
+        if isinstance(error, GlagolError):
+            return fresh(error)
+        if loaded:
+            return None
+        return HostError(
+            "not_ready", f"the model {self._default} is loading", "try again in a moment"
+        )
 
     def report(self) -> dict[str, Any]:
         """What serves; empty while nothing does."""
-        return self._models.report() if self._trouble is None else {}
+        return self._models.report()
 
     def encoded(self) -> dict[str, tuple[int, int]]:
         """Calls of the encoder, and windows in them, by the id of each open model."""
@@ -99,9 +107,8 @@ class Engine:
         Raises:
             GlagolError: The model cannot be served, or `queue_full`, or `not_ready`.
         """
-        trouble = self._trouble
-        if self._loaded and trouble is not None and model == self._default:
-            raise fresh(trouble)
+        if model == self._default and self.loaded and (trouble := self.trouble) is not None:
+            raise trouble
         self.queue.admit()
 
     def put(self, task: Task[Any]) -> None:
@@ -130,7 +137,7 @@ class Engine:
     def free(self) -> bool:
         """Whether a quick task that is put now is begun now, if its model is open."""
         queue = self.queue
-        return self._trouble is None and not len(queue) and queue.taken < self.workers
+        return self.trouble is None and not len(queue) and queue.taken < self.workers
 
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place, 1..120."""
@@ -173,12 +180,8 @@ class Engine:
             opened = self._open_model(model)
         except Exception as error:
             if model == self._default:
-                self._trouble = self._failed(error)
-                self._loaded = True
-                raise self._trouble from None
+                raise self._failed(error) from None
             raise
-        if model == self._default:
-            self._trouble, self._loaded = None, True
         load_s = round(self._clock() - began, 3)
         journal.write("model ready", load_s=load_s, **opened.report)
         return opened

@@ -302,7 +302,7 @@ class JobQueue:
         """Take a task for idle times, if this is one; it is cancelled as soon as it is none."""
         with self._changed:
             busy = self.closed or self._taken or self._offered or self._runnable()
-            if busy or not self._models.is_open(task.model):
+            if busy or not self._models.is_ready(task.model):
                 return False
             task.slot = self._models.lease(task.model)
             self._offered = task

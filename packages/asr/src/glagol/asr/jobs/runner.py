@@ -119,7 +119,7 @@ class Runner:
         wall_s = time.monotonic() - began
         if outcome == "done":
             self._jobs.pace.note(note["audio_s"], wall_s)
-        self._jobs.attempts[outcome] += 1
+        self._jobs.attempts.add(outcome)
         self._jobs.worked(claim.job, work, wall_s, note)
         journal.write(
             "job",

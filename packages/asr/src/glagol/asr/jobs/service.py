@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from glagol.asr.jobs.eta import Pace
 from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
 from glagol.asr.observability.audit import Audit
+from glagol.asr.observability.counts import Counts
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
@@ -77,8 +77,8 @@ class Jobs:
     policy: Callable[[], Policy]
     pace: Pace = field(default_factory=Pace)
     closing: threading.Event = field(default_factory=threading.Event)
-    attempts: Counter[str] = field(default_factory=Counter)
-    deliveries: Counter[str] = field(default_factory=Counter)
+    attempts: Counts = field(default_factory=Counts)
+    deliveries: Counts = field(default_factory=Counts)
     sample: Sample = Sample()
     traces: Traces | None = None
     audit: Audit = field(default_factory=Audit)
@@ -233,7 +233,7 @@ class Jobs:
         self, delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float
     ) -> None:
         """Count a try of a webhook, and trace it."""
-        self.deliveries[outcome.verdict] += 1
+        self.deliveries.add(outcome.verdict)
         if self.traces is not None:
             note = {"job_id": delivery.job_id}
             if outcome.verdict != "taken":

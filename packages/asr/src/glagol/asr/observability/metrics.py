@@ -189,6 +189,6 @@ class _JobsState(Collector):
             ("asr_webhook_tries", "Tries to deliver by this process", self._jobs.deliveries),
         ):
             tries = CounterMetricFamily(name, text, labels=("outcome",))
-            for outcome, count in sorted(counts.items()):
+            for outcome, count in counts.items():
                 tries.add_metric((outcome,), count)
             yield tries
