@@ -19,7 +19,7 @@ import sounds
 from asr.process import PACKAGES, start
 from determinism.conftest import CASES
 from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import Job, Lane
+from glagol.asr.inference.tasks import Job, Lane
 from glagol.cli.main import main as glagol
 from glagol.speech.output.formats import as_json
 from glagol.speech.pipeline.recognizer import Recognizer

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import sounds
 from asr.bench import Stub
 from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
+from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS
+from glagol.asr.inference.tasks import Job, Lane
 from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
 from glagol.speech.output.formats import as_json

@@ -7,13 +7,14 @@ import threading
 import time
 import weakref
 from collections.abc import Generator
+from itertools import pairwise
 from typing import IO, Any, cast
 
 import pytest
 
 from asr.bench import Stub
 from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import Job, Lane
+from glagol.asr.inference.tasks import Job, Lane
 from glagol.core.errors import HostError
 from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options, Progress, Step, Transcript
@@ -227,4 +228,50 @@ def test_a_cancelled_job_gives_its_room_back() -> None:
     other.done.result(PATIENCE_S)
     assert house.worked == ["m2"]
     assert house.most == OPEN_AT_A_TIME
+    pool.close(PATIENCE_S)
+
+
+def test_phases_are_when_things_happened() -> None:
+    """Two long jobs on one thread take turns: so do their spans, and no two overlap."""
+    house = House()
+    pool = made(house, 1)
+    pair = [job(DEFAULT, "long", 3) for _ in range(2)]
+    before_ns = time.time_ns()
+    for each in pair:
+        pool.put(each)
+    house.gate.set()
+    for each in pair:
+        each.done.result(PATIENCE_S)
+    after_ns = time.time_ns()
+    first, second = ([*each.timeline.phases()] for each in pair)
+    for queue, *work in (first, second):
+        assert queue.name == "queue"
+        assert {phase.name for phase in work} == {"work"}
+        assert before_ns <= queue.start_ns <= queue.end_ns == work[0].start_ns
+    turns = sorted((*first[1:], *second[1:]), key=lambda phase: phase.start_ns)
+    assert len(first) > 2
+    alone = job(DEFAULT, "long", 20)
+    pool.put(alone)
+    alone.done.result(PATIENCE_S)
+    assert [phase.name for phase in alone.timeline.phases()] == ["queue", "work"]
+    assert all(one.end_ns <= other.start_ns for one, other in pairwise(turns))
+    assert turns[-1].end_ns <= after_ns
+    pool.close(PATIENCE_S)
+
+
+def test_a_load_is_a_phase_of_the_wait() -> None:
+    """A job that waits for its model has a `load` inside its `queue`; the next one has none."""
+    house = House()
+    house.gate.set()
+    pool = made(house)
+    waits = job("m1")
+    pool.put(waits)
+    waits.done.result(PATIENCE_S)
+    queue, load, work = waits.timeline.phases()
+    assert [queue.name, load.name, work.name] == ["queue", "load", "work"]
+    assert queue.start_ns <= load.start_ns <= load.end_ns <= queue.end_ns == work.start_ns
+    later = job("m1")
+    pool.put(later)
+    later.done.result(PATIENCE_S)
+    assert [phase.name for phase in later.timeline.phases()] == ["queue", "work"]
     pool.close(PATIENCE_S)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asr.bench import Bench
-from glagol.asr.inference.scheduler import Call
+from glagol.asr.inference.tasks import Call
 from glagol.asr.live.bridge import FEED_BYTES, OUTBOX_MESSAGES, Feed, Outbox
 from glagol.core.errors import HostError
 

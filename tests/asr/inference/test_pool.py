@@ -20,7 +20,8 @@ from asr.bench import Bench, Stub
 from glagol.asr.bootstrap import opener
 from glagol.asr.inference.models import OpenModels
 from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import Job, JobQueue
+from glagol.asr.inference.scheduler import JobQueue
+from glagol.asr.inference.tasks import Job
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, LimitError

@@ -15,7 +15,7 @@ import pytest
 from asr.bench import Bench
 from asr.inference.test_models import OPEN_AT_A_TIME, Fake, House, job, made, until
 from glagol.asr.inference.pool import Engine
-from glagol.asr.inference.scheduler import Call, Task, value_of
+from glagol.asr.inference.tasks import Call, Task, value_of
 from glagol.asr.live.bridge import Feed, Outbox
 from glagol.asr.live.messages import Start
 from glagol.asr.live.session import Listening

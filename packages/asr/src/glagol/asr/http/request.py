@@ -21,13 +21,14 @@ from glagol.web.access.auth import caller_of
 if TYPE_CHECKING:
     from glagol.asr.http.schemas import Channel
     from glagol.asr.inference.pool import Engine
-    from glagol.asr.inference.scheduler import Job
+    from glagol.asr.inference.tasks import Job
     from glagol.asr.jobs.service import Jobs
     from glagol.asr.observability.metrics import Metrics
     from glagol.asr.settings import Settings
     from glagol.asr.tus.store import Uploads
     from glagol.registry.registry import Registry
     from glagol.speech.types import Options, Transcript
+    from glagol.web.tracing import Timeline
 
 __all__ = [
     "AsrRequest",
@@ -47,6 +48,7 @@ __all__ = [
     "screened",
     "sees",
     "service_of",
+    "timeline_of",
 ]
 
 UPLOADS_MAX: Final = 64
@@ -124,6 +126,11 @@ def note_of(request: AsrRequest) -> dict[str, Any]:
     return cast("dict[str, Any]", request.scope["state"]["note"])
 
 
+def timeline_of(request: AsrRequest) -> Timeline:
+    """Where the phases of this request are written down."""
+    return cast("Timeline", request.scope["state"]["timeline"])
+
+
 async def received(request: AsrRequest, read: Read, place: Place = ANYWHERE) -> Upload:
     """The body, read by `read` into `place`; the note learns its digest, size and time.
 
@@ -136,7 +143,8 @@ async def received(request: AsrRequest, read: Read, place: Place = ANYWHERE) -> 
     service.uploads += 1
     began = service.clock()
     try:
-        body = await read(request.receive, place)
+        with timeline_of(request).phase("receive"):
+            body = await read(request.receive, place)
     finally:
         service.uploads -= 1
     note["receive_s"] = round(service.clock() - began, 3)
@@ -191,7 +199,7 @@ def enqueue(request: AsrRequest, job: Job) -> None:
         HostError: `not_ready`.
     """
     note = note_of(request)
-    note["model"] = job.model
+    note["model"], job.timeline = job.model, timeline_of(request)
     service_of(request).engine.put(job)
     journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
 

@@ -24,7 +24,7 @@ from glagol.asr.http.request import (
     screened,
     service_of,
 )
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.inference.tasks import Job
 from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs import submit
 from glagol.asr.tus.routes import taken

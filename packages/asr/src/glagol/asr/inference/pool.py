@@ -12,11 +12,14 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from glagol.asr.inference.models import Opened, OpenModels, forget_frames, fresh
-from glagol.asr.inference.scheduler import QUICK_STEPS, JobQueue, Task
+from glagol.asr.inference.scheduler import QUICK_STEPS, JobQueue
+from glagol.asr.inference.tasks import Task
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError
 
@@ -118,7 +121,7 @@ class Engine:
             LimitError: `queue_full`.
             HostError: `not_ready`.
         """
-        task.queued_s = self._clock()
+        task.queued_s, task.queued_ns = self._clock(), time.time_ns()
         self.queue.put(task)
 
     def offer(self, task: Task[Any]) -> bool:
@@ -126,7 +129,7 @@ class Engine:
 
         It is cancelled as soon as there is something else.
         """
-        task.queued_s = self._clock()
+        task.queued_s, task.queued_ns = self._clock(), time.time_ns()
         return self.queue.offer(task)
 
     def release(self, task: Task[Any]) -> None:
@@ -165,8 +168,10 @@ class Engine:
                 thread.join(max(0.0, end - self._clock()))
 
     def _work(self) -> None:
+        last: weakref.ref[Task[Any]] | None = None
         while (task := self.queue.take()) is not None:
-            self._advance(task)
+            self._advance(task, joined=last is not None and last() is task)
+            last = weakref.ref(task)
             del task  # it must not outlive its turn here: it may hold a model
 
     def _opened(self, model: str) -> Opened:
@@ -202,26 +207,32 @@ class Engine:
             "not_ready", f"the model {self._default} cannot be opened", "see the server's log"
         )
 
-    def _advance(self, task: Task[Any]) -> None:
-        """One turn of a task: to its end, or until others may come first."""
-        began = self._clock()
+    def _advance(self, task: Task[Any], *, joined: bool) -> None:
+        """One turn of a task: to its end, or until others may come first.
+
+        Args:
+            task: Taken from the queue.
+            joined: Whether the last turn of this thread was this task's, too.
+        """
+        began, began_ns = self._clock(), time.time_ns()
         try:
             patience = 1
             if task.steps is None:
                 journal.write("working", level=logging.DEBUG, audio_sha256=task.audio_sha256)
                 task.wait_s = began - task.queued_s
+                _waited(task, began_ns)
                 patience = QUICK_STEPS if task.lane == "quick" else 1
                 _begin(task)
             ended = _carried_on(task, patience)
         except Exception as error:  # noqa: BLE001 - handed to the request that waits for it
-            task.work_s += self._clock() - began
+            self._worked(task, began, began_ns, joined=joined)
             if task.steps is not None:
                 task.steps.close()
             forget_frames(error)
             self.queue.end(task)
             task.done.set_exception(error)
             return
-        task.work_s += self._clock() - began
+        self._worked(task, began, began_ns, joined=joined)
         if ended is None:
             self.queue.give_back(task)
             return
@@ -230,6 +241,20 @@ class Engine:
                 self._work_s += 0.2 * (task.work_s - self._work_s)
         self.queue.end(task, keep_model=task.keeps_model)
         task.done.set_result(ended.value)
+
+    def _worked(self, task: Task[Any], began: float, began_ns: int, *, joined: bool) -> None:
+        """Book a turn that is over."""
+        task.work_s += self._clock() - began
+        task.timeline.add("work", began_ns, time.time_ns(), joined=joined)
+
+
+def _waited(task: Task[Any], began_ns: int) -> None:
+    """Write down what a task waited for until its first turn."""
+    task.timeline.add("queue", task.queued_ns, began_ns)
+    if task.slot is not None:
+        load_ns, loaded_ns = task.slot.load_ns
+        if loaded_ns > task.queued_ns:  # it waited for the whole load or for the rest of it
+            task.timeline.add("load", max(load_ns, task.queued_ns), min(loaded_ns, began_ns))
 
 
 def _begin(task: Task[Any]) -> None:

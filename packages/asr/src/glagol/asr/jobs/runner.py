@@ -15,12 +15,13 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr.http import rendering
-from glagol.asr.inference import scheduler
+from glagol.asr.inference import tasks
 from glagol.asr.jobs.lease import Keeper
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Trouble
+from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
     from glagol.asr.inference.pool import Engine
@@ -101,13 +102,14 @@ class Runner:
         return claim
 
     def _attempt(self, claim: Claim) -> None:
-        began = time.monotonic()
+        began, began_s = time.monotonic(), self._jobs.clock()
+        timeline = Timeline()
         work = Work.decoded(claim.job.payload)
         note: dict[str, Any] = {"model": work.model, "request_id": work.request_id}
         stop = threading.Event()
         with Keeper(self._jobs.queue, claim, stop.set) as keeper:
             try:
-                heard = self._heard(claim, work, keeper, stop, note)
+                heard = self._heard(claim, work, keeper, stop, note, timeline)
             except Exception as error:  # noqa: BLE001 - it becomes the job's trouble
                 job = self._gave_up(claim, keeper, error, note)
             else:
@@ -120,7 +122,7 @@ class Runner:
         if outcome == "done":
             self._jobs.pace.note(note["audio_s"], wall_s)
         self._jobs.attempts.add(outcome)
-        self._jobs.worked(claim.job, work, wall_s, note)
+        self._jobs.worked(claim.job, work, began_s, note, timeline)
         journal.write(
             "job",
             job_id=claim.job.id,
@@ -131,10 +133,16 @@ class Runner:
         )
 
     def _heard(
-        self, claim: Claim, work: Work, keeper: Keeper, stop: threading.Event, note: dict[str, Any]
+        self,
+        claim: Claim,
+        work: Work,
+        keeper: Keeper,
+        stop: threading.Event,
+        note: dict[str, Any],
+        timeline: Timeline,
     ) -> bytes:
         """The stored form of the transcript, made on the engine's long lane."""
-        order = scheduler.Job(
+        order = tasks.Job(
             file=self._jobs.inputs.open(claim.job.id),
             audio_sha256=work.audio_sha256,
             model=work.model,
@@ -143,6 +151,7 @@ class Runner:
             lane="long",
             stop=stop,
             on_progress=keeper.note,
+            timeline=timeline,
         )
         try:
             self._engine.put(order)
@@ -154,7 +163,10 @@ class Runner:
             transcript, request=work.request_id, job=claim.job.id, owner=claim.job.owner
         )
         note.update(_told(order, transcript))
-        return self._summarised(stored, stop, note) if work.summarize else stored
+        if not work.summarize:
+            return stored
+        with timeline.phase("summary"):
+            return self._summarised(stored, stop, note)
 
     def _summarised(self, stored: bytes, stop: threading.Event, note: dict[str, Any]) -> bytes:
         """The stored form with its summary, or with the reason why there is none."""
@@ -172,9 +184,9 @@ class Runner:
         note["summary"] = whole.code
         return whole.data
 
-    def _result(self, order: scheduler.Job) -> tuple[Transcript, bytes]:
+    def _result(self, order: tasks.Job) -> tuple[Transcript, bytes]:
         """Wait; an order that is stopped while it waits for its first turn leaves the lane."""
-        return scheduler.value_of(order, WAIT_S / 2, order.stop.is_set)
+        return tasks.value_of(order, WAIT_S / 2, order.stop.is_set)
 
     def _finished(self, claim: Claim, stored: bytes, audio_s: float) -> Job | None:
         shared = self._jobs.queue
@@ -231,7 +243,7 @@ class Runner:
                     raise
 
 
-def _told(order: scheduler.Job, transcript: Transcript) -> dict[str, Any]:
+def _told(order: tasks.Job, transcript: Transcript) -> dict[str, Any]:
     """What the log line says of a transcript: never what it says itself."""
     return {
         "wait_s": round(order.wait_s, 3),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from glagol.jobs.webhooks.payload import Delivery
     from glagol.jobs.webhooks.send import Outcome
     from glagol.web.access.policy import Policy
-    from glagol.web.tracing import Traces
+    from glagol.web.tracing import Timeline, Traces
 
 __all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
 
@@ -241,16 +241,24 @@ class Jobs:
             parent = delivery.traceparent
             self.traces.tell("deliver", parent, began_s, ended_s, note, outgoing=True)
 
-    def worked(self, job: Job, work: Work, wall_s: float, note: Mapping[str, Any]) -> None:
-        """Trace an attempt that is just over, and the wait before the first one."""
+    def worked(
+        self, job: Job, work: Work, began_s: float, note: Mapping[str, Any], timeline: Timeline
+    ) -> None:
+        """Trace an attempt that is just over, and the wait before the first one.
+
+        Args:
+            job: As it was claimed.
+            work: What it asks for.
+            began_s: When the attempt began, by `clock`.
+            note: What the log line says.
+            timeline: The attempt's phases.
+        """
         if self.traces is None:
             return
-        ended_s = self.clock()
-        began_s = ended_s - wall_s
         if job.attempt == 1:
             self.traces.tell("wait", work.traceparent, job.created_s, began_s, {"job_id": job.id})
         told = {**note, "job_id": job.id}
-        self.traces.tell("job", work.traceparent, began_s, ended_s, told)
+        self.traces.tell("job", work.traceparent, began_s, self.clock(), told, timeline=timeline)
 
     def sweep(self) -> None:
         """Forget what is over, with inputs that have no job any more.

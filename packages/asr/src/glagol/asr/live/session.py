@@ -13,16 +13,17 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from glagol.asr.inference.models import forget_frames
-from glagol.asr.inference.scheduler import Call, value_of
+from glagol.asr.inference.tasks import Call, value_of
 from glagol.asr.live import messages
 from glagol.core.errors import HostError, InputError, LimitError
+from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from glagol.asr.inference.pool import Engine
-    from glagol.asr.inference.scheduler import Task
+    from glagol.asr.inference.tasks import Task
     from glagol.asr.live.bridge import Feed, Outbox
     from glagol.speech.pipeline.live import Live
     from glagol.speech.pipeline.recognizer import Recognizer
@@ -55,6 +56,7 @@ class Listening:
         left: Set when nobody waits for the stream any more.
         wait_s: The longest wait for the model so far.
         work_s: Seconds of the model so far, guesses not counted.
+        timeline: Where the phases of its calls are written down, those of guesses not.
     """
 
     engine: Engine
@@ -66,6 +68,7 @@ class Listening:
     left: Event
     wait_s: float = 0.0
     work_s: float = 0.0
+    timeline: Timeline = field(default_factory=Timeline)
     _lock: Lock = field(default_factory=Lock)
     _live: Live | None = None
     _guess: Task[Any] | None = None
@@ -148,7 +151,13 @@ class Listening:
         return value
 
     def _call(self, work: Callable[[Recognizer], T], *, keeps_model: bool = False) -> Call[T]:
-        return Call(model=self.model, work=work, admitted=True, keeps_model=keeps_model)
+        return Call(
+            model=self.model,
+            work=work,
+            admitted=True,
+            keeps_model=keeps_model,
+            timeline=self.timeline,
+        )
 
     def _final(self, segment: Segment) -> None:
         self._drop()

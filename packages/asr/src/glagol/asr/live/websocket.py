@@ -69,6 +69,7 @@ async def _served(
     start = first if isinstance(first, live_wire.Start) else live_wire.Start()
     listening = _listening(service, start, feed, outbox)
     note["model"] = listening.model
+    listening.timeline = socket.scope["state"]["timeline"]
     service.engine.admit(listening.model)
     reading = asyncio.create_task(_read(messages, first, feed, listening.left))
     heard = loop.run_in_executor(service.streams.threads, listening.run)

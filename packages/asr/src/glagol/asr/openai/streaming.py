@@ -22,7 +22,7 @@ from glagol.web import errors
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from glagol.asr.inference.scheduler import Job
+    from glagol.asr.inference.tasks import Job
     from glagol.speech.types import Segment
 
 __all__ = ["Mailbox", "respond"]

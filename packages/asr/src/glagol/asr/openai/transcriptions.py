@@ -28,7 +28,7 @@ from glagol.asr.http.request import (
     screened,
     service_of,
 )
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.inference.tasks import Job
 from glagol.asr.openai import streaming
 from glagol.core.errors import InputError
 
