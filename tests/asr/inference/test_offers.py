@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from asr.bench import Bench
+from asr.bench import Bench, Stub
+from glagol.asr.inference.models import Opened, OpenModels
+from glagol.asr.inference.scheduler import JobQueue
 from glagol.asr.inference.tasks import Call
 from glagol.asr.live.bridge import FEED_BYTES, OUTBOX_MESSAGES, Feed, Outbox
 from glagol.core.errors import HostError
+from glagol.speech.pipeline.recognizer import Recognizer
 
 
 def job(work: Callable[[Any], Any], stop: Any = None, **options: Any) -> Call[Any]:
@@ -134,3 +138,30 @@ def test_an_outbox_makes_its_thread_wait_and_forgets_old_guesses() -> None:
         return [await box.take(), await box.take()]
 
     assert asyncio.run(run()) == [b"final", None]
+
+
+@pytest.mark.parametrize("end", ["put", "close"])
+def test_callbacks_run_without_the_lock(end: str) -> None:
+    """What is called when an offer is given up may wait for a thread that uses the queue."""
+    models = OpenModels("tiny", lambda _: Opened(cast("Recognizer", Stub()), {}))
+    queue = JobQueue(9, models)
+    models.start()
+    while not models.is_ready("tiny"):
+        time.sleep(0.001)
+    free: list[bool] = []
+
+    def called(_: object) -> None:
+        other = threading.Thread(target=queue.__len__, daemon=True)
+        other.start()
+        other.join(2)
+        free.append(not other.is_alive())
+
+    offered, other = job(lambda _: "idle"), job(lambda _: "quick")
+    assert queue.offer(offered)
+    offered.done.add_done_callback(called)
+    if end == "put":
+        queue.put(other)
+    else:
+        queue.close()
+    assert free == [True]
+    models.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class Stop(Protocol):
 
 
 @dataclass(slots=True, eq=False, kw_only=True, weakref_slot=True)
-class Task(Generic[T]):
+class Task(ABC, Generic[T]):
     """Work with a model, done in turns by the inference threads.
 
     Attributes:
@@ -73,9 +74,9 @@ class Task(Generic[T]):
     wait_s: float = 0.0
     work_s: float = 0.0
 
+    @abstractmethod
     def begin(self, recognizer: Recognizer) -> Generator[Step, None, T]:
         """The work as a generator of steps; its return value is the task's."""
-        raise NotImplementedError
 
     def stepped(self, step: Step) -> None:
         """Take note of a step; called in the inference thread, must not wait."""

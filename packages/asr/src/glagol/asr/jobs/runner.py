@@ -102,11 +102,10 @@ class Runner:
         return claim
 
     def _attempt(self, claim: Claim) -> None:
-        began, began_s = time.monotonic(), self._jobs.clock()
-        timeline = Timeline()
+        began = time.monotonic()
         work = Work.decoded(claim.job.payload)
         note: dict[str, Any] = {"model": work.model, "request_id": work.request_id}
-        stop = threading.Event()
+        stop, timeline, began_s = threading.Event(), Timeline(), self._jobs.clock()
         with Keeper(self._jobs.queue, claim, stop.set) as keeper:
             try:
                 heard = self._heard(claim, work, keeper, stop, note, timeline)
