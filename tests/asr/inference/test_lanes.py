@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Stub
-from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS
 from glagol.asr.inference.tasks import Job, Lane
 from glagol.asr.inference.threads import divide, usable
@@ -46,10 +46,10 @@ class Chunks:
 
 
 @contextmanager
-def chunked(workers: int = 1) -> Iterator[tuple[Engine, Chunks]]:
+def chunked(workers: int = 1) -> Iterator[tuple[InferencePool, Chunks]]:
     """An engine on `Chunks`."""
     chunks = Chunks()
-    engine = Engine(
+    engine = InferencePool(
         "tiny",
         lambda _: Opened(chunks, {}),  # type: ignore[arg-type]
         queue_size=99,
@@ -194,7 +194,7 @@ def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
             file=io.BytesIO(audio), model=MODEL, options=Options(), render=as_json, lane=lane
         )
 
-    engine = Engine(
+    engine = InferencePool(
         MODEL, lambda _: Opened(recognizer, {}), queue_size=9, clock=time.perf_counter, workers=2
     )
     engine.start()

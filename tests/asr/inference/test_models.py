@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 import pytest
 
 from asr.bench import Stub
-from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.inference.tasks import Job, Lane
 from glagol.core.errors import HostError
 from glagol.speech.pipeline.recognizer import Recognizer
@@ -73,9 +73,9 @@ class House:
         return Opened(cast("Recognizer", fake), {})
 
 
-def made(house: House, workers: int = 2, clock: Any = time.perf_counter) -> Engine:
+def made(house: House, workers: int = 2, clock: Any = time.perf_counter) -> InferencePool:
     """A pool over `house` whose default model is open."""
-    pool = Engine(DEFAULT, house.open_model, queue_size=99, clock=clock, workers=workers)
+    pool = InferencePool(DEFAULT, house.open_model, queue_size=99, clock=clock, workers=workers)
     pool.start()
     until(lambda: pool.trouble is None)
     return pool

@@ -19,7 +19,7 @@ import sounds
 from asr.bench import Bench, Stub
 from glagol.asr.bootstrap import opener
 from glagol.asr.inference.models import OpenModels
-from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.inference.scheduler import JobQueue
 from glagol.asr.inference.tasks import Job
 from glagol.asr.settings import Settings
@@ -91,7 +91,7 @@ def test_models_give_way_to_each_other_but_not_the_default() -> None:
         opened.append(name)
         return Opened(stub, {})  # type: ignore[arg-type]
 
-    engine = Engine("tiny", open_model, queue_size=9, clock=time.perf_counter)
+    engine = InferencePool("tiny", open_model, queue_size=9, clock=time.perf_counter)
     engine.start()
     for name in ("other", "tiny", "third", "third", "other", "tiny"):
         work = job(name)
@@ -116,7 +116,7 @@ def started(home: Path, **chosen: Any) -> GlagolError | None:
     """Start an engine on the real model; why it is not ready."""
     settings = Settings(**chosen)
     opening = opener(settings, Registry.load(home), home)
-    engine = Engine(MODEL, opening, queue_size=1, clock=time.perf_counter)
+    engine = InferencePool(MODEL, opening, queue_size=1, clock=time.perf_counter)
     engine.start()
     engine.close(60)
     return engine.trouble

@@ -14,7 +14,7 @@ import pytest
 
 from asr.bench import Bench
 from asr.inference.test_models import OPEN_AT_A_TIME, Fake, House, job, made, until
-from glagol.asr.inference.pool import Engine
+from glagol.asr.inference.pool import InferencePool
 from glagol.asr.inference.tasks import Call, Task, value_of
 from glagol.asr.live.bridge import Feed, Outbox
 from glagol.asr.live.messages import Start
@@ -33,7 +33,7 @@ class Loop:
         call()
 
 
-def stream(pool: Engine, model: str = "tiny") -> Listening:
+def stream(pool: InferencePool, model: str = "tiny") -> Listening:
     """A stream over `pool` whose client has sent nothing yet."""
     loop = cast("asyncio.AbstractEventLoop", Loop())
     return Listening(pool, Start(), Options(), model, Feed(loop), Outbox(loop), threading.Event())

@@ -20,7 +20,7 @@ from glagol.web.access.auth import caller_of
 
 if TYPE_CHECKING:
     from glagol.asr.http.schemas import Channel
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.inference.tasks import Job
     from glagol.asr.jobs.service import Jobs
     from glagol.asr.observability.metrics import Metrics
@@ -79,7 +79,7 @@ class Service:
 
     settings: Settings
     registry: Registry
-    engine: Engine
+    engine: InferencePool
     metrics: Metrics
     default: str
     clock: Callable[[], float]

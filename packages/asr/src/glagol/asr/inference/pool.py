@@ -23,7 +23,7 @@ from glagol.asr.inference.tasks import Task
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError
 
-__all__ = ["Engine", "Opened"]
+__all__ = ["InferencePool", "Opened"]
 
 RETRY_AFTER_S_MAX: Final = 120
 CHUNK_S: Final = 5.0
@@ -35,7 +35,7 @@ class _Ended(NamedTuple):
     value: Any
 
 
-class Engine:
+class InferencePool:
     """The queue, the threads that work it, and the models that they have open.
 
     Args:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr.http import rendering
 from glagol.asr.inference import tasks
-from glagol.asr.jobs.lease import Keeper
+from glagol.asr.jobs.lease import LeaseRenewer
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
@@ -24,7 +24,7 @@ from glagol.jobs.queue import Claim, Job, LeaseLostError, Trouble
 from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.jobs.service import Jobs
     from glagol.speech.types import Options, Transcript
 
@@ -52,7 +52,7 @@ class Runner:
     """
 
     def __init__(
-        self, jobs: Jobs, engine: Engine, options: Callable[[Work], Options], *, worker: str
+        self, jobs: Jobs, engine: InferencePool, options: Callable[[Work], Options], *, worker: str
     ) -> None:
         self._jobs = jobs
         self._engine = engine
@@ -106,11 +106,11 @@ class Runner:
         work = Work.decoded(claim.job.payload)
         note: dict[str, Any] = {"model": work.model, "request_id": work.request_id}
         stop, timeline, began_s = threading.Event(), Timeline(), self._jobs.clock()
-        with Keeper(self._jobs.queue, claim, stop.set) as keeper:
+        with LeaseRenewer(self._jobs.queue, claim, stop.set) as renewer:
             try:
-                heard = self._heard(claim, work, keeper, stop, note, timeline)
+                heard = self._heard(claim, work, renewer, stop, note, timeline)
             except Exception as error:  # noqa: BLE001 - it becomes the job's trouble
-                job = self._gave_up(claim, keeper, error, note)
+                job = self._gave_up(claim, renewer, error, note)
             else:
                 job = self._finished(claim, heard, note["audio_s"])
         outcome = "overtaken"
@@ -135,7 +135,7 @@ class Runner:
         self,
         claim: Claim,
         work: Work,
-        keeper: Keeper,
+        renewer: LeaseRenewer,
         stop: threading.Event,
         note: dict[str, Any],
         timeline: Timeline,
@@ -149,7 +149,7 @@ class Runner:
             render=rendering.stored,
             lane="long",
             stop=stop,
-            on_progress=keeper.note,
+            on_progress=renewer.note,
             timeline=timeline,
         )
         try:
@@ -198,15 +198,15 @@ class Runner:
         return self._settled(claim, write)
 
     def _gave_up(
-        self, claim: Claim, keeper: Keeper, error: Exception, note: dict[str, Any]
+        self, claim: Claim, renewer: LeaseRenewer, error: Exception, note: dict[str, Any]
     ) -> Job | None:
         """Say how an attempt ended that brought no transcript; None when nobody wants to know."""
         shared, told = self._jobs.queue, self._jobs.notices
         cancelled = isinstance(error, CancelledError)
         note["code"] = "cancelled" if cancelled else getattr(error, "code", "internal")
-        if keeper.lost:
+        if renewer.lost:
             return None
-        if keeper.cancelled:
+        if renewer.cancelled:
             follow = told(claim.job, "transcription.cancelled")
             return self._settled(claim, lambda: shared.stop(claim, follow))
         if cancelled or (isinstance(error, GlagolError) and error.code in _RELEASED):

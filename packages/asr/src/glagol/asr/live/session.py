@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.inference.tasks import Task
     from glagol.asr.live.bridge import Feed, Outbox
     from glagol.speech.pipeline.live import Live
@@ -59,7 +59,7 @@ class Listening:
         timeline: Where the phases of its calls are written down, those of guesses not.
     """
 
-    engine: Engine
+    engine: InferencePool
     start: messages.Start
     options: Options
     model: str

@@ -21,7 +21,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.jobs.service import Jobs
 
 __all__ = ["Metrics"]
@@ -38,7 +38,7 @@ class Metrics:
         jobs: Asked likewise, when there are any.
     """
 
-    def __init__(self, engine: Engine, jobs: Jobs | None = None) -> None:
+    def __init__(self, engine: InferencePool, jobs: Jobs | None = None) -> None:
         self._registry = CollectorRegistry()
         own = self._registry
         self._requests = Counter(
@@ -115,7 +115,7 @@ class Metrics:
 class _EngineState(Collector):
     """The engine as it is at the moment of the scrape."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: InferencePool) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
