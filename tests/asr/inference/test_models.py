@@ -1,4 +1,4 @@
-"""Open models: how many live at a time, who waits for one, and what that is booked as."""
+"""Open models: how many exist at a time, which jobs wait for one, and how that is booked."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ class InferencePool:
         return opened
 
     def _failed(self, error: Exception) -> GlagolError:
-        """Log why the default model is not open; what clients are told about it."""
+        """Log why the default model is not open, and return the error that clients get."""
         if isinstance(error, GlagolError):
             journal.write(
                 "model not ready",

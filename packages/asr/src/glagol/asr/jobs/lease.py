@@ -32,7 +32,7 @@ class LeaseRenewer:
         give_up: Called in the renewer's thread, maybe more than once, when the work is in vain.
 
     Attributes:
-        cancelled: Whether somebody asked the job to stop.
+        cancelled: Whether the job was asked to stop.
         lost: Whether the claim was overtaken.
     """
 
@@ -72,7 +72,7 @@ class LeaseRenewer:
                 self.lost = True
                 self._give_up()
                 return
-            except HostError as error:  # the work goes on: the queue may come back in time
+            except HostError as error:  # the work continues: the queue may answer again in time
                 self._complain(error)
                 continue
             if not go_on:

@@ -92,7 +92,7 @@ class Runner:
                 self._stopping.wait(WAIT_S)
 
     def _claimed(self) -> Claim | None:
-        if self._engine.trouble is not None:  # whoever can transcribe shall have them
+        if self._engine.trouble is not None:  # other processes, whose model is open, claim them
             self._stopping.wait(WAIT_S / 4)
             return None
         lease_s = self._jobs.policy().jobs.lease_s
@@ -200,7 +200,7 @@ class Runner:
     def _gave_up(
         self, claim: Claim, renewer: LeaseRenewer, error: Exception, note: dict[str, Any]
     ) -> Job | None:
-        """Say how an attempt ended that brought no transcript; None when nobody wants to know."""
+        """Settle an attempt that brought no transcript; None when its lease was lost."""
         shared, told = self._jobs.queue, self._jobs.notices
         cancelled = isinstance(error, CancelledError)
         note["code"] = "cancelled" if cancelled else getattr(error, "code", "internal")

@@ -1,8 +1,8 @@
 """The thread of one live stream: bytes to samples, samples to finals and guesses.
 
 It cuts the audio itself, which costs little, and asks the engine's quick lane for the words of
-each chunk. Guesses are only offered to the engine: they run while it has nothing else to do and are
-given up in the middle when it has, so they lengthen nobody's wait.
+each chunk. Guesses are only offered to the engine: they run while it has nothing else to do, and
+are stopped in the middle when it has, so no other request waits longer for them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Listening:
         model: Manifest id.
         feed: The bytes.
         outbox: The messages.
-        left: Set when nobody waits for the stream any more.
+        left: Set when the client has left, or the stream failed.
         wait_s: The longest wait for the model so far.
         work_s: Seconds of the model so far, guesses not counted.
         timeline: Where the phases of its calls are written down, those of guesses not.

@@ -91,7 +91,7 @@ class Keeper:
         self.starts = 0
 
     def upstream(self) -> Upstream:
-        """Who can be asked.
+        """The process that answers requests.
 
         Raises:
             GlagolError: The trouble, if there is one.
