@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from asr.bench import Bench
-from asr.inference.test_models import OPEN_AT_A_TIME, Fake, House, job, made, until
+from asr.inference.house import OPEN_AT_A_TIME, Fake, House, job, made, until
 from glagol.asr.inference.pool import InferencePool
 from glagol.asr.inference.tasks import Call, Task, value_of
 from glagol.asr.live.bridge import Feed, Outbox
