@@ -16,7 +16,7 @@ import httpx
 
 from glagol.asr.app import build
 from glagol.asr.http.request import Service
-from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.jobs.service import Jobs, open_jobs
 from glagol.asr.jobs.workers import Crew
 from glagol.asr.observability.metrics import Metrics
@@ -197,9 +197,11 @@ def make(
         return Opened(stub, {"known_answer": "exact"})
 
     chosen = Settings(**settings)
-    engine = Engine("tiny", open_model, queue_size=chosen.queue_size, clock=time.perf_counter)
+    engine = InferencePool(
+        "tiny", open_model, queue_size=chosen.queue_size, clock=time.perf_counter
+    )
     engine.start()
-    while not engine._loaded:
+    while not engine.loaded:
         time.sleep(0.001)
     jobs = open_jobs(chosen, policy) if chosen.state else None
     service = Service(

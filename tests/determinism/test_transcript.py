@@ -18,8 +18,8 @@ import homes
 import sounds
 from asr.process import PACKAGES, start
 from determinism.conftest import CASES
-from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import Job, Lane
+from glagol.asr.inference.pool import InferencePool, Opened
+from glagol.asr.inference.tasks import Job, Lane
 from glagol.cli.main import main as glagol
 from glagol.speech.output.formats import as_json
 from glagol.speech.pipeline.recognizer import Recognizer
@@ -55,7 +55,7 @@ def test_order_and_company(
     audio = {**recordings, "silence": sounds.silence(31)}
     alone = {name: heard(open_model(model, variant), data) for name, data in audio.items()}
     for order in (list(audio), list(reversed(audio))):
-        engine = Engine(
+        engine = InferencePool(
             model, lambda _: Opened(recognizer, {}), queue_size=99, clock=time.perf_counter,
             workers=4,
         )  # fmt: skip
@@ -74,7 +74,14 @@ LANES: tuple[Lane, ...] = ("quick", "long")
 def _job(audio: bytes, lane: Lane) -> Job:
     """A job without a digest, so that its JSON is that of `heard`."""
     nothing: Any = None
-    return Job(io.BytesIO(audio), nothing, homes.MODEL, Options(), as_json, lane)
+    return Job(
+        file=io.BytesIO(audio),
+        audio_sha256=nothing,
+        model=homes.MODEL,
+        options=Options(),
+        render=as_json,
+        lane=lane,
+    )
 
 
 PROCESS = """

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 import sounds
 from asr.process import environment, start
-from glagol.web.tracing import open_traces, wanted
+from glagol.web.tracing import PHASES_MAX, Timeline, open_traces, wanted
 from homes import make_home
 from jobs.webhooks.receiver import receiver
 from web.collector import attributes, collector
@@ -102,6 +103,12 @@ def test_a_request_a_job_and_its_delivery_are_one_trace(tmp_path: Path) -> None:
         assert phase.start_time_unix_nano <= phase.end_time_unix_nano
         assert phase.end_time_unix_nano <= request.end_time_unix_nano
 
+    assert spans["receive"].end_time_unix_nano <= spans["queue"].start_time_unix_nano
+    assert spans["queue"].end_time_unix_nano == spans["work"].start_time_unix_nano
+    below = [span for span in traces.spans if span.parent_span_id == later["job"].span_id]
+    assert {span.name for span in below} == {"queue", "work"}
+    assert all(_within(span, later["job"]) for span in below)
+
     put = later["PUT /v1/transcribe"]
     assert {later[name].trace_id for name in ("job", "wait", "deliver")} == {TRACE_ID}
     assert {later[name].parent_span_id for name in ("job", "wait", "deliver")} == {put.span_id}
@@ -112,6 +119,47 @@ def test_a_request_a_job_and_its_delivery_are_one_trace(tmp_path: Path) -> None:
     text = heard.json()["data"]["text"]
     for private in (text, text.split()[0], "секрет", secret, hook.url):
         assert private.encode() not in traces.raw
+
+
+def _within(span: Span, parent: Span) -> bool:
+    """Whether `span` begins and ends inside `parent`."""
+    return (
+        parent.start_time_unix_nano <= span.start_time_unix_nano
+        and span.end_time_unix_nano <= parent.end_time_unix_nano
+    )
+
+
+def test_spans_have_the_times_of_their_phases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the timeline holds is what the collector gets, to the nanosecond, gaps included."""
+    timeline = Timeline()
+    phases = [("queue", 100, 250), ("work", 250, 300), ("work", 900_000_000, 950_000_000)]
+    for phase in phases:
+        timeline.add(*phase)
+    with collector() as received:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
+        traces = open_traces("x")
+        assert traces is not None
+        note = {"wait_s": 1.0, "work_s": 5.0, "receive_s": 2.0}  # nothing is made of these
+        traces.tell("job", CALLER, 0.0, 1.0, note, timeline=timeline)
+        traces.close()
+        received.wait(lambda names: "job" in names)
+        found = [(s.name, s.start_time_unix_nano, s.end_time_unix_nano) for s in received.spans]
+    assert found[:-1] == phases
+    assert found[-1] == ("job", 0, 1_000_000_000)
+
+
+def test_a_timeline_is_bounded_and_joins_what_nothing_interrupted() -> None:
+    """Turns without a gap are one phase; beyond the limit phases are counted, not kept."""
+    timeline = Timeline()
+    for at in range(10):
+        timeline.add("work", at, at + 1, joined=True)
+    assert timeline.phases() == (("work", 0, 10),)
+    for at in range(20, 20 + PHASES_MAX):
+        timeline.add("work", at, at + 1)
+    assert (len(timeline.phases()), timeline.dropped) == (PHASES_MAX, 1)
+    with pytest.raises(ValueError, match="broken"), timeline.phase("receive"):
+        raise ValueError("broken")
+    assert timeline.dropped == 2
 
 
 def test_a_collector_that_is_not_there_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

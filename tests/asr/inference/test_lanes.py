@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import DEFAULT, NotLive, Stub
-from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS, Job, Lane
+from glagol.asr.inference.pool import InferencePool, Opened
+from glagol.asr.inference.scheduler import QUICK_IN_A_ROW, QUICK_STEPS
+from glagol.asr.inference.tasks import Job, Lane
 from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
 from glagol.runtime.batching import Tally
@@ -56,10 +57,10 @@ class Chunks(NotLive):
 
 
 @contextmanager
-def chunked(workers: int = 1) -> Iterator[tuple[Engine, Chunks]]:
+def chunked(workers: int = 1) -> Iterator[tuple[InferencePool, Chunks]]:
     """An engine on `Chunks`."""
     chunks = Chunks()
-    engine = Engine(
+    engine = InferencePool(
         "tiny",
         lambda _: Opened(chunks, {}),
         queue_size=99,
@@ -73,7 +74,13 @@ def chunked(workers: int = 1) -> Iterator[tuple[Engine, Chunks]]:
 
 def letters(text: str, lane: Lane = "quick") -> Job:
     """A job for `Chunks`."""
-    return Job(io.BytesIO(text.encode()), "", "tiny", Options(), lambda _: b"", lane)
+    return Job(
+        file=io.BytesIO(text.encode()),
+        model="tiny",
+        options=Options(),
+        render=lambda _: b"",
+        lane=lane,
+    )
 
 
 def test_a_quick_job_waits_for_one_chunk_of_a_long_one() -> None:
@@ -194,9 +201,11 @@ def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
         begun.set()
 
     def real(audio: bytes, lane: Lane) -> Job:
-        return Job(io.BytesIO(audio), "", MODEL, Options(), as_json, lane)
+        return Job(
+            file=io.BytesIO(audio), model=MODEL, options=Options(), render=as_json, lane=lane
+        )
 
-    engine = Engine(
+    engine = InferencePool(
         MODEL, lambda _: Opened(recognizer, {}), queue_size=9, clock=time.perf_counter, workers=2
     )
     engine.start()

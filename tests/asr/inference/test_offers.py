@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from asr.bench import Bench
-from glagol.asr.inference.scheduler import Job
+from asr.bench import Bench, Stub
+from glagol.asr.inference.models import Opened, OpenModels
+from glagol.asr.inference.scheduler import JobQueue
+from glagol.asr.inference.tasks import Call
 from glagol.asr.live.bridge import FEED_BYTES, OUTBOX_MESSAGES, Feed, Outbox
 from glagol.core.errors import HostError
-from glagol.speech.types import Options
+from glagol.speech.pipeline.recognizer import Recognizer
 
 
-def job(work: Callable[[Any], Any], stop: Any = None, **options: Any) -> Job:
-    return Job(
-        io.BytesIO(), "", "tiny", Options(), lambda _: b"", work=work,
-        stop=stop or threading.Event(), **options,
-    )  # fmt: skip
+def job(work: Callable[[Any], Any], stop: Any = None, **options: Any) -> Call[Any]:
+    """A call of `work` with the default model."""
+    return Call(model="tiny", work=work, stop=stop or threading.Event(), **options)
 
 
 def test_an_offer_is_taken_when_idle_and_gives_way_in_the_middle(
@@ -37,14 +37,14 @@ def test_an_offer_is_taken_when_idle_and_gives_way_in_the_middle(
 
     first = job(lambda _: ["idle"])
     assert engine.offer(first)
-    assert first.done.result(60)[0] == ["idle"]
+    assert first.done.result(60) == ["idle"]
     second = job(until_stopped, stop)
     assert engine.offer(second)
     assert entered.wait(60)
     assert not engine.offer(job(lambda _: ["late"]))  # one at a time
     quick = job(lambda _: ["quick"], admitted=True)
     engine.put(quick)  # nothing else ends the second one
-    assert quick.done.result(60)[0] == ["quick"]
+    assert quick.done.result(60) == ["quick"]
     assert second.done.exception(60)
 
 
@@ -65,7 +65,7 @@ def test_an_offer_is_refused_while_there_is_work(make_bench: Callable[..., Bench
         assert entered.wait(60)
         assert not engine.offer(job(lambda _: ["idle"]))
         gate.set()
-        assert busy.done.result(60)[0] == ["done"]
+        assert busy.done.result(60) == ["done"]
     engine.queue.close()
     assert not engine.offer(job(lambda _: ["idle"]))
 
@@ -83,7 +83,7 @@ def test_parts_of_a_stream_need_no_place_in_the_queue(make_bench: Callable[..., 
     for part in parts:
         engine.put(part)
     gate.set()
-    assert [part.done.result(60)[0] for part in parts] == [["part"]] * 5
+    assert [part.done.result(60) for part in parts] == [["part"]] * 5
 
 
 def test_a_feed_holds_no_more_than_it_may() -> None:
@@ -138,3 +138,30 @@ def test_an_outbox_makes_its_thread_wait_and_forgets_old_guesses() -> None:
         return [await box.take(), await box.take()]
 
     assert asyncio.run(run()) == [b"final", None]
+
+
+@pytest.mark.parametrize("end", ["put", "close"])
+def test_callbacks_run_without_the_lock(end: str) -> None:
+    """What is called when an offer is given up may wait for a thread that uses the queue."""
+    models = OpenModels("tiny", lambda _: Opened(cast("Recognizer", Stub()), {}))
+    queue = JobQueue(9, models)
+    models.start()
+    while not models.is_ready("tiny"):
+        time.sleep(0.001)
+    free: list[bool] = []
+
+    def called(_: object) -> None:
+        other = threading.Thread(target=queue.__len__, daemon=True)
+        other.start()
+        other.join(2)
+        free.append(not other.is_alive())
+
+    offered, other = job(lambda _: "idle"), job(lambda _: "quick")
+    assert queue.offer(offered)
+    offered.done.add_done_callback(called)
+    if end == "put":
+        queue.put(other)
+    else:
+        queue.close()
+    assert free == [True]
+    models.stop()

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -18,13 +18,16 @@ from hypothesis import strategies as st
 import sounds
 from asr.bench import Bench, Stub
 from glagol.asr.bootstrap import opener
-from glagol.asr.inference.pool import Engine, Opened
-from glagol.asr.inference.scheduler import Job, JobQueue
+from glagol.asr.inference.models import OpenModels
+from glagol.asr.inference.pool import InferencePool, Opened
+from glagol.asr.inference.scheduler import JobQueue
+from glagol.asr.inference.tasks import Job
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.registry.manifest.read import canonical, parse
 from glagol.registry.registry import Registry
+from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options
 from homes import MODEL, altered, make_home
 
@@ -34,14 +37,22 @@ SILENCE = sounds.silence(1)
 def job(model: str = "tiny") -> Job:
     """A job over a second of silence."""
     digest = hashlib.sha256(SILENCE).hexdigest()
-    return Job(io.BytesIO(SILENCE), digest, model, Options(), lambda _: b"")
+    return Job(
+        file=io.BytesIO(SILENCE),
+        audio_sha256=digest,
+        model=model,
+        options=Options(),
+        render=lambda _: b"",
+    )
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(1, 4), st.lists(st.sampled_from(["put", "take", "cancel"]), max_size=30))
 def test_the_queue_never_holds_more_than_it_may(size: int, steps: list[str]) -> None:
     """In order, at most `size` (one more while the worker is free), cancelled jobs are gone."""
-    queue = JobQueue(size)
+    models = OpenModels("tiny", lambda _: Opened(cast("Recognizer", Stub()), {}))
+    queue = JobQueue(size, models)
+    models.start()
     waiting: list[Job] = []
     idle = 1
     for step in steps:
@@ -61,6 +72,7 @@ def test_the_queue_never_holds_more_than_it_may(size: int, steps: list[str]) -> 
             gone.cancel()
             assert gone.file.closed
         assert len(queue) == len(waiting)
+    models.stop()
     queue.close()
     assert queue.take() is None
     for left in waiting:
@@ -79,7 +91,7 @@ def test_models_give_way_to_each_other_but_not_the_default() -> None:
         opened.append(name)
         return Opened(stub, {})
 
-    engine = Engine("tiny", open_model, queue_size=9, clock=time.perf_counter)
+    engine = InferencePool("tiny", open_model, queue_size=9, clock=time.perf_counter)
     engine.start()
     for name in ("other", "tiny", "third", "third", "other", "tiny"):
         work = job(name)
@@ -104,7 +116,7 @@ def started(home: Path, **chosen: Any) -> GlagolError | None:
     """Start an engine on the real model; why it is not ready."""
     settings = Settings(**chosen)
     opening = opener(settings, Registry.load(home), home)
-    engine = Engine(MODEL, opening, queue_size=1, clock=time.perf_counter)
+    engine = InferencePool(MODEL, opening, queue_size=1, clock=time.perf_counter)
     engine.start()
     engine.close(60)
     return engine.trouble

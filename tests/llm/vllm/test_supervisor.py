@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -155,6 +157,47 @@ def test_a_missing_vllm_is_said(llm_home: Path, tmp_path: Path) -> None:
             assert "./just env llm-cuda" in made.trouble.remedy
 
     asyncio.run(scene())
+
+
+SLOW = """
+import asyncio, threading, time
+from typing import Any, cast
+from glagol.llm.vllm.supervisor import Keeper
+
+begun = threading.Event()
+
+class Slow:
+    def prepare(self) -> None:
+        begun.set()
+        threading.Event().wait()  # for ever, as long as the digest of a large file may take
+
+async def scene() -> None:
+    made = Keeper(cast(Any, Slow()), cast(Any, None), cast(Any, None), time.monotonic)
+    running = asyncio.create_task(made.run())
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    for _ in range(int({stops})):
+        made.stop()
+        await asyncio.sleep(0)
+    await running
+    print("returned", flush=True)
+
+asyncio.run(scene())
+"""
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+def test_a_stop_does_not_wait_for_a_digest(stops: int) -> None:
+    """A process whose model is still being verified ends: `run` returns, and so does Python."""
+    program = SLOW.replace("{stops}", str(stops))
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert (found.returncode, found.stdout) == (0, "returned\n"), found.stderr
 
 
 def test_what_the_server_itself_asks(llm_home: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glagol.asr.inference.pool import Engine, Opened
+from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.inference.threads import divide, usable
 from glagol.asr.inference.warmup import known_answer
 from glagol.asr.jobs.service import Jobs, open_jobs
@@ -48,7 +48,7 @@ class Outfit:
     registry: Registry
     default: str
     policy: Callable[[], Policy]
-    engine: Engine
+    engine: InferencePool
     jobs: Jobs | None
     jobs_off: HostError | None
 
@@ -77,7 +77,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     journal.configure(settings.log_level)
     default = _default_model(settings, registry)
     policy = policy_file(settings.state)
-    engine = Engine(
+    engine = InferencePool(
         default,
         opener(settings, registry, home, _memory_bytes(settings, registry, policy())),
         queue_size=settings.queue_size,

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core import journal
+from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -88,7 +89,8 @@ class Observed:
         headers = dict(scope["headers"])
         request_id = _request_id(headers.get(b"x-request-id", b""))
         note: dict[str, Any] = {"request_id": request_id}
-        scope.setdefault("state", {})["note"] = note
+        timeline = Timeline()
+        scope.setdefault("state", {}).update(note=note, timeline=timeline)
         trace = None
         if self._traces is not None and scope["path"] not in _QUIET:
             trace = self._traces.begin(headers)
@@ -117,7 +119,7 @@ class Observed:
             route, total_s = self._known(scope["path"]), round(time.perf_counter() - began, 3)
             self._watcher.ended(route, status, total_s, note)
             if trace is not None:
-                trace.end(method, route, status, note)
+                trace.end(method, route, status, note, timeline)
             journal.write(
                 "request",
                 level=logging.DEBUG if scope["path"] in _QUIET else logging.INFO,

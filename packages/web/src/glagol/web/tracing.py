@@ -1,9 +1,9 @@
 """OpenTelemetry traces: off unless the standard OTEL_* variables ask for them.
 
-A span is made from the same note that the log line and the metrics are made from, so the three
-tell one story; none of them ever holds audio, text or a file's name. The phases of a request are
-laid out by their durations: receiving from its beginning, waiting and work up to its end.
-`opentelemetry` is imported when traces are on, and not before.
+The attributes of a span are made from the same note that the log line and the metrics are made
+from, so the three agree; none of them ever holds audio, text or a file's name. The spans below it
+are the phases of its timeline: each was written down where it began and ended, and nothing is
+computed from durations. `opentelemetry` is imported when traces are on, and not before.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from glagol.core import journal
 
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-__all__ = ["Trace", "Traces", "open_traces", "wanted"]
+__all__ = ["Phase", "Timeline", "Trace", "Traces", "open_traces", "wanted"]
 
 CLOSE_S: Final = 5.0
+PHASES_MAX: Final = 256
+"""Of one timeline; a recording of a day has thousands of turns."""
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SERVER_ERRORS: Final = 500
@@ -66,6 +69,66 @@ def open_traces(service: str, environment: Mapping[str, str] = os.environ) -> Tr
         )
         return None
     return Traces(service, environment)
+
+
+class Phase(NamedTuple):
+    """What a stretch of time went to.
+
+    Attributes:
+        name: Of the span.
+        start_ns: Unix nanoseconds.
+        end_ns: Unix nanoseconds.
+    """
+
+    name: str
+    start_ns: int
+    end_ns: int
+
+
+class Timeline:
+    """The phases of one request or job, written down as they end; from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._phases: list[Phase] = []
+        self._dropped = 0
+
+    def add(self, name: str, start_ns: int, end_ns: int, *, joined: bool = False) -> None:
+        """Write a phase down; beyond `PHASES_MAX` they are only counted.
+
+        Args:
+            name: Of the span.
+            start_ns: Unix nanoseconds.
+            end_ns: Unix nanoseconds.
+            joined: It continues the phase before, if that has the same name: nothing came between.
+        """
+        with self._lock:
+            last = self._phases[-1] if self._phases else None
+            if joined and last and last.name == name:
+                self._phases[-1] = last._replace(end_ns=end_ns)
+            elif len(self._phases) < PHASES_MAX:
+                self._phases.append(Phase(name, start_ns, end_ns))
+            else:
+                self._dropped += 1
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """A phase that lasts as long as the block, however it ends."""
+        start_ns = time.time_ns()
+        try:
+            yield
+        finally:
+            self.add(name, start_ns, time.time_ns())
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases so far, in the order in which they ended."""
+        with self._lock:
+            return tuple(self._phases)
+
+    @property
+    def dropped(self) -> int:
+        """Phases that were counted only."""
+        return self._dropped
 
 
 class Traces:
@@ -113,9 +176,10 @@ class Traces:
         ended_s: float,
         note: Mapping[str, Any],
         *,
+        timeline: Timeline | None = None,
         outgoing: bool = False,
     ) -> None:
-        """Something that is over already, and its phases if `note` has any.
+        """Something that is over already, and its phases.
 
         Args:
             name: Of the span.
@@ -123,6 +187,7 @@ class Traces:
             began_s: Unix seconds.
             ended_s: Unix seconds.
             note: What the log line says; `code` marks a failure.
+            timeline: Its phases.
             outgoing: It is a request that we made, rather than work that we did.
         """
         from opentelemetry.trace import SpanKind
@@ -133,7 +198,8 @@ class Traces:
             kind=SpanKind.CLIENT if outgoing else SpanKind.CONSUMER,
             start_time=int(began_s * _NANOSECONDS),
         )
-        self._finish(span, note, began_s, ended_s, failed="code" in note)
+        end_ns = int(ended_s * _NANOSECONDS)
+        self._finish(span, note, timeline or Timeline(), end_ns, failed="code" in note)
 
     def close(self) -> None:
         """Send what is left; a collector that does not answer is not waited for long."""
@@ -142,7 +208,7 @@ class Traces:
         thread.join(CLOSE_S)
 
     def _finish(
-        self, span: Span, note: Mapping[str, Any], began_s: float, ended_s: float, *, failed: bool
+        self, span: Span, note: Mapping[str, Any], timeline: Timeline, end_ns: int, *, failed: bool
     ) -> None:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
@@ -151,14 +217,16 @@ class Traces:
                 span.set_attribute(attribute, note[name])
         if failed:
             span.set_status(StatusCode.ERROR)
+        if timeline.dropped:
+            span.set_attribute("glagol.phases_dropped", timeline.dropped)
         context = set_span_in_context(span)
-        for name, start_s, stop_s in _phases(note, began_s, ended_s):
-            self._phase(name, context, start_s, stop_s)
-        span.end(int(ended_s * _NANOSECONDS))
+        for phase in timeline.phases():
+            self._phase(phase, context)
+        span.end(end_ns)
 
-    def _phase(self, name: str, context: Context, began_s: float, ended_s: float) -> None:
-        span = self._tracer.start_span(name, context, start_time=int(began_s * _NANOSECONDS))
-        span.end(int(ended_s * _NANOSECONDS))
+    def _phase(self, phase: Phase, context: Context) -> None:
+        span = self._tracer.start_span(phase.name, context, start_time=phase.start_ns)
+        span.end(phase.end_ns)
 
     def _name_of(self, span: Span) -> str:
         """The span as `traceparent`, for whatever it causes."""
@@ -181,10 +249,16 @@ class Trace:
     def __init__(self, traces: Traces, span: Span, traceparent: str) -> None:
         self._traces = traces
         self._span = span
-        self._began_s = time.time()
         self.traceparent = traceparent
 
-    def end(self, method: str, route: str, status: int, note: Mapping[str, Any]) -> None:
+    def end(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        note: Mapping[str, Any],
+        timeline: Timeline | None = None,
+    ) -> None:
         """The request is over.
 
         Args:
@@ -192,6 +266,7 @@ class Trace:
             route: Its path as the routes know it.
             status: Of the answer; 0 when there was none.
             note: What the log line says.
+            timeline: The request's phases.
         """
         self._span.update_name(f"{method} {route}")
         self._span.set_attribute("http.request.method", method)
@@ -199,17 +274,5 @@ class Trace:
         self._span.set_attribute("http.response.status_code", status)
         failed = status == 0 or status >= _SERVER_ERRORS
         self._traces._finish(  # noqa: SLF001 - one thing in two classes
-            self._span, note, self._began_s, time.time(), failed=failed
+            self._span, note, timeline or Timeline(), time.time_ns(), failed=failed
         )
-
-
-def _phases(
-    note: Mapping[str, Any], began_s: float, ended_s: float
-) -> Iterable[tuple[str, float, float]]:
-    """Name, begin and end of what a request's or a job's time went to."""
-    if "receive_s" in note:
-        yield "receive", began_s, min(began_s + note["receive_s"], ended_s)
-    if "work_s" in note:
-        working_s = max(ended_s - note["work_s"], began_s)
-        yield "queue", max(working_s - note["wait_s"], began_s), working_s
-        yield "work", working_s, ended_s

@@ -17,14 +17,15 @@ from glagol.web.access.auth import caller_of
 if TYPE_CHECKING:
     from glagol.asr.http.multipart import Receive
     from glagol.asr.http.schemas import Channel
-    from glagol.asr.inference.pool import Engine
-    from glagol.asr.inference.scheduler import Job
+    from glagol.asr.inference.pool import InferencePool
+    from glagol.asr.inference.tasks import Job
     from glagol.asr.jobs.service import Jobs
     from glagol.asr.observability.metrics import Metrics
     from glagol.asr.settings import Settings
     from glagol.asr.tus.store import Uploads
     from glagol.registry.registry import Registry
     from glagol.speech.types import Options, Transcript
+    from glagol.web.tracing import Timeline
 
 __all__ = [
     "AsrRequest",
@@ -38,6 +39,7 @@ __all__ = [
     "report",
     "sees",
     "service_of",
+    "timeline_of",
     "uploads_of",
 ]
 
@@ -65,7 +67,7 @@ class Service:
 
     settings: Settings
     registry: Registry
-    engine: Engine
+    engine: InferencePool
     metrics: Metrics
     default: str
     clock: Callable[[], float]
@@ -124,6 +126,11 @@ def sees(request: AsrRequest) -> str | None:
 def note_of(request: AsrRequest) -> dict[str, Any]:
     """What the log line and the metrics will know about this request."""
     return cast("dict[str, Any]", request.scope["state"]["note"])
+
+
+def timeline_of(request: AsrRequest) -> Timeline:
+    """Where the phases of this request are written down."""
+    return cast("Timeline", request.scope["state"]["timeline"])
 
 
 def options_for(

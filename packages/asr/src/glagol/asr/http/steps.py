@@ -23,10 +23,11 @@ from glagol.asr.http.request import (
     owner_of,
     report,
     service_of,
+    timeline_of,
     uploads_of,
 )
 from glagol.asr.http.spool import ANYWHERE, Place
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.inference.tasks import Job
 from glagol.core import journal
 from glagol.core.errors import HostError, LimitError
 
@@ -179,7 +180,8 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
     service.uploads += 1
     began = service.clock()
     try:
-        body = await _read(request, place, form=form)
+        with timeline_of(request).phase("receive"):
+            body = await _read(request, place, form=form)
     finally:
         service.uploads -= 1
     note_of(request).update(
@@ -226,6 +228,7 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
             options=options_for(service, order.language, word_timestamps=words, channel=channel),
             render=order.render,
             on_segment=order.on_segment,
+            timeline=timeline_of(request),
         )
         note["model"] = job.model
         service.engine.put(job)

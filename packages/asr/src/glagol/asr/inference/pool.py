@@ -1,9 +1,10 @@
-"""The inference threads: open verified models, prove the default one, then work the queue.
+"""The inference threads: they work the queue with the models that are open.
 
-Everything slow happens here, so the event loop stays free. The server listens while the model
-loads; requests wait in the queue, `/ready` says why it is not ready yet. The threads share the
-models; a transcription is a generator that any of them may carry on, chunk by chunk, so that a long
-one gives way to a quick one (`glagol.asr.inference.scheduler` says what is promised).
+Everything slow happens here and in the loading threads (`glagol.asr.inference.models`), so the
+event loop stays free. The server listens while the model loads; requests wait in the queue,
+`/ready` says why it is not ready yet. The threads share the models; a transcription is a generator
+that any of them may carry on, chunk by chunk, so that a long one gives way to a quick one
+(`glagol.asr.inference.scheduler` says what is promised).
 """
 
 from __future__ import annotations
@@ -11,46 +12,36 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections import OrderedDict
+import time
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NamedTuple
 
-from glagol.asr.inference.scheduler import QUICK_STEPS, Job, JobQueue
+from glagol.asr.inference.models import Opened, OpenModels, forget_frames, fresh
+from glagol.asr.inference.scheduler import QUICK_STEPS, JobQueue
+from glagol.asr.inference.tasks import Task
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError
 
-if TYPE_CHECKING:
-    from glagol.speech.pipeline.transcriber import Transcriber
-    from glagol.speech.types import Transcript
+__all__ = ["InferencePool", "Opened"]
 
-__all__ = ["Engine", "Opened"]
-
-OPEN_MODELS_MAX: Final = 2
 RETRY_AFTER_S_MAX: Final = 120
 CHUNK_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A model in service.
+class _Ended(NamedTuple):
+    """A task that has come to its end, and its value."""
 
-    Attributes:
-        recognizer: What transcribes.
-        report: What `/ready` tells about it.
-    """
-
-    recognizer: Transcriber
-    report: dict[str, Any]
+    value: Any
 
 
-class Engine:
+class InferencePool:
     """The queue, the threads that work it, and the models that they have open.
 
     Args:
         default: Id of the model that must be open for the server to be ready.
-        open_model: Opens and proves a model by id; runs in the inference thread.
-        queue_size: Quick jobs that may wait.
+        open_model: Opens and proves a model by id; runs in a loading thread.
+        queue_size: Quick tasks that may wait.
         clock: Monotonic seconds.
         workers: Inference threads; each works on one chunk at a time.
     """
@@ -64,25 +55,23 @@ class Engine:
         clock: Callable[[], float],
         workers: int = 1,
     ) -> None:
-        self.queue = JobQueue(queue_size, workers)
         self._default = default
         self._open_model = open_model
         self._clock = clock
-        self._open: OrderedDict[str, Opened] = OrderedDict()
-        self._trouble: GlagolError | None = HostError(
-            "not_ready", f"the model {default} is loading", "try again in a moment"
-        )
-        self._loaded = False
-        self._opening = threading.Lock()
+        self._models = OpenModels(default, self._opened)
+        self.queue = JobQueue(queue_size, self._models, workers)
         self._work_s = 1.0
+        self._work_lock = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._work, args=(turn,), name=f"inference-{turn}", daemon=True)
+            threading.Thread(target=self._work, name=f"inference-{turn}", daemon=True)
             for turn in range(workers)
         ]
 
     def start(self) -> None:
-        """Begin to load the default model."""
-        self._threads[0].start()
+        """Begin to load the default model, and to work the queue."""
+        self._models.start()
+        for thread in self._threads:
+            thread.start()
 
     @property
     def workers(self) -> int:
@@ -90,65 +79,83 @@ class Engine:
         return len(self._threads)
 
     @property
+    def loaded(self) -> bool:
+        """Whether the load of the default model is over, well or not."""
+        return self._models.is_ready(self._default)
+
+    @property
     def trouble(self) -> GlagolError | None:
         """Why the server is not ready; None when it is."""
-        return _copy(self._trouble) if self._trouble else None
+        loaded = self.loaded  # asked first: from then on the error does not change
+        error = self._models.trouble()
+        if isinstance(error, GlagolError):
+            return fresh(error)
+        if loaded:
+            return None
+        return HostError(
+            "not_ready", f"the model {self._default} is loading", "try again in a moment"
+        )
 
     def report(self) -> dict[str, Any]:
         """What serves; empty while nothing does."""
-        opened = self._open.get(self._default)
-        return opened.report if opened and self._trouble is None else {}
+        return self._models.report()
 
     def encoded(self) -> dict[str, tuple[int, int]]:
         """Calls of the encoder, and windows in them, by the id of each open model."""
-        found = {model: opened.recognizer.tally for model, opened in list(self._open.items())}
-        return {model: (tally.calls, tally.windows) for model, tally in found.items()}
+        return self._models.encoded()
 
     def admit(self, model: str) -> None:
-        """Check, before the body is read, that a job for `model` would be accepted now.
+        """Check, before the body is read, that a task for `model` would be accepted now.
 
         Raises:
             GlagolError: The model cannot be served, or `queue_full`, or `not_ready`.
         """
-        if self._loaded and self._trouble is not None and model == self._default:
-            raise _copy(self._trouble)
+        if model == self._default and self.loaded and (trouble := self.trouble) is not None:
+            raise trouble
         self.queue.admit()
 
-    def put(self, job: Job) -> None:
-        """Append `job` to the queue.
+    def put(self, task: Task[Any]) -> None:
+        """Append `task` to the queue.
 
         Raises:
             LimitError: `queue_full`.
             HostError: `not_ready`.
         """
-        job.queued_s = self._clock()
-        self.queue.put(job)
+        task.queued_s, task.queued_ns = self._clock(), time.time_ns()
+        self.queue.put(task)
 
-    def offer(self, job: Job) -> bool:
-        """Give `job` to the engine if it has nothing else to do; whether it was taken.
+    def offer(self, task: Task[Any]) -> bool:
+        """Give `task` to the pool if it has nothing else to do; whether it was taken.
 
         It is cancelled as soon as there is something else.
         """
-        job.queued_s = self._clock()
-        return self.queue.offer(job)
+        task.queued_s, task.queued_ns = self._clock(), time.time_ns()
+        return self.queue.offer(task)
+
+    def release(self, task: Task[Any]) -> None:
+        """Give back the model that `task` kept after its end; further calls do nothing."""
+        self.queue.release(task)
 
     @property
     def free(self) -> bool:
-        """Whether a quick job that is put now is begun now."""
+        """Whether a quick task that is put now is begun now, if its model is open."""
         queue = self.queue
-        return self._trouble is None and not len(queue) and queue.taken < self.workers
+        return self.trouble is None and not len(queue) and queue.taken < self.workers
 
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place, 1..120."""
-        wait_s = self._work_s * (len(self.queue) + 1) / self.workers
+        with self._work_lock:
+            wait_s = self._work_s * (len(self.queue) + 1) / self.workers
         return max(1, min(RETRY_AFTER_S_MAX, math.ceil(wait_s)))
 
     def close(self, grace_s: float) -> None:
         """Refuse and fail what waits; give what has begun `grace_s`, then stop it.
 
-        A stopped job ends after the chunk it is in, for which `CHUNK_S` more are given.
+        A stopped task ends after the chunk it is in, for which `CHUNK_S` more are given. A load
+        under way gets the same time.
         """
         self.queue.close()
+        self._models.stop()
         self._join(grace_s)
         self.queue.stop()
         self._join(CHUNK_S)
@@ -156,95 +163,109 @@ class Engine:
     def _join(self, patience_s: float) -> None:
         """Wait for the threads, all together at most `patience_s`."""
         end = self._clock() + patience_s
-        for thread in self._threads:
+        for thread in (*self._threads, *self._models.threads):
             if thread.is_alive():
                 thread.join(max(0.0, end - self._clock()))
 
-    def _work(self, turn: int) -> None:
-        if turn == 0:
-            self._start_default()
-            self._loaded = True
-            for other in self._threads[1:]:
-                other.start()
-        while (job := self.queue.take()) is not None:
-            self._advance(job)
+    def _work(self) -> None:
+        last: weakref.ref[Task[Any]] | None = None
+        while (task := self.queue.take()) is not None:
+            self._advance(task, joined=last is not None and last() is task)
+            last = weakref.ref(task)
+            del task  # it must not outlive its turn here: it may hold a model
 
-    def _start_default(self) -> None:
-        try:
-            self._load(self._default)
-            self._trouble = None
-        except GlagolError as error:
-            self._trouble = error
-            journal.error("model not ready", error)
-        except Exception:  # noqa: BLE001 - the thread outlives bugs; the log has the traceback
-            self._trouble = HostError(
-                "not_ready", f"the model {self._default} cannot be opened", "see the server's log"
-            )
-            journal.write("model not ready", level=logging.ERROR, error=True)
+    def _opened(self, model: str) -> Opened:
+        """Open a model in a loading thread; the log says how it went.
 
-    def _load(self, model: str) -> Opened:
-        """The open model, opened now if need be; the least recently used one gives way."""
-        with self._opening:
-            if model in self._open:
-                self._open.move_to_end(model)
-                return self._open[model]
-            if self._loaded and model == self._default and self._trouble is not None:
-                raise _copy(self._trouble)
-            began = self._clock()
-            opened = self._open_model(model)
-            self._open[model] = opened
-            for other in list(self._open)[:-1]:
-                if len(self._open) > OPEN_MODELS_MAX and other != self._default:
-                    del self._open[other]
-            load_s = round(self._clock() - began, 3)
-            journal.write("model ready", load_s=load_s, **opened.report)
-            return opened
-
-    def _advance(self, job: Job) -> None:
-        """One turn of a job: to its end, or until others may come first."""
+        Raises:
+            Exception: It cannot be opened.
+        """
         began = self._clock()
         try:
-            if job.steps is None:
-                journal.write("working", level=logging.DEBUG, audio_sha256=job.audio_sha256)
-                job.wait_s = began - job.queued_s
-                patience = QUICK_STEPS if job.lane == "quick" else 1
-                job.steps = job.begin(self._load(job.model).recognizer)
-            else:
-                patience = 1
-            transcript = _carried_on(job, patience)
-            answer = None if transcript is None else job.render(transcript)
+            opened = self._open_model(model)
+        except Exception as error:
+            if model == self._default:
+                raise self._failed(error) from None
+            raise
+        load_s = round(self._clock() - began, 3)
+        journal.write("model ready", load_s=load_s, **opened.report)
+        return opened
+
+    def _failed(self, error: Exception) -> GlagolError:
+        """Log why the default model is not open, and return the error that clients get."""
+        if isinstance(error, GlagolError):
+            journal.error("model not ready", error)
+            return fresh(error)
+        journal.write("model not ready", level=logging.ERROR, error=True)
+        return HostError(
+            "not_ready", f"the model {self._default} cannot be opened", "see the server's log"
+        )
+
+    def _advance(self, task: Task[Any], *, joined: bool) -> None:
+        """One turn of a task: to its end, or until others may come first.
+
+        Args:
+            task: Taken from the queue.
+            joined: Whether the last turn of this thread was this task's, too.
+        """
+        began, began_ns = self._clock(), time.time_ns()
+        try:
+            patience = 1
+            if task.steps is None:
+                journal.write("working", level=logging.DEBUG, audio_sha256=task.audio_sha256)
+                task.wait_s = began - task.queued_s
+                _waited(task, began_ns)
+                patience = QUICK_STEPS if task.lane == "quick" else 1
+                _begin(task)
+            ended = _carried_on(task, patience)
         except Exception as error:  # noqa: BLE001 - handed to the request that waits for it
-            job.work_s += self._clock() - began
-            if job.steps is not None:
-                job.steps.close()
-            job.done.set_exception(error)
+            self._worked(task, began, began_ns, joined=joined)
+            if task.steps is not None:
+                task.steps.close()
+            forget_frames(error)
+            self.queue.end(task)
+            task.done.set_exception(error)
             return
-        job.work_s += self._clock() - began
-        if transcript is None or answer is None:
-            self.queue.give_back(job)
+        self._worked(task, began, began_ns, joined=joined)
+        if ended is None:
+            self.queue.give_back(task)
             return
-        if job.lane == "quick" and not job.admitted:
-            self._work_s += 0.2 * (job.work_s - self._work_s)
-        job.done.set_result((transcript, answer))
+        if task.lane == "quick" and not task.admitted:
+            with self._work_lock:
+                self._work_s += 0.2 * (task.work_s - self._work_s)
+        self.queue.end(task, keep_model=task.keeps_model)
+        task.done.set_result(ended.value)
+
+    def _worked(self, task: Task[Any], began: float, began_ns: int, *, joined: bool) -> None:
+        """Book a turn that is over."""
+        task.work_s += self._clock() - began
+        task.timeline.add("work", began_ns, time.time_ns(), joined=joined)
 
 
-def _carried_on(job: Job, patience: int) -> Transcript | None:
-    """Do at most `patience` steps of a job that has begun; its transcript if that was the end."""
-    assert job.steps is not None  # noqa: S101 - the caller has seen to it
+def _waited(task: Task[Any], began_ns: int) -> None:
+    """Write down what a task waited for until its first turn."""
+    task.timeline.add("queue", task.queued_ns, began_ns)
+    if task.slot is not None:
+        load_ns, loaded_ns = task.slot.load_ns
+        if loaded_ns > task.queued_ns:  # it waited for the whole load or for the rest of it
+            task.timeline.add("load", max(load_ns, task.queued_ns), min(loaded_ns, began_ns))
+
+
+def _begin(task: Task[Any]) -> None:
+    """Make the steps of a task; here, so that no variable of the caller holds its model."""
+    if task.slot is None:
+        raise AssertionError("a task without a model has no turn")
+    task.steps = task.begin(task.slot.recognizer())
+
+
+def _carried_on(task: Task[Any], patience: int) -> _Ended | None:
+    """Do at most `patience` steps of a task that has begun; its value if that was the end."""
+    if task.steps is None:
+        raise AssertionError("a task is begun before it is carried on")
     for _ in range(patience):
         try:
-            step = next(job.steps)
+            step = next(task.steps)
         except StopIteration as end:
-            transcript: Transcript = end.value
-            return transcript
-        if job.on_segment is not None:
-            for segment in step.segments:
-                job.on_segment(segment)
-        if job.on_progress is not None:
-            job.on_progress(step.progress)
+            return _Ended(end.value)
+        task.stepped(step)
     return None
-
-
-def _copy(error: GlagolError) -> GlagolError:
-    """The same error without a traceback: one that is raised again and again must not grow."""
-    return type(error)(error.code, error.message, error.remedy)

@@ -1,285 +1,293 @@
-"""Two lanes of jobs between the event loop and the inference threads.
+"""Two lanes of tasks between the event loop and the inference threads.
 
-Quick jobs, for which somebody waits, are bounded and served in order. Long ones come a few at a
-time from the durable queue, and take turns of one chunk each. What is promised:
+Quick tasks, whose clients wait, are bounded and served in order. Long ones come a few at a time
+from the durable queue, and take turns of one chunk each. What is promised:
 
-- a quick job waits for the quick ones before it and at most one chunk of a long one;
-- a quick job that is not done after `QUICK_STEPS` steps goes on in the long lane;
-- while a long job waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's;
-- a job that was only offered runs while there is nothing else, and is given up when there is.
+- a quick task waits for the quick ones before it and at most one chunk of a long one;
+- a quick task that is not done after `QUICK_STEPS` steps continues in the long lane;
+- while a long task waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's;
+- a task that waits for its model is skipped: it delays only the tasks of that model;
+- a task that finds no room for its model is overtaken by at most `OVERTAKES_MAX` tasks of other
+  models but the default one, which is always open;
+- an offered task runs while no other one can, and is given up when another one can.
 
-The event loop only ever touches lists under a lock that nobody holds for long. A job that is
-cancelled while it waits leaves the queue at once; one that has begun is told between chunks.
+Locks: there is one, `OpenModels.changed`. It guards the lanes and the leases of models, it is held
+for list operations only, and no other lock is taken under it. Callbacks of futures run without it:
+they may take any lock, and come back here. So `cancel`, `set_result` and `set_exception` of a
+task's `done` are never called under it. A task that is cancelled while it waits leaves the queue at
+once; one that has begun sees its `stop` between chunks.
 """
 
 from __future__ import annotations
 
-import threading
+import weakref
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import HostError, LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from glagol.asr.inference.models import OpenModels
+    from glagol.asr.inference.tasks import Task
 
-    from glagol.speech.pipeline.transcriber import Transcriber
-    from glagol.speech.types import Options, Progress, Segment, Step, Transcript
-
-__all__ = ["QUICK_IN_A_ROW", "QUICK_STEPS", "Job", "JobQueue", "Lane"]
-
-Lane: TypeAlias = Literal["quick", "long"]
+__all__ = ["OVERTAKES_MAX", "QUICK_IN_A_ROW", "QUICK_STEPS", "JobQueue"]
 
 QUICK_STEPS: Final = 6
-"""Steps that a quick job may do in its first turn: four chunks, over a minute, and its end."""
+"""Steps that a quick task may do in its first turn: four chunks, over a minute, and its end."""
 
 QUICK_IN_A_ROW: Final = 8
 
-
-class Stop(Protocol):
-    """What is needed of `threading.Event`."""
-
-    def set(self) -> None:
-        """Ask to stop."""
-
-    def is_set(self) -> bool:
-        """Whether somebody asked."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One transcription.
-
-    Attributes:
-        file: The audio; closed when the job ends, however it ends.
-        audio_sha256: Of the file's bytes.
-        model: Model id.
-        options: What to do with it.
-        render: Turns the transcript into the answer's bytes, in the inference thread.
-        lane: Whether somebody waits for it ("quick") or it is one of many ("long").
-        done: The rendered answer with its transcript, or the error.
-        stop: Set to make a running job stop after the chunk it is in; an `Interrupt` stops it in
-            the middle.
-        work: What to do with the model instead of a transcription; its value, which is not None,
-            takes the transcript's place.
-        admitted: Whether it is a part of something that was admitted before: it takes no place,
-            and says nothing about how long requests take.
-        on_segment: Called in the inference thread with each segment as soon as it is final; must
-            not wait.
-        on_progress: Called in the inference thread after each chunk; must not wait.
-        steps: The transcription under way, once it began.
-        queued_s: When it was put into the queue.
-        wait_s: Seconds in the queue before its first turn.
-        work_s: Seconds in the inference thread, all turns together.
-    """
-
-    file: BinaryIO
-    audio_sha256: str
-    model: str
-    options: Options
-    render: Callable[[Transcript], bytes]
-    lane: Lane = "quick"
-    done: Future[tuple[Transcript, bytes]] = field(default_factory=Future)
-    stop: Stop = field(default_factory=threading.Event)
-    work: Callable[[Transcriber], Any] | None = None
-    admitted: bool = False
-    on_segment: Callable[[Segment], None] | None = None
-    on_progress: Callable[[Progress], None] | None = None
-    steps: Generator[Step, None, Transcript] | None = None
-    queued_s: float = 0.0
-    wait_s: float = 0.0
-    work_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.done.add_done_callback(lambda _: self.file.close())
-
-    def begin(self, recognizer: Transcriber) -> Generator[Step, None, Any]:
-        """The work as a generator of steps; its value is the transcript."""
-        if self.work is not None:
-            return _once(self.work, recognizer)
-        return recognizer.steps(
-            self.file,
-            options=self.options,
-            audio_sha256=self.audio_sha256,
-            cancelled=self.stop.is_set,
-        )
-
-    def cancel(self) -> None:
-        """Drop the job if it waits, stop it after its current chunk if it has begun."""
-        self.stop.set()
-        self.done.cancel()
+OVERTAKES_MAX: Final = 8
+"""Tasks that may take a model which is open before one that waits for room is served."""
 
 
 class JobQueue:
-    """Both lanes. At most `waiting_max` quick jobs wait; those in a worker's hands do not count.
+    """Both lanes. At most `waiting_max` quick tasks wait; those in a worker's hands do not count.
 
     Args:
-        waiting_max: Quick jobs that may wait, those that were interrupted included.
-        workers: Threads that will take jobs.
+        waiting_max: Quick tasks that may wait, those that were interrupted included.
+        models: What the tasks need; its lock guards the lanes, too.
+        workers: Threads that will take tasks.
 
     Attributes:
         closed: Whether the queue refuses everything, for good.
     """
 
-    def __init__(self, waiting_max: int, workers: int = 1) -> None:
+    def __init__(self, waiting_max: int, models: OpenModels, workers: int = 1) -> None:
         self._waiting_max = waiting_max
         self._workers = workers
-        self._quick: deque[Job] = deque()
-        self._long: deque[Job] = deque()
-        self._taken: set[Job] = set()
-        self._offered: Job | None = None
+        self._models = models
+        self._changed = models.changed
+        self._quick: deque[Task[Any]] = deque()
+        self._long: deque[Task[Any]] = deque()
+        self._taken: set[Task[Any]] = set()
+        self._roomless: dict[Task[Any], None] = {}
+        self._offered: Task[Any] | None = None
         self._in_a_row = 0
-        self._changed = threading.Condition()
+        self._overtaken = 0
         self.closed = False
+        models.on_load = self._loaded
 
     def __len__(self) -> int:
-        """Quick jobs that wait, for their first turn or for another one."""
+        """Quick tasks that wait, for their model, their first turn or another one."""
         with self._changed:
-            return len(self._quick) + sum(job.lane == "quick" for job in self._long)
+            return len(self._quick) + sum(task.lane == "quick" for task in self._long)
 
     @property
     def limit(self) -> int:
-        """Quick jobs that may wait."""
+        """Quick tasks that may wait."""
         return self._waiting_max
 
     @property
     def long(self) -> int:
-        """Long jobs that wait, for their first turn or for another one."""
+        """Long tasks that wait, for their model, their first turn or another one."""
         with self._changed:
-            return sum(job.lane == "long" for job in self._long)
+            return sum(task.lane == "long" for task in self._long)
 
     @property
     def taken(self) -> int:
-        """Jobs in the workers' hands."""
-        return len(self._taken)
+        """Tasks in the workers' hands."""
+        with self._changed:
+            return len(self._taken)
 
     def admit(self) -> None:
-        """Check, without taking a place, that a quick job would be accepted now.
+        """Check, without taking a place, that a quick task would be accepted now.
 
         Raises:
             LimitError: `queue_full`.
             HostError: `not_ready`, the process is stopping.
         """
-        if self.closed:
-            raise _stopping()
-        waiting = len(self)
-        # An idle worker takes the head at once, so its place is free for one more.
-        if waiting >= self._waiting_max + max(0, self._workers - self.taken):
-            raise LimitError(
-                "queue_full",
-                f"{waiting} transcriptions wait already",
-                "try again after the time in Retry-After, or raise ASR_QUEUE_SIZE",
-            )
+        with self._changed:
+            if self.closed:
+                raise _stopping()
+            waiting = len(self)
+            # An idle worker takes the head at once, so its place is free for one more.
+            if waiting >= self._waiting_max + max(0, self._workers - self.taken):
+                raise LimitError(
+                    "queue_full",
+                    f"{waiting} transcriptions wait already",
+                    "try again after the time in Retry-After, or raise ASR_QUEUE_SIZE",
+                )
 
-    def put(self, job: Job) -> None:
-        """Append `job` to its lane.
+    def put(self, task: Task[Any]) -> None:
+        """Append `task` to its lane.
 
         Raises:
-            LimitError: `queue_full`, only for quick jobs.
+            LimitError: `queue_full`, only for quick tasks.
             HostError: `not_ready`.
         """
         with self._changed:
-            if job.lane == "quick" and not job.admitted:
+            if task.lane == "quick" and not task.admitted:
                 self.admit()
             elif self.closed:
                 raise _stopping()
-            (self._quick if job.lane == "quick" else self._long).append(job)
-            if self._offered is not None:
-                self._offered.cancel()
+            (self._quick if task.lane == "quick" else self._long).append(task)
+            self._reserve()
+            unwanted = self._unwanted()
             self._changed.notify()
-        job.done.add_done_callback(lambda _: self._forget(job))
+        if unwanted is not None:
+            unwanted.cancel()
+        self._watch(task)
 
-    def offer(self, job: Job) -> bool:
-        """Take a job for idle times, if this is one; it is cancelled as soon as it is none."""
+    def offer(self, task: Task[Any]) -> bool:
+        """Take a task for idle times, if this is one; it is cancelled as soon as it is none."""
         with self._changed:
-            if self.closed or self._quick or self._long or self._taken or self._offered:
+            busy = self.closed or self._taken or self._offered or self._runnable()
+            if busy or not self._models.is_ready(task.model):
                 return False
-            self._offered = job
+            task.slot = self._models.lease(task.model)
+            self._offered = task
             self._changed.notify()
-        job.done.add_done_callback(lambda _: self._forget(job))
+        self._watch(task)
         return True
 
-    def take(self) -> Job | None:
+    def take(self) -> Task[Any] | None:
         """Wait for the next turn; None once the queue is closed and all that began is done.
 
-        The job is the caller's until it is done or given back.
+        The task is the caller's until it is ended or given back.
         """
         with self._changed:
             while True:
-                while not (self._quick or self._long or self.closed or self._idle_work()):
-                    self._changed.wait()
-                if not (self._quick or self._long):
-                    if self.closed:
-                        return None
+                while (task := self._next()) is not None:
+                    if task.steps is not None or task.done.set_running_or_notify_cancel():
+                        self._taken.add(task)
+                        return task
+                if self.closed and not (self._quick or self._long):
+                    return None
+                if self._idle_work():
                     return self._offered
-                job = self._next()
-                if job.steps is not None or job.done.set_running_or_notify_cancel():
-                    self._taken.add(job)
-                    return job
+                self._changed.wait()
 
-    def give_back(self, job: Job) -> None:
-        """Let `job`, which has begun and is not done, wait for another turn in the long lane."""
+    def give_back(self, task: Task[Any]) -> None:
+        """Let `task`, which has begun and is not done, wait for another turn in the long lane."""
         with self._changed:
-            self._taken.discard(job)
-            self._long.append(job)
+            self._taken.discard(task)
+            self._long.append(task)
             self._changed.notify()
 
+    def end(self, task: Task[Any], *, keep_model: bool = False) -> None:
+        """Forget `task`; call it before `done` gets the value or the error.
+
+        Args:
+            task: Taken, waiting or offered.
+            keep_model: Leave its model leased; see `release`.
+        """
+        with self._changed:
+            self._taken.discard(task)
+            self._roomless.pop(task, None)
+            if task is self._offered:
+                self._offered = None
+            for lane in (self._quick, self._long):
+                if task in lane:
+                    lane.remove(task)
+            task.steps = None
+            if not keep_model:
+                self._release(task)
+
+    def release(self, task: Task[Any]) -> None:
+        """Give back the model that `task` kept; further calls do nothing."""
+        with self._changed:
+            self._release(task)
+
     def close(self) -> None:
-        """Refuse new jobs and fail those that never began with `not_ready`."""
+        """Refuse new tasks and fail those that never began with `not_ready`."""
         with self._changed:
             self.closed = True
-            waiting = [*self._quick, *(job for job in self._long if job.steps is None)]
-            begun = [job for job in self._long if job.steps is not None]
+            waiting = [*self._quick, *(task for task in self._long if task.steps is None)]
+            begun = [task for task in self._long if task.steps is not None]
             self._quick.clear()
             self._long = deque(begun)
-            if self._offered is not None:
-                self._offered.cancel()
+            offered = self._offered
             self._changed.notify_all()
-        for job in waiting:
-            if job.done.set_running_or_notify_cancel():
-                job.done.set_exception(_stopping())
+        if offered is not None:
+            offered.cancel()
+        for task in waiting:
+            if task.done.set_running_or_notify_cancel():
+                self.end(task)
+                task.done.set_exception(_stopping())
 
     def stop(self) -> None:
         """Cancel everything that has begun; it ends after the chunk it is in."""
         with self._changed:
             begun = [*self._taken, *self._long]
-        for job in begun:
-            job.cancel()
+        for task in begun:
+            task.cancel()
+
+    def _loaded(self) -> None:
+        """A load is over: its tasks can run, or there is room again."""
+        with self._changed:
+            self._reserve()
+            unwanted = self._unwanted()
+            self._changed.notify_all()
+        if unwanted is not None:
+            unwanted.cancel()
+
+    def _reserve(self) -> None:
+        """Lease models for the tasks that wait without one, as far as there is room."""
+        for task in (*self._quick, *self._long):
+            if task.slot is not None:
+                continue
+            oldest = next(iter(self._roomless), task)
+            # A part of a stream whose model is kept must never wait for the stream's own end.
+            overtakes = task is not oldest and task.model != self._models.default
+            overtakes = overtakes and (task.keeps_model or not task.admitted)
+            if not overtakes or self._overtaken < OVERTAKES_MAX:
+                task.slot = self._models.lease(task.model)
+            if task.slot is None:
+                self._roomless.setdefault(task)
+                continue
+            self._roomless.pop(task, None)
+            if task is oldest:
+                self._overtaken = 0
+            elif overtakes:
+                self._overtaken += 1
+
+    def _release(self, task: Task[Any]) -> None:
+        slot, task.slot = task.slot, None
+        if slot is not None:
+            self._models.release(slot)
+            if self._roomless:
+                self._reserve()
+                self._changed.notify_all()
+
+    def _runnable(self) -> bool:
+        """Whether a task that waits could have a turn now."""
+        return any(task.slot and task.slot.ready for task in (*self._quick, *self._long))
+
+    def _unwanted(self) -> Task[Any] | None:
+        """The offered task, if there is something else to do."""
+        return self._offered if self._offered is not None and self._runnable() else None
 
     def _idle_work(self) -> bool:
-        """Whether there is an offered job that nobody has begun; it counts as begun then."""
-        job = self._offered
-        if job is None or job.done.running() or job.done.done():
+        """Whether there is an offered task that has not begun; it counts as begun then."""
+        task = self._offered
+        if task is None or task.done.running() or task.done.done():
             return False
-        return job.done.set_running_or_notify_cancel()
+        return task.done.set_running_or_notify_cancel()
 
-    def _next(self) -> Job:
-        hungry = self._long and self._in_a_row >= QUICK_IN_A_ROW
-        if self._quick and not hungry:
-            self._in_a_row += 1
-            return self._quick.popleft()
-        self._in_a_row = 0
-        return self._long.popleft()
+    def _next(self) -> Task[Any] | None:
+        """Remove and return the first task that can have a turn; None if none can."""
+        hungry = self._in_a_row >= QUICK_IN_A_ROW
+        lanes = (self._long, self._quick) if hungry else (self._quick, self._long)
+        for lane in lanes:
+            for task in lane:
+                if task.slot is not None and task.slot.ready:
+                    lane.remove(task)
+                    self._in_a_row = self._in_a_row + 1 if lane is self._quick else 0
+                    return task
+        return None
 
-    def _forget(self, job: Job) -> None:
-        with self._changed:
-            self._taken.discard(job)
-            if job is self._offered:
-                self._offered = None
-            for lane in (self._quick, self._long):
-                if job in lane:
-                    lane.remove(job)
+    def _watch(self, task: Task[Any]) -> None:
+        """Forget `task` if it is cancelled before it began; others are ended by their worker."""
+        found = weakref.ref(task)  # a cycle of task and future would keep the task's model alive
 
+        def ended(done: Future[Any]) -> None:
+            task = found()
+            if task is not None and done.cancelled():
+                self.end(task)
 
-def _once(
-    work: Callable[[Transcriber], Any], recognizer: Transcriber
-) -> Generator[Step, None, Any]:
-    """`work` as a generator of no steps."""
-    return work(recognizer)
-    yield
+        task.done.add_done_callback(ended)
 
 
 def _stopping() -> HostError:

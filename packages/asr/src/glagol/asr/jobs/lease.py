@@ -18,21 +18,21 @@ from glagol.jobs.queue import Claim, LeaseLostError, Queue
 if TYPE_CHECKING:
     from glagol.speech.types import Progress
 
-__all__ = ["TICK_S", "Keeper"]
+__all__ = ["TICK_S", "LeaseRenewer"]
 
 TICK_S: Final = 0.5
 
 
-class Keeper:
+class LeaseRenewer:
     """The holder of one claim; a context manager.
 
     Args:
         queue: Where the claim is from.
         claim: What is held.
-        give_up: Called in the keeper's thread, maybe more than once, when the work is in vain.
+        give_up: Called in the renewer's thread, maybe more than once, when the work is in vain.
 
     Attributes:
-        cancelled: Whether somebody asked the job to stop.
+        cancelled: Whether the job was asked to stop.
         lost: Whether the claim was overtaken.
     """
 
@@ -45,7 +45,7 @@ class Keeper:
         self._renewed_s = time.monotonic()
         self._silent = False
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="renewer", daemon=True)
         self.cancelled = False
         self.lost = False
 
@@ -72,7 +72,7 @@ class Keeper:
                 self.lost = True
                 self._give_up()
                 return
-            except HostError as error:  # the work goes on: the queue may come back in time
+            except HostError as error:  # the work continues: the queue may answer again in time
                 self._complain(error)
                 continue
             if not go_on:

@@ -15,16 +15,17 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.asr.http import rendering
-from glagol.asr.inference import scheduler
-from glagol.asr.jobs.lease import Keeper
+from glagol.asr.inference import tasks
+from glagol.asr.jobs.lease import LeaseRenewer
 from glagol.asr.jobs.payload import KIND, Work
 from glagol.core import journal
 from glagol.core.errors import GlagolError, HostError, InputError, IntegrityError, LimitError
 from glagol.jobs.backoff import TRANSCRIPTION
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Trouble
+from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.jobs.service import Jobs
     from glagol.speech.types import Options, Transcript
 
@@ -46,7 +47,7 @@ class Runner:
     """
 
     def __init__(
-        self, jobs: Jobs, engine: Engine, options: Callable[[Work], Options], *, worker: str
+        self, jobs: Jobs, engine: InferencePool, options: Callable[[Work], Options], *, worker: str
     ) -> None:
         self._jobs = jobs
         self._engine = engine
@@ -86,7 +87,7 @@ class Runner:
                 self._stopping.wait(WAIT_S)
 
     def _claimed(self) -> Claim | None:
-        if self._engine.trouble is not None:  # whoever can transcribe shall have them
+        if self._engine.trouble is not None:  # other processes, whose model is open, claim them
             self._stopping.wait(WAIT_S / 4)
             return None
         lease_s = self._jobs.policy().jobs.lease_s
@@ -103,12 +104,12 @@ class Runner:
             self._refused(claim, error)
             return
         note: dict[str, Any] = {"model": work.model, "request_id": work.request_id}
-        stop = threading.Event()
-        with Keeper(self._jobs.queue, claim, stop.set) as keeper:
+        stop, timeline, began_s = threading.Event(), Timeline(), self._jobs.clock()
+        with LeaseRenewer(self._jobs.queue, claim, stop.set) as renewer:
             try:
-                heard = self._heard(claim, work, keeper, stop, note)
+                heard = self._heard(claim, work, renewer, stop, note, timeline)
             except Exception as error:  # noqa: BLE001 - it becomes the job's trouble
-                job = self._gave_up(claim, keeper, error, note)
+                job = self._gave_up(claim, renewer, error, note)
             else:
                 job = self._finished(claim, heard, note["audio_s"])
         outcome = "overtaken"
@@ -118,8 +119,8 @@ class Runner:
         wall_s = time.monotonic() - began
         if outcome == "done":
             self._jobs.pace.note(note["audio_s"], wall_s)
-        self._jobs.attempts[outcome] += 1
-        self._jobs.worked(claim.job, work, wall_s, note)
+        self._jobs.attempts.add(outcome)
+        self._jobs.worked(claim.job, work, began_s, note, timeline)
         journal.write(
             "job",
             job_id=claim.job.id,
@@ -135,7 +136,7 @@ class Runner:
         pause_s = TRANSCRIPTION.pause_s(claim.job.attempt)
         job = self._settled(claim, lambda: self._jobs.queue.fail(claim, trouble, pause_s))
         outcome = "overtaken" if job is None else "again" if job.state == "queued" else job.state
-        self._jobs.attempts[outcome] += 1
+        self._jobs.attempts.add(outcome)
         journal.write(
             "job",
             level=logging.WARNING,
@@ -147,10 +148,16 @@ class Runner:
         )
 
     def _heard(
-        self, claim: Claim, work: Work, keeper: Keeper, stop: threading.Event, note: dict[str, Any]
+        self,
+        claim: Claim,
+        work: Work,
+        renewer: LeaseRenewer,
+        stop: threading.Event,
+        note: dict[str, Any],
+        timeline: Timeline,
     ) -> bytes:
         """The stored form of the transcript, made on the engine's long lane."""
-        order = scheduler.Job(
+        order = tasks.Job(
             file=self._jobs.inputs.open(claim.job.id),
             audio_sha256=work.audio_sha256,
             model=work.model,
@@ -158,7 +165,8 @@ class Runner:
             render=rendering.stored,
             lane="long",
             stop=stop,
-            on_progress=keeper.note,
+            on_progress=renewer.note,
+            timeline=timeline,
         )
         try:
             self._engine.put(order)
@@ -170,7 +178,10 @@ class Runner:
             transcript, request=work.request_id, job=claim.job.id, owner=claim.job.owner
         )
         note.update(_told(order, transcript))
-        return self._summarised(stored, stop, note) if work.summarize else stored
+        if not work.summarize:
+            return stored
+        with timeline.phase("summary"):
+            return self._summarised(stored, stop, note)
 
     def _summarised(self, stored: bytes, stop: threading.Event, note: dict[str, Any]) -> bytes:
         """The stored form with its summary, or with the reason why there is none."""
@@ -188,16 +199,9 @@ class Runner:
         note["summary"] = whole.code
         return whole.data
 
-    def _result(self, order: scheduler.Job) -> tuple[Transcript, bytes]:
+    def _result(self, order: tasks.Job) -> tuple[Transcript, bytes]:
         """Wait; an order that is stopped while it waits for its first turn leaves the lane."""
-        while True:
-            try:
-                return order.done.result(WAIT_S / 2)
-            except TimeoutError:
-                if order.done.done():  # it is the job's own
-                    raise
-                if order.stop.is_set():
-                    order.done.cancel()
+        return tasks.value_of(order, WAIT_S / 2, order.stop.is_set)
 
     def _finished(self, claim: Claim, stored: bytes, audio_s: float) -> Job | None:
         shared = self._jobs.queue
@@ -210,15 +214,15 @@ class Runner:
         return self._settled(claim, write)
 
     def _gave_up(
-        self, claim: Claim, keeper: Keeper, error: Exception, note: dict[str, Any]
+        self, claim: Claim, renewer: LeaseRenewer, error: Exception, note: dict[str, Any]
     ) -> Job | None:
-        """Say how an attempt ended that brought no transcript; None when nobody wants to know."""
+        """Settle an attempt that brought no transcript; None when its lease was lost."""
         shared, told = self._jobs.queue, self._jobs.notices
         cancelled = isinstance(error, CancelledError)
         note["code"] = "cancelled" if cancelled else getattr(error, "code", "internal")
-        if keeper.lost:
+        if renewer.lost:
             return None
-        if keeper.cancelled:
+        if renewer.cancelled:
             follow = told(claim.job, "transcription.cancelled")
             return self._settled(claim, lambda: shared.stop(claim, follow))
         if cancelled or (isinstance(error, GlagolError) and error.code in _RELEASED):
@@ -254,7 +258,7 @@ class Runner:
                     raise
 
 
-def _told(order: scheduler.Job, transcript: Transcript) -> dict[str, Any]:
+def _told(order: tasks.Job, transcript: Transcript) -> dict[str, Any]:
     """What the log line says of a transcript: never what it says itself."""
     return {
         "wait_s": round(order.wait_s, 3),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from glagol.asr.jobs.eta import Pace
 from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
 from glagol.asr.observability.audit import Audit
+from glagol.asr.observability.counts import Counts
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from glagol.jobs.webhooks.payload import Delivery
     from glagol.jobs.webhooks.send import Outcome
     from glagol.web.access.policy import Policy
-    from glagol.web.tracing import Traces
+    from glagol.web.tracing import Timeline, Traces
 
 __all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
 
@@ -78,8 +78,8 @@ class Jobs:
     policy: Callable[[], Policy]
     pace: Pace = field(default_factory=Pace)
     closing: threading.Event = field(default_factory=threading.Event)
-    attempts: Counter[str] = field(default_factory=Counter)
-    deliveries: Counter[str] = field(default_factory=Counter)
+    attempts: Counts = field(default_factory=Counts)
+    deliveries: Counts = field(default_factory=Counts)
     sample: Sample = Sample()
     traces: Traces | None = None
     audit: Audit = field(default_factory=Audit)
@@ -234,7 +234,7 @@ class Jobs:
         self, delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float
     ) -> None:
         """Count a try of a webhook, and trace it."""
-        self.deliveries[outcome.verdict] += 1
+        self.deliveries.add(outcome.verdict)
         if self.traces is not None:
             note = {"job_id": delivery.job_id}
             if outcome.verdict != "taken":
@@ -242,16 +242,24 @@ class Jobs:
             parent = delivery.traceparent
             self.traces.tell("deliver", parent, began_s, ended_s, note, outgoing=True)
 
-    def worked(self, job: Job, work: Work, wall_s: float, note: Mapping[str, Any]) -> None:
-        """Trace an attempt that is just over, and the wait before the first one."""
+    def worked(
+        self, job: Job, work: Work, began_s: float, note: Mapping[str, Any], timeline: Timeline
+    ) -> None:
+        """Trace an attempt that is just over, and the wait before the first one.
+
+        Args:
+            job: As it was claimed.
+            work: What it asks for.
+            began_s: When the attempt began, by `clock`.
+            note: What the log line says.
+            timeline: The attempt's phases.
+        """
         if self.traces is None:
             return
-        ended_s = self.clock()
-        began_s = ended_s - wall_s
         if job.attempt == 1:
             self.traces.tell("wait", work.traceparent, job.created_s, began_s, {"job_id": job.id})
         told = {**note, "job_id": job.id}
-        self.traces.tell("job", work.traceparent, began_s, ended_s, told)
+        self.traces.tell("job", work.traceparent, began_s, self.clock(), told, timeline=timeline)
 
     def sweep(self) -> None:
         """Forget what is over, with inputs that have no job any more.

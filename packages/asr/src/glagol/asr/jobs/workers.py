@@ -13,7 +13,7 @@ from glagol.jobs.webhooks.ssrf import Rules
 from glagol.jobs.webhooks.worker import Deliverer
 
 if TYPE_CHECKING:
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.jobs.payload import Work
     from glagol.asr.jobs.service import Jobs
     from glagol.asr.settings import Settings
@@ -31,7 +31,7 @@ class Crew:
         settings: The operator's.
     """
 
-    def __init__(self, jobs: Jobs, engine: Engine, settings: Settings) -> None:
+    def __init__(self, jobs: Jobs, engine: InferencePool, settings: Settings) -> None:
         worker = f"{socket.gethostname()}-{os.getpid()}"
 
         def options(work: Work) -> Options:

@@ -1,7 +1,7 @@
 """Two narrow bridges between the event loop of a stream and the thread that listens to it.
 
-Bytes go one way and messages the other. Both are bounded: who is too fast waits, down to the
-client, which finds its socket full.
+Bytes go one way and messages the other. Both are bounded: the side that is too fast waits, down
+to the client, which finds its socket full.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Feed:
         """Wait for bytes and give at most `size`; none at the end. Called by the thread.
 
         Raises:
-            Exception: what `fail` was told.
+            Exception: The one that `fail` got.
         """
         with self._changed:
             while not (self._parts or self._over or self._error):
@@ -97,7 +97,7 @@ class Feed:
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._room.set)
-        except RuntimeError:  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: no `put` waits any more
             return
 
 
@@ -132,16 +132,21 @@ class Outbox:
             self._messages.append(message)
         self._wake()
 
-    def put_guess(self, message: bytes, age: int) -> None:
-        """Show `message` if nothing was said since `age`, and nothing else waits; any thread."""
+    def put_guess(self, message: bytes, age: int) -> bool:
+        """Show `message` if nothing was said since `age`, and nothing else waits; any thread.
+
+        Returns:
+            Whether it will be shown, unless a newer message takes its place.
+        """
         with self._room:
             if age != self._age or self._messages or self._over:
-                return
+                return False
             self._guess = message
         self._wake()
+        return True
 
     def close(self) -> None:
-        """No more messages: what was put is still given, then nobody waits; any thread."""
+        """No more messages: `take` still returns those that were put; any thread."""
         with self._room:
             self._over = True
             self._room.notify_all()
@@ -165,5 +170,5 @@ class Outbox:
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._changed.set)
-        except RuntimeError:  # the loop is closed: nobody listens any more
+        except RuntimeError:  # the loop is closed: no `take` waits any more
             return

@@ -1,35 +1,37 @@
 """The thread of one live stream: bytes to samples, samples to finals and guesses.
 
 It cuts the audio itself, which costs little, and asks the engine's quick lane for the words of
-each chunk. Guesses are only offered to the engine: they run while it has nothing else to do and are
-given up in the middle when it has, so they lengthen nobody's wait.
+each chunk. Guesses are only offered to the engine: they run while it has nothing else to do, and
+are stopped in the middle when it has, so no other request waits longer for them.
 """
 
 from __future__ import annotations
 
-import io
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
-from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from glagol.asr.inference.scheduler import Job
+from glagol.asr.inference.models import forget_frames
+from glagol.asr.inference.tasks import Call, value_of
 from glagol.asr.live import messages
 from glagol.core.errors import HostError, InputError, LimitError
+from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from glagol.asr.inference.pool import Engine
-    from glagol.asr.inference.scheduler import Stop
+    from glagol.asr.inference.pool import InferencePool
+    from glagol.asr.inference.tasks import Task
     from glagol.asr.live.bridge import Feed, Outbox
-    from glagol.speech.pipeline.hearing import Hearing
     from glagol.speech.pipeline.live import Live
     from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Array, Options, Segment, Transcript, Word
 
 __all__ = ["Listening"]
+
+T = TypeVar("T")
 
 GUESS_EVERY_S: Final = 0.3
 LOOK_S: Final = 0.2
@@ -38,7 +40,11 @@ LOOK_S: Final = 0.2
 
 @dataclass(slots=True)
 class Listening:
-    """One stream.
+    """One stream; `run` is called once, in a thread of its own.
+
+    Its model stays leased until the end of `run`: what cuts the audio belongs to it. A guess ends
+    in another thread, so `_lock` guards `_guess` and `_shown`; it is held for assignments and
+    `Outbox.put_guess`, and nothing is cancelled under it.
 
     Attributes:
         engine: Whose model it uses.
@@ -47,12 +53,13 @@ class Listening:
         model: Manifest id.
         feed: The bytes.
         outbox: The messages.
-        left: Set when nobody waits for the stream any more.
+        left: Set when the client has left, or the stream failed.
         wait_s: The longest wait for the model so far.
         work_s: Seconds of the model so far, guesses not counted.
+        timeline: Where the phases of its calls are written down, those of guesses not.
     """
 
-    engine: Engine
+    engine: InferencePool
     start: messages.Start
     options: Options
     model: str
@@ -61,7 +68,10 @@ class Listening:
     left: Event
     wait_s: float = 0.0
     work_s: float = 0.0
-    _guess: Job | None = None
+    timeline: Timeline = field(default_factory=Timeline)
+    _lock: Lock = field(default_factory=Lock)
+    _live: Live | None = None
+    _guess: Task[Any] | None = None
     _guessed_at: int = 0
     _shown: str = ""
 
@@ -74,37 +84,44 @@ class Listening:
         Raises:
             GlagolError: The stream failed.
         """
-        from glagol.speech.types import SAMPLE_RATE
-
-        limit = self.options.max_audio_s
+        kept = self._call(self._begin, keeps_model=True)
         try:
-            live = self._begun()
-            for block in self._blocks():
-                for segment in live.push(block):
-                    self._final(segment)
-                if live.total > limit * SAMPLE_RATE:
-                    raise LimitError(
-                        "audio_too_long",
-                        f"a stream may last {limit:g} s",
-                        "begin a new stream, or ask the operator to raise the limit",
-                    )
-                self._offer(live)
-            if not live.total:
-                raise InputError("audio_empty", "no sound was sent", "send audio, then finish")
-            for segment in live.finish():
-                self._final(segment)
-            return live.transcript(audio_sha256=self.feed.sha256)
+            self._asked(kept)
+            return self._listened()
+        except Exception as error:
+            forget_frames(error)
+            raise
         finally:
             self._drop()
+            self._live = None
+            self.engine.release(kept)
             self.outbox.close()
 
-    def _begun(self) -> Live:
-        recognizer: Transcriber = self._asked(lambda found: found)
-        live: Live = recognizer.live(
-            options=self.options,
-            hear=lambda samples, start: self._hear(live.hearing, samples, start),
-        )
-        return live
+    def _begin(self, recognizer: Transcriber) -> None:
+        self._live = recognizer.live(options=self.options, hear=self._hear)
+
+    def _listened(self) -> Transcript:
+        """Push what comes until it is over."""
+        from glagol.speech.types import SAMPLE_RATE
+
+        limit, live = self.options.max_audio_s, self._live
+        if live is None:
+            raise AssertionError("a stream begins with a model")
+        for block in self._blocks():
+            for segment in live.push(block):
+                self._final(segment)
+            if live.total > limit * SAMPLE_RATE:
+                raise LimitError(
+                    "audio_too_long",
+                    f"a stream may last {limit:g} s",
+                    "begin a new stream, or ask the operator to raise the limit",
+                )
+            self._offer(live)
+        if not live.total:
+            raise InputError("audio_empty", "no sound was sent", "send audio, then finish")
+        for segment in live.finish():
+            self._final(segment)
+        return live.transcript(audio_sha256=self.feed.sha256)
 
     def _blocks(self) -> Iterator[Array]:
         from glagol.speech.audio import streaming
@@ -113,44 +130,43 @@ class Listening:
             return streaming.pcm(self.feed.read, rate=self.start.rate, channels=self.start.channels)
         return streaming.container(self.feed.read)
 
-    def _hear(self, hearing: Hearing, samples: Array, start: int) -> list[Word]:
+    def _hear(self, samples: Array, start: int) -> list[Word]:
         """The words of a chunk, by the engine's quick lane."""
         self._drop()
-        words: list[Word] = self._asked(lambda _: hearing(samples, start))
-        return words
+        live = self._live
+        if live is None:
+            raise AssertionError("a stream that is over hears nothing")
+        return self._asked(self._call(lambda _: live.hearing(samples, start)))
 
-    def _asked(self, work: Callable[[Transcriber], Any]) -> Any:
-        job = self._job(work)
-        self.engine.put(job)
-        while True:
-            try:
-                found, _ = job.done.result(LOOK_S)
-                break
-            except TimeoutError:
-                if self.left.is_set():
-                    job.cancel()
-            except CancelledError:
-                raise HostError("cancelled", "the client left", "begin a new stream") from None
-        self.wait_s = max(self.wait_s, job.wait_s)
-        self.work_s += job.work_s
-        return found
+    def _asked(self, call: Call[T]) -> T:
+        """The value of a call, unless the client leaves first.
 
-    def _job(self, work: Callable[[Transcriber], Any], stop: Stop | None = None) -> Job:
-        return Job(
-            file=io.BytesIO(),
-            audio_sha256="",
+        Raises:
+            HostError: `cancelled`.
+        """
+        self.engine.put(call)
+        try:
+            value = value_of(call, LOOK_S, self.left.is_set)
+        except CancelledError:
+            raise HostError("cancelled", "the client left", "begin a new stream") from None
+        self.wait_s = max(self.wait_s, call.wait_s)
+        self.work_s += call.work_s
+        return value
+
+    def _call(self, work: Callable[[Transcriber], T], *, keeps_model: bool = False) -> Call[T]:
+        return Call(
             model=self.model,
-            options=self.options,
-            render=lambda _: b"",
             work=work,
             admitted=True,
-            stop=stop or Event(),
+            keeps_model=keeps_model,
+            timeline=self.timeline,
         )
 
     def _final(self, segment: Segment) -> None:
         self._drop()
-        self._shown = ""
         self.outbox.put(messages.final(segment))
+        with self._lock:  # only now: until the final is put, an old guess may still be shown
+            self._shown = ""
 
     def _offer(self, live: Live) -> None:
         """Let the engine guess what is being said, if it has the time and so have we."""
@@ -160,37 +176,44 @@ class Listening:
         late = self.feed.waiting > 0
         due = live.total - self._guessed_at >= GUESS_EVERY_S * SAMPLE_RATE
         if late or not due or not self.start.partials or self._guess is not None:
-            return
+            return  # another thread only ever takes `_guess` away: then the next block offers
         sketch = live.open()
         if sketch is None:
             return
         stop, age = Interrupt(), self.outbox.age
-        job = self._job(
-            lambda recognizer: [
-                sketch.segment(recognizer.begin(self.options)(sketch.samples, sketch.start, stop))
-            ],
-            stop,
+        call = Call(
+            model=self.model,
+            work=lambda found: sketch.segment(
+                found.begin(self.options)(sketch.samples, sketch.start, stop)
+            ),
+            admitted=True,
+            stop=stop,
         )
-        self._guess = job
-        job.done.add_done_callback(lambda done: self._guessed(job, done, age))
-        if self.engine.offer(job):
+        with self._lock:
+            self._guess = call
+        call.done.add_done_callback(lambda done: self._guessed(done, age))
+        if self.engine.offer(call):
             self._guessed_at = live.total
         else:
-            self._guess = None
+            with self._lock:
+                self._guess = None
 
-    def _guessed(self, job: Job, done: Future[Any], age: int) -> None:
-        """Show a guess; called in whatever thread ended it."""
-        if self._guess is job:
-            self._guess = None
-        if done.cancelled() or done.exception() is not None:
-            return
-        (segment,), _ = done.result()
-        if segment is not None and segment.text != self._shown:
-            self._shown = segment.text
-            self.outbox.put_guess(messages.partial(segment), age)
+    def _guessed(self, done: Future[Segment | None], age: int) -> None:
+        """Show a guess; called in the thread that ended it."""
+        with self._lock:
+            if self._guess is not None and self._guess.done is done:
+                self._guess = None
+            if done.cancelled() or done.exception() is not None:
+                return
+            segment = done.result()
+            if segment is None or segment.text == self._shown:
+                return
+            if self.outbox.put_guess(messages.partial(segment), age):
+                self._shown = segment.text
 
     def _drop(self) -> None:
         """Give a guess up: what is known now is better."""
-        guess, self._guess = self._guess, None
+        with self._lock:
+            guess, self._guess = self._guess, None
         if guess is not None:
             guess.cancel()

@@ -47,11 +47,11 @@ async def stream(socket: AsrSocket) -> None:
         try:
             service.streams.enter(feed)
             last = live_wire.done(await _served(socket, service, feed, note))
-        except Exception as error:  # noqa: BLE001 - told to the client, and to the log
+        except Exception as error:  # noqa: BLE001 - sent to the client, and logged
             fault = errors.told(error, socket.scope["path"], note)
             code = live_wire.CLOSE_BASE + fault.status
             last = live_wire.failed(fault, note["request_id"])
-        with suppress(Exception):  # whoever has left is told nothing
+        with suppress(Exception):  # a client that has left gets nothing
             async with asyncio.timeout(GOODBYE_S):
                 await socket.send_text(last.decode())
                 await socket.close(code, note.get("code", ""))
@@ -69,6 +69,7 @@ async def _served(
     start = first if isinstance(first, live_wire.Start) else live_wire.Start()
     listening = _listening(service, start, feed, outbox)
     note["model"] = listening.model
+    listening.timeline = socket.scope["state"]["timeline"]
     service.engine.admit(listening.model)
     reading = asyncio.create_task(_read(messages, first, feed, listening.left))
     heard = loop.run_in_executor(service.streams.threads, listening.run)
@@ -84,7 +85,7 @@ async def _served(
         outbox.close()
         reading.cancel()
         await asyncio.wait([heard])  # the place is free when the thread is
-        heard.exception()  # it was raised above, or nobody is there to be told
+        heard.exception()  # it was raised above, or the client has left
     note.update(
         wait_s=round(listening.wait_s, 3),
         work_s=round(listening.work_s, 3),
@@ -122,7 +123,7 @@ async def _read(
         feed.finish()
         async for _ in messages:
             raise InputError("request_invalid", "finish comes last", "begin a new stream")
-    except Exception as error:  # noqa: BLE001 - raised by the thread, which tells the client
+    except Exception as error:  # noqa: BLE001 - raised by the thread; the client gets it
         if isinstance(error, HostError) and error.code == "cancelled":
             left.set()
         feed.fail(error)

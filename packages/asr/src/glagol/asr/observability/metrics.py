@@ -21,7 +21,7 @@ from glagol.jobs.states import COUNTED
 from glagol.web.metrics import SECONDS, RequestMetrics
 
 if TYPE_CHECKING:
-    from glagol.asr.inference.pool import Engine
+    from glagol.asr.inference.pool import InferencePool
     from glagol.asr.jobs.service import Jobs
 
 __all__ = ["Metrics"]
@@ -37,7 +37,7 @@ class Metrics(RequestMetrics):
         jobs: Asked likewise, when there are any.
     """
 
-    def __init__(self, engine: Engine, jobs: Jobs | None = None) -> None:
+    def __init__(self, engine: InferencePool, jobs: Jobs | None = None) -> None:
         super().__init__("asr")
         own = self.registry
         self._upload = Counter("asr_upload_bytes", "Bytes of audio received", registry=own)
@@ -71,7 +71,7 @@ class Metrics(RequestMetrics):
 class _EngineState(Collector):
     """The engine as it is at the moment of the scrape."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: InferencePool) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:
@@ -144,6 +144,6 @@ class _JobsState(Collector):
             ("asr_webhook_tries", "Tries to deliver by this process", self._jobs.deliveries),
         ):
             tries = CounterMetricFamily(name, text, labels=("outcome",))
-            for outcome, count in sorted(counts.items()):
+            for outcome, count in counts.items():
                 tries.add_metric((outcome,), count)
             yield tries

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from litestar.response import Stream
 
-    from glagol.asr.inference.scheduler import Job
+    from glagol.asr.inference.tasks import Job
     from glagol.speech.types import Segment
 
 __all__ = ["Mailbox", "respond"]

@@ -8,6 +8,7 @@ an operator replaces them and restarts.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -89,7 +90,7 @@ class Keeper:
         self.starts = 0
 
     def upstream(self) -> Upstream:
-        """Who can be asked.
+        """The process that answers requests.
 
         Raises:
             GlagolError: The trouble, if there is one.
@@ -127,7 +128,10 @@ class Keeper:
         self.trouble = HostError("not_ready", "the server is stopping", "ask another one")
 
     def stop(self) -> None:
-        """Ask the process to end; `run` returns when it has. A second call does not wait."""
+        """Ask the process to end; `run` returns when it has. A second call does not wait.
+
+        A model that is being verified is not waited for: its thread ends with this process.
+        """
         self.close()
         if self._child is not None:
             if self._stopping.is_set():
@@ -145,8 +149,7 @@ class Keeper:
     async def _life(self) -> None:
         """One life of the process; raises when it ends without being asked to."""
         began_s = self._clock()
-        await asyncio.to_thread(self._vllm.prepare)
-        if self._stopping.is_set():
+        if not await self._prepared():
             return
         lines = Lines()
         self.starts += 1
@@ -165,6 +168,21 @@ class Keeper:
                 child.kill()
             await asyncio.shield(child.ended)
             self._child = None
+
+    async def _prepared(self) -> bool:
+        """Prepare the model; False when `stop` came first."""
+        prepared = _in_thread(self._vllm.prepare)
+        stopping = asyncio.create_task(self._stopping.wait())
+        either: set[asyncio.Future[Any]] = {prepared, stopping}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        if not prepared.done():
+            prepared.cancel()
+            return False
+        prepared.result()
+        return not self._stopping.is_set()
 
     async def _begin(self, child: Child, lines: Lines) -> None:
         until_s = self._clock() + START_S
@@ -193,6 +211,32 @@ class Keeper:
         except httpx.TransportError:
             return False
         return answer.status_code == _OK
+
+
+def _in_thread(work: Callable[[], None]) -> asyncio.Future[None]:
+    """The end of `work` in a thread that neither the event loop nor the interpreter waits for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        failure = None
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - raised where the future is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nothing awaits the future any more
+            loop.call_soon_threadsafe(settle, failure)
+
+    threading.Thread(target=run, name="prepare", daemon=True).start()
+    return done
 
 
 def _failed(status: int, lines: Lines) -> HostError:
