@@ -111,11 +111,13 @@ def _walk(words: tuple[str, ...], each: click.Command) -> Iterator[tuple[tuple[s
 
 
 def _command(each: click.Command) -> dict[str, Any]:
-    """Options and arguments of a command; what is false, empty or absent is left out."""
+    """Options and arguments of a command but --help; what is false or empty is left out."""
     context = click.Context(each)
     parameters = {}
     for about in each.to_info_dict(context)["params"]:
         names = sorted([*about["opts"], *about["secondary_opts"]], key=len, reverse=True)
+        if names[0] == "--help":  # click makes it, and keeps it as the first context asked for it
+            continue
         kind = {name: value for name, value in about["type"].items() if name != "name"}
         said = {
             "also": names[1:],
