@@ -222,3 +222,33 @@ def test_the_serving_lock_holds_what_serving_needs() -> None:
     lines = (ROOT / "lock" / "asr-cpu.in").read_text(encoding="utf-8").splitlines()
     asked = {Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0]}
     assert not {canonicalize_name(requirement.name) for requirement in asked} - needed
+
+
+TEST_FOLDERS = sorted(path.parent.name for path in ROOT.glob("tests/*/BUILD"))
+
+
+@pytest.mark.parametrize(
+    "folder", [name for name in TEST_FOLDERS if any((ROOT / "tests" / name).rglob("test_*.py"))]
+)
+def test_bazel_gives_each_folder_of_tests_what_it_imports(folder: str) -> None:
+    """Packages by `deps`, helpers of other folders by `data`; a sandbox holds nothing else."""
+    text = (ROOT / "tests" / folder / "BUILD").read_text(encoding="utf-8")
+    found = re.search(r"deps = \[([^\]]*)\]", text)
+    deps = set(re.findall(r'"(\w+)"', found[1])) if found else set()
+    graph = {name: project.packages for name, project in projects().items()}
+    given = deps.union(*(reachable(name, graph) for name in deps))
+    helpers = {folder, *re.findall(r'"//tests/(\w+)(?::files)?"', text)}
+    missing = set()
+    for path in sorted((ROOT / "tests" / folder).rglob("*.py")):
+        for names in imported(path):
+            first, _, rest = min(names, key=len).partition(".")
+            package = (rest or max(names, key=len).partition(".")[2]).partition(".")[0]
+            if first == "glagol" and package in graph and package not in given:
+                missing.add(f"{path.relative_to(ROOT)} needs //packages/{package}")
+            if (
+                first in TEST_FOLDERS
+                and first not in helpers
+                and first not in sys.stdlib_module_names
+            ):
+                missing.add(f"{path.relative_to(ROOT)} needs //tests/{first}:files")
+    assert not missing
