@@ -143,6 +143,17 @@ PUBLIC int glagol_amx_ready(void) {
     return (d & amx_bf16_tile_int8) == amx_bf16_tile_int8 && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
 }
 
+/* Whether a sum of two products of an unsigned and a signed byte is exact in ONNX Runtime's kernels here. Without VNNI
+ * they add pairs in 16 bits, which saturate. */
+PUBLIC int glagol_int8_exact(void) {
+    enum { OSXSAVE = 1 << 27, YMM = 0x6, ZMM = 0xe6, AVX512_VNNI = 1 << 11, AVX_VNNI = 1 << 4 };
+    unsigned a, b, c, d, saved;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE)) return 0;
+    __asm__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    if ((saved & ZMM) == ZMM && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & AVX512_VNNI)) return 1;
+    return (saved & YMM) == YMM && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
+}
+
 /* A domain of our own: a graph that does not name it has ONNX Runtime's operators. */
 static Status *make_domains(void) {
     TRY(API(CreateCpuMemoryInfo)(ARENA, DEFAULT_MEMORY, &arena));

@@ -128,6 +128,8 @@ class Provenance:
         manifest_version: version of the registry.
         manifest_sha256: digest of its bytes.
         variant: which build of the model.
+        variant_asked: the build that the caller asked for, where this processor would compute it
+            inexactly and `variant` took its place; None where they are the same.
         provider: what really ran it, "cpu" or "cuda".
         onnxruntime: its version.
         kernels_sha256: digest of the library whose operators computed the encoder's products on
@@ -151,6 +153,7 @@ class Provenance:
     vad: VadProvenance | None
     chunk_plan_sha256: str
     audio_sha256: str | None
+    variant_asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

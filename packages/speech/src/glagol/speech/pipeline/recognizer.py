@@ -10,6 +10,7 @@ import numpy as np
 
 from glagol.core.errors import HostError
 from glagol.runtime.batching import Tally
+from glagol.runtime.kernels.int8 import REPLACED, saturates
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
@@ -85,7 +86,9 @@ class Recognizer:
             registry: where models come from.
             model: id or alias of the model that transcribes; None for the manifest's default.
             vad: id or alias of the voice activity model; None for the manifest's default.
-            variant: build of the first; None for the first one made for the device.
+            variant: build of the first; None for the first one made for the device. Where this
+                processor computes its precision inexactly (`glagol.runtime.kernels.int8`) and the
+                store has the build that replaces it, that one is opened.
             runtime: device, threads, memory and kernels of the engine.
             families: the engines that can be loaded, by name.
 
@@ -99,7 +102,8 @@ class Recognizer:
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
         family = family_of(entry, families)
-        opened = registry.open(entry.id, variant or _variant_for(entry, runtime.device))
+        asked = variant or _variant_for(entry, runtime.device)
+        opened = registry.open(entry.id, _exact(registry, entry, asked))
         engine = family.load(opened, runtime)
         detector = detectors.load(registry.open(vad or registry.manifest.defaults.vad))
         traits = engine.traits
@@ -108,7 +112,7 @@ class Recognizer:
             engine=engine,
             vad=detector,
             rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
-            provenance=_provenance(opened, detector.provenance, engine.provenance),
+            provenance=_provenance(opened, asked, detector.provenance, engine.provenance),
         )
 
     @property
@@ -339,7 +343,21 @@ def _language(hearings: Sequence[Hearing], options: Options) -> str:
     return next((each.language for each in hearings if each.language), asked)
 
 
-def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:
+def _exact(registry: Registry, model: Model, asked: str | None) -> str | None:
+    """The build that was asked for, or the one that replaces it on this processor."""
+    found = next((v for v in model.variants if v.id == asked), None)
+    if found is None or found.precision not in REPLACED or not saturates():
+        return asked
+    for other in model.variants:
+        fits = (other.provider, other.precision) == (found.provider, REPLACED[found.precision])
+        if fits and other.artifacts and all(registry.store.has(a.sha256) for a in other.artifacts):
+            return other.id
+    return asked
+
+
+def _provenance(
+    opened: OpenModel, asked: str | None, vad: VadProvenance, engine: EngineProvenance
+) -> Provenance:
     return Provenance(
         model=opened.model.id,
         model_version=opened.model.version,
@@ -347,6 +365,7 @@ def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance)
         manifest_version=opened.manifest_version,
         manifest_sha256=opened.manifest_sha256,
         variant=opened.variant.id,
+        variant_asked=None if asked in {None, opened.variant.id} else asked,
         provider=engine.provider,
         onnxruntime=onnxruntime.__version__,
         kernels_sha256=engine.kernels_sha256,

@@ -1,0 +1,37 @@
+"""Which precision replaces another one that this processor does not compute exactly.
+
+ONNX Runtime multiplies unsigned activations by signed weights. On x86-64 without VNNI its kernels
+add two products in 16 bits, which saturate, and the error of int8 doubles
+(docs/adr/0017-words-everywhere-bits-inside-a-class.md has the figures).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from glagol.runtime.kernels.amx import SYSTEM, here, library_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["REPLACED", "saturates"]
+
+REPLACED: Final[Mapping[str, str]] = MappingProxyType({"int8": "fp32"})
+"""Precision by the precision that it replaces on a processor that `saturates`."""
+
+
+@cache
+def saturates() -> bool:
+    """Whether int8 products saturate here: x86-64 whose processor or kernel offers no VNNI.
+
+    False on other systems, and where the library that asks the processor cannot be loaded.
+    """
+    if here() != SYSTEM:
+        return False
+    try:
+        return not ctypes.CDLL(library_file()).glagol_int8_exact()
+    except OSError:
+        return False
