@@ -24,7 +24,7 @@ CLIP = next((ROOT / "models/gigaam-nano/golden").glob("clip.*"))
 IMPORT = """
 import json, sys, time
 start = time.perf_counter()
-import glagol.speech
+from glagol.speech.pipeline.recognizer import Recognizer
 seconds = time.perf_counter() - start
 print(json.dumps({"seconds": seconds, "torch": "torch" in sys.modules}))
 """
