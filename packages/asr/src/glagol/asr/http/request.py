@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, cast
 
 from litestar import Request
@@ -154,7 +155,13 @@ async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") ->
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
     """
-    return await asyncio.to_thread(_inspect, body.file, max_audio_s, split=channel == "split")
+    left = Event()
+    try:
+        return await asyncio.to_thread(
+            _inspect, body.file, max_audio_s, split=channel == "split", cancelled=left.is_set
+        )
+    finally:
+        left.set()  # the thread outlives a request that was cancelled
 
 
 async def screened(service: Service, body: Upload, channel: Channel = "mix") -> None:
@@ -247,10 +254,12 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-def _inspect(file: BinaryIO, max_audio_s: float, *, split: bool) -> float | None:
+def _inspect(
+    file: BinaryIO, max_audio_s: float, *, split: bool, cancelled: Callable[[], bool]
+) -> float | None:
     from glagol.speech.audio.decode import decode
 
-    source = decode(file, max_seconds=max_audio_s, split=split)
+    source = decode(file, max_seconds=max_audio_s, split=split, cancelled=cancelled)
     source.close()
     file.seek(0)
     return source.declared_s

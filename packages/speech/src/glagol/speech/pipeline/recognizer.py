@@ -206,7 +206,7 @@ class Recognizer:
         """
         _check(options, self.model)
         split = options.channel == "split"
-        source = decode(file, max_seconds=options.max_audio_s, split=split)
+        source = decode(file, max_seconds=options.max_audio_s, split=split, cancelled=cancelled)
         listeners = [
             self._listener(options.short_audio_s, channel if split else None)
             for channel in range(source.channels)
