@@ -65,12 +65,16 @@ def float_wav(samples: Samples, rate: int = RATE) -> bytes:
     return b"RIFF" + size + b"WAVEfmt " + head + b"data" + len(data).to_bytes(4, "little") + data
 
 
-def encoded(samples: Samples, rate: int, container: str, codec: str) -> bytes:
+def encoded(
+    samples: Samples, rate: int, container: str, codec: str, *, bit_rate: int | None = None
+) -> bytes:
     """A file of another format by FFmpeg; `container` is its name for the muxer."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate)
         stream.layout = "mono"
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
         resampler = av.AudioResampler(
             stream.codec_context.format, "mono", rate, stream.codec_context.frame_size or 4096
         )

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from glagol.asr.http import multipart, options
@@ -202,7 +203,13 @@ async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") ->
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
     """
-    return await asyncio.to_thread(_declared_s, body.file, max_audio_s, split=channel == "split")
+    left = Event()
+    try:
+        return await asyncio.to_thread(
+            _declared_s, body.file, max_audio_s, split=channel == "split", cancelled=left.is_set
+        )
+    finally:
+        left.set()  # the thread outlives a request that was cancelled
 
 
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
@@ -298,7 +305,9 @@ async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
     )
 
 
-def _declared_s(file: BinaryIO, max_audio_s: float, *, split: bool) -> float | None:
+def _declared_s(
+    file: BinaryIO, max_audio_s: float, *, split: bool, cancelled: Callable[[], bool]
+) -> float | None:
     from glagol.speech.audio.decode import probe
 
-    return probe(file, max_seconds=max_audio_s, split=split)
+    return probe(file, max_seconds=max_audio_s, split=split, cancelled=cancelled)

@@ -8,7 +8,7 @@ the bytes that are there (RIFF/WAVE, Ogg, ISO media) or with what was decoded (`
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from typing import Protocol
 
 EMPTY_SIZES = (0, 0xFFFFFFFF)
 STREAMED_FROM = 0x7FFF0000
@@ -21,7 +21,20 @@ EXACT = frozenset({"wav", "w64", "flac", "ogg", "aiff", "au", "caf"})
 """Formats (FFmpeg names) whose stream duration is counted, not estimated from a bit rate."""
 
 
-def cut_off(file: BinaryIO) -> str | None:
+class Seekable(Protocol):
+    """What is needed of a file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a position and return it."""
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+
+
+def cut_off(file: Seekable) -> str | None:
     """Tell how the container's header contradicts the size of the file.
 
     Args:
@@ -46,7 +59,25 @@ def cut_off(file: BinaryIO) -> str | None:
     return found
 
 
-def promises_length(file: BinaryIO, name: str, streams: int) -> bool:
+def sound_end(file: Seekable) -> int | None:
+    """Where the sound of a RIFF file ends, bytes; None when it does not say, or is no such file.
+
+    FFmpeg looks for chunks behind the sound, eight bytes at a time where a recorder left zeros.
+
+    Args:
+        file: seekable; its position is left at the start.
+    """
+    file.seek(0)
+    head = file.read(12)
+    is_riff = head[:4] == b"RIFF" and head[8:] == b"WAVE"
+    data = _riff_data(file) if is_riff else None
+    file.seek(0)
+    if data is None or data[1] in EMPTY_SIZES or data[1] >= STREAMED_FROM:
+        return None
+    return sum(data)
+
+
+def promises_length(file: Seekable, name: str, streams: int) -> bool:
     """Whether the container's duration is a promise rather than an estimate.
 
     Args:
@@ -67,7 +98,7 @@ def promises_length(file: BinaryIO, name: str, streams: int) -> bool:
     return name in EXACT or name.startswith("mov,")
 
 
-def _riff_data(file: BinaryIO) -> tuple[int, int] | None:
+def _riff_data(file: Seekable) -> tuple[int, int] | None:
     """Position and declared size of the data chunk of a RIFF file, None when there is none."""
     position = 12
     while True:
@@ -81,19 +112,19 @@ def _riff_data(file: BinaryIO) -> tuple[int, int] | None:
         position += 8 + size + size % 2
 
 
-def _has_frame_count(file: BinaryIO) -> bool:
+def _has_frame_count(file: Seekable) -> bool:
     """Whether an MP3 starts with a header that counts its frames (Xing, Info or VBRI)."""
     file.seek(0)
     head = file.read(1 << 16)
     return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _riff_is_streamed(file: BinaryIO) -> bool:
+def _riff_is_streamed(file: Seekable) -> bool:
     data = _riff_data(file)
     return data is None or data[1] in EMPTY_SIZES or data[1] >= STREAMED_FROM
 
 
-def _riff(file: BinaryIO, size: int) -> str | None:
+def _riff(file: Seekable, size: int) -> str | None:
     data = _riff_data(file)
     if data is None or data[1] in EMPTY_SIZES or data[1] >= STREAMED_FROM:
         return None
@@ -103,7 +134,7 @@ def _riff(file: BinaryIO, size: int) -> str | None:
     return f"its header promises {declared} bytes of sound, {max(0, size - start)} are there"
 
 
-def _ogg(file: BinaryIO, size: int) -> str | None:
+def _ogg(file: Seekable, size: int) -> str | None:
     tail_start = max(0, size - OGG_PAGE_MAX)
     file.seek(tail_start)
     tail = file.read(OGG_PAGE_MAX)
@@ -118,7 +149,7 @@ def _ogg(file: BinaryIO, size: int) -> str | None:
     return f"its last Ogg page lacks {missing} bytes" if missing > 0 else None
 
 
-def _iso(file: BinaryIO, size: int) -> str | None:
+def _iso(file: Seekable, size: int) -> str | None:
     """Walk the top-level boxes (ISO/IEC 14496-12 section 4.2)."""
     position = 0
     seen_index = False

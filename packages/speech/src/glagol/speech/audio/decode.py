@@ -2,13 +2,13 @@
 
 FFmpeg (through PyAV) decodes, the mean of the channels is taken or all are kept, libsoxr resamples
 as a stream, each channel as if it were alone.
-Only audio containers of the list below are opened: playlists and the like could make FFmpeg read
-other files or the network. The file's name is never looked at, only its bytes.
+Only containers and decoders of `glagol.speech.audio.allowed` are used, within the bounds of
+`glagol.speech.audio.budget`. The file's name is never looked at, only its bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import av
@@ -17,7 +17,9 @@ import soxr
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError, LimitError
-from glagol.speech.audio.containers import cut_off, promises_length
+from glagol.speech.audio.allowed import DECODERS, options
+from glagol.speech.audio.budget import FFmpegFile, Sound, WatchedFile, bound_memory, check_sound
+from glagol.speech.audio.containers import cut_off, promises_length, sound_end
 from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
 
-FORMATS = "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,matroska,webm,aac,amr,asf,avi,flv,mpeg,mpegts"
 CHANNELS_MAX = 8
 """Channels that may be kept apart; each costs a pass of the model."""
 
@@ -38,6 +39,9 @@ RESYNCHRONISING = frozenset({"mp3"})
 
 SKIPPED_SECONDS = 1.0
 """What may be missing where damage is skipped."""
+
+GATHERED_MAX = 192_000
+"""Samples of each channel that are resampled at once: memory does not grow with a stated rate."""
 
 FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 """Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
@@ -54,13 +58,27 @@ class Decoded(Iterator[Array]):
     declared_s: float | None
     channels: int
 
-    def __init__(self, file: BinaryIO, max_seconds: float, *, split: bool = False) -> None:
-        _check_bytes(file)
+    def __init__(
+        self,
+        file: BinaryIO,
+        max_seconds: float,
+        *,
+        split: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        bound_memory()
+        self._file = WatchedFile(file, cancelled)
+        _check_bytes(self._file)
+        self._file.end = sound_end(self._file) or self._file.end
         self._max_seconds = max_seconds
+        self._sound = Sound(max_seconds)
+        self._source = FFmpegFile(self._file.read, self._file.seek, self._file.tell)
         try:
-            self._container = av.open(_Bytes(file), options={"format_whitelist": FORMATS})
+            self._container = av.open(self._source, options=options())
         except (FFmpegError, ValueError) as error:
+            self._source.check()
             _unreadable(error)
+        self._source.check()
         name = self._container.format.name
         if not self._container.streams.audio:
             raise InputError(
@@ -69,12 +87,13 @@ class Decoded(Iterator[Array]):
                 "send a file with a sound track",
             )
         self._stream = self._container.streams.audio[0]
+        check_stream(self._stream)
         self._split = split
         self.channels = _channels(self._stream) if split else 1
         if self.channels > CHANNELS_MAX:
             _too_many(self.channels)
         self._tolerant = name in RESYNCHRONISING
-        exact = promises_length(file, name, len(self._container.streams))
+        exact = promises_length(self._file, name, len(self._container.streams))
         self.declared_s = _declared(self._container, self._stream) if exact else None
         if self.declared_s is not None and self.declared_s > max_seconds:
             _too_long(f"{self.declared_s:.1f} s", max_seconds)
@@ -118,14 +137,19 @@ class Decoded(Iterator[Array]):
         while True:
             try:
                 packet = next(packets, None)
+                self._source.check()
                 if packet is None:
                     return
+                self._file.call()
                 frames = packet.decode()
             except FFmpegError as error:
+                self._source.check()
                 if self._tolerant:
                     continue
                 _truncated(f"the decoder failed after {position:.2f} s ({error.strerror})")
             for frame in frames:
+                self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
+                self._file.progress()
                 if self._split and frame.layout.nb_channels != self.channels:
                     _other_channels(self.channels, frame.layout.nb_channels, position)
                 samples = samples_of(frame, position, split=self._split)
@@ -133,60 +157,66 @@ class Decoded(Iterator[Array]):
                 yield frame.sample_rate, samples
 
 
-def decode(file: BinaryIO, *, max_seconds: float, split: bool = False) -> Decoded:
+def decode(
+    file: BinaryIO,
+    *,
+    max_seconds: float,
+    split: bool = False,
+    cancelled: Callable[[], bool] | None = None,
+) -> Decoded:
     """Decode audio as a stream.
 
     WAV, FLAC, MP3, Ogg/Opus/Vorbis, M4A/MP4, AAC, WebM/Matroska and the sound of common video
-    containers; any number of channels, any rate.
+    containers; 1 to 64 channels, 1 to 768 kHz.
 
     Args:
         file: seekable binary file, positioned anywhere; it is not closed.
         max_seconds: longest accepted duration, seconds.
         split: keep the channels apart, at most 8, instead of taking their mean.
+        cancelled: asked at each access to the file and each packet; True stops the work.
 
     Returns:
         An iterator of blocks at 16 kHz, float32 [n], or [n, C] if split, values in [-1, 1] up to
         resampling ripple. A channel's samples are those that it would have alone in a file.
 
     Raises:
-        InputError: audio_empty, audio_unreadable, audio_without_sound, option_invalid (too many
-            channels) here; audio_truncated, audio_not_finite, audio_too_short, audio_empty here or
-            while iterating; audio_unreadable where a split file changes its number of channels.
+        InputError: audio_empty, audio_without_sound, option_invalid (too many channels) here;
+            audio_unreadable, audio_truncated, audio_not_finite, audio_too_short, audio_empty here
+            or while iterating.
         LimitError: audio_too_long, here when the container knows its duration, else at the limit.
+        HostError: cancelled, here or while iterating.
     """
-    return Decoded(file, max_seconds, split=split)
+    return Decoded(file, max_seconds, split=split, cancelled=cancelled)
 
 
-def probe(file: BinaryIO, *, max_seconds: float, split: bool = False) -> float | None:
+def probe(
+    file: BinaryIO,
+    *,
+    max_seconds: float,
+    split: bool = False,
+    cancelled: Callable[[], bool] | None = None,
+) -> float | None:
     """Open audio without decoding it, so that what is wrong with its header is said early.
 
     Args:
         file: seekable binary file; it is left open, at its start.
         max_seconds: longest accepted duration, seconds.
         split: whether the channels will be kept apart.
+        cancelled: as in `decode`.
 
     Returns:
         Seconds that the container promises; None when it does not know.
 
     Raises:
-        InputError, LimitError: what `decode` raises before its first block.
+        InputError, LimitError, HostError: what `decode` raises before its first block.
     """
-    source = decode(file, max_seconds=max_seconds, split=split)
+    source = decode(file, max_seconds=max_seconds, split=split, cancelled=cancelled)
     source.close()
     file.seek(0)
     return source.declared_s
 
 
-class _Bytes:
-    """The file without its name, so that FFmpeg guesses the format from the bytes alone."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read = file.read
-        self.seek = file.seek
-        self.tell = file.tell
-
-
-def _check_bytes(file: BinaryIO) -> None:
+def _check_bytes(file: WatchedFile) -> None:
     file.seek(0)
     if not file.read(1):
         raise InputError(
@@ -197,11 +227,27 @@ def _check_bytes(file: BinaryIO) -> None:
         _truncated(missing)
 
 
-def _channels(stream: AudioStream) -> int:
-    """How many there are; of a codec that nobody knows FFmpeg cannot tell."""
+def check_stream(stream: AudioStream) -> None:
+    """Refuse a stream before anything decodes it.
+
+    Raises:
+        InputError: audio_unreadable; its codec is not accepted, or its rate or channels.
+    """
     context: CodecContext | None = stream.codec_context
-    if context is None:
-        _unreadable(ValueError("unknown codec"))
+    name = "unknown" if context is None else context.name
+    if context is None or name not in DECODERS:
+        raise InputError(
+            "audio_unreadable",
+            f"the sound is in the codec {name}, which is not accepted",
+            "convert the recording to WAV, FLAC or Opus, for example with ffmpeg",
+        )
+    context.options = {"max_samples": options()["max_samples"]}
+    if context.sample_rate:  # else the first frame says it
+        check_sound(context.sample_rate, context.layout.nb_channels)
+
+
+def _channels(stream: AudioStream) -> int:
+    context: CodecContext = stream.codec_context
     return context.layout.nb_channels
 
 
@@ -247,7 +293,8 @@ def resampled(
     Args:
         frames: rate in Hz and float32 [n], or [n, channels].
         channels: of two-dimensional frames; None for one-dimensional ones.
-        every_s: how much is gathered, seconds; the samples do not depend on it.
+        every_s: how much is gathered, seconds, within `GATHERED_MAX`; the samples do not depend on
+            it.
 
     Returns:
         Blocks at 16 kHz, shaped like the frames.
@@ -267,7 +314,7 @@ def resampled(
             )
         pending.append(samples)
         count += len(samples)
-        if count >= rate * every_s:
+        if count >= min(rate * every_s, GATHERED_MAX):
             yield stream.resample_chunk(np.concatenate(pending))
             pending, count = [], 0
     if stream is not None:

@@ -5,23 +5,22 @@ What comes out are the samples that a file of the same bytes has in `glagol.spee
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError
-from glagol.speech.audio.decode import resampled, samples_of
+from glagol.speech.audio.allowed import STREAMED, options
+from glagol.speech.audio.budget import FFmpegFile, Readable, Sound, bound_memory
+from glagol.speech.audio.decode import check_stream, resampled, samples_of
 from glagol.speech.types import Array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["CONTAINERS", "EVERY_S", "RATES", "Reader", "container", "pcm"]
-
-CONTAINERS = "ogg,matroska,webm"
-"""FFmpeg's names of the formats that can be read while they are written."""
+__all__ = ["EVERY_S", "RATES", "Reader", "container", "pcm"]
 
 RATES = range(8_000, 192_001)
 """Hz; of raw samples."""
@@ -33,11 +32,8 @@ READ_BYTES = 1 << 16
 PCM_SCALE = 2.0**15
 
 
-class Reader(Protocol):
-    """Bytes that arrive: waits for at least one, gives at most `size`, none at the end."""
-
-    def __call__(self, size: int, /) -> bytes:
-        """The next bytes."""
+Reader = Readable
+"""Bytes that arrive: waits for at least one, gives at most `size`, none at the end."""
 
 
 def pcm(read: Reader, *, rate: int, channels: int) -> Iterator[Array]:
@@ -68,14 +64,17 @@ def container(read: Reader) -> Iterator[Array]:
         InputError: audio_unreadable, audio_without_sound, audio_truncated, audio_not_finite.
         Exception: whatever `read` raises.
     """
-    source = _Source(read)
+    bound_memory()
+    source = FFmpegFile(read)
     try:
-        with av.open(source, options={"format_whitelist": CONTAINERS}) as opened:
+        with av.open(source, options=options(STREAMED)) as opened:
+            source.check()
             if not opened.streams.audio:
                 raise InputError(
                     "audio_without_sound", "the stream has no sound", "send a sound track"
                 )
-            yield from resampled(_frames(opened), every_s=EVERY_S)
+            check_stream(opened.streams.audio[0])
+            yield from resampled(_frames(opened, source), every_s=EVERY_S)
     except Exception as error:
         if source.trouble is not None:
             raise source.trouble from None
@@ -99,12 +98,13 @@ def _samples(read: Reader, rate: int, channels: int) -> Iterator[tuple[int, Arra
         yield rate, mean.astype(np.float32)
 
 
-def _frames(opened: av.container.InputContainer) -> Iterator[tuple[int, Array]]:
-    position = 0.0
+def _frames(opened: av.container.InputContainer, source: FFmpegFile) -> Iterator[tuple[int, Array]]:
+    position, sound = 0.0, Sound()
     packets = opened.demux(opened.streams.audio[0])
     while True:
         try:
             packet = next(packets, None)
+            source.check()
             if packet is None:
                 return
             frames = packet.decode()
@@ -115,26 +115,7 @@ def _frames(opened: av.container.InputContainer) -> Iterator[tuple[int, Array]]:
                 "begin a new stream",
             ) from error
         for frame in frames:
+            sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
             samples = samples_of(frame, position, split=False)
             position += len(samples) / frame.sample_rate
             yield frame.sample_rate, samples
-
-
-class _Source:
-    """What FFmpeg reads from; it cannot seek, and what `read` raises is kept.
-
-    Attributes:
-        trouble: an exception of `read`, which FFmpeg would turn into one of its own.
-    """
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self.trouble: Exception | None = None
-
-    def read(self, size: int) -> bytes:
-        """The next bytes."""
-        try:
-            return self._read(size)
-        except Exception as error:
-            self.trouble = error
-            raise

@@ -218,7 +218,7 @@ class Recognizer:
         """
         options = granted(options, self.model.id, self.engine.traits)
         split = options.channel == "split"
-        source = decode(file, max_seconds=options.max_audio_s, split=split)
+        source = decode(file, max_seconds=options.max_audio_s, split=split, cancelled=cancelled)
         hearings = [self.begin(options) for _ in range(source.channels)]
         listeners = [
             self._listener(hearing, options.short_audio_s, channel if split else None)
