@@ -18,6 +18,7 @@ from glagol.asr.openai import transcriptions
 from glagol.asr.tus import routes as upload_routes
 from glagol.web import api_docs, errors
 from glagol.web.access.auth import Access, Doors
+from glagol.web.access.host_check import HostCheck, Rules
 from glagol.web.access.policy import Policy
 from glagol.web.drain_body import Lingering
 from glagol.web.request_log import Observed
@@ -88,5 +89,6 @@ def build(
         logging_config=None,
     )
     paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
-    guarded = Lingering(Access(cast("Asgi", app), _DOORS, keys, policy, speaker))
+    keyed = Access(cast("Asgi", app), _DOORS, keys, policy, speaker)
+    guarded = Lingering(HostCheck(keyed, Rules.of(service.settings), speaker))
     return Observed(guarded, service.metrics, paths, traces)

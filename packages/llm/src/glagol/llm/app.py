@@ -14,6 +14,7 @@ from glagol.llm import routes
 from glagol.llm.summarize import routes as summaries
 from glagol.web import api_docs, errors
 from glagol.web.access.auth import Access, Doors
+from glagol.web.access.host_check import HostCheck, Rules
 from glagol.web.access.policy import Policy
 from glagol.web.drain_body import Lingering
 from glagol.web.request_log import Observed
@@ -75,5 +76,6 @@ def build(
         logging_config=None,
     )
     paths = {"/schema/openapi.json", *(path for handler in _HANDLERS for path in handler.paths)}
-    guarded = Lingering(Access(cast("Asgi", app), _DOORS, keys, policy, speaker))
+    keyed = Access(cast("Asgi", app), _DOORS, keys, policy, speaker)
+    guarded = Lingering(HostCheck(keyed, Rules.of(service.settings), speaker))
     return Observed(guarded, service.metrics, paths, traces)

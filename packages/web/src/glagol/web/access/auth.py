@@ -8,7 +8,6 @@ key's limits. With keys off, only the rate of a client's address can be limited.
 from __future__ import annotations
 
 import ipaddress
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import GlagolError, InputError
-from glagol.web import envelope, errors
+from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
+from glagol.web.access.refusal import plain, refuse
 
 if TYPE_CHECKING:
     from glagol.web.request_log import Asgi, Receive, Send
@@ -31,7 +31,6 @@ __all__ = ["KEY_PROTOCOL", "Access", "Caller", "Doors", "caller_of"]
 KEY_PROTOCOL: Final = "glagol.key."
 _REALM: Final = 'Bearer realm="glagol"'
 _FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
-_POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +118,11 @@ class Access:
             with self._counted(scope, key):
                 await self._app(scope, receive, send)
         except _Refused as refused:
-            await self._refuse(scope, send, refused.error)
+            await refuse(scope, send, refused.error, self._speaker, _challenge(refused.error))
 
     def _admitted(self, scope: AsgiScope) -> Key | None:
         """The key that the request may use; None when it needs none."""
-        path = _plain(scope["path"])
+        path = plain(scope["path"])
         ring = self._keys()
         if ring is None or path in self._doors.open:
             return None
@@ -155,7 +154,7 @@ class Access:
         state = scope.setdefault("state", {})
         limits = self._policy().limits
         if key is None:
-            if self._keys() is None and _plain(scope["path"]) not in self._doors.open:
+            if self._keys() is None and plain(scope["path"]) not in self._doors.open:
                 self._take(f"@{_client(scope)}", limits.client_rate_per_minute)
             yield
             return
@@ -178,27 +177,6 @@ class Access:
             self._rate.take(caller, per_minute, self._clock())
         except RateLimitError as error:
             raise _Refused(error) from None
-
-    async def _refuse(self, scope: AsgiScope, send: Send, error: GlagolError) -> None:
-        note: dict[str, Any] = scope.setdefault("state", {}).setdefault("note", {})
-        fault = errors.told(error, scope["path"], note)
-        if scope["type"] == "websocket":  # not accepted yet: the client sees HTTP 403
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": fault.code})
-            return
-        if scope["path"].startswith(self._speaker.openai):
-            body = errors.openai_body(fault)
-        else:
-            told = envelope.ErrorBody(
-                fault.code, fault.message, fault.remedy, note.get("request_id", "")
-            )
-            body = envelope.failure(told)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            *_challenge(error),
-        ]
-        await send({"type": "http.response.start", "status": fault.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -234,11 +212,6 @@ def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
     if error.code == "key_refused":
         return [(b"www-authenticate", f'{_REALM}, error="invalid_token"'.encode())]
     return [(b"www-authenticate", f'{_REALM}, error="insufficient_scope"'.encode())]
-
-
-def _plain(path: str) -> str:
-    """The path as the framework will understand it: one slash at a time, none at the end."""
-    return re.sub(r"/+", "/", path).rstrip("/") or "/"
 
 
 def _client(scope: AsgiScope) -> str:
