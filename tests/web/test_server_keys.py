@@ -61,8 +61,7 @@ def test_keys_come_and_go_while_it_runs(
         until(client, 200, key=key)
         assert client.get("/health").status_code == 200
         assert client.get("/ready").status_code == 200
-        assert client.get("/metrics").status_code == 200, "this machine"
-        assert client.get("/metrics", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 401
+        assert client.get("/metrics").status_code == 401, "a proxy here looks like this machine"
         assert client.get("/v1/%6aobs").status_code == 401
 
         heard = openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", max_retries=0)

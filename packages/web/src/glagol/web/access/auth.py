@@ -16,8 +16,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import GlagolError, InputError
+from glagol.core.hosts import is_loopback
 from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
+from glagol.web.access.host_check import named_host
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
 from glagol.web.access.refusal import plain, refuse
@@ -30,7 +32,7 @@ __all__ = ["KEY_PROTOCOL", "Access", "Caller", "Doors", "caller_of"]
 
 KEY_PROTOCOL: Final = "glagol.key."
 _REALM: Final = 'Bearer realm="glagol"'
-_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
+_FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-", b"x-real-ip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Doors:
 
     Attributes:
         open: Paths that need no key.
-        local: Paths that need no key when asked for from this machine, and this scope otherwise.
+        local: Paths that need this scope; no key from this machine where the policy says so.
         scopes: Beginnings of paths with their scope, the longest first; what begins like none of
             them needs any key.
     """
@@ -126,7 +128,7 @@ class Access:
         ring = self._keys()
         if ring is None or path in self._doors.open:
             return None
-        if path in self._doors.local and _from_here(scope):
+        if path in self._doors.local and self._policy().metrics.without_key and _from_here(scope):
             return None
         key = ring.find(_bearer(scope))
         if key is None or key.expired(self._now()):
@@ -229,8 +231,15 @@ def _client(scope: AsgiScope) -> str:
 
 
 def _from_here(scope: AsgiScope) -> bool:
-    """Whether a process of this machine asks for itself, not a proxy for somebody else."""
-    if any(name.lower() in _FORWARDED for name, _ in scope["headers"]):
+    """Whether a process of this machine seems to ask for itself.
+
+    A proxy here that says nothing about itself looks the same (nginx's plain `proxy_pass` sends
+    the server's own address as Host), so the policy must have ruled one out.
+    """
+    if any(name.lower().startswith(_FORWARDED) for name, _ in scope["headers"]):
+        return False
+    host = named_host(scope)
+    if host is None or not is_loopback(host.name):
         return False
     try:
         address = ipaddress.ip_address((scope.get("client") or ("",))[0])
