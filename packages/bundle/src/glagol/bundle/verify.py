@@ -47,11 +47,9 @@ class BundleError(Exception):
     """One thing that is wrong: a stable `code`, a `message`, a `remedy`."""
 
     def __init__(self, code: str, message: str, remedy: str = _AGAIN) -> None:
-        told = [
-            "".join(c if c.isprintable() else ascii(c)[1:-1] for c in t) for t in (message, remedy)
-        ]
-        super().__init__(code, *told)
-        self.code, self.message, self.remedy = code, *told
+        message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        super().__init__(code, message, remedy)
+        self.code, self.message, self.remedy = code, message, remedy
 
 
 class Entry(NamedTuple):
