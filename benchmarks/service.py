@@ -142,7 +142,7 @@ def _end(child: int) -> None:
 async def _load(url: str, callers: int) -> None:
     place = urlsplit(url)
     clip = sounds.clip()
-    head = f"PUT {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(clip)}\r\n\r\n".encode()
+    head = f"PUT {URL} HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(clip)}\r\n\r\n".encode()
 
     async def one() -> None:
         while True:

@@ -167,7 +167,9 @@ class Bench:
 
         async def inside() -> Any:
             transport = httpx.ASGITransport(self.app)  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=transport, base_url="http://asr") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://localhost"
+            ) as client:
                 return await test(client)
 
         return asyncio.run(inside())

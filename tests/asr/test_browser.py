@@ -6,13 +6,16 @@ Skipped where Chromium is not installed (Debian: `apt install chromium`).
 from __future__ import annotations
 
 import asyncio
+import http.server
 import json
 import re
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,28 @@ from websockets.asyncio.client import ClientConnection, connect
 
 import sounds
 from asr.live.test_live import recording
-from asr.process import PATIENCE_S, Server
+from asr.process import PATIENCE_S, Server, start
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples/stream.html"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HOSTILE = """
+const url = %r;
+const form = new FormData();
+form.append("file", new Blob(["RIFF"]), "a.wav");
+const post = { method: "POST", body: form, mode: "no-cors" };
+const socket = new WebSocket(url.replace("http", "ws") + "/v1/stream");
+const seen = (promise) => promise.then((answer) => answer.status, () => "unread");
+window.found = null;
+Promise.all([
+  seen(fetch(url + "/v1/jobs")),
+  seen(fetch(url + "/v1/jobs/1", { method: "DELETE" })),
+  seen(fetch(url + "/v1/transcribe?async=true", post)),
+  new Promise((done) => {
+    socket.onopen = () => done("open");
+    socket.onerror = () => done("shut");
+  }),
+]).then((all) => { window.found = all.join(" "); });
+"""
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
@@ -121,17 +142,78 @@ def test_the_page_of_the_routes_asks_nobody_else(server: Server, tmp_path: Path)
     assert style == "solid"
 
 
-def test_a_microphone_is_transcribed_live(server: Server, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The origin of another site: the folder of examples on a port of its own."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Nothing: the test looks at the server's log."""
+
+    handler = partial(Quiet, directory=str(EXAMPLES))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        yield f"http://localhost:{pages.server_port}"
+        pages.shutdown()
+
+
+@pytest.fixture(scope="module")
+def listed(home: Path, site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that admits the pages of the site."""
+    folder = tmp_path_factory.mktemp("listed")
+    running = start(home, folder / "scratch", ASR_ORIGINS=site)
+    yield running
+    assert running.stop() == 0
+
+
+def test_a_page_of_another_site_reaches_nothing(server: Server, site: str, tmp_path: Path) -> None:
+    """Neither from its own port nor under a name that it has rebound to the server's address."""
+    rebound = server.url.replace("127.0.0.1", "attacker.example")
+
+    async def attack(page: Tab, url: str) -> str:
+        await page.value(HOSTILE % url)
+        await page.until("window.found !== null")
+        return str(await page.value("window.found"))
+
+    async def visit(page: Tab) -> tuple[str, str]:
+        await page.open(f"{site}/stream.html")
+        elsewhere = await attack(page, server.url)
+        await page.ask("Page.setBypassCSP", enabled=True)  # the hostile page has its own policy
+        await page.open(f"{rebound}/health")
+        return elsewhere, await attack(page, rebound)
+
+    with server.client() as client:
+        before = client.get("/v1/jobs").json()["data"]["jobs"]
+        seen = len(server.lines("request"))
+        rule = "--host-resolver-rules=MAP attacker.example 127.0.0.1"
+        found = browse(
+            tmp_path, visit, rule, "--no-proxy-server", "--disable-features=HttpsUpgrades"
+        )
+        assert client.get("/v1/jobs").json()["data"]["jobs"] == before
+    assert found == ("unread unread unread shut", "421 421 421 shut")
+    lines = server.lines("request")[seen:]
+    told = {(line["method"], line["code"]) for line in lines if "allowed" in line.get("code", "")}
+    assert told == {  # a browser asks again after 421
+        ("DELETE", "host_not_allowed"),
+        ("GET", "host_not_allowed"),
+        ("POST", "host_not_allowed"),
+        ("POST", "origin_not_allowed"),
+        ("WEBSOCKET", "host_not_allowed"),
+        ("WEBSOCKET", "origin_not_allowed"),
+    }
+
+
+def test_a_microphone_is_transcribed_live(listed: Server, site: str, tmp_path: Path) -> None:
     """The clip as the browser's microphone: WebM with Opus, guesses, then the final words."""
     microphone = tmp_path / "microphone.wav"
     microphone.write_bytes(recording())
-    with server.client() as client:
+    with listed.client() as client:
         data = client.put("/v1/transcribe", content=sounds.clip()).json()["data"]
     words = data["text"].split()
 
     async def visit(page: Tab) -> str:
-        await page.open(EXAMPLE.as_uri())
-        url = server.url.replace("http", "ws", 1) + "/v1/stream"
+        await page.open(f"{site}/stream.html")
+        url = listed.url.replace("http", "ws", 1) + "/v1/stream"
         await page.value(f"document.getElementById('url').value = {url!r}")
         await page.value("document.getElementById('start').click()")
         await page.until("document.getElementById('guess').textContent.length > 0")

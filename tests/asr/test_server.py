@@ -176,7 +176,7 @@ def test_a_dropped_connection_frees_the_model(server: Server, client: httpx.Clie
     audio = sounds.long_speech(600)
     place = urlsplit(server.url)
     with socket.create_connection((place.hostname, place.port or 0)) as raw:
-        head = f"PUT {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(audio)}\r\n"
+        head = f"PUT {URL} HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(audio)}\r\n"
         raw.sendall(f"{head}X-Request-ID: leaver\r\n\r\n".encode() + audio)
         time.sleep(0.3)
     assert client.put(URL, content=sounds.clip()).status_code == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -138,6 +140,46 @@ def test_delta_gives_the_full_bundle(old: made.Release, new: made.Release, tmp_p
     assert two is not None
     assert (one.folder, one.index) == (two.folder, two.index)
     assert verify.main([str(written.path), "--allow-unsigned", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("spoilt", ["name", "id", "deep"])
+def test_what_nobody_signed_is_not_shown(
+    old: made.Release,
+    new: made.Release,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoilt: str,
+) -> None:
+    """delta.json is outside the signature: odd names and depth are damage, status 4, no escapes."""
+    written = delta.make(str(old.tar), str(new.tar), tmp_path)
+    assert verify.main([str(written.path), "--allow-unsigned", "--quiet"]) == 0
+    assert "0.1.0" not in capsys.readouterr().out, "the base's name is not signed"
+    subprocess.run(["tar", "-xf", written.path, "-C", tmp_path], check=True)
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    raw = json.loads((folder / verify.DELTA).read_text())
+    raw["base"][spoilt] = "good\x1b[2J\nbundle: all right"
+    raw["check"] = hashlib.sha256(
+        verify.canonical({"base": raw["base"], "kept": raw["kept"]})
+    ).hexdigest()
+    text = "[" * 100_000 if spoilt == "deep" else verify.canonical(raw).decode()
+    (folder / verify.DELTA).write_text(text)
+    assert verify.main([str(folder), "--allow-unsigned", "--quiet"]) == 4
+    told = capsys.readouterr()
+    assert (told.out, told.err.split(":")[0]) == ("", "bundle_altered")
+    assert "\x1b" not in told.err
+    assert "all right" not in told.err
+
+
+def test_the_name_of_a_foreign_file_is_shown_without_escapes(
+    new: made.Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault names the file that nobody listed in one printable line."""
+    subprocess.run(["tar", "-xf", new.tar, "-C", tmp_path], check=True)
+    (folder,) = tmp_path.iterdir()
+    (folder / "z\x1b[2J\nall right\r").write_text("")
+    assert verify.main([str(folder), "--allow-unsigned", "--quiet"]) == 4
+    told = capsys.readouterr().err
+    assert told.startswith("bundle_added: z\\x1b[2J\\nall right\\r is not listed")
 
 
 def test_delta_to_another_base(old: made.Release, new: made.Release, tmp_path: Path) -> None:

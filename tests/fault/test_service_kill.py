@@ -59,7 +59,7 @@ def half_sent(server: Server) -> socket.socket:
     """An upload of 8 MiB that stops halfway, big enough to be on the disk."""
     place = urlsplit(server.url)
     raw = socket.create_connection((place.hostname, place.port or 0))
-    head = f"PUT {URL} HTTP/1.1\r\nHost: x\r\nContent-Length: {8 << 20}\r\n\r\n"
+    head = f"PUT {URL} HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {8 << 20}\r\n\r\n"
     raw.sendall(head.encode() + bytes(4 << 20))
     return raw
 

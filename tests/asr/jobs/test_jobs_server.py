@@ -124,7 +124,7 @@ def test_a_killed_server_finishes_its_job_when_it_is_back(
         until(client, path, begun)
         place = urlsplit(first.url)
         with socket.create_connection((place.hostname, place.port or 0)) as raw:
-            head = f"PUT {LATER} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(audio)}\r\n\r\n"
+            head = f"PUT {LATER} HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(audio)}\r\n\r\n"
             raw.sendall(head.encode() + audio[: len(audio) // 2])
             first.kill()
     assert [file.name for file in (state / "spool").iterdir()] == [path.rpartition("/")[2]]

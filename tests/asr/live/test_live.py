@@ -275,8 +275,9 @@ def exchanged(bench: Bench, incoming: list[Message]) -> list[Message]:
 
         scope = {
             "type": "websocket", "asgi": {"version": "3.0"}, "path": "/v1/stream",
-            "raw_path": b"/v1/stream", "query_string": b"", "root_path": "", "headers": [],
-            "subprotocols": [], "client": ("127.0.0.1", 1), "server": ("x", 1), "scheme": "ws",
+            "raw_path": b"/v1/stream", "query_string": b"", "root_path": "", "subprotocols": [],
+            "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("x", 1),
+            "scheme": "ws",
         }  # fmt: skip
         await bench.app(scope, receive, send)
 

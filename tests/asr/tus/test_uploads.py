@@ -205,7 +205,8 @@ def half_sent(server: Server, url: str, data: bytes, announced: int) -> socket.s
     """A request that announces more than it sends, and stays open."""
     where = urlsplit(server.url)
     connection = socket.create_connection((where.hostname or "", where.port or 0))
-    head = [f"PATCH {url} HTTP/1.1", "Host: x", f"Content-Length: {announced}", "Upload-Offset: 0"]
+    head = [f"PATCH {url} HTTP/1.1", "Host: localhost", "Upload-Offset: 0"]
+    head += [f"Content-Length: {announced}"]
     head += [f"{name}: {value}" for name, value in BODY.items()]
     connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
     return connection

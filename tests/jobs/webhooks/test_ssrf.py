@@ -36,6 +36,7 @@ BYPASSES = [
     "http://[fd00::1]/",
     "http://[fe80::1]/",
     "http://[64:ff9b::7f00:1]/",
+    "http://[::ffff:0:7f00:1]/",
     "http://[2002:7f00:1::]/",
     "http://[::127.0.0.1]/",
     "http://[::]/",
@@ -44,7 +45,7 @@ NEVER = [
     "169.254.169.254", "169.254.1.1", "fe80::1", "fd00:ec2::254", "fd20:ce::254",
     "100.100.100.200", "168.63.129.16", "192.0.0.192", "0.0.0.1", "::", "224.0.0.1", "ff02::1",
     "255.255.255.255", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
-    "2001:0:4136:e378:8000:63bf:5601:5601", "2001:db8::5efe:a9fe:a9fe",
+    "::ffff:0:a9fe:a9fe", "2001:0:4136:e378:8000:63bf:5601:5601", "2001:db8::5efe:a9fe:a9fe",
 ]  # fmt: skip
 
 
@@ -130,14 +131,16 @@ def test_the_list_lets_in_no_more_than_it_says(text: str) -> None:
 
 @given(st.ip_addresses(v=4))
 def test_a_disguise_is_never_better_than_its_address(address: ipaddress.IPv4Address) -> None:
-    """NAT64, 6to4, mapped: what IPv4 may not reach, they may not, even if they are allowed."""
+    """NAT64, 6to4, mapped, translated: what IPv4 may not reach they may not, even if allowed."""
     number = int(address)
     disguises = [
         ipaddress.IPv6Address((0x64_FF9B << 96) | number),
         ipaddress.IPv6Address((0x2002 << 112) | (number << 80)),
         ipaddress.IPv6Address((0xFFFF << 32) | number),
+        ipaddress.IPv6Address((0xFFFF << 48) | number),
     ]
-    rules = Rules.of(["64:ff9b::/96", "2002::/16", "::ffff:0:0/96"], [80])
+    networks = ["64:ff9b::/96", "2002::/16", "::ffff:0:0/96", "::ffff:0:0:0/96"]
+    rules = Rules.of(networks, [80])
     if not permitted(address, rules):
         assert not any(permitted(disguise, rules) for disguise in disguises)
 

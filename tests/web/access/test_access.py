@@ -14,7 +14,7 @@ import pytest
 from glagol.core.errors import CODES
 from glagol.web.access.api_keys import Keyring, Scope
 from glagol.web.access.auth import Access, Doors, caller_of
-from glagol.web.access.policy import Limits, Policy
+from glagol.web.access.policy import Limits, Metrics, Policy
 from glagol.web.errors import Speaker
 from glagol.web.request_log import Observed
 
@@ -183,15 +183,42 @@ def test_a_scope_is_needed_for_its_routes(house: House) -> None:
         assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
 
 
-def test_metrics_are_for_this_machine_or_a_key(house: House) -> None:
-    """A proxy on this machine that asks for a stranger is a stranger."""
-    for client in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
-        assert house.get("/metrics", client=client).status_code == 200
-    assert code(house.get("/metrics", client="127.0.0.1", x_forwarded_for="1.2.3.4")) == (
-        "key_missing"
-    )
+def test_metrics_need_a_key(house: House) -> None:
+    """From this machine too: a proxy that says nothing about itself looks like the machine.
+
+    nginx's plain `proxy_pass http://127.0.0.1:8080` sends that address as Host and no header of
+    its own, so a request of the whole world would be one of this machine.
+    """
+    for client in ("127.0.0.1", "::1", "192.0.2.7"):
+        answer = house.get("/metrics", client=client, host="127.0.0.1:8080", connection="close")
+        assert code(answer) == "key_missing"
     assert code(house.get("/metrics", house.key("alice"))) == "forbidden"
     assert house.get("/metrics", house.key("prometheus", "metrics")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "status"),
+    [
+        ("127.0.0.1", {"host": "127.0.0.1:8080"}, 200),
+        ("::1", {"host": "localhost"}, 200),
+        ("::ffff:127.0.0.1", {"host": "[::1]:8080"}, 200),
+        ("192.0.2.7", {"host": "127.0.0.1:8080"}, 401),
+        ("127.0.0.1", {"host": "asr.example"}, 401),
+        ("127.0.0.1", {"host": "192.168.1.5:8080"}, 401),
+        ("127.0.0.1", {"host": ""}, 401),
+        *(
+            ("127.0.0.1", {"host": "localhost", header: "x"}, 401)
+            for header in ("x-forwarded-for", "x-forwarded-proto", "forwarded", "via", "x-real-ip")
+        ),
+    ],
+)
+def test_an_operator_may_open_metrics_to_this_machine(
+    house: House, client: str, headers: dict[str, str], status: int
+) -> None:
+    """By policy.toml; what comes from elsewhere, by a name, or by a proxy still needs a key."""
+    house.policy = Policy(metrics=Metrics(without_key=True))
+    assert house.get("/metrics", client=client, **headers).status_code == status
+    assert house.get("/v1/jobs", client=client, **headers).status_code == 401
 
 
 def test_a_key_has_its_rate(house: House) -> None:

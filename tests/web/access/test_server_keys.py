@@ -61,8 +61,7 @@ def test_keys_come_and_go_while_it_runs(
         until(client, 200, key=key)
         assert client.get("/health").status_code == 200
         assert client.get("/ready").status_code == 200
-        assert client.get("/metrics").status_code == 200, "this machine"
-        assert client.get("/metrics", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 401
+        assert client.get("/metrics").status_code == 401, "a proxy here looks like this machine"
         assert client.get("/v1/%6aobs").status_code == 401
 
         heard = openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", max_retries=0)
@@ -103,6 +102,7 @@ def test_a_stream_needs_a_key_too(
     """The handshake of a WebSocket fails without one."""
     key = add(folder, capfd, "erin")
     with server.client() as client:
+        until(client, 401)  # before, a key would be any text
         until(client, 200, key=key)
     url = server.url.replace("http://", "ws://") + "/v1/stream"
     with pytest.raises(InvalidStatus) as caught, connect(url, proxy=None):

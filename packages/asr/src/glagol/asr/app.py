@@ -11,6 +11,7 @@ from glagol.asr.live import websocket
 from glagol.asr.openai import transcriptions
 from glagol.asr.tus import routes as upload_routes
 from glagol.web import api_docs, app
+from glagol.web.access.host_check import Rules
 from glagol.web.app import Application
 from glagol.web.serve import UNRESTRICTED, Operator
 
@@ -49,4 +50,7 @@ def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
         operator: Keys, limits and traces.
     """
     state = {"service": service}
-    return app.build(_APPLICATION, state, service.metrics, service.engine.retry_after_s, operator)
+    rules = Rules.of(service.settings)
+    return app.build(
+        _APPLICATION, state, service.metrics, service.engine.retry_after_s, operator, rules
+    )

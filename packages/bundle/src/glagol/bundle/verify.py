@@ -47,6 +47,7 @@ class BundleError(Exception):
     """One thing that is wrong: a stable `code`, a `message`, a `remedy`."""
 
     def __init__(self, code: str, message: str, remedy: str = _AGAIN) -> None:
+        message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         super().__init__(code, message, remedy)
         self.code, self.message, self.remedy = code, message, remedy
 
@@ -151,7 +152,7 @@ class Trusted:
                 for f in index["files"]
             )
             sound = is_plain(index["name"]) and all(f.size >= 0 for f in files)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BundleError("bundle_invalid", f"{INDEX} is not an index: {error!r}") from error
         odd = {(f.path, f.sha256) for f in files} ^ self._sums.items() ^ {(INDEX, found)}
         if odd or not sound or len(files) + 1 != len(self._sums):
@@ -164,7 +165,8 @@ class Trusted:
             raw = json.loads(data)
             check, base, kept = raw.pop("check"), raw["base"], {*raw["kept"]}
             good = check == hashlib.sha256(canonical(raw)).hexdigest() and {*base} == {"id", "name"}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            good &= is_plain(base["name"]) and bool(re.fullmatch("[0-9a-f]{64}", base["id"]))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             good = False
         if not good:
             raise BundleError("bundle_altered", f"{DELTA} is damaged")
@@ -279,7 +281,7 @@ def check_parts(listing: Path, fault: Faults, stream: Any = None) -> list[Path]:
         parts = [Entry(p["file"], p["sha256"], p["size_bytes"]) for p in raw["parts"]]
         sound = canonical(raw) == data and sum(p.size for p in parts) == raw["size_bytes"]
         sound = sound and all(is_plain(p.path) and "/" not in p.path for p in parts)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:
         raise BundleError("bundle_invalid", f"{listing.name} is damaged")
@@ -333,16 +335,15 @@ def signature_check(signers: Path | None, allow_unsigned: bool = False) -> Signa
             name = text.split("\n")[0] if done else "nobody"
             done, text = _ssh_keygen(["verify", *files, "-I", name, "-n", NAMESPACE], sums)
         if not done:
-            text = f"{SUMS} is not what {name} of {signers} signed: {text.strip()}"
+            text = f"{SUMS} is not what {name} of {signers} signed: {' '.join(text.split())}"
             raise BundleError("bundle_signature", text, _TRUST)
         return name
 
     return check
 
 
-def _ssh_keygen(command: list[str], data: bytes) -> tuple[bool, str]:
-    command = ["ssh-keygen", "-Y", *command]
-    done = subprocess.run(command, input=data, capture_output=True, check=False)
+def _ssh_keygen(rest: list[str], data: bytes) -> tuple[bool, str]:
+    done = subprocess.run(["ssh-keygen", "-Y", *rest], input=data, capture_output=True, check=False)
     return done.returncode == 0, (done.stdout or done.stderr).decode(errors="replace")
 
 
@@ -367,7 +368,7 @@ def _verify(place: str, trusted: Trusted, fault: Faults, stream: Any) -> str:
     else:
         with sys.stdin.buffer if place == "-" else path.open("rb") as file:
             count = verify(read(tar_members(file), trusted, fault), trusted, stream)
-    base = f", delta to {trusted.base['name']}" if trusted.base else ""
+    base = ", delta" if trusted.base else ""  # no signature covers what it says of its base
     return f"{trusted.index['name']}: {count} files right{base}, {trusted.signer}, id {trusted.id}"
 
 

@@ -126,6 +126,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "upload_state": _input(409, "the upload is not where the request says, or not finished"),
         "upload_checksum": _input(460, "the bytes do not have the checksum that came with them"),
         "upload_version": _input(412, "the request speaks another version of the tus protocol"),
+        "host_not_allowed": _input(421, "the server does not answer to this host name"),
+        "origin_not_allowed": _input(403, "pages of this origin may not use the server"),
         "key_missing": _input(401, "the request needs a key and has none"),
         "key_refused": _input(401, "the key is unknown, revoked or expired"),
         "forbidden": _input(403, "the key may not do this"),

@@ -2,8 +2,7 @@
 
 A server's settings are a frozen dataclass, and each of its fields is one call of `setting`: name,
 default, range, and the text of the reference. The check of a value, the message for a wrong one,
-the log line at start, `--help` and docs/reference/settings.md are made from that row, so they
-cannot disagree. What all servers have is in `ServerSettings`.
+the log line at start, `--help` and docs/reference/settings.md are made from it, so they agree.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 from glagol.core.errors import InputError
+from glagol.core.hosts import HOSTS_TAKE, ORIGINS_TAKE
 
 __all__ = [
     "LOG_LEVELS",
@@ -318,6 +318,20 @@ class ServerSettings:
         text_ru="Адрес, на котором слушает сервер.",
     )
     port: int = port_setting(8080)
+    hosts: str = setting(
+        "HOSTS",
+        "",
+        Takes(*HOSTS_TAKE),
+        text="Names to answer to, beside the server's own addresses; *: any. No port: any port.",
+        text_ru="Имена, на которые отвечает сервер, кроме его адресов; *: любые. Без порта: любой.",
+    )
+    origins: str = setting(
+        "ORIGINS",
+        "",
+        Takes(*ORIGINS_TAKE),
+        text="Pages of other sites that may use the server from a browser.",
+        text_ru="Страницы других сайтов, которым можно обращаться к серверу из браузера.",
+    )
     model_name: str = setting(
         "MODEL_NAME",
         "",

@@ -115,6 +115,8 @@ def _default(row: Row, language: Language) -> str:
     value: Any = row.default
     if isinstance(value, tuple):
         return json.dumps(list(value))
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.15g}"
     if row.takes.unit == "bytes" and value % GIB == 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from glagol.llm import routes
 from glagol.llm.summarize import routes as summaries
 from glagol.web import api_docs, app
+from glagol.web.access.host_check import Rules
 from glagol.web.app import Application
 from glagol.web.serve import UNRESTRICTED, Operator
 
@@ -35,4 +36,7 @@ def build(service: Service, desk: Desk, operator: Operator = UNRESTRICTED) -> Ob
         operator: Keys, limits and traces.
     """
     state = {"service": service, "summaries": desk}
-    return app.build(_APPLICATION, state, service.metrics, service.keeper.retry_after_s, operator)
+    rules = Rules.of(service.settings)
+    return app.build(
+        _APPLICATION, state, service.metrics, service.keeper.retry_after_s, operator, rules
+    )

@@ -127,9 +127,8 @@ class Provenance:
         artifacts: path to sha256 of every model file.
         manifest_version: version of the registry.
         manifest_sha256: digest of its bytes.
-        variant: which build of the model.
-        variant_asked: the build that the caller asked for, where this processor would compute it
-            inexactly and `variant` took its place; None where they are the same.
+        variant: which build of the model ran; not the one that was asked for where this processor
+            computes that one inexactly (`glagol.runtime.kernels.int8`).
         provider: what really ran it, "cpu" or "cuda".
         onnxruntime: its version.
         kernels_sha256: digest of the library whose operators computed the encoder's products on
@@ -153,7 +152,6 @@ class Provenance:
     vad: VadProvenance | None
     chunk_plan_sha256: str
     audio_sha256: str | None
-    variant_asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

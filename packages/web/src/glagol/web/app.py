@@ -19,11 +19,13 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from glagol.web import errors
 from glagol.web.access.auth import Access, Doors
+from glagol.web.access.host_check import HostCheck
 from glagol.web.drain_body import Lingering
 from glagol.web.request_log import Observed
 
 if TYPE_CHECKING:
     from glagol.web.access.api_keys import Scope
+    from glagol.web.access.host_check import Rules
     from glagol.web.request_log import Asgi, Watcher
     from glagol.web.serve import Operator
 
@@ -61,6 +63,7 @@ def build(
     watcher: Watcher,
     retry_after_s: Callable[[], int],
     operator: Operator,
+    rules: Rules,
 ) -> Observed:
     """The whole application.
 
@@ -70,6 +73,7 @@ def build(
         watcher: Counts requests.
         retry_after_s: Whole seconds after which a refused client may find a place.
         operator: Keys, limits and traces.
+        rules: Hosts and pages that are answered.
     """
     speaker = errors.Speaker(about.openai, retry_after_s)
     app = Litestar(
@@ -90,7 +94,8 @@ def build(
     doors = Doors(_OPEN, {"/metrics": "metrics"}, about.scopes)
     paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
     access = Access(cast("Asgi", app), doors, operator.keys, operator.policy, speaker)
-    return Observed(Lingering(access), watcher, paths, operator.traces)
+    guarded = Lingering(HostCheck(access, rules, speaker))
+    return Observed(guarded, watcher, paths, operator.traces)
 
 
 def _key(needs: str) -> SecurityScheme:

@@ -122,7 +122,7 @@ def verify(place: str, signers: Path | None, allow_unsigned: bool, identity: Pat
     status = [report.failure(error) for error in found[: checker.FAULTS_MAX]]
     if status:
         return status[0]
-    base = f", delta to {trusted.base['name']}" if trusted.base else ""
+    base = ", delta" if trusted.base else ""  # no signature covers what it says of its base
     name = trusted.index["name"]
     click.echo(f"{name}: {count} files right{base}, {trusted.signer}, id {trusted.id}")
     return 0

@@ -30,6 +30,7 @@ _DTYPES: dict[str, np.dtype[np.generic]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LENGTH_BYTES = 8
 _MAX_HEADER = 100_000_000
+_MAX_ELEMENTS = 1 << 40
 
 
 class CheckpointError(ValueError):
@@ -75,6 +76,8 @@ class Tensors(Mapping[str, Array]):
             raise CheckpointError(f"tensor {name}: lies outside the file")
         if math.prod(shape) * dtype.itemsize != end - begin:
             raise CheckpointError(f"tensor {name}: {end - begin} bytes for shape {shape}")
+        if math.prod(size or 1 for size in shape) > _MAX_ELEMENTS:  # beside an axis of size 0
+            raise CheckpointError(f"tensor {name}: the shape {shape} is too large")
         return dtype, shape, begin
 
     def __getitem__(self, name: str) -> Array:

@@ -30,6 +30,9 @@ MAGIC: Final = b"PK\x03\x04"
 """First bytes of a zip file, hence of a torch checkpoint."""
 
 RANK_MAX: Final = 8
+ELEMENTS_MAX: Final = 1 << 40
+"""Largest size, stride and offset, and elements of an empty tensor's other axes; numpy's own limit
+is 2**63 bytes."""
 SETTINGS_MAX: Final = 100_000
 """Values in the settings; those of v3 are a few hundred."""
 
@@ -233,6 +236,8 @@ def _tensor(storage: object, offset: object, shape: object, strides: object, *_:
     sizes, steps = _counts(shape), _counts(strides)
     if not isinstance(storage, _Storage) or len(sizes) != len(steps) or len(sizes) > RANK_MAX:
         raise refused("a tensor in it is of unknown form")
+    if math.prod(size or 1 for size in sizes) > ELEMENTS_MAX:
+        raise refused(f"a tensor of shape {sizes} is too large")
     (first,) = _counts((offset,))
     count = storage.elements.size
     last = first + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
@@ -248,11 +253,11 @@ def _tensor(storage: object, offset: object, shape: object, strides: object, *_:
 
 
 def _counts(values: object) -> tuple[int, ...]:
-    """``values`` as sizes: a tuple of integers from 0 to 2**62."""
+    """``values`` as sizes: a tuple of integers from 0 to 2**40."""
     if not isinstance(values, tuple):
         raise refused("a tensor in it is of unknown form")
     for value in values:
-        if type(value) is not int or not 0 <= value <= 1 << 62:
+        if type(value) is not int or not 0 <= value <= ELEMENTS_MAX:
             raise refused("a tensor in it has a size, stride or offset that is no count")
     return values
 

@@ -49,10 +49,11 @@ _NEVER: Final = _networks(
 # Not public, and Python's is_global of some versions does not know or does not say so.
 _SPECIAL: Final = _networks(
     "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
-    "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32",
-    "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7",
+    "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64",
+    "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7",
 )  # fmt: skip
-_NAT64: Final = _networks("64:ff9b::/96", "64:ff9b:1::/48", "::/96")
+# The last 32 bits are an IPv4 address: NAT64, IPv4-compatible, IPv4-translated (RFC 7915).
+_TRANSLATED: Final = _networks("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")
 _ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
 
 
@@ -131,8 +132,8 @@ def check_url(url: str, rules: Rules) -> Target:
 def permitted(address: Address, rules: Rules) -> bool:
     """Whether `address` may be dialled.
 
-    An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4, Teredo, ISATAP) is as good as
-    that one, and must be allowed itself.
+    An IPv6 address that stands for an IPv4 one (mapped, translated, NAT64, 6to4, Teredo, ISATAP)
+    is as good as that one, and must be allowed itself.
     """
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return permitted(address.ipv4_mapped, rules)  # the system dials it as IPv4
@@ -230,7 +231,7 @@ def _embedded(address: Address) -> Iterator[ipaddress.IPv4Address]:
     if isinstance(address, ipaddress.IPv4Address):
         return
     last = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    if _inside(address, _NAT64) and not address.is_loopback:
+    if _inside(address, _TRANSLATED) and not address.is_loopback:
         yield last
     if address.sixtofour is not None:
         yield address.sixtofour

@@ -48,7 +48,7 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "duration": transcript.duration_s,
         "language": transcript.language,
         "coverage": _coverage(transcript.coverage),
-        "provenance": _provenance_data(transcript.provenance),
+        "provenance": asdict(transcript.provenance),
     }
 
 
@@ -151,13 +151,6 @@ def _cues(transcript: Transcript) -> list[Segment]:
 
 def _mark(channel: int | None) -> str:
     return f"[{channel}]"
-
-
-def _provenance_data(provenance: Provenance) -> dict[str, Any]:
-    data = asdict(provenance)
-    if data["variant_asked"] is None:  # only said where a build took another one's place
-        del data["variant_asked"]
-    return data
 
 
 def _provenance_of(data: Mapping[str, Any]) -> Provenance:

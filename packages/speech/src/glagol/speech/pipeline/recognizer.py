@@ -112,7 +112,7 @@ class Recognizer:
             engine=engine,
             vad=detector,
             rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
-            provenance=_provenance(opened, asked, detector.provenance, engine.provenance),
+            provenance=_provenance(opened, detector.provenance, engine.provenance),
         )
 
     @property
@@ -355,9 +355,7 @@ def _exact(registry: Registry, model: Model, asked: str | None) -> str | None:
     return asked
 
 
-def _provenance(
-    opened: OpenModel, asked: str | None, vad: VadProvenance, engine: EngineProvenance
-) -> Provenance:
+def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:
     return Provenance(
         model=opened.model.id,
         model_version=opened.model.version,
@@ -365,7 +363,6 @@ def _provenance(
         manifest_version=opened.manifest_version,
         manifest_sha256=opened.manifest_sha256,
         variant=opened.variant.id,
-        variant_asked=None if asked in {None, opened.variant.id} else asked,
         provider=engine.provider,
         onnxruntime=onnxruntime.__version__,
         kernels_sha256=engine.kernels_sha256,

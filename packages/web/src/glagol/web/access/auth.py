@@ -8,7 +8,6 @@ key's limits. With keys off, only the rate of a client's address can be limited.
 from __future__ import annotations
 
 import ipaddress
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import GlagolError, InputError
+from glagol.core.hosts import is_loopback
 from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
+from glagol.web.access.host_check import named_host
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
+from glagol.web.access.refusal import plain, refuse
 
 if TYPE_CHECKING:
     from glagol.web.request_log import Asgi, Receive, Send
@@ -30,8 +32,7 @@ __all__ = ["KEY_PROTOCOL", "Access", "Caller", "Doors", "caller_of"]
 
 KEY_PROTOCOL: Final = "glagol.key."
 _REALM: Final = 'Bearer realm="glagol"'
-_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
-_POLICY_VIOLATION: Final = 1008  # RFC 6455, section 7.4.1
+_FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-", b"x-real-ip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Doors:
 
     Attributes:
         open: Paths that need no key.
-        local: Paths that need no key when asked for from this machine, and this scope otherwise.
+        local: Paths that need this scope; no key from this machine where the policy says so.
         scopes: Beginnings of paths with their scope, the longest first; what begins like none of
             them needs any key.
     """
@@ -119,15 +120,15 @@ class Access:
             with self._counted(scope, key):
                 await self._app(scope, receive, send)
         except _Refused as refused:
-            await self._refuse(scope, send, refused.error)
+            await refuse(scope, send, refused.error, self._speaker, _challenge(refused.error))
 
     def _admitted(self, scope: AsgiScope) -> Key | None:
         """The key that the request may use; None when it needs none."""
-        path = _plain(scope["path"])
+        path = plain(scope["path"])
         ring = self._keys()
         if ring is None or path in self._doors.open:
             return None
-        if path in self._doors.local and _from_here(scope):
+        if path in self._doors.local and self._policy().metrics.without_key and _from_here(scope):
             return None
         key = ring.find(_bearer(scope))
         if key is None or key.expired(self._now()):
@@ -155,7 +156,7 @@ class Access:
         state = scope.setdefault("state", {})
         limits = self._policy().limits
         if key is None:
-            if self._keys() is None and _plain(scope["path"]) not in self._doors.open:
+            if self._keys() is None and plain(scope["path"]) not in self._doors.open:
                 self._take(f"@{_client(scope)}", limits.client_rate_per_minute)
             yield
             return
@@ -178,21 +179,6 @@ class Access:
             self._rate.take(caller, per_minute, self._clock())
         except RateLimitError as error:
             raise _Refused(error) from None
-
-    async def _refuse(self, scope: AsgiScope, send: Send, error: GlagolError) -> None:
-        note: dict[str, Any] = scope.setdefault("state", {}).setdefault("note", {})
-        fault = errors.told(error, scope["path"], note)
-        if scope["type"] == "websocket":  # not accepted yet: the client sees HTTP 403
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": fault.code})
-            return
-        body = self._speaker.body(fault, scope["path"], note.get("request_id", ""))
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            *_challenge(error),
-        ]
-        await send({"type": "http.response.start", "status": fault.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -230,11 +216,6 @@ def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
     return [(b"www-authenticate", f'{_REALM}, error="insufficient_scope"'.encode())]
 
 
-def _plain(path: str) -> str:
-    """The path as the framework will understand it: one slash at a time, none at the end."""
-    return re.sub(r"/+", "/", path).rstrip("/") or "/"
-
-
 def _client(scope: AsgiScope) -> str:
     """Whose rate it is: an IPv4 address, or the /64 network of an IPv6 one."""
     host = (scope.get("client") or ("",))[0]
@@ -250,8 +231,15 @@ def _client(scope: AsgiScope) -> str:
 
 
 def _from_here(scope: AsgiScope) -> bool:
-    """Whether a process of this machine asks for itself, not a proxy for somebody else."""
-    if any(name.lower() in _FORWARDED for name, _ in scope["headers"]):
+    """Whether a process of this machine seems to ask for itself.
+
+    A proxy here that says nothing about itself looks the same (nginx's plain `proxy_pass` sends
+    the server's own address as Host), so the policy must have ruled one out.
+    """
+    if any(name.lower().startswith(_FORWARDED) for name, _ in scope["headers"]):
+        return False
+    host = named_host(scope)
+    if host is None or not is_loopback(host.name):
         return False
     try:
         address = ipaddress.ip_address((scope.get("client") or ("",))[0])

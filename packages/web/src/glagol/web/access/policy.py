@@ -24,7 +24,17 @@ from glagol.core.errors import InputError
 from glagol.core.settings import Text
 from glagol.web.access.watched_file import Reloaded
 
-__all__ = ["Gpu", "Jobs", "Limits", "Policy", "PolicyFile", "Summaries", "Webhooks", "parse"]
+__all__ = [
+    "Gpu",
+    "Jobs",
+    "Limits",
+    "Metrics",
+    "Policy",
+    "PolicyFile",
+    "Summaries",
+    "Webhooks",
+    "parse",
+]
 
 VERSION: Final = 1
 """Of the file's form; a file that does not say its `version` is of 1."""
@@ -218,6 +228,20 @@ class Gpu(_Section, frozen=True):
     ] = ""
 
 
+class Metrics(_Section, frozen=True):
+    """Who may read the figures of the servers."""
+
+    without_key: Annotated[
+        bool,
+        Text(
+            "Whether `/metrics` answers this machine without a key while keys are on. Not where a "
+            "proxy on this machine passes others' requests on: they may look like its own.",
+            "Отвечает ли `/metrics` своей машине без ключа, когда ключи включены. Не там, где "
+            "прокси на этой же машине передаёт чужие запросы: они могут выглядеть как её запросы.",
+        ),
+    ] = False
+
+
 class Policy(_Section, frozen=True):
     """The whole file.
 
@@ -227,6 +251,7 @@ class Policy(_Section, frozen=True):
         jobs: Running and keeping.
         summaries: The language model's service.
         gpu: The card that both servers share.
+        metrics: Who may read the figures.
     """
 
     limits: Limits = msgspec.field(default_factory=Limits)
@@ -234,6 +259,7 @@ class Policy(_Section, frozen=True):
     jobs: Jobs = msgspec.field(default_factory=Jobs)
     summaries: Summaries = msgspec.field(default_factory=Summaries)
     gpu: Gpu = msgspec.field(default_factory=Gpu)
+    metrics: Metrics = msgspec.field(default_factory=Metrics)
 
 
 def parse(text: bytes | None) -> Policy:
@@ -282,6 +308,7 @@ _SECTIONS: Final[Mapping[str, type[_Section]]] = {
     "jobs": Jobs,
     "summaries": Summaries,
     "gpu": Gpu,
+    "metrics": Metrics,
 }
 
 

@@ -13,6 +13,7 @@ from glagol.web.access.policy import Policy
 __all__ = ["rows"]
 
 _NOUNS: Final = {
+    bool: ("true or false", "true или false", "", ""),
     int: ("a whole number", "целое число", "whole numbers", "целые числа"),
     float: ("a number", "число", "numbers", "числа"),
     str: ("text", "текст", "texts", "строки"),
