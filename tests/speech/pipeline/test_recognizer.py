@@ -227,6 +227,14 @@ def test_cancelling_stops_between_chunks(recognizer: Opener) -> None:
     assert len(seen) == 1
 
 
+def test_cancelling_stops_while_the_file_is_opened(recognizer: Opener) -> None:
+    """Before the first sample a file may be walked for long."""
+    hollow = b"RIFF\xf0\xff\xff\x7fWAVE" + b"JUNK\0\0\0\0" * 1_000
+    with pytest.raises(HostError) as caught:
+        recognizer().transcribe(io.BytesIO(hollow), cancelled=lambda: True)
+    assert caught.value.code == "cancelled"
+
+
 @pytest.mark.parametrize(
     "options",
     [
