@@ -7,7 +7,7 @@ import io
 import threading
 from typing import BinaryIO, cast
 
-from glagol.asr.http import request
+from glagol.asr.http import steps
 from glagol.asr.http.multipart import Upload
 
 HOLLOW = b"RIFF\xf0\xff\xff\x7fWAVE" + b"JUNK\0\0\0\0" * (1 << 14)
@@ -38,7 +38,7 @@ def test_a_cancelled_check_stops_its_thread() -> None:
 
     async def leave() -> None:
         body = Upload(cast("BinaryIO", file), "", len(HOLLOW), {})
-        task = asyncio.create_task(request.checked(body, 60.0))
+        task = asyncio.create_task(steps.checked(body, 60.0))
         await asyncio.to_thread(file.reached.wait, 30)
         task.cancel()
         await asyncio.wait([task])
