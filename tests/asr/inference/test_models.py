@@ -9,7 +9,9 @@ from itertools import pairwise
 import pytest
 
 from asr.inference.house import DEFAULT, OPEN_AT_A_TIME, PATIENCE_S, House, job, made, until
-from glagol.core.errors import HostError
+from glagol.asr.inference.scheduler import OVERTAKES_MAX
+from glagol.asr.inference.tasks import Call
+from glagol.core.errors import HostError, LimitError
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -185,4 +187,47 @@ def test_a_load_is_a_phase_of_the_wait() -> None:
     pool.put(later)
     later.done.result(PATIENCE_S)
     assert [phase.name for phase in later.timeline.phases()] == ["queue", "work"]
+    pool.close(PATIENCE_S)
+
+
+def test_tasks_that_find_no_room_shut_no_other_model_out() -> None:
+    """While a job keeps the second model, those for a third one wait and take no place."""
+    house = House()
+    pool = made(house, 1)
+    kept = job("m1", "long", 3)
+    pool.put(kept)
+    until(lambda: "m1" in house.opened and pool.queue.taken)
+    roomless = [job("m2") for _ in range(pool.queue.limit)]
+    for each in roomless:
+        pool.put(each)
+    for name in (DEFAULT, "m1"):
+        pool.admit(name)
+    with pytest.raises(LimitError) as caught:
+        pool.admit("m2")
+    assert caught.value.code == "queue_full"
+    house.gate.set()
+    for each in (kept, *roomless):
+        each.done.result(PATIENCE_S)
+    pool.close(PATIENCE_S)
+
+
+def test_a_cancelled_task_lets_those_run_that_it_held_back() -> None:
+    """One that waited for room is cancelled: tasks of the open model behind it have their turn."""
+    house = House()
+    pool = made(house, 1)
+    keeps = Call(model="m1", work=lambda _: None, admitted=True, keeps_model=True)
+    pool.put(keeps)
+    keeps.done.result(PATIENCE_S)
+    house.gate.set()
+    waits = job("m2")
+    pool.put(waits)
+    others = [job("m1") for _ in range(OVERTAKES_MAX + 1)]
+    for each in others:
+        pool.put(each)
+    for each in others[:-1]:
+        each.done.result(PATIENCE_S)
+    assert not others[-1].done.done()
+    waits.cancel()
+    others[-1].done.result(PATIENCE_S)
+    pool.release(keeps)
     pool.close(PATIENCE_S)

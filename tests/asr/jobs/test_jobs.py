@@ -26,6 +26,7 @@ from asr.jobs.job_steps import (
     until,
     view,
 )
+from glagol.asr.inference.models import OpenModels
 from glagol.asr.jobs import events as event_stream
 from glagol.asr.jobs import payload, runner
 from glagol.asr.jobs.schemas import JobListEnvelope
@@ -170,6 +171,23 @@ def test_the_machines_trouble_is_tried_again_then_waits_as_dead_letter(
     told = deliveries(bench)[0]
     assert (told["type"], told["data"]["result"]["text"]) == ("transcription.completed", "да")
     assert files(bench) == []
+
+
+def test_a_job_that_finds_no_room_gives_its_runner_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes back to the queue, without an attempt spent, and is done when there is room."""
+    monkeypatch.setattr(runner, "ROOM_S", 0.0)
+    monkeypatch.setattr(runner, "WAIT_S", 0.02)
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenModels, "lease", lambda *_: None)
+        made = submit(bench)
+        deadline = time.monotonic() + PATIENCE_S
+        while dict(bench.jobs.attempts.items()).get("again", 0) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert view(bench.send("GET", made.links.self)).state in {"queued", "running"}
+    assert until(bench, made.id, "done").error is None
 
 
 def test_the_callers_mistake_and_our_own_bug(bench: Bench) -> None:

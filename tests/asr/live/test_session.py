@@ -16,10 +16,11 @@ from asr.bench import Bench
 from asr.inference.house import OPEN_AT_A_TIME, Fake, House, job, made, until
 from glagol.asr.inference.pool import InferencePool
 from glagol.asr.inference.tasks import Call, Task, value_of
+from glagol.asr.live import session
 from glagol.asr.live.bridge import Feed, Outbox
 from glagol.asr.live.messages import Start
 from glagol.asr.live.session import Listening
-from glagol.core.errors import HostError
+from glagol.core.errors import HostError, LimitError
 from glagol.speech.types import Options, Segment
 
 PATIENCE_S = 30.0
@@ -217,4 +218,20 @@ def test_a_stream_holds_its_model_until_it_ends(
         assert answer.result(PATIENCE_S)
     other.done.result(PATIENCE_S)
     assert house.most == OPEN_AT_A_TIME
+    pool.close(PATIENCE_S)
+
+
+def test_a_stream_that_finds_no_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long job keeps the second model: the stream ends with `busy` and the model stays usable."""
+    monkeypatch.setattr(session, "ROOM_S", 0.1)
+    house = House()
+    pool = made(house)
+    kept = job("m1", "long", 3)
+    pool.put(kept)
+    until(lambda: "m1" in house.opened and pool.queue.taken)
+    done = in_time(stream(pool, "m2").run)
+    assert isinstance(error := done.exception(PATIENCE_S), LimitError)
+    assert error.code == "busy"
+    house.gate.set()
+    kept.done.result(PATIENCE_S)
     pool.close(PATIENCE_S)

@@ -118,6 +118,15 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
             ),
         )
         answer = known_answer(recognizer, model, home)
+        ran = recognizer.provenance.variant
+        if settings.variant and ran != settings.variant:
+            journal.write(
+                "another variant is open: this processor computes int8 inexactly",
+                level=logging.WARNING,
+                model=model.id,
+                asked=settings.variant,
+                opened=ran,
+            )
         return Opened(recognizer, {"known_answer": answer, "provenance": recognizer.provenance})
 
     return open_model

@@ -112,7 +112,7 @@ class InferencePool:
         """
         if model == self._default and self.loaded and (trouble := self.trouble) is not None:
             raise trouble
-        self.queue.admit()
+        self.queue.admit(model)
 
     def put(self, task: Task[Any]) -> None:
         """Append `task` to the queue.

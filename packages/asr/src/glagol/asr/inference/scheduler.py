@@ -91,8 +91,11 @@ class JobQueue:
         with self._changed:
             return len(self._taken)
 
-    def admit(self) -> None:
-        """Check, without taking a place, that a quick task would be accepted now.
+    def admit(self, model: str) -> None:
+        """Check, without taking a place, that a quick task for `model` would be accepted now.
+
+        Tasks of other models that wait for room take no place: no worker could run them, however
+        long the models that are open stay in use.
 
         Raises:
             LimitError: `queue_full`.
@@ -101,7 +104,10 @@ class JobQueue:
         with self._changed:
             if self.closed:
                 raise _stopping()
-            waiting = len(self)
+            waiting = sum(
+                task.lane == "quick" and (task.model == model or task not in self._roomless)
+                for task in (*self._quick, *self._long)
+            )
             # An idle worker takes the head at once, so its place is free for one more.
             if waiting >= self._waiting_max + max(0, self._workers - self.taken):
                 raise LimitError(
@@ -119,7 +125,7 @@ class JobQueue:
         """
         with self._changed:
             if task.lane == "quick" and not task.admitted:
-                self.admit()
+                self.admit(task.model)
             elif self.closed:
                 raise _stopping()
             (self._quick if task.lane == "quick" else self._long).append(task)
@@ -175,6 +181,7 @@ class JobQueue:
         """
         with self._changed:
             self._taken.discard(task)
+            held_others_back = task in self._roomless
             self._roomless.pop(task, None)
             if task is self._offered:
                 self._offered = None
@@ -184,6 +191,9 @@ class JobQueue:
             task.steps = None
             if not keep_model:
                 self._release(task)
+            if held_others_back and self._roomless:
+                self._reserve()
+                self._changed.notify_all()
 
     def release(self, task: Task[Any]) -> None:
         """Give back the model that `task` kept; further calls do nothing."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Runner"]
 
 WAIT_S: Final = 1.0
+ROOM_S: Final = 30.0
+"""How long a job waits for room for its model before its runner takes another job."""
 _FINAL: Final = (InputError, LimitError, IntegrityError)
 _RELEASED: Final = frozenset({"not_ready", "cancelled", "queue_full", "busy"})
 
@@ -200,8 +202,18 @@ class Runner:
         return whole.data
 
     def _result(self, order: tasks.Job) -> tuple[Transcript, bytes]:
-        """Wait; an order that is stopped while it waits for its first turn leaves the lane."""
-        return tasks.value_of(order, WAIT_S / 2, order.stop.is_set)
+        """Wait; an order that is stopped, or finds no room for its model, leaves the lane.
+
+        Raises:
+            CancelledError: It left the lane; the job goes back to the queue.
+        """
+        began = time.monotonic()
+
+        def given_up() -> bool:
+            no_room = order.slot is None and order.steps is None
+            return order.stop.is_set() or (no_room and time.monotonic() - began > ROOM_S)
+
+        return tasks.value_of(order, WAIT_S / 2, given_up)
 
     def _finished(self, claim: Claim, stored: bytes, audio_s: float) -> Job | None:
         shared = self._jobs.queue

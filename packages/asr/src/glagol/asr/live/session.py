@@ -7,6 +7,7 @@ are stopped in the middle when it has, so no other request waits longer for them
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -34,6 +35,9 @@ __all__ = ["Listening"]
 T = TypeVar("T")
 
 GUESS_EVERY_S: Final = 0.3
+ROOM_S: Final = 60.0
+"""How long a stream waits for room for its model; meanwhile its client's leaving may go unseen."""
+
 LOOK_S: Final = 0.2
 """How often a thread that waits for the engine looks whether the client has left."""
 
@@ -85,8 +89,9 @@ class Listening:
             GlagolError: The stream failed.
         """
         kept = self._call(self._begin, keeps_model=True)
+        end = time.monotonic() + ROOM_S
         try:
-            self._asked(kept)
+            self._asked(kept, lambda: kept.slot is None and time.monotonic() > end)
             return self._listened()
         except Exception as error:
             forget_frames(error)
@@ -138,16 +143,23 @@ class Listening:
             raise AssertionError("a stream that is over hears nothing")
         return self._asked(self._call(lambda _: live.hearing(samples, start)))
 
-    def _asked(self, call: Call[T]) -> T:
-        """The value of a call, unless the client leaves first.
+    def _asked(self, call: Call[T], late: Callable[[], bool] = lambda: False) -> T:
+        """The value of a call, unless the client leaves first or it is too `late` for it.
 
         Raises:
             HostError: `cancelled`.
+            LimitError: `busy`, it was too late.
         """
         self.engine.put(call)
         try:
-            value = value_of(call, LOOK_S, self.left.is_set)
+            value = value_of(call, LOOK_S, lambda: self.left.is_set() or late())
         except CancelledError:
+            if not self.left.is_set():
+                raise LimitError(
+                    "busy",
+                    f"there was no room for the model {self.model} within {ROOM_S:g} s",
+                    "try again later, or use the default model",
+                ) from None
             raise HostError("cancelled", "the client left", "begin a new stream") from None
         self.wait_s = max(self.wait_s, call.wait_s)
         self.work_s += call.work_s
