@@ -198,7 +198,10 @@ def test_a_changed_file_is_refused_at_the_next_open(server: Server, client: http
 
 
 def test_sigterm_lets_the_running_work_end(home: Path, tmp_path: Path) -> None:
-    """Transcriptions under way are answered, the waiting one refused, the exit status is 0."""
+    """Transcriptions in progress are answered, waiting ones refused, the exit status is 0.
+
+    A short request may have its turn between two chunks before the signal comes, so several wait.
+    """
     server = start(home, tmp_path / "scratch", ASR_LOG_LEVEL="debug")
     answers: list[httpx.Response] = []
 
@@ -212,14 +215,19 @@ def test_sigterm_lets_the_running_work_end(home: Path, tmp_path: Path) -> None:
     for sender in senders:
         sender.start()
     server.wait_for("working", workers)
-    senders.append(threading.Thread(target=send, args=("waiting", sounds.clip())))
-    senders[-1].start()
-    server.wait_for("queued", workers + 1)
+    waiting = [f"waiting-{at}" for at in range(12)]
+    senders += [threading.Thread(target=send, args=(name, sounds.clip())) for name in waiting]
+    for sender in senders[workers:]:
+        sender.start()
+    server.wait_for("queued", len(senders))
     assert server.stop() == 0
     for sender in senders:
         sender.join()
     status = {answer.headers["x-request-id"]: answer.status_code for answer in answers}
-    assert status == {f"{at}": 200 for at in range(workers)} | {"waiting": 503}
+    assert [status[f"{at}"] for at in range(workers)] == [200] * workers
+    refused = [status[name] for name in waiting]
+    assert set(refused) <= {200, 503}
+    assert 503 in refused
     assert server.lines("stopped")
 
 
