@@ -173,7 +173,7 @@ def test_what_nobody_signed_is_not_shown(
 def test_the_name_of_a_foreign_file_is_shown_without_escapes(
     new: made.Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fault names the file that nobody listed in one printable line."""
+    """A fault names an unlisted file in one printable line."""
     subprocess.run(["tar", "-xf", new.tar, "-C", tmp_path], check=True)
     (folder,) = tmp_path.iterdir()
     (folder / "z\x1b[2J\nall right\r").write_text("")

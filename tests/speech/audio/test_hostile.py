@@ -232,7 +232,7 @@ def test_long_silence_is_sound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_zeros_behind_the_sound_cost_nothing() -> None:
-    """A recorder that allocates ahead leaves zeros; nobody walks through them."""
+    """A recorder that allocates ahead leaves zeros; they are not read."""
     file = Counted(made.wav(made.tone(1.0)) + bytes(1 << 20))
     assert sum(map(len, decode(file, max_seconds=60.0))) == 16_000
     assert file.calls < 200

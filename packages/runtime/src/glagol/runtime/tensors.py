@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Array: TypeAlias = npt.NDArray[np.float32]
-"""Any float32 array; its shape is told where it is used."""
+"""Any float32 array; the docstring of its user gives the shape."""
 
 
 def read_float32(data: memoryview) -> Mapping[str, Array]:

@@ -81,7 +81,7 @@ class Received:
     """A request that is there as a whole.
 
     Attributes:
-        body: The audio; who has it closes its file.
+        body: The audio; its holder closes the file.
         wish: What query and form ask for together.
     """
 

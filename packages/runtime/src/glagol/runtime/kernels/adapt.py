@@ -326,7 +326,7 @@ def _take_constant(graph: _Graph, body: bytes, external: Constants) -> None:
 
 
 def _ours(node: _Node, kind: str, inputs: tuple[str, ...]) -> _Node:
-    """The node as one of our domain, with what else is told of it."""
+    """The node as one of our domain, its other fields kept."""
     body = b"".join(delimited(1, name.encode()) for name in inputs)
     for number, _, whole in fields(node.body):
         body += whole if number not in {1, 4, 7} else b""

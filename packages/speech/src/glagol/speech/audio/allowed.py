@@ -34,7 +34,7 @@ CONTAINERS: Mapping[str, str] = MappingProxyType(
         "mpegts": "broadcasts, camcorders",
     }
 )
-"""FFmpeg's names of formats, and who has such files."""
+"""FFmpeg's names of formats, and where such files come from."""
 
 STREAMED = ("ogg", "matroska", "webm")
 """Of `CONTAINERS`, those that can be read while they are written."""

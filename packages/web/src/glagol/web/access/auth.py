@@ -84,7 +84,7 @@ class Access:
         doors: Its paths.
         keys: Who may ask, as it is now; None while keys are off.
         policy: The limits of callers that have none of their own, as it is now.
-        speaker: How errors are told on which path.
+        speaker: The shape of errors by path.
         clock: Monotonic seconds.
         now: The time that keys expire by.
     """

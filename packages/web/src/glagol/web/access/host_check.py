@@ -104,7 +104,7 @@ class HostCheck:
     Args:
         app: The application.
         rules: What is admitted.
-        speaker: How errors are told on which path.
+        speaker: The shape of errors by path.
     """
 
     def __init__(self, app: Asgi, rules: Rules, speaker: errors.Speaker) -> None:

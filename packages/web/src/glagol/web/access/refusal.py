@@ -35,7 +35,7 @@ async def refuse(
         scope: Of the request.
         send: Where the answer goes.
         error: Why it is refused.
-        speaker: How errors are told on which path.
+        speaker: The shape of errors by path.
         headers: More of them for the answer.
     """
     note: dict[str, Any] = scope.setdefault("state", {}).setdefault("note", {})
