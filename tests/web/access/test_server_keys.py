@@ -119,6 +119,7 @@ def test_jobs_belong_to_keys(
     keys = {name: add(folder, capfd, name) for name in ("carol", "dave")}
     keys["root"] = add(folder, capfd, "root", "--scope", "admin")
     with server.client() as client:
+        until(client, 401)  # before, a key would be any text
         until(client, 200, key=keys["root"])
         answer = client.put(
             "/v1/transcribe?async=true",
