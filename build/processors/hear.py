@@ -1,7 +1,7 @@
 """What one processor hears in the clips of build/proof-processors; runs natively and emulated.
 
-hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips) and
-OUT.npz (what the encoders and the voice activity model gave). One process for everything: its start
+hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips, builds that ran)
+and OUT.npz (what the encoders and the voice activity model gave). One process for everything: its start
 is what an emulator is slow at. Where PROCESSORS_SOURCE names a folder, the models are built first,
 into the store that GLAGOL_STORE names: a build refuses bytes that the manifest does not pin.
 """
@@ -114,6 +114,7 @@ def main() -> None:
     for model, variant in CASES:
         recognizer, encoder = recorder(registry, model, variant)
         found.setdefault("kernels", recognizer.provenance.kernels_sha256)
+        found.setdefault("ran", {})[f"{model} {variant}"] = recognizer.provenance.variant
         case = found[f"{model} {variant}"] = {}
         for name, data in files.items():
             case[name] = heard(recognizer, io.BytesIO(data))

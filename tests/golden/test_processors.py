@@ -42,16 +42,17 @@ def test_this_machine_hears_it(tmp_path: Path) -> None:
     assert "classes that hear the same words and spans: 1" in done.stdout
 
 
-def heard(golden: dict[str, Any], apart: float = 0.1) -> proof.Heard:
-    """A class that hears what it must, int8's outputs `apart` from fp32's."""
+def heard(golden: dict[str, Any], apart: float = 0.1, name: str = "a class") -> proof.Heard:
+    """A class that hears what it must, int8's outputs `apart` from fp32's; each build itself ran."""
     found: dict[str, Any] = {"sha256": golden["sha256"], "spans": golden["spans"]}
     outputs: dict[str, Any] = {}
     for case, texts in copy.deepcopy(golden["texts"]).items():
         found[case] = {}
-        for name in golden["sha256"]:
-            found[case][name] = {"text": texts.get(name, "anything"), "words": []}
-            outputs[f"{case} {name}"] = np.full((3, 2), apart * case.endswith("int8"))
-    return proof.Heard("a class", found, outputs, 1.0)
+        for clip in golden["sha256"]:
+            found[case][clip] = {"text": texts.get(clip, "anything"), "words": []}
+            outputs[f"{case} {clip}"] = np.full((3, 2), apart * case.endswith("int8"))
+    found["ran"] = {case: case.split()[1] for case in golden["texts"]}
+    return proof.Heard(name, found, outputs, 1.0)
 
 
 def test_what_must_be_heard_passes(golden: dict[str, Any]) -> None:
@@ -87,6 +88,16 @@ def test_other_spans_clips_and_outputs_are_differences(golden: dict[str, Any]) -
         "gigaam-nano:",
         "gigaam-nano-rnnt:",
     ]
+
+
+@pytest.mark.parametrize(("name", "ran"), [(proof.AVX2, "cpu-int8"), (proof.ARM, "cpu-fp32")])
+def test_another_build_than_the_classes_own_is_a_difference(
+    golden: dict[str, Any], name: str, ran: str
+) -> None:
+    """With AVX2 alone fp32 runs in place of int8; on aarch64 int8 itself."""
+    other = heard(golden, name=name)
+    other.found["ran"] |= {case: ran for case in golden["texts"] if case.endswith("int8")}
+    assert len(proof.differences(golden, other)) == 2
 
 
 def test_clips_are_many_short_and_unlike(golden: dict[str, Any]) -> None:
