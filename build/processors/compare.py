@@ -35,7 +35,8 @@ RAN_FOR_INT8 = {AVX2: "cpu-fp32", ARM: "cpu-int8"}
 CLEAN = "golden"
 HEAR_S = 900
 INT8_RMS_MAX = 0.4
-"""Of int8's outputs to fp32's on the same clips; measured: 0.13. With AVX2 alone fp32 runs for both."""
+"""Of int8's outputs to fp32's on the same clips; measured: 0.13.
+With AVX2 alone fp32 runs for both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def test_this_machine_hears_it(tmp_path: Path) -> None:
 
 
 def heard(golden: dict[str, Any], apart: float = 0.1, name: str = "a class") -> proof.Heard:
-    """A class that hears what it must, int8's outputs `apart` from fp32's; each build itself ran."""
+    """A class that hears what it must with the builds asked for; int8 is `apart` from fp32."""
     found: dict[str, Any] = {"sha256": golden["sha256"], "spans": golden["spans"]}
     outputs: dict[str, Any] = {}
     for case, texts in copy.deepcopy(golden["texts"]).items():
