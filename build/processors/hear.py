@@ -1,7 +1,7 @@
 """What one processor hears in the clips of build/proof-processors; runs natively and emulated.
 
 hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips, builds that ran)
-and OUT.npz (what the encoders and the voice activity model gave). One process does everything, since
+and OUT.npz (what the encoders and the voice activity model gave). One process does everything, as
 an emulator is slow at starting one. Where PROCESSORS_SOURCE names a folder, the models are built
 first, into the store that GLAGOL_STORE names: a build refuses bytes that the manifest does not pin.
 """

@@ -22,7 +22,7 @@ from redis import Redis
 import sounds
 from asr.bench import Bench
 from asr.jobs.job_steps import HOOK, PATIENCE_S, SECRET, submit, until
-from glagol.asr.jobs.payload import HEIR, Work
+from glagol.asr.jobs.payload import HEIR, KIND, Work
 from glagol.asr.tus.store import Note, Uploads
 from glagol.core.errors import CODES, GlagolError, HostError, IntegrityError
 from glagol.jobs.queue import NewJob
@@ -137,6 +137,23 @@ def test_a_newer_job_fails_with_the_reason_and_the_next_one_is_done(bench: Bench
     assert answer.status_code == CODES["state_too_new"].http_status
     assert BOTH.search(answer.json()["error"]["message"])
     until(bench, submit(bench).id, "done")
+
+
+@pytest.mark.parametrize(
+    ("path", "listed", "kind", "body"),
+    [("/v1/jobs", "jobs", KIND, order), ("/v1/deliveries", "deliveries", payload.KIND, delivery)],
+)
+def test_a_list_leaves_out_what_a_newer_program_stored(
+    bench: Bench, path: str, listed: str, kind: str, body: Callable[..., bytes]
+) -> None:
+    """The rest of the page is there; the newer one's own route says why it cannot be shown."""
+    queue = bench.jobs.queue
+    for name, version in (("old", 1), ("new", 2)):
+        queue.put(NewJob(id=name, kind=kind, payload=body(version=version), delay_s=60.0))
+    answer = bench.send("GET", path)
+    assert answer.status_code == 200, answer.text
+    assert [each["id"] for each in answer.json()["data"][listed]] == ["old"]
+    assert bench.send("GET", f"{path}/new").json()["error"]["code"] == "state_too_new"
 
 
 def test_a_newer_delivery_and_the_heir_of_a_newer_job_fail_with_the_reason(bench: Bench) -> None:
