@@ -9,8 +9,10 @@ import pytest
 import homes
 from glagol.asr.bootstrap import opener
 from glagol.asr.settings import Settings
+from glagol.core import journal
 from glagol.core.errors import CODES, InputError
 from glagol.runtime.options import Runtime
+from glagol.speech.pipeline import recognizer
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -103,3 +105,15 @@ def test_kernels_are_used_unless_switched_off(
     with pytest.raises(InputError):
         opener(Settings.from_environment(given), registry, tmp_path)(homes.MODEL)
     assert seen == [expected]
+
+
+def test_a_replaced_variant_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who asked for int8 reads in the log that fp32 runs."""
+    lines: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(journal, "write", lambda event, **fields: lines.append((event, fields)))
+    monkeypatch.setattr(recognizer, "saturates", lambda: True)
+    settings = Settings.from_environment({"ASR_VARIANT": "cpu-int8"})
+    opener(settings, homes.repository(), homes.ROOT)(homes.MODEL)
+    ((event, fields),) = lines
+    assert event.startswith("another variant is open")
+    assert (fields["asked"], fields["opened"]) == ("cpu-int8", "cpu-fp32")
