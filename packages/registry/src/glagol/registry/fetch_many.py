@@ -66,9 +66,13 @@ def fetch_all(
 
         if stop.is_set():
             raise _StoppedError
-        if isinstance(file, SourceFile) and file.sha256 is None and pinning:
-            return pin(file, store, progress=told)
-        fetch(file, store, mirrors=mirrors, progress=told)
+        try:
+            if isinstance(file, SourceFile) and file.sha256 is None and pinning:
+                return pin(file, store, progress=told)
+            fetch(file, store, mirrors=mirrors, progress=told)
+        except BaseException:
+            stop.set()  # here, since this thread would begin another file before the caller wakes
+            raise
         return file
 
     by_digest = {file.sha256 or file.path: file for file in reversed(wanted)}
