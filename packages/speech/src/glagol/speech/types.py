@@ -109,6 +109,23 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a recording or a model lacks; the transcript is given nevertheless.
+
+    Attributes:
+        code: stable, for programs.
+        message: for people: what, where, and what to do.
+        at_s: where in the recording it begins, seconds; None when it is about the whole.
+        missing_s: how much sound is missing, seconds; None when unknown or nothing is.
+    """
+
+    code: str
+    message: str
+    at_s: float | None = None
+    missing_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VadProvenance:
     """Voice activity model: registry id, artifact digests, parameters as in the manifest."""
 
@@ -156,7 +173,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The result: `text` is the segments' texts joined by one space."""
+    """The result: `text` is the segments' texts joined by one space.
+
+    Attributes:
+        warnings: what the recording or the model lacks, by place; those about the whole are last.
+    """
 
     text: str
     segments: tuple[Segment, ...]
@@ -164,6 +185,7 @@ class Transcript:
     language: str
     coverage: Coverage
     provenance: Provenance
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +220,7 @@ class Options:
             engine in one piece, without voice detection.
         max_audio_s: longer audio is refused.
         channel: "mix" transcribes the mean of the channels, "split" each one alone.
+        track: which audio track is transcribed, from 0; None lets the container's flags decide.
     """
 
     language: str = "ru"
@@ -205,3 +228,4 @@ class Options:
     short_audio_s: float = 30.0
     max_audio_s: float = 43_200.0
     channel: Literal["mix", "split"] = "mix"
+    track: int | None = None
