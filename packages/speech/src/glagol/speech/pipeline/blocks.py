@@ -1,0 +1,44 @@
+"""The blocks of a source, as long as they are wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glagol.core.errors import HostError
+from glagol.speech.audio.source import Paced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from glagol.speech.audio.source import AudioSource
+    from glagol.speech.types import Array
+
+__all__ = ["stop_if", "watched"]
+
+
+def watched(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[Array | None]:
+    """The blocks of `source`, float32 [n] or [n, C]; None while the next one is late.
+
+    Raises:
+        InputError, LimitError: as the source.
+        HostError: `cancelled`; as the source.
+    """
+    while True:
+        stop_if(cancelled)
+        if isinstance(source, Paced) and not source.ready():
+            yield None
+            continue
+        block = next(source, None)
+        if block is None:
+            return
+        yield block
+
+
+def stop_if(cancelled: Callable[[], bool] | None) -> None:
+    """Stop the work if it is no longer wanted.
+
+    Raises:
+        HostError: `cancelled`.
+    """
+    if cancelled is not None and cancelled():
+        raise HostError("cancelled", "the transcription was cancelled", "send it again if needed")
