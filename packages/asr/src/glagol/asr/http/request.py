@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from glagol.asr.settings import Settings
     from glagol.asr.tus.store import Uploads
     from glagol.registry.registry import Registry
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.types import Options, Transcript
     from glagol.web.tracing import Timeline
 
@@ -57,6 +58,7 @@ class Service:
         metrics: What operators watch.
         default: Id of the model that serves when none is asked for.
         clock: Monotonic seconds.
+        jail: What opens recordings.
         uploads: Bodies being received now.
         jobs: The durable queue; None when there is none.
         jobs_off: Why there is none.
@@ -71,6 +73,7 @@ class Service:
     metrics: Metrics
     default: str
     clock: Callable[[], float]
+    jail: Jail
     uploads: int = 0
     jobs: Jobs | None = None
     jobs_off: HostError | None = None

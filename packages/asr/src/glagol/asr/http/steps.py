@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from glagol.asr.http import multipart, options
 from glagol.asr.http.request import (
@@ -34,12 +34,14 @@ from glagol.core.errors import HostError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
 
     from glagol.asr.http.multipart import Upload
     from glagol.asr.http.options import Wish
     from glagol.asr.http.request import AsrRequest
     from glagol.asr.http.schemas import Channel
-    from glagol.speech.types import Segment, Transcript
+    from glagol.speech.audio.source import AudioSource
+    from glagol.speech.types import Options, Segment, Transcript
 
 __all__ = [
     "Asked",
@@ -47,9 +49,9 @@ __all__ = [
     "Received",
     "admit",
     "check_announced",
-    "checked",
     "enqueue",
     "held",
+    "opened",
     "parse",
     "receive",
     "spooled",
@@ -57,6 +59,15 @@ __all__ = [
 ]
 
 UPLOADS_MAX: Final = 64
+
+T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What is needed of a file."""
+
+    def close(self) -> None:
+        """Release it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,52 +204,60 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
     return body
 
 
-async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> float | None:
-    """Open the container: what is no audio, or says that it is too long, needs no queue.
+async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSource:
+    """Open the audio in a child: what is no audio, or says that it is too long, needs no queue.
 
     Returns:
-        Seconds that it says it is long; None when it does not say.
+        The opened audio; its holder closes it.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
+        HostError: `cancelled`, the client has left; `decoder_lost`.
     """
     left = Event()
+    opening = service_of(request).jail.opening(
+        body.file,
+        max_seconds=options.max_audio_s,
+        split=options.channel == "split",
+        track=options.track,
+        cancelled=left.is_set,
+        owner=owner_of(request),
+    )
     try:
-        return await asyncio.to_thread(
-            _declared_s, body.file, max_audio_s, split=channel == "split", cancelled=left.is_set
-        )
-    finally:
-        left.set()  # the thread outlives a request that was cancelled
+        return await _while_there(request, opening)
+    except BaseException:
+        left.set()
+        opening.add_done_callback(_close_unused)  # a child may be open already
+        raise
 
 
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
-    """Give the order its place in the queue; the job has the body's file from here on.
-
-    The audio is looked at first, unless a worker is free: it opens the file at once, and no other
-    request waits for it.
+    """Open the audio and give the order its place in the queue; the job has the file from here on.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `queue_full`, `audio_too_long`.
-        HostError: `not_ready`.
+        HostError: `not_ready`, `cancelled`, `decoder_lost`.
     """
     service, note = service_of(request), note_of(request)
+    words, channel = order.word_timestamps, order.channel
+    options = options_for(service, order.language, word_timestamps=words, channel=channel)
     with held(body.file):
-        if not service.engine.free:
-            await checked(body, service.settings.max_audio_s, order.channel)
-        words, channel = order.word_timestamps, order.channel
-        job = Job(
-            file=body.file,
-            audio_sha256=body.sha256,
-            model=order.model,
-            options=options_for(service, order.language, word_timestamps=words, channel=channel),
-            render=order.render,
-            on_segment=order.on_segment,
-            timeline=timeline_of(request),
-        )
-        note["model"] = job.model
-        service.engine.put(job)
+        source = await opened(request, body, options)
+        with held(source):
+            job = Job(
+                file=body.file,
+                source=source,
+                audio_sha256=body.sha256,
+                model=order.model,
+                options=options,
+                render=order.render,
+                on_segment=order.on_segment,
+                timeline=timeline_of(request),
+            )
+            note["model"] = job.model
+            service.engine.put(job)
         journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
     return job
 
@@ -249,26 +268,43 @@ async def wait(request: AsrRequest, job: Job) -> bytes:
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
     """
-    result = asyncio.wrap_future(job.done)
+    try:
+        transcript, answer = await _while_there(request, job.done)
+    finally:
+        if not job.done.done() or job.done.cancelled():
+            job.cancel()
+    report(request, job, transcript)
+    await audited(service_of(request), note_of(request), transcript)
+    return answer
+
+
+async def _while_there(request: AsrRequest, work: Future[T]) -> T:
+    """The value of `work`, unless the client leaves first; then it is cancelled.
+
+    Raises:
+        HostError: `cancelled`; or whatever the work failed with.
+    """
+    result = asyncio.wrap_future(work)
     gone = asyncio.create_task(disconnected(request.receive))
     either: set[asyncio.Future[Any]] = {result, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             raise HostError("cancelled", "the client left before the answer", "send it again")
-        transcript, answer = result.result()
-        report(request, job, transcript)
-        await audited(service_of(request), note_of(request), transcript)
-        return answer
+        return result.result()
     finally:
         gone.cancel()
         if not result.done():
-            job.cancel()
             result.cancel()
 
 
+def _close_unused(opening: Future[AudioSource]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
 @contextmanager
-def held(file: BinaryIO) -> Iterator[None]:
+def held(file: Closable) -> Iterator[None]:
     """Close `file` if the block fails; else the file goes on to the next step."""
     try:
         yield
@@ -303,11 +339,3 @@ async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
         limit_bytes=limit_bytes,
         bare=multipart.UPLOAD in request.query_params,
     )
-
-
-def _declared_s(
-    file: BinaryIO, max_audio_s: float, *, split: bool, cancelled: Callable[[], bool]
-) -> float | None:
-    from glagol.speech.audio.decode import probe
-
-    return probe(file, max_seconds=max_audio_s, split=split, cancelled=cancelled)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from glagol.asr.http import steps
 from glagol.asr.http.options import OptionError
-from glagol.asr.http.request import AsrRequest, jobs_of, note_of, owner_of, service_of
+from glagol.asr.http.request import (
+    AsrRequest,
+    jobs_of,
+    note_of,
+    options_for,
+    owner_of,
+    service_of,
+)
 from glagol.asr.http.spool import ANYWHERE
 from glagol.asr.jobs import routes
 from glagol.asr.jobs.payload import Work
@@ -76,7 +83,7 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
     with body.file:
         permit = _permit(request, wish)
         note["model"] = wish.model.id
-        audio_s = await steps.checked(body, service_of(request).settings.max_audio_s, wish.channel)
+        audio_s = await _declared_s(request, received)
         made, replayed = await asyncio.to_thread(
             permit.jobs.submit,
             _work(request, received, audio_s),
@@ -117,6 +124,20 @@ def _arrival(request: AsrRequest, jobs: Jobs, wish: Wish) -> AbstractContextMana
     announced = request.headers.get("content-length", "")
     size_bytes = int(announced) if announced.isascii() and announced.isdigit() else 0
     return jobs.inputs.arrival(size_bytes)
+
+
+async def _declared_s(request: AsrRequest, received: steps.Received) -> float | None:
+    """Open the audio: what cannot be transcribed becomes no job.
+
+    Returns:
+        Seconds that it says it is long; None when it does not say.
+    """
+    wish = received.wish
+    options = options_for(
+        service_of(request), wish.language, word_timestamps=False, channel=wish.channel
+    )
+    with closing(await steps.opened(request, received.body, options)) as source:
+        return source.declared_s
 
 
 def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) -> Work:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from glagol.asr.inference.pool import InferencePool
     from glagol.asr.inference.tasks import Task
     from glagol.asr.live.bridge import Feed, Outbox
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.pipeline.live import Live
     from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Array, Options, Segment, Transcript, Word
@@ -58,6 +59,7 @@ class Listening:
         feed: The bytes.
         outbox: The messages.
         left: Set when the client has left, or the stream failed.
+        jail: What opens containers.
         wait_s: The longest wait for the model so far.
         work_s: Seconds of the model so far, guesses not counted.
         timeline: Where the phases of its calls are written down, those of guesses not.
@@ -70,6 +72,7 @@ class Listening:
     feed: Feed
     outbox: Outbox
     left: Event
+    jail: Jail
     wait_s: float = 0.0
     work_s: float = 0.0
     timeline: Timeline = field(default_factory=Timeline)
@@ -133,7 +136,7 @@ class Listening:
 
         if self.start.encoding == "pcm_s16le":
             return streaming.pcm(self.feed.read, rate=self.start.rate, channels=self.start.channels)
-        return streaming.container(self.feed.read)
+        return self.jail.stream(self.feed.read, cancelled=self.left.is_set)
 
     def _hear(self, samples: Array, start: int) -> list[Word]:
         """The words of a chunk, by the engine's quick lane."""

@@ -102,7 +102,7 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
     options = options_for(
         service, language_of(start.language, model), word_timestamps=start.word_timestamps
     )
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event())
+    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 
 
 async def _read(

@@ -57,6 +57,7 @@ class Answers:
         self._since: float | None = None
         self._waited_s = 0.0
         self._next: tuple[Kind, bytearray] | None = None
+        self._trouble: ClosedError | ViolationError | None = None
         self._closed = False
         self.sound_s = 0.0
 
@@ -79,10 +80,14 @@ class Answers:
         self._guarded(lambda: self._child.send(Kind.DATA, data))
 
     def arrived(self, wait_s: float) -> bool:
-        """Whether `frame` would return, or raise, at once; waits at most `wait_s` for it."""
-        if self._next is None and not self._closed:
-            self._next = self._guarded(lambda: self._look(wait_s))
-        return self._next is not None or self._closed or self._late() is not None
+        """Whether `frame` would return, or raise, soon; waits at most `wait_s` for it."""
+        if self._next is None and self._trouble is None and not self._closed:
+            try:
+                self._next = self._look(wait_s)
+            except (ClosedError, ViolationError) as error:
+                self._trouble = error
+        there = self._next is not None or self._trouble is not None
+        return there or self._closed or self._late() is not None
 
     def frame(self) -> tuple[Kind, bytearray]:
         """The next frame; an error of the child is raised.
@@ -98,6 +103,8 @@ class Answers:
                 raise HostError("cancelled", "the reading was cancelled", "send it again if needed")
         if self._closed:
             raise HostError("cancelled", "the recording was closed", "send it again if needed")
+        if self._trouble is not None:
+            self._guarded(self._raise)
         found, self._next = self._next, None
         if found is None:
             self.close()
@@ -139,6 +146,10 @@ class Answers:
             self._waited_s += time.monotonic() - self._since
             self._since = None
         return found
+
+    def _raise(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
 
     def _late(self) -> str | None:
         """How the child is too slow; None while it is not."""
