@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import av
 import numpy as np
+import soxr
 
 from glagol.core.errors import InputError
 from glagol.speech.audio.decode import decode
@@ -31,6 +32,9 @@ __all__ = ["PEAKS_PER_SECOND", "Peaks", "make_copy"]
 
 PEAKS_PER_SECOND = 50
 PEAK_SAMPLES = SAMPLE_RATE // PEAKS_PER_SECOND
+COPY_RATE = 48_000
+"""Hz; at another rate the muxer mistakes the delay of the encoder: all would be 4 ms late."""
+
 COPY_CHANNELS_MAX = 2
 """More are mixed: players know what left and right are."""
 
@@ -119,7 +123,7 @@ def make_copy(file: BinaryIO, task: Task, end: ChildEnd) -> End:
     index = INDEX_BYTES_MIN + int(seconds * PACKETS_PER_SECOND * INDEX_BYTES_PER_PACKET)
     options = {"movflags": "+use_metadata_tags", "moov_size": str(index)}
     with av.open(_Out(end), "w", format="mp4", options=options) as out:
-        stream = out.add_stream("libopus", rate=SAMPLE_RATE, options=dict(ENCODER))
+        stream = out.add_stream("libopus", rate=COPY_RATE, options=dict(ENCODER))
         stream.layout = "stereo" if channels == 2 else "mono"
         stream.bit_rate = task.bit_rate * channels
         _encode(_opened(file, task, split=split), out, stream)
@@ -144,15 +148,23 @@ def _few_channels(file: BinaryIO, task: Task) -> bool:
 
 def _encode(source: Iterator[Array], out: OutputContainer, stream: AudioStream) -> None:
     at, channels = 0, stream.layout.nb_channels
-    for block in source:
-        samples = np.ascontiguousarray(block.reshape(1, -1))  # interleaved
-        frame = av.AudioFrame.from_ndarray(samples, format="flt", layout=stream.layout.name)
-        frame.sample_rate, frame.pts = SAMPLE_RATE, at
-        at += samples.size // channels
+    for samples in _resampled(source, channels):
+        interleaved = np.ascontiguousarray(samples.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=stream.layout.name)
+        frame.sample_rate, frame.pts = COPY_RATE, at
+        at += len(samples)
         for packet in stream.encode(frame):
             out.mux(packet)
     for packet in stream.encode(None):
         out.mux(packet)
+
+
+def _resampled(source: Iterator[Array], channels: int) -> Iterator[Array]:
+    """float32 [n, channels] at 48 kHz."""
+    stream = soxr.ResampleStream(SAMPLE_RATE, COPY_RATE, channels, dtype="float32")
+    for block in source:
+        yield stream.resample_chunk(block.reshape(-1, channels))
+    yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True)
 
 
 def _pairs(samples: Array) -> bytes:

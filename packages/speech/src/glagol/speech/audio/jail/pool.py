@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["Copied", "Jail"]
 
 LOOK_S: Final = 0.1
+TRIES: Final = 3
+"""Children that are tried when one after the other is killed before it answers."""
+
 COPY_BIT_RATE: Final = 24_000
 """Bits per second and channel: speech that is pleasant to listen to, 11 MB an hour."""
 
@@ -227,21 +230,20 @@ class Jail:
     def _begun(
         self, task: Task, cancelled: Callable[[], bool] | None, file: BinaryIO | None = None
     ) -> Answers:
-        child = self._spawner.take(cancelled or (lambda: False))
-        answers = Answers(self._spawner, child, self._limits, cancelled)
-        try:
-            if file is None:
-                answers.begin(task)
-            else:
-                descriptor = _readable(file)
-                try:
-                    answers.begin(task, [descriptor])
-                finally:
-                    os.close(descriptor)
-        except BaseException:
-            answers.close()
-            raise
-        return answers
+        """A child that has the task, and has answered."""
+        for left in reversed(range(TRIES)):
+            child = self._spawner.take(cancelled or (lambda: False))
+            answers = Answers(self._spawner, child, self._limits, cancelled)
+            try:
+                _give(answers, task, file)
+                answers.wait()
+            except BaseException as error:
+                answers.close()
+                if getattr(error, "code", "") == "decoder_lost" and left:
+                    continue  # it was killed while it waited, before there was anything to lose
+                raise
+            return answers
+        raise AssertionError("the last try returns or raises")
 
     def _opened(
         self, file: BinaryIO, task: Task, cancelled: Callable[[], bool] | None
@@ -276,6 +278,17 @@ class Jail:
                     return Copied(end.seconds, end.channels, bytes(peaks), warnings)
                 else:
                     answers.check(partial(_fits, 1, 0, kind.name))
+
+
+def _give(answers: Answers, task: Task, file: BinaryIO | None) -> None:
+    if file is None:
+        answers.begin(task)
+        return
+    descriptor = _readable(file)
+    try:
+        answers.begin(task, [descriptor])
+    finally:
+        os.close(descriptor)
 
 
 def _fits(value: float, limit: float, what: str) -> None:

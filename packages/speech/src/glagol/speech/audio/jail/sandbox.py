@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["confine", "die_with_parent"]
 
 DESCRIPTORS_MAX = 8
+LAST_S = 5
 MAPPED_BYTES = 256 << 20
 """Address space beyond private memory: of the recording's mapping, where a library makes one."""
 
@@ -72,7 +73,6 @@ def confine(limits: Limits) -> Confinement:
 
 def _rlimits(limits: Limits) -> bool:
     wanted = {
-        resource.RLIMIT_CPU: limits.cpu_s,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: DESCRIPTORS_MAX,
         resource.RLIMIT_NPROC: 0,
@@ -93,7 +93,16 @@ def _rlimits(limits: Limits) -> bool:
             resource.setrlimit(which, (bound, bound))
         except (OSError, ValueError):
             done = False
-    return done
+    return _bound_time(limits.cpu_s) and done
+
+
+def _bound_time(seconds: int) -> bool:
+    """SIGXCPU at the limit, which says what it was; SIGKILL a moment later."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + LAST_S))
+    except (OSError, ValueError):  # there is a lower one
+        return False
+    return True
 
 
 def _memory() -> tuple[int, int]:

@@ -97,14 +97,7 @@ class Answers:
             LimitError: what it met.
             HostError: what it met; `cancelled`; `decoder_lost`, something killed it.
         """
-        while not self.arrived(TICK_S):
-            if self._cancelled is not None and self._cancelled():
-                self.close()
-                raise HostError("cancelled", "the reading was cancelled", "send it again if needed")
-        if self._closed:
-            raise HostError("cancelled", "the recording was closed", "send it again if needed")
-        if self._trouble is not None:
-            self._guarded(self._raise)
+        self.wait()
         found, self._next = self._next, None
         if found is None:
             self.close()
@@ -114,6 +107,21 @@ class Answers:
             failure = self._guarded(lambda: wire.decoded(found[1], wire.Failure))
             raise wire.raised(failure)
         return found
+
+    def wait(self) -> None:
+        """Wait for the next frame, or until the child is too slow.
+
+        Raises:
+            InputError, HostError: as `frame`, but for what the child met.
+        """
+        while not self.arrived(TICK_S):
+            if self._cancelled is not None and self._cancelled():
+                self.close()
+                raise HostError("cancelled", "the reading was cancelled", "send it again if needed")
+        if self._closed:
+            raise HostError("cancelled", "the recording was closed", "send it again if needed")
+        if self._trouble is not None:
+            self._guarded(self._raise)
 
     def value(self, data: bytearray, form: type[T]) -> T:
         """A small value of a frame.

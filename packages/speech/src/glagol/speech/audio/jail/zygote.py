@@ -7,6 +7,7 @@ or dies.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import select
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import av
+import av.container.core
 
 from glagol.speech.audio.jail.channel import devour, pair
 from glagol.speech.audio.jail.child import serve, warm_up
@@ -48,6 +50,7 @@ def main(arguments: dict[str, int]) -> None:
     os.nice(NICENESS)
     _prefer_for_oom()
     av.logging.set_level(None)
+    _forbid_threads()
     warm_up()
     gc.disable()
     gc.freeze()
@@ -138,6 +141,15 @@ def _reap(control: socket.socket, children: set[int]) -> None:
             return
         children.discard(pid)
         control.send(NOTE.pack(ENDED, pid, status))
+
+
+def _forbid_threads() -> None:
+    """Let FFmpeg think that there is one processor: some decoders begin a thread for each."""
+    path = av.container.core.__file__
+    force = getattr(ctypes.CDLL(path), "av_cpu_force_count", None) if path else None
+    if force is not None:
+        force.argtypes, force.restype = [ctypes.c_int], None
+        force(1)
 
 
 def _prefer_for_oom() -> None:
