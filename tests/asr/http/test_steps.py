@@ -35,9 +35,7 @@ def until(what: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_a_client_that_leaves_frees_its_slot(
-    make_bench: Callable[..., Bench], jail: Jail
-) -> None:
+def test_a_client_that_leaves_frees_its_slot(make_bench: Callable[..., Bench], jail: Jail) -> None:
     """Its decoder hangs; with the client the child goes, and the next recording has the slot."""
     bench = make_bench()
     bench.service.jail = jail

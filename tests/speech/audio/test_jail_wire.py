@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import threading
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -173,7 +174,7 @@ def test_owners_take_turns() -> None:
     """A call of another owner comes before the tenth of the first, and all are done."""
     threads, order, gate = FairThreads(1, "test"), [], threading.Event()
     first = threads.submit("a", lambda: gate.wait(30))
-    done = [threads.submit("a", lambda n=n: order.append(f"a{n}")) for n in range(3)]  # type: ignore[misc]
+    done = [threads.submit("a", partial(order.append, f"a{n}")) for n in range(3)]
     done += [threads.submit("b", lambda: order.append("b"))]
     cancelled = threads.submit("c", lambda: order.append("c"))
     assert cancelled.cancel()

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from glagol.core.errors import HostError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,11 +60,14 @@ class FairThreads:
 
         Returns:
             Its value; cancelling it takes a call that waits out of the queue.
+
+        Raises:
+            HostError: `not_ready`, the threads have ended.
         """
         done: Future[T] = Future()
         with self._changed:
             if self._closed:
-                raise RuntimeError("the threads have ended")
+                raise HostError("not_ready", "the process is stopping", "send it to another one")
             self._waiting.append((owner, call, done))
             if self._idle:
                 self._changed.notify()

@@ -67,9 +67,9 @@ class Jail:
         tell: what takes note of events, for the log.
     """
 
-    def __init__(self, limits: Limits = Limits(), *, slots: int = 4, tell: Tell) -> None:  # noqa: B008 - frozen
-        self._limits = limits
-        self._spawner = Spawner(limits, tell)
+    def __init__(self, limits: Limits | None = None, *, slots: int = 4, tell: Tell) -> None:
+        self._limits = limits or Limits()
+        self._spawner = Spawner(self._limits, tell)
         self._threads = FairThreads(slots, "opening")
 
     def start(self) -> None:
