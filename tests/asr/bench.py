@@ -29,6 +29,7 @@ from glagol.registry.store import Store
 from glagol.runtime.batching import Tally
 from glagol.speech.audio.jail.pool import Jail
 from glagol.speech.audio.source import AudioSource
+from glagol.speech.pipeline.blocks import late
 from glagol.speech.pipeline.channels import Hear
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import Live
@@ -120,6 +121,9 @@ class Stub(NotLive):
         Audio that was opened before is closed in the end, as the recogniser does.
         """
         if opened is not None:
+            for _ in late(opened, cancelled):
+                yield Step((), Progress(0.0, None), waiting=True)
+            assert opened.channels
             opened.close()
         file.seek(0)
         assert audio_sha256 is not None

@@ -20,6 +20,7 @@ from glagol.speech.audio.jail.limits import Limits
 from glagol.speech.audio.jail.source import Answers, JailedSource
 from glagol.speech.audio.jail.wire import End, Failure, Kind, Opened
 from glagol.speech.types import Notice
+from speech import jails
 
 
 class NoSpawner:
@@ -178,7 +179,7 @@ def test_owners_take_turns() -> None:
     done += [threads.submit("b", lambda: order.append("b"))]
     cancelled = threads.submit("c", lambda: order.append("c"))
     assert cancelled.cancel()
-    assert (threads.waiting, threads.busy) == (4, 1)
+    jails.until(lambda: (threads.waiting, threads.busy) == (4, 1))
     gate.set()
     for future in [first, *done]:
         future.result(30)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from glagol.asr.http.multipart import Upload
     from glagol.asr.http.options import Wish
-    from glagol.asr.http.request import AsrRequest
+    from glagol.asr.http.request import AsrRequest, Service
     from glagol.asr.http.schemas import Channel
     from glagol.speech.audio.source import AudioSource
     from glagol.speech.types import Options, Segment, Transcript
@@ -235,6 +235,8 @@ async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSo
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     """Open the audio and give the order its place in the queue; the job has the file from here on.
 
+    Where a worker is free, it waits for the audio; else what is no audio needs no queue.
+
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `queue_full`, `audio_too_long`.
@@ -244,7 +246,7 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     words, channel = order.word_timestamps, order.channel
     options = options_for(service, order.language, word_timestamps=words, channel=channel)
     with held(body.file):
-        source = await opened(request, body, options)
+        source = _begun(service, body, options) or await opened(request, body, options)
         with held(source):
             job = Job(
                 file=body.file,
@@ -276,6 +278,18 @@ async def wait(request: AsrRequest, job: Job) -> bytes:
     report(request, job, transcript)
     await audited(service_of(request), note_of(request), transcript)
     return answer
+
+
+def _begun(service: Service, body: Upload, options: Options) -> AudioSource | None:
+    """The audio, which is being opened, where a worker is free: then nothing is waited for."""
+    if not service.engine.free:
+        return None
+    return service.jail.begun(
+        body.file,
+        max_seconds=options.max_audio_s,
+        split=options.channel == "split",
+        track=options.track,
+    )
 
 
 async def _while_there(request: AsrRequest, work: Future[T]) -> T:

@@ -7,7 +7,8 @@ from the durable queue, and take turns of one chunk each. What is promised:
 - a quick task that is not done after `QUICK_STEPS` steps continues in the long lane;
 - while a long task waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's;
 - a task that waits for its model is skipped: it delays only the tasks of that model;
-- a task whose next audio is not there yet is skipped: a slow recording delays only itself;
+- a task whose next audio is not there yet is skipped while another one can run, and a worker that
+  has nothing else waits for it a moment at a time: a slow recording delays only itself;
 - a task that finds no room for its model is overtaken by at most `OVERTAKES_MAX` tasks of other
   models but the default one, which is always open;
 - an offered task runs while no other one can, and is given up when another one can.
@@ -41,10 +42,6 @@ QUICK_IN_A_ROW: Final = 8
 
 OVERTAKES_MAX: Final = 8
 """Tasks that may take a model which is open before one that waits for room is served."""
-
-
-FEED_LOOK_S: Final = 0.005
-"""How often an idle worker looks whether a task has got its audio."""
 
 
 class JobQueue:
@@ -168,7 +165,7 @@ class JobQueue:
                     return None
                 if self._idle_work():
                     return self._offered
-                self._changed.wait(FEED_LOOK_S if self._hungry() else None)
+                self._changed.wait()
 
     def give_back(self, task: Task[Any], *, waiting: bool = False) -> None:
         """Let `task`, which has begun and is not done, wait for another turn.
@@ -280,12 +277,6 @@ class JobQueue:
             task.slot and task.slot.ready and task.fed() for task in (*self._quick, *self._long)
         )
 
-    def _hungry(self) -> bool:
-        """Whether a task that waits for a turn waits for its audio."""
-        return any(
-            task.slot and task.slot.ready and not task.fed() for task in (*self._quick, *self._long)
-        )
-
     def _unwanted(self) -> Task[Any] | None:
         """The offered task, if there is something else to do."""
         return self._offered if self._offered is not None and self._runnable() else None
@@ -301,13 +292,21 @@ class JobQueue:
         """Remove and return the first task that can have a turn; None if none can."""
         hungry = self._in_a_row >= QUICK_IN_A_ROW
         lanes = (self._long, self._quick) if hungry else (self._quick, self._long)
+        unfed = None
         for lane in lanes:
             for task in lane:
-                if task.slot is not None and task.slot.ready and task.fed():
-                    lane.remove(task)
-                    self._in_a_row = self._in_a_row + 1 if lane is self._quick else 0
-                    return task
-        return None
+                if task.slot is None or not task.slot.ready:
+                    continue
+                if not task.fed():
+                    unfed = unfed or (lane, task)
+                    continue
+                lane.remove(task)
+                self._in_a_row = self._in_a_row + 1 if lane is self._quick else 0
+                return task
+        if unfed is None:
+            return None
+        unfed[0].remove(unfed[1])
+        return unfed[1]
 
     def _watch(self, task: Task[Any]) -> None:
         """Forget `task` if it is cancelled before it began; others are ended by their worker."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from glagol.speech.audio.source import AudioSource
     from glagol.speech.types import Array
 
-__all__ = ["stop_if", "watched"]
+__all__ = ["late", "stop_if", "watched"]
 
 
 def watched(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[Array | None]:
@@ -24,14 +24,23 @@ def watched(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterat
         HostError: `cancelled`; as the source.
     """
     while True:
-        stop_if(cancelled)
-        if isinstance(source, Paced) and not source.ready():
-            yield None
-            continue
+        yield from late(source, cancelled)
         block = next(source, None)
         if block is None:
             return
         yield block
+
+
+def late(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[None]:
+    """None, as long as what comes next from `source` is not there.
+
+    Raises:
+        HostError: `cancelled`.
+    """
+    stop_if(cancelled)
+    while isinstance(source, Paced) and not source.ready():
+        yield None
+        stop_if(cancelled)
 
 
 def stop_if(cancelled: Callable[[], bool] | None) -> None:

@@ -14,7 +14,7 @@ from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
-from glagol.speech.pipeline.blocks import stop_if, watched
+from glagol.speech.pipeline.blocks import late, stop_if, watched
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing
@@ -213,8 +213,7 @@ class Recognizer:
             options: what the caller chose.
             audio_sha256: digest of the file for the provenance.
             cancelled: asked between blocks and chunks; True stops the work.
-            opened: the file's audio where it is open already, as these options have it; it is
-                closed in the end.
+            opened: the file's audio where it is open already, by these options; it is closed.
 
         Yields:
             What each step brought; nothing where the audio is late (`Step.waiting`). The
@@ -228,6 +227,8 @@ class Recognizer:
         options = granted(options, self.model.id, self.engine.traits)
         split = options.channel == "split"
         source = opened or self._opened(file, options, cancelled)
+        for _ in late(source, cancelled):
+            yield Step((), Progress(0.0, None), waiting=True)
         hearings = [self.begin(options) for _ in range(source.channels)]
         listeners = [
             self._listener(hearing, options.short_audio_s, channel if split else None)

@@ -88,6 +88,11 @@ class ParentEnd:
             raise AssertionError("a frame that is whole has a body")
         return self._kind, body
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._sock.fileno() < 0
+
     def close(self) -> None:
         """Let the child find its socket closed; further calls do nothing."""
         self._sock.close()

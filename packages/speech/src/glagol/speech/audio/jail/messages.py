@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-__all__ = ["BORN", "ENDED", "KILL", "NOTE", "ORDER"]
+__all__ = ["BORN", "ENDED", "HURRY", "KILL", "LATER", "NOTE", "ORDER"]
 
 NOTE: Final = struct.Struct("<cii")
 """Of the zygote: what, process id, and for an end its wait status."""
@@ -17,6 +17,12 @@ ENDED: Final = b"e"
 
 ORDER: Final = b"+"
 """To the zygote: one more child."""
+
+LATER: Final = b"~"
+"""To the zygote: one more child in a moment, when the processor has done what it does now."""
+
+HURRY: Final = b"!"
+"""To the zygote: the moment is over."""
 
 KILL: Final = struct.Struct("<ci")
 """To the zygote: b"k" and the process id of a child."""

@@ -133,6 +133,43 @@ class Jail:
         )
         return self._waited(owner, wanted, cancelled)
 
+    def begun(
+        self,
+        file: BinaryIO,
+        *,
+        max_seconds: float,
+        split: bool = False,
+        track: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> JailedSource | None:
+        """Give the recording to a child that is ready now; takes no slot and never waits.
+
+        Args:
+            file: as in `decode`; up to a mebibyte if it is in memory.
+            max_seconds: as in `decode`.
+            split: as in `decode`.
+            track: as in `decode`.
+            cancelled: as in `open`.
+
+        Returns:
+            The audio, which is being opened: errors are raised when it is used. None when no child
+            is ready.
+
+        Raises:
+            HostError: `decoder_lost`.
+        """
+        child = self._spawner.take_now()
+        if child is None:
+            return None
+        task = _task(file, max_seconds, split=split, track=track)
+        answers = Answers(self._spawner, child, self._limits, cancelled)
+        try:
+            _give(answers, task, file)
+        except BaseException:
+            answers.close()
+            raise
+        return JailedSource(answers, max_seconds, split=split)
+
     def opening(
         self,
         file: BinaryIO,
@@ -250,10 +287,12 @@ class Jail:
     ) -> JailedSource:
         answers = self._begun(task, cancelled, file)
         try:
-            return JailedSource(answers, task.max_seconds, split=task.split)
+            source = JailedSource(answers, task.max_seconds, split=task.split)
+            source.opened()
         except BaseException:
             answers.close()
             raise
+        return source
 
     def _copied(
         self, file: BinaryIO, into: BinaryIO, task: Task, cancelled: Callable[[], bool] | None

@@ -24,7 +24,7 @@ TICK_S: Final = 0.1
 """How often a waiting parent looks whether the sound is still wanted."""
 
 STATUS_S: Final = 1.0
-PATIENCE_S: Final = 0.05
+PATIENCE_S: Final = 0.02
 """How long `JailedSource.ready` waits, all its calls between two that say no together."""
 
 SIGNALS: Final = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV", 31: "SIGSYS"}
@@ -185,6 +185,8 @@ class Answers:
 class JailedSource:
     """Blocks of a recording; see `glagol.speech.audio.source.AudioSource`.
 
+    What the child says first is waited for when one of the attributes is asked for.
+
     Args:
         answers: of a child that has the recording as its task; they are this object's.
         max_seconds: longest accepted duration.
@@ -198,18 +200,45 @@ class JailedSource:
         self._samples = 0
         self._patience_s = PATIENCE_S
         self._over = False
-        kind, data = answers.frame()
-        if kind is not Kind.OPENED:
-            answers.check(lambda: _violated(kind))
-        opened = answers.value(data, wire.Opened)
-        self.declared_s = opened.declared_s
-        self.channels = opened.channels
-        self.warnings = answers.check(lambda: wire.notices(opened.warnings))
+        self._first: wire.Opened | None = None
+        self._warnings: tuple[Notice, ...] = ()
+
+    @property
+    def declared_s(self) -> float | None:
+        """Duration that the container states, seconds; None when it states none."""
+        return self.opened().declared_s
+
+    @property
+    def channels(self) -> int:
+        """Channels of a block; 1 unless they are kept apart."""
+        return self.opened().channels
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What was found missing or damaged up to now; complete after the last block."""
+        self.opened()
+        return self._warnings
+
+    def opened(self) -> wire.Opened:
+        """Wait until the child has opened the recording, if it has not.
+
+        Raises:
+            InputError, LimitError, HostError: as `Opener`.
+        """
+        if self._first is None:
+            kind, data = self._answers.frame()
+            if kind is not Kind.OPENED:
+                self._answers.check(lambda: _violated(kind))
+            first = self._answers.value(data, wire.Opened)
+            self._warnings = self._answers.check(lambda: wire.notices(first.warnings))
+            self._first = first
+        return self._first
 
     def __iter__(self) -> Iterator[Array]:
         return self
 
     def __next__(self) -> Array:
+        self.opened()
         while not self._over:
             kind, data = self._answers.frame()
             if kind is Kind.BLOCK:
@@ -220,7 +249,7 @@ class JailedSource:
     def ready(self) -> bool:
         """Whether the next block, the end or an error is there; waits a moment for it.
 
-        All calls between two that say no wait 0.05 s together, so a slow recording takes little
+        All calls between two that say no wait 0.02 s together, so a slow recording takes little
         of its reader's time.
         """
         began = time.monotonic()
@@ -261,7 +290,7 @@ class JailedSource:
             self.close()
         else:
             found = self._answers.check(lambda: _violated(kind))
-        self.warnings = self._answers.check(lambda: wire.notices(found))
+        self._warnings = self._answers.check(lambda: wire.notices(found))
 
     def __enter__(self) -> Self:
         return self

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core.errors import HostError
 from glagol.speech.audio.jail.channel import ClosedError, ParentEnd
-from glagol.speech.audio.jail.messages import BORN, ENDED, KILL, NOTE, ORDER
+from glagol.speech.audio.jail.messages import BORN, ENDED, HURRY, KILL, LATER, NOTE, ORDER
 from glagol.speech.audio.jail.wire import Confinement, Kind, ViolationError, decoded
 
 if TYPE_CHECKING:
@@ -99,16 +99,25 @@ class Spawner:
         until = time.monotonic() + CHILD_S
         while True:
             child = self._next(until, given_up)
-            try:
-                frame = None
-                while frame is None and time.monotonic() < until and not given_up():
-                    frame = child.take(TICK_S)
-                if frame is not None and frame[0] is Kind.HELLO:
-                    self.confinement = decoded(frame[1], Confinement)
+            while not given_up() and time.monotonic() < until:
+                if self._greeted(child, TICK_S):
                     return child
-            except (ClosedError, ViolationError):
-                pass  # it was killed while it waited
+                if child.closed:
+                    break  # it was killed while it waited
             self.release(child)
+
+    def take_now(self) -> ParentEnd | None:
+        """A child that is there already; None while there is none. Never waits."""
+        with self._changed:
+            if not self._spares:
+                return None
+            child = self._spares.popleft()
+            self._out[child.pid] = None
+            self._order(LATER)
+        if self._greeted(child, 0.0):
+            return child
+        self.release(child)
+        return None
 
     def ended(self, child: ParentEnd, wait_s: float) -> int | None:
         """The wait status of a child that has ended; None when nobody knows."""
@@ -128,7 +137,6 @@ class Spawner:
             status = self._out.pop(child.pid, 0)
             if status is None:
                 self._send(KILL.pack(b"k", child.pid))
-            self._order()  # not when it was taken: then the processor has other work
 
     def close(self) -> None:
         """End the zygote, and with it all children."""
@@ -141,11 +149,26 @@ class Spawner:
         if self._thread.is_alive():
             self._thread.join()
 
+    def _greeted(self, child: ParentEnd, wait_s: float) -> bool:
+        """Whether a child has said that it is shut in; it is closed if it said anything else."""
+        try:
+            frame = child.take(wait_s)
+            if frame is None:
+                return False
+            if frame[0] is not Kind.HELLO:
+                raise ViolationError("a child says first what holds it")
+            self.confinement = decoded(frame[1], Confinement)
+        except (ClosedError, ViolationError):
+            child.close()
+            return False
+        return True
+
     def _next(self, until: float, given_up: Callable[[], bool]) -> ParentEnd:
         with self._changed:
             self._wanted += 1
             try:
                 if not self._spares:
+                    self._send(HURRY)
                     self._order()
                 while not self._spares:
                     if given_up():
@@ -161,14 +184,15 @@ class Spawner:
                     self._changed.wait(TICK_S)
                 child = self._spares.popleft()
                 self._out[child.pid] = None
-                return child
             finally:
                 self._wanted -= 1
+            self._order(LATER)
+            return child
 
-    def _order(self) -> None:
+    def _order(self, how: bytes = ORDER) -> None:
         """Ask for the children that are missing; call it with the lock."""
         while self._control is not None and len(self._spares) + self._ordered < self._wanted:
-            if not self._send(ORDER):
+            if not self._send(how):
                 return
             self._ordered += 1
 

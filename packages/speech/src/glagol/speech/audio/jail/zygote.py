@@ -14,6 +14,8 @@ import select
 import signal
 import socket
 import struct
+import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +25,7 @@ import av.container.core
 from glagol.speech.audio.jail.channel import devour, pair
 from glagol.speech.audio.jail.child import serve, warm_up
 from glagol.speech.audio.jail.limits import Limits
-from glagol.speech.audio.jail.messages import BORN, ENDED, KILL, NOTE, ORDER
+from glagol.speech.audio.jail.messages import BORN, ENDED, HURRY, KILL, LATER, NOTE, ORDER
 from glagol.speech.audio.jail.sandbox import die_with_parent
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 JOB_FD: Final = 3
-NICENESS: Final = 5
+LATER_S: Final = 0.05
+NICENESS: Final = 0
 """Decoding gives way to the requests that are served."""
 
 
@@ -64,10 +67,14 @@ def _run(control: socket.socket, limits: Limits) -> None:
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(woken, select.POLLIN)
-    children: set[int] = set()
+    children: dict[int, bool] = {}
+    later: deque[float] = deque()
     try:
         while True:
-            poll.poll()
+            poll.poll(max(0.0, 1000 * (later[0] - time.monotonic())) if later else None)
+            while later and later[0] <= time.monotonic():
+                later.popleft()
+                _begin(control, limits, children)
             devour(woken)
             _reap(control, children)
             while True:
@@ -79,7 +86,12 @@ def _run(control: socket.socket, limits: Limits) -> None:
                     return
                 if message == ORDER:
                     _begin(control, limits, children)
+                elif message == LATER:
+                    later.append(time.monotonic() + LATER_S)
+                elif message == HURRY:
+                    later = deque(0.0 for _ in later)
                 elif (pid := KILL.unpack(message)[1]) in children:
+                    children[pid] = False
                     os.kill(pid, signal.SIGKILL)
     except OSError:  # the parent is gone
         return
@@ -88,7 +100,7 @@ def _run(control: socket.socket, limits: Limits) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _begin(control: socket.socket, limits: Limits, children: set[int]) -> None:
+def _begin(control: socket.socket, limits: Limits, children: dict[int, bool]) -> None:
     parent_end, child_end = pair()
     zygote = os.getpid()
     try:
@@ -100,7 +112,7 @@ def _begin(control: socket.socket, limits: Limits, children: set[int]) -> None:
     child_end.close()
     with parent_end:
         if pid > 0:
-            children.add(pid)
+            children[pid] = True
         descriptors = struct.pack("i", parent_end.fileno())
         control.sendmsg(
             [NOTE.pack(BORN, pid, 0)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
@@ -134,13 +146,14 @@ def _close_others() -> None:
     os.closerange(JOB_FD + 1, max(numbers) + 1)
 
 
-def _reap(control: socket.socket, children: set[int]) -> None:
+def _reap(control: socket.socket, children: dict[int, bool]) -> None:
+    """Take note of children that have ended; the parent does not wait for those it killed."""
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        children.discard(pid)
-        control.send(NOTE.pack(ENDED, pid, status))
+        if children.pop(pid):
+            control.send(NOTE.pack(ENDED, pid, status))
 
 
 def _forbid_threads() -> None:
