@@ -34,7 +34,6 @@ def recordings(more: Path | None = None) -> dict[str, Callable[[], bytes]]:
         "index of 480 MB, MP4": made_hostile.indexed_mp4,
         "16 MHz, WavPack": lambda: silent("matroska", "wavpack", "s16p", 16_000_000, "mono"),
         "655 kHz in 8 channels, FLAC": lambda: silent("flac", "flac", "s16", 655_350, "7.1"),
-        "an hour and more, FLAC": lambda: silent("flac", "flac", "s16", 16_000, "mono"),
     }
     if more is not None:
         for path in sorted(more.iterdir()):

@@ -14,17 +14,19 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
+import msgspec
 import numpy as np
 
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.speech.audio import streaming
 from glagol.speech.audio.decode import decode
-from glagol.speech.audio.jail.channel import ChildEnd, ClosedError
+from glagol.speech.audio.jail.channel import ChildEnd, ClosedError, pair
 from glagol.speech.audio.jail.escape import escape
 from glagol.speech.audio.jail.listening import make_copy
 from glagol.speech.audio.jail.sandbox import confine
 from glagol.speech.audio.jail.wire import (
     BLOCK_SAMPLES,
+    HEADER,
     End,
     Failure,
     Kind,
@@ -125,17 +127,26 @@ def serve(sock: socket.socket, limits: Limits) -> None:
 
 
 def warm_up() -> None:
-    """Decode silence of ours.
+    """Do the whole of a task, with silence of ours.
 
     The zygote loads what a child needs, since a child can open no file; a child has its memory
-    copied before it is waited for.
+    copied and its types prepared before it is waited for.
     """
     sound = bytes(3200)
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16000, 2, 16)
     body = b"WAVE" + form + b"data" + struct.pack("<I", len(sound)) + sound
-    file = io.BytesIO(b"RIFF" + struct.pack("<I", len(body)) + body)
-    for _ in decode(file, max_seconds=1.0):
-        pass
+    data = b"RIFF" + struct.pack("<I", len(body)) + body
+    parent, sock = pair()
+    with parent, sock, os.fdopen(os.memfd_create("silence"), "wb", buffering=0) as file:
+        file.write(data)
+        task = msgspec.msgpack.encode(Task("decode", 1.0, size_bytes=len(data)))
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", file.fileno()))]
+        parent.sendmsg([HEADER.pack(Kind.TASK, len(task)) + task], rights)
+        end = ChildEnd(sock)
+        found, descriptor = end.task(Task)
+        _decode(end, found, descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _decode(end: ChildEnd, task: Task, descriptor: int | None) -> None:

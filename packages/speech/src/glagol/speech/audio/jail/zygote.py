@@ -35,8 +35,6 @@ __all__ = ["main"]
 
 JOB_FD: Final = 3
 LATER_S: Final = 0.05
-NICENESS: Final = 0
-"""Decoding gives way to the requests that are served."""
 
 
 def main(arguments: dict[str, int]) -> None:
@@ -50,7 +48,6 @@ def main(arguments: dict[str, int]) -> None:
         signal.signal(number, signal.SIG_IGN)  # a server that drains still needs its children
     limits = Limits(memory_bytes=arguments["memory_bytes"], cpu_s=arguments["cpu_s"])
     control = socket.socket(fileno=os.dup(0))
-    os.nice(NICENESS)
     _prefer_for_oom()
     av.logging.set_level(None)
     _forbid_threads()
