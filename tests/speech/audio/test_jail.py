@@ -11,13 +11,14 @@ import struct
 import tempfile
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from glagol.core.errors import HostError, InputError
+from glagol.speech.audio.jail import sandbox
 from glagol.speech.audio.jail.channel import ChildEnd, ParentEnd, pair
 from glagol.speech.audio.jail.escape import escape
 from glagol.speech.audio.jail.limits import Limits
@@ -130,14 +131,15 @@ def test_a_child_has_nothing_but_its_recording(jail: Jail) -> None:
     assert "onnxruntime" not in (zygote / "maps").read_text()
 
 
-def unconfined(port: int) -> dict[str, int]:
-    """What the same attempts bring in a process of ours that is not shut in."""
+def attempts(port: int, shut: Callable[[], object] = lambda: None) -> dict[str, int]:
+    """What the same attempts bring in a process of ours, after `shut`."""
     parent, child = pair()
     with io.BytesIO() as nothing, tempfile.TemporaryFile() as file:
         del nothing
         pid = os.fork()
         if pid == 0:
             try:
+                shut()
                 escape(ChildEnd(child), Task("escape", port=port), file.fileno())
             finally:
                 os._exit(0)
@@ -159,9 +161,24 @@ def test_nothing_gets_out_of_the_jail(jail: Jail) -> None:
             pytest.skip(f"the kernel has not all of a jail: {confinement}")
         assert len(tried) == 10
         assert not [name for name, number in tried.items() if number == 0]
-        free = unconfined(port)
+        free = attempts(port)
     possible = {name for name, number in free.items() if number == 0}
     assert {"read a file", "list a folder", "connect by TCP", "begin a process"} <= possible
+
+
+def test_landlock_holds_where_system_calls_are_not_filtered() -> None:
+    """Alone it forbids paths, TCP and signals; the filter would hide if it did not."""
+
+    def shut() -> None:
+        sandbox.LIBC.prctl(38, 1, 0, 0, 0)
+        sandbox._landlock()
+
+    if sandbox.LIBC.syscall(444, 0, 0, 1) < 6:
+        pytest.skip("the kernel has not all of a jail: no Landlock 6")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tried = attempts(server.getsockname()[1], shut)
+    names = ("read a file", "list a folder", "write a file", "connect by TCP", "signal the parent")
+    assert all(tried[name] for name in names)
 
 
 @pytest.mark.parametrize("kind", ["file", "stream"])
