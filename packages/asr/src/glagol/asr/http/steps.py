@@ -312,7 +312,7 @@ async def _while_there(request: AsrRequest, work: Future[T]) -> T:
             result.cancel()
 
 
-def _close_unused(opening: Future[AudioSource]) -> None:
+def _close_unused(opening: Future[Any]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 

@@ -186,7 +186,7 @@ def _file(task: Task, descriptor: int | None) -> BinaryIO:
 def _send(end: ChildEnd, block: Array) -> None:
     for at in range(0, len(block), BLOCK_SAMPLES):
         piece = np.ascontiguousarray(block[at : at + BLOCK_SAMPLES], "<f4")
-        end.send(Kind.BLOCK, memoryview(piece).cast("B"))
+        end.send(Kind.BLOCK, piece.data.cast("B"))
 
 
 def _too_much_memory() -> InputError:

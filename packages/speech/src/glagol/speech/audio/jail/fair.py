@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from glagol.core.errors import HostError
 
@@ -140,4 +140,4 @@ def result_of(done: Future[T], look_s: float, given_up: Callable[[], bool]) -> T
     while not over.wait(look_s):
         if given_up():
             done.cancel()
-    return cast("T", done.result())
+    return done.result()

@@ -172,4 +172,4 @@ def _pairs(samples: Array) -> bytes:
     if not len(samples):
         return b""
     both = np.stack([samples.min(axis=1), samples.max(axis=1)], axis=1)
-    return np.clip(np.rint(both * 127), -127, 127).astype(np.int8).tobytes()
+    return bytes(np.clip(np.rint(both * 127), -127, 127).astype(np.int8))

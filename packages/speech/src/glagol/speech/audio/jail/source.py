@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, NoReturn, Self, TypeVar
 
+import msgspec
+
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.speech.audio.jail import wire
 from glagol.speech.audio.jail.channel import ClosedError, ParentEnd
@@ -68,7 +70,7 @@ class Answers:
             InputError, HostError: as `frame`.
         """
         self._guarded(
-            lambda: self._child.send(Kind.TASK, wire.msgspec.msgpack.encode(task), descriptors)
+            lambda: self._child.send(Kind.TASK, msgspec.msgpack.encode(task), descriptors)
         )
 
     def give(self, data: bytes) -> None:

@@ -239,7 +239,7 @@ class Spawner:
         with its:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _BOOT, json.dumps(arguments)],
-                stdin=its,
+                stdin=its.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={**one, **kept},
                 cwd="/",
