@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Application", "build"]
 
 _SCHEMA: Final = "/schema/openapi.json"
-_OPEN: Final = frozenset({"/health", "/ready", "/docs", "/schema", _SCHEMA})
+_OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
 
 
 @dataclass(frozen=True, slots=True)
