@@ -1,4 +1,4 @@
-"""Silence around speech costs no words: the window is the model's own, and split channels have VAD."""
+"""Silence around speech costs no words: the window is the model's own, split channels have VAD."""
 
 from __future__ import annotations
 
