@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from litestar import delete, get, post
 from litestar.params import FromPath, RawBody
 from litestar.response import Response
@@ -16,7 +19,9 @@ from glagol.core.errors import LimitError
 from glagol.web import api_docs
 from glagol.web.access.api_keys import Keyring, Scope, now_utc
 from glagol.web.access.host_check import Rules
+from glagol.web.access.refusal import plain
 from glagol.web.app import Application, build
+from glagol.web.links import relative
 from glagol.web.serve import UNRESTRICTED, Operator
 
 Ended = list[tuple[str, int]]
@@ -190,3 +195,17 @@ def test_a_post_may_mean_another_method() -> None:
     assert ask(client, "/v1/take/it", method="POST", headers=strange).status_code == 405
     foreign = {**over, "origin": "https://elsewhere.example"}
     assert ask(client, "/v1/take/it", method="POST", headers=foreign).status_code == 403
+
+
+PART = st.text("abcdef0123456789", min_size=1, max_size=8)
+PATH = st.lists(PART, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
+PREFIX = st.one_of(st.just(""), PATH)
+
+
+@given(PREFIX, PATH, PATH, st.booleans())
+def test_a_client_arrives_below_any_prefix(prefix: str, base: str, path: str, slash: bool) -> None:
+    """Resolved as browsers do, from an address with a slash at its end, too."""
+    link = relative(path, base + "/" * slash)
+    assert not link.startswith("/")
+    asked = f"https://example{prefix}{base}{'/' * slash}"
+    assert plain(urljoin(asked, link).removeprefix("https://example")) == prefix + path
