@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ import pytest
 import sounds
 from glagol.speech import Options, Recognizer
 from glagol.speech.types import SAMPLE_RATE
-from speech import made
 
 Opener = Callable[..., Recognizer]
 
@@ -44,11 +44,27 @@ def test_a_window_is_as_long_as_the_entry_says(recognizer: Opener) -> None:
 
 def test_a_quiet_channel_says_nothing(recognizer: Opener) -> None:
     """While one speaks the other one's line hums; a recogniser alone would hear words in that."""
-    rate = 22_050
-    voice = np.pad(made.spoken("завтра в десять часов будет новая встреча"), (rate, 3 * rate))
+    samples, rate = sounds.samples()
+    voice = np.pad(samples, (rate, 2 * rate))
     hum = np.random.default_rng(3).normal(0, 0.004, len(voice)).astype(np.float32)
-    data = made.wav(np.stack([voice, hum], axis=1), rate)
+    data = sounds.wav(np.stack([voice, hum], axis=1), rate)
     found = recognizer().transcribe(io.BytesIO(data), options=Options(channel="split"))
     assert found.provenance.vad is not None
     assert {segment.channel for segment in found.segments} == {0}
-    assert recognizer().transcribe(io.BytesIO(made.wav(hum, rate))).text  # why it is searched
+    assert recognizer().transcribe(io.BytesIO(sounds.wav(hum, rate))).text  # why it is searched
+
+
+@pytest.mark.parametrize("channel", ["mix", "split"])
+def test_a_very_short_answer_is_heard(recognizer: Opener, channel: Literal["mix", "split"]) -> None:
+    """A word of 0.2 s alone in a long recording, and in a short one whose channels are split."""
+    samples, rate = sounds.samples()
+    spoken = recognizer().transcribe(io.BytesIO(sounds.wav(samples, rate)))
+    word = next(w for s in spoken.segments for w in s.words if w.text == "не")
+    answer = samples[round((word.start - 0.02) * rate) : round((word.end + 0.1) * rate)]
+    assert len(answer) < 0.25 * rate
+    before_s = 12.0 if channel == "mix" else 3.0
+    alone = np.pad(answer, (round(before_s * rate), round(before_s * rate)))
+    data = sounds.wav(alone, rate)
+    found = recognizer().transcribe(io.BytesIO(data), options=Options(channel=channel))
+    assert found.segments
+    assert found.segments[0].start == pytest.approx(before_s, abs=0.15)
