@@ -40,6 +40,7 @@ _APPLICATION: Final = Application(
     openai=("/v1/audio/", "/v1/models"),
     needs="its scope",
     body_bytes_max=None,  # the upload reader has the operator's own limit
+    overridden=("/v1/uploads",),
 )
 
 
