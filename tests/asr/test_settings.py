@@ -12,7 +12,7 @@ from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, InputError
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import recognizer
+from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -112,7 +112,7 @@ def test_a_replaced_variant_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator who asked for int8 reads in the log that fp32 runs."""
     lines: list[tuple[str, dict[str, object]]] = []
     monkeypatch.setattr(journal, "write", lambda event, **fields: lines.append((event, fields)))
-    monkeypatch.setattr(recognizer, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "saturates", lambda: True)
     settings = Settings.from_environment({"ASR_VARIANT": "cpu-int8"})
     opener(settings, homes.repository(), homes.ROOT)(homes.MODEL)
     ((event, fields),) = lines
