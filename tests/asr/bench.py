@@ -29,7 +29,7 @@ from glagol.registry.store import Store
 from glagol.runtime.batching import Tally
 from glagol.speech.audio.jail.pool import Jail
 from glagol.speech.audio.source import AudioSource
-from glagol.speech.pipeline.blocks import late
+from glagol.speech.pipeline.blocks import opening
 from glagol.speech.pipeline.channels import Hear
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import Live
@@ -121,8 +121,7 @@ class Stub(NotLive):
         Audio that was opened before is closed in the end, as the recogniser does.
         """
         if opened is not None:
-            for _ in late(opened, cancelled):
-                yield Step((), Progress(0.0, None), waiting=True)
+            yield from opening(opened, cancelled)
             assert opened.channels
             opened.close()
         file.seek(0)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -111,6 +111,8 @@ class Order:
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
         on_segment: Called in that thread with each final segment; must not wait.
+        prompt: Text that is taken for what was said before, where the model takes one.
+        temperature: 0..1, where the model takes it.
     """
 
     model: str
@@ -119,6 +121,8 @@ class Order:
     word_timestamps: bool = True
     channel: Channel = "mix"
     on_segment: Callable[[Segment], None] | None = None
+    prompt: str = ""
+    temperature: float = 0.0
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
@@ -244,7 +248,8 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     """
     service, note = service_of(request), note_of(request)
     words, channel = order.word_timestamps, order.channel
-    options = options_for(service, order.language, word_timestamps=words, channel=channel)
+    asked = options_for(service, order.language, word_timestamps=words, channel=channel)
+    options = replace(asked, prompt=order.prompt, temperature=order.temperature)
     with held(body.file):
         source = _begun(service, body, options) or await opened(request, body, options)
         with held(source):

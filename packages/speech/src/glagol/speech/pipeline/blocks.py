@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from glagol.core.errors import HostError
 from glagol.speech.audio.source import Paced
+from glagol.speech.types import Progress, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from glagol.speech.audio.source import AudioSource
     from glagol.speech.types import Array
 
-__all__ = ["late", "stop_if", "watched"]
+__all__ = ["opening", "stop_if", "watched"]
 
 
 def watched(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[Array | None]:
@@ -24,19 +25,25 @@ def watched(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterat
         HostError: `cancelled`; as the source.
     """
     while True:
-        yield from late(source, cancelled)
+        yield from _late(source, cancelled)
         block = next(source, None)
         if block is None:
             return
         yield block
 
 
-def late(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[None]:
-    """None, as long as what comes next from `source` is not there.
+def opening(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[Step]:
+    """A step that waits, as long as `source` is not open yet.
 
     Raises:
         HostError: `cancelled`.
     """
+    for _ in _late(source, cancelled):
+        yield Step((), Progress(0.0, None), waiting=True)
+
+
+def _late(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[None]:
+    """None, as long as what comes next from `source` is not there."""
     stop_if(cancelled)
     while isinstance(source, Paced) and not source.ready():
         yield None

@@ -14,12 +14,13 @@ from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
-from glagol.speech.pipeline.blocks import late, stop_if, watched
+from glagol.speech.language import AUTO, UNDETERMINED
+from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
-from glagol.speech.pipeline.options import AUTO, UNDETERMINED, granted, request_of
+from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -131,7 +132,7 @@ class Recognizer:
         Raises:
             InputError: an option is wrong.
         """
-        granted(options, self.model.id, self.engine.traits)
+        options = granted(options, self.model.id, self.engine.traits)
         return Hearing(self.engine.begin(request_of(options)))
 
     def transcribe(
@@ -227,11 +228,11 @@ class Recognizer:
         options = granted(options, self.model.id, self.engine.traits)
         split = options.channel == "split"
         source = opened or self._opened(file, options, cancelled)
-        for _ in late(source, cancelled):
-            yield Step((), Progress(0.0, None), waiting=True)
+        yield from opening(source, cancelled)
         hearings = [self.begin(options) for _ in range(source.channels)]
+        short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
         listeners = [
-            self._listener(hearing, options.short_audio_s, channel if split else None)
+            self._listener(hearing, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
