@@ -26,7 +26,13 @@ ROLES: Final = ("asr", "vad", "llm")
 ROLE_READER: Final = 2
 """`min_reader_version` of a manifest in which an entry states its role."""
 
-_KINDS: Final[dict[str, Role]] = {"ctc": "asr", "rnnt": "asr", "vad": "vad", "llm": "llm"}
+_KINDS: Final[dict[str, Role]] = {
+    "attention": "asr",
+    "ctc": "asr",
+    "rnnt": "asr",
+    "vad": "vad",
+    "llm": "llm",
+}
 """Roles by kind of decoding parameters, for entries that state none."""
 
 

@@ -1,0 +1,109 @@
+"""Builds the artifacts of a model from its weights: the same bytes on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glagol.forge.checkpoints.safetensors import CheckpointError
+from glagol.forge.families.whisper import encoder
+from glagol.forge.families.whisper.decoder import Decoder
+from glagol.forge.families.whisper.embedding import BlockEmbedding, Embedding, FloatEmbedding
+from glagol.forge.families.whisper.layers import Layers
+from glagol.forge.families.whisper.sizes import Precision, Sizes
+from glagol.forge.families.whisper.smoothing import Smoothed
+from glagol.forge.families.whisper.tokens import write_tokens
+from glagol.forge.onnx.graph import Graph
+from glagol.forge.onnx.linear import BlockLinear, FloatLinear, Int8Linear, Linear
+
+Array = NDArray[np.generic]
+Heads = Sequence[tuple[int, int]]
+
+BUILDER_VERSION: Final = "1"
+"""Changes whenever the same weights would give other bytes."""
+
+ENCODER, DECODER = "encoder", "decoder"
+TOKENS = "tokens.txt"
+
+
+def build(
+    weights: Mapping[str, Array],
+    sizes: Sizes,
+    tokens: tuple[bytes, ...],
+    heads: Heads,
+    precision: Precision,
+) -> dict[str, bytes]:
+    """Build every artifact of one variant.
+
+    Args:
+        weights: tensors under normalised names, float16 or float32, that fit ``sizes``.
+        sizes: of the model.
+        tokens: bytes of the text tokens, by id.
+        heads: (layer, head) of the decoder's cross-attention heads whose queries are given out.
+        precision: of the products inside the layers.
+
+    Returns:
+        Artifact name to bytes: encoder.onnx, encoder.data, decoder.onnx, decoder.data, tokens.txt.
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite, or too large for half precision; the
+            alignment heads are none of the model's, or not in ascending order.
+    """
+    check_heads(heads, sizes)
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            raise CheckpointError(f"{name} holds values that are not finite numbers")
+    try:
+        encoded = _encoder(weights, sizes, precision)
+        decoded = _decoder(weights, sizes, heads, precision)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint has a misshapen tensor: {error}") from error
+    return {**encoded, **decoded, TOKENS: write_tokens(tokens)}
+
+
+def check_heads(heads: Heads, sizes: Sizes) -> None:
+    """Refuse alignment heads that the model cannot have. Raises CheckpointError."""
+    if not heads or list(heads) != sorted(set(heads)):
+        raise CheckpointError("its alignment heads are none, or not in ascending order")
+    for layer, head in heads:
+        if not (0 <= layer < sizes.decoder_layers and 0 <= head < sizes.heads):
+            raise CheckpointError(
+                f"the alignment head {layer}.{head} is none of {sizes.decoder_layers} layers of"
+                f" {sizes.heads} heads"
+            )
+
+
+def _encoder(weights: Mapping[str, Array], sizes: Sizes, precision: Precision) -> dict[str, bytes]:
+    graph = Graph(ENCODER, f"{ENCODER}.data")
+    if precision == "int8":
+        smooth = Smoothed(weights, sizes)
+        layers = Layers(graph, sizes, smooth, Int8Linear(graph), BlockLinear(graph))
+    else:
+        linear = _float(graph, precision)
+        layers = Layers(graph, sizes, weights, linear, linear)
+    encoder.author(layers)
+    return _finished(graph, ENCODER, precision)
+
+
+def _decoder(
+    weights: Mapping[str, Array], sizes: Sizes, heads: Heads, precision: Precision
+) -> dict[str, bytes]:
+    graph = Graph(DECODER, f"{DECODER}.data")
+    blocks = precision == "int8"
+    linear: Linear = BlockLinear(graph) if blocks else _float(graph, precision)
+    layers = Layers(graph, sizes, weights, linear, linear)
+    table: Callable[[Layers], Embedding] = BlockEmbedding if blocks else FloatEmbedding
+    Decoder(layers, table(layers), heads).author()
+    return _finished(graph, DECODER, precision)
+
+
+def _float(graph: Graph, precision: Precision) -> Linear:
+    return FloatLinear(graph, np.float16 if precision == "fp16" else np.float32)
+
+
+def _finished(graph: Graph, name: str, precision: Precision) -> dict[str, bytes]:
+    model, data = graph.finish(BUILDER_VERSION, {"precision": precision})
+    return {f"{name}.onnx": model, f"{name}.data": data}
