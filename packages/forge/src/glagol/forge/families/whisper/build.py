@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -25,8 +26,8 @@ Heads = Sequence[tuple[int, int]]
 BUILDER_VERSION: Final = "1"
 """Changes whenever the same weights would give other bytes."""
 
-ENCODER, DECODER = "encoder", "decoder"
-TOKENS = "tokens.txt"
+NAMES: Final = ("encoder.onnx", "encoder.data", "decoder.onnx", "decoder.data", "tokens.txt")
+"""Of the artifacts."""
 
 
 def build(
@@ -56,12 +57,15 @@ def build(
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise CheckpointError(f"{name} holds values that are not finite numbers")
+    texts = write_tokens(tokens)
+    # Says which tokenizer the ids of the graph belong to.
+    notes = {"precision": precision, "tokens": hashlib.sha256(texts).hexdigest()}
     try:
-        encoded = _encoder(weights, sizes, precision)
-        decoded = _decoder(weights, sizes, heads, precision)
+        encoded = _encoder(weights, sizes, precision).finish(BUILDER_VERSION, notes)
+        decoded = _decoder(weights, sizes, heads, precision).finish(BUILDER_VERSION, notes)
     except ValueError as error:
-        raise CheckpointError(f"the checkpoint has a misshapen tensor: {error}") from error
-    return {**encoded, **decoded, TOKENS: write_tokens(tokens)}
+        raise CheckpointError(f"the checkpoint cannot be built: {error}") from error
+    return dict(zip(NAMES, (*encoded, *decoded, texts), strict=True))
 
 
 def check_heads(heads: Heads, sizes: Sizes) -> None:
@@ -77,7 +81,7 @@ def check_heads(heads: Heads, sizes: Sizes) -> None:
 
 
 def _encoder(weights: Mapping[str, Array], sizes: Sizes, precision: Precision) -> dict[str, bytes]:
-    graph = Graph(ENCODER, f"{ENCODER}.data")
+    graph = Graph("encoder", NAMES[1])
     if precision == "int8":
         smooth = Smoothed(weights, sizes)
         layers = Layers(graph, sizes, smooth, Int8Linear(graph), BlockLinear(graph))
@@ -85,25 +89,20 @@ def _encoder(weights: Mapping[str, Array], sizes: Sizes, precision: Precision) -
         linear = _float(graph, precision)
         layers = Layers(graph, sizes, weights, linear, linear)
     encoder.author(layers)
-    return _finished(graph, ENCODER, precision)
+    return graph
 
 
 def _decoder(
     weights: Mapping[str, Array], sizes: Sizes, heads: Heads, precision: Precision
-) -> dict[str, bytes]:
-    graph = Graph(DECODER, f"{DECODER}.data")
+) -> Graph:
+    graph = Graph("decoder", NAMES[3])
     blocks = precision == "int8"
     linear: Linear = BlockLinear(graph) if blocks else _float(graph, precision)
     layers = Layers(graph, sizes, weights, linear, linear)
     table: Callable[[Layers], Embedding] = BlockEmbedding if blocks else FloatEmbedding
     Decoder(layers, table(layers), heads).author()
-    return _finished(graph, DECODER, precision)
+    return graph
 
 
 def _float(graph: Graph, precision: Precision) -> Linear:
     return FloatLinear(graph, np.float16 if precision == "fp16" else np.float32)
-
-
-def _finished(graph: Graph, name: str, precision: Precision) -> dict[str, bytes]:
-    model, data = graph.finish(BUILDER_VERSION, {"precision": precision})
-    return {f"{name}.onnx": model, f"{name}.data": data}

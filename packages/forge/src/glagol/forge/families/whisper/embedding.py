@@ -13,7 +13,7 @@ from glagol.forge.families.whisper.layers import Layers
 from glagol.forge.onnx.linear import BlockLinear
 from glagol.forge.onnx.quantize import block_size
 
-KEY = "decoder.token_embedding.weight"
+KEY = "decoder.token_embedding"
 
 
 class Embedding(Protocol):
@@ -29,11 +29,11 @@ class Embedding(Protocol):
 
 
 class FloatEmbedding:
-    """Single or half precision."""
+    """Single or half precision: one tensor [V, D] for both."""
 
     def __init__(self, layers: Layers) -> None:
         self._graph = layers.graph
-        self._table = layers.tensor(KEY)
+        self._table = layers.tensor(f"{KEY}.weight")
 
     def look_up(self, tokens: str) -> str:
         """Return the rows [B, S, D] of ``tokens`` int64 [B, S]."""
@@ -50,7 +50,7 @@ class BlockEmbedding:
     def __init__(self, layers: Layers) -> None:
         self._graph = layers.graph
         self._linear = BlockLinear(layers.graph)
-        self._matrix = layers.matrix("scores", KEY.removesuffix(".weight"))
+        self._matrix = layers.matrix("scores", KEY)
         self._stored = self._linear.store(self._matrix)
 
     def look_up(self, tokens: str) -> str:
