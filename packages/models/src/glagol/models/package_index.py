@@ -54,9 +54,10 @@ def unpack(wheel: SourceFile, address: str, folder: Path) -> None:
     reasons = []
     try:
         for tool, command in _tools():
+            options = ["--target", folder, "--require-hashes", "--no-deps", "--quiet"]
+            options += ["--only-binary", ":all:", "--requirement", wanted]
             done = subprocess.run(
-                [*command, "--target", folder, "--require-hashes", "--no-deps", "--quiet"]
-                + ["--only-binary", ":all:", "--requirement", wanted],
+                [*command, *map(str, options)],
                 capture_output=True,
                 text=True,
                 check=False,

@@ -80,7 +80,7 @@ def check_heads(heads: Heads, sizes: Sizes) -> None:
             )
 
 
-def _encoder(weights: Mapping[str, Array], sizes: Sizes, precision: Precision) -> dict[str, bytes]:
+def _encoder(weights: Mapping[str, Array], sizes: Sizes, precision: Precision) -> Graph:
     graph = Graph("encoder", NAMES[1])
     if precision == "int8":
         smooth = Smoothed(weights, sizes)

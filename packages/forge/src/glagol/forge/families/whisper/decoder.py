@@ -3,7 +3,8 @@
 Keys and values of self-attention live in buffers of the longest sequence, which the caller binds
 as input and output at once: ``GroupQueryAttention`` writes the new positions in place. Beams are
 rows of tokens over one recording; in cross-attention they ride as queries side by side, so that
-its keys and values are there once, whatever the number of beams.
+its keys and values are there once, whatever the number of beams. ONNX Runtime's kernel takes several
+tokens a row for one row, or at the start of all rows; behind that, several rows take one token each.
 
 Axes: B beams, S tokens, K tokens whose logits are wanted, D width, H heads, L encoder frames,
 A alignment heads, V vocabulary, C longest sequence.
@@ -73,7 +74,7 @@ class Decoder:
     def _self_attention(self, x: str, number: int) -> str:
         graph, layers, heads = self._graph, self._layers, self._layers.sizes.heads
         key = f"decoder.blocks.{number}.attn"
-        shape = ["B", heads, layers.sizes.context, HEAD_SIZE]
+        shape: list[int | str] = ["B", heads, layers.sizes.context, HEAD_SIZE]
         names = [f"self_{part}_{number}" for part in ("key", "value")]
         for name in names:
             graph.input(name, self._kind, shape)
