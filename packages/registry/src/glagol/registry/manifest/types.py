@@ -26,7 +26,8 @@ Url: TypeAlias = Annotated[str, Meta(pattern=r"^((https?|s3)://[^/\s]+|file://)/
 Address: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^(((https?|s3)://[^/\s]+|file://)/\S+|pkg:pypi/[a-z0-9-]+@[0-9][0-9a-z.]*)$(?!\n)",
+        pattern=r"^(((https?|s3)://[^/\s]+|file://)/\S+"
+        r"|pkg:pypi/[a-z0-9-]+@[0-9][0-9a-z.]*)$(?!\n)",
         description="a URL, or a wheel of the package index that the machine uses, as a package URL"
         " (pkg:pypi/NAME@VERSION)",
     ),

@@ -3,8 +3,8 @@
 Keys and values of self-attention live in buffers of the longest sequence, which the caller binds
 as input and output at once: ``GroupQueryAttention`` writes the new positions in place. Beams are
 rows of tokens over one recording; in cross-attention they ride as queries side by side, so that
-its keys and values are there once, whatever the number of beams. ONNX Runtime's kernel takes several
-tokens a row for one row, or at the start of all rows; behind that, several rows take one token each.
+its keys and values are there once, whatever the number of beams. ONNX Runtime's kernel takes
+several tokens a row where there is one row, or nothing came before; else one token a row.
 
 Axes: B beams, S tokens, K tokens whose logits are wanted, D width, H heads, L encoder frames,
 A alignment heads, V vocabulary, C longest sequence.
