@@ -2,8 +2,8 @@
 
 The weights are read by the forge's reader and given to openai-whisper's own model, which refuses a
 name or a shape that it does not know. For each recording ours chooses greedy tokens (raw argmax, no
-rules) one by one; openai-whisper reads them at once, and its logits must be ours and choose the same
-tokens. int8's distance is printed, not judged.
+rules) one by one; openai-whisper reads them at once, and its logits must be ours and choose the
+same tokens. int8's distance is printed, not judged.
 
 Recordings are WAV, mono, 16 bit, 8 or 16 kHz. 8 kHz is doubled by linear interpolation: both sides
 read the same samples, so nothing better is needed.
@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 import whisper
+from whisper.model import ModelDimensions, Whisper
+
 from glagol.forge.families.whisper.build import build
+from glagol.forge.families.whisper.sizes import Precision
 from glagol.forge.families.whisper.source import Opened, open_source
 from glagol.registry.manifest.read import Model, parse
 from glagol.registry.store import Store
-from whisper.model import ModelDimensions, Whisper
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))
@@ -47,11 +49,9 @@ def main(arguments: list[str]) -> int:
     entry = next(model for model in manifest.models if model.id == options.model)
     opened = sources(entry, Store(options.store))
     heads = tuple((layer, head) for layer, head in (entry.decoding or {})["alignment_heads"])
-    made = {
-        precision: build(opened.weights, opened.sizes, opened.tokens, heads, precision)  # type: ignore[arg-type]
-        for precision in ("fp32", "int8")
-    }
-    decoders = {precision: session(files, "decoder") for precision, files in made.items()}
+    kinds: tuple[Precision, ...] = ("fp32", "int8")
+    made = {kind: build(opened.weights, opened.sizes, opened.tokens, heads, kind) for kind in kinds}
+    decoders: dict[str, Any] = {kind: session(files, "decoder") for kind, files in made.items()}
     torch.set_num_threads(1)
     theirs = reference(opened)
     prompt = prompt_of(opened, options.language)
@@ -75,10 +75,16 @@ def main(arguments: list[str]) -> int:
         )
         worst, equal = max(worst, distances["fp32"]), equal + same
         text = b"".join(opened.tokens[t] for t in tokens if t < opened.sizes.texts).decode()
-        print(f"{path.name}: logits {distances}, tokens {'equal' if same else 'DIFFER'}: {text}")
+        say(f"{path.name}: logits {distances}, tokens {'equal' if same else 'DIFFER'}: {text}")
     count = len(options.recordings)
-    print(f"{options.model}: largest difference {worst:.1e}, tokens equal in {equal} of {count}")
+    say(f"{options.model}: largest difference {worst:.1e}, tokens equal in {equal} of {count}")
     return int(worst > LOGITS_BOUND or equal < count)
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def sources(entry: Model, store: Store) -> Opened:
