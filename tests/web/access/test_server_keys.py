@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from websockets.sync.client import connect
 
 import sounds
 from asr.process import Server, start
+from glagol.asr.server import main as asr_main
 from glagol.cli.main import main as glagol
+from glagol.llm.server import main as llm_main
 from homes import make_home
 
 PATIENCE_S = 30.0
@@ -78,6 +81,32 @@ def test_keys_come_and_go_while_it_runs(
     named = [line for line in server.lines("request") if line.get("key") == "alice"]
     assert any(line["path"] == "/v1/audio/transcriptions" for line in named)
     assert key not in server.log.read_text()
+
+
+@pytest.mark.parametrize("program", ["asr", "llm"])
+@pytest.mark.parametrize("case", ["gone", "dangling", "required", "nowhere"])
+def test_a_server_does_not_start_without_its_keys(
+    program: str, case: str, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with 2 before it listens, and says what is missing and what to do."""
+    main, prefix = (asr_main, "ASR_") if program == "asr" else (llm_main, "LLM_")
+    settings = {"GLAGOL_HOME": str(server.home), f"{prefix}HOST": "192.0.2.1"}
+    state = tmp_path / "state"
+    if case == "gone":
+        assert glagol(["keys", "--state", str(state), "add", "alice"]) == 0
+        (state / "keys.json").unlink()
+    if case == "dangling":
+        state.mkdir()
+        (state / "keys.json").symlink_to("/nonexistent/keys.json")
+    if case != "nowhere":
+        settings[f"{prefix}STATE"] = str(state)
+    if case in {"required", "nowhere"}:
+        settings[f"{prefix}KEYS"] = "required"
+    capfd.readouterr()
+    assert main(settings) == 2
+    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert (line["event"], line["code"]) == ("cannot start", "setting_invalid")
+    assert "keys" in line["message"]
 
 
 def test_a_large_body_without_a_key_is_refused_before_it_is_sent(
