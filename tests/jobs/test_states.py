@@ -13,7 +13,7 @@ import pytest
 
 from glagol.jobs import states
 from glagol.jobs.queue import Depth
-from glagol.jobs.redis.queue import script
+from glagol.jobs.redis.script import script
 from glagol.jobs.sqlite import queue, schema
 from glagol.jobs.webhooks import payload
 

@@ -251,8 +251,12 @@ class Uploads:
             note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
             size = self._path(upload_id).stat().st_size  # first: a mark goes when its bytes count
             return note, min(size, self._marked(upload_id, size))
-        except (OSError, msgspec.DecodeError):
+        except OSError:
             raise _unknown() from None
+        except IntegrityError as error:
+            if error.code == "state_damaged":  # as a crash may leave it
+                raise _unknown() from None
+            raise
 
     def _marked(self, upload_id: str, size: int) -> int:
         """How many bytes count: what the mark says, `size` without one."""
