@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import sounds
@@ -139,6 +140,49 @@ def test_a_stream_needs_a_key_too(
     assert caught.value.response.status_code == 403
     with connect(url, proxy=None, additional_headers={"authorization": f"Bearer {key}"}):
         pass
+
+
+def test_a_revoked_key_ends_its_streams(
+    server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The live one by a message and a code, that of events by an event; another key's goes on."""
+    keys = {name: add(folder, capfd, name) for name in ("gone", "stays")}
+    headers = {name: {"authorization": f"Bearer {key}"} for name, key in keys.items()}
+    url = server.url.replace("http://", "ws://") + "/v1/stream"
+    with server.client() as client, ExitStack() as stack:
+        for key in keys.values():
+            until(client, 200, key=key)
+        audio = sounds.long_speech(1200)
+        events, streams = {}, {}
+        for name, own in headers.items():
+            made = client.put("/v1/transcribe?async=true", content=audio, headers=own)
+            assert made.status_code == 202, made.text
+            path = f"/v1/jobs/{made.json()['data']['id']}"
+            stack.callback(client.delete, path, headers=own)
+            answer = stack.enter_context(client.stream("GET", f"{path}/events", headers=own))
+            events[name] = answer.iter_lines()
+            assert "retry" in next(events[name])
+            streams[name] = stack.enter_context(
+                connect(url, proxy=None, additional_headers=own, close_timeout=PATIENCE_S)
+            )
+            streams[name].send(b"\0" * 3200)
+            assert json.loads(streams[name].recv(PATIENCE_S))["type"] == "ready"
+        assert glagol(["keys", "--state", str(folder / "state"), "revoke", "gone"]) == 0
+        assert json.loads(streams["gone"].recv(PATIENCE_S))["error"]["code"] == "key_refused"
+        with pytest.raises(ConnectionClosed):
+            streams["gone"].recv(PATIENCE_S)
+        assert streams["gone"].close_code == 4401
+        told = [line for line in events["gone"] if line.startswith("data: ")]
+        assert json.loads(told[-1].removeprefix("data: "))["code"] == "key_refused"
+        streams["stays"].send('{"type": "finish"}')
+        assert json.loads(streams["stays"].recv(PATIENCE_S))["type"] == "done"
+        assert "data: " in "".join(next(events["stays"]) for _ in range(4))
+        admin = add(folder, capfd, "after", "--scope", "admin")
+        until(client, 200, key=admin)
+        for job in client.get("/v1/jobs", headers={"authorization": f"Bearer {admin}"}).json()[
+            "data"
+        ]["jobs"]:
+            client.delete(job["links"]["self"], headers={"authorization": f"Bearer {admin}"})
 
 
 def test_jobs_belong_to_keys(

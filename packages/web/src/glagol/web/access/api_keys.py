@@ -102,6 +102,10 @@ class Keyring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 found = key
         return found
 
+    def same(self, key: Key) -> Key | None:
+        """The key of the same name and text as it is in this ring; None when it is not there."""
+        return next((k for k in self.keys if (k.name, k.sha256) == (key.name, key.sha256)), None)
+
     def add(self, name: str, *, created: datetime, **rest: Any) -> tuple[Keyring, str]:
         """This ring and a new key.
 
