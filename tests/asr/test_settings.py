@@ -20,6 +20,7 @@ WRONG = {
     "ASR_PORT": "0",
     "ASR_HOSTS": "http://asr.example",
     "ASR_ORIGINS": "null",
+    "ASR_KEYS": "maybe",
     "ASR_MODEL_NAME": "a b",
     "ASR_VARIANT": "x y",
     "ASR_DEVICE": "tpu",

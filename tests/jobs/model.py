@@ -202,7 +202,10 @@ class Model:
     ) -> list[Job]:  # fmt: skip
         jobs = [entry.job for entry in self.entries.values()]
         if before:
-            jobs = jobs[: jobs.index(self._known(before).job)]
+            last = self._known(before).job
+            if last.kind != kind or owner not in {None, last.owner}:
+                raise InputError("job_unknown", before, "")
+            jobs = jobs[: jobs.index(last)]
         found = [
             job
             for job in reversed(jobs)
@@ -220,6 +223,14 @@ class Model:
     def depth(self, kind: str) -> Depth:
         states = [e.job.state for e in self.entries.values() if e.job.kind == kind]
         return {state: states.count(state) for state in COUNTED}
+
+    def forget(self, job_id: str) -> Job:
+        job = self._known(job_id).job
+        del self.entries[job_id]
+        return job
+
+    def set_aside(self) -> int:
+        return 0
 
     def sweep(self) -> list[Job]:
         gone = [

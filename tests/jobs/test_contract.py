@@ -316,6 +316,42 @@ def test_a_replay_gives_the_first_number_of_attempts_anew(turned: Turned) -> Non
     refused("job_unknown", lambda: queue.replay("nobody"))
 
 
+@pytest.mark.parametrize("state", ["queued", "delayed", "running", "done", "failed"])
+def test_a_job_that_is_forgotten_leaves_nothing(turned: Turned, state: str) -> None:
+    """In any state: not listed, not counted, not claimed, its key and its name are free."""
+    queue = turned.queue
+    delay_s = 5.0 if state == "delayed" else 0.0
+    queue.put(new(idempotency_key="k", request_sha256="a", delay_s=delay_s))
+    queue.put(new("other", "send"))
+    claim = None if delay_s or state == "queued" else claimed(queue)
+    if claim is not None and state == "done":
+        queue.finish(claim, b"text")
+    elif claim is not None and state == "failed":
+        queue.fail(claim, TROUBLE, None)
+    before = queue.get("one")
+    assert queue.forget("one") == before
+    refused("job_unknown", lambda: queue.get("one"))
+    refused("job_unknown", lambda: queue.forget("one"))
+    assert queue.result("one") is None
+    assert queue.page(kind="read") == []
+    assert queue.depth("read") == {"queued": 0, "running": 0, "failed": 0}
+    if state == "running":
+        with pytest.raises(LeaseLostError):
+            queue.finish(claimed_of(claim), b"text")
+    turned.advance(1e6)
+    assert queue.claim("w", ["read"], LEASE_S) is None
+    assert queue.sweep() == []
+    again = queue.put(new(idempotency_key="k", request_sha256="b"))
+    assert (again.state, again.attempt) == ("queued", 0)
+    assert [job.id for job in queue.page(kind="send")] == ["other"]
+
+
+def claimed_of(claim: Claim | None) -> Claim:
+    """The claim that must be there."""
+    assert claim is not None
+    return claim
+
+
 def test_progress_is_of_this_attempt(turned: Turned) -> None:
     """Seen by all at once, each change a version; the next attempt begins anew."""
     queue = turned.queue
@@ -345,7 +381,9 @@ def test_pages_go_back_in_time(turned: Turned) -> None:
     assert [job.id for job in queue.page(kind="read", owner="anna")] == ["job5", "job3", "job1"]
     assert [j.id for j in queue.page(kind="read", owner="anna", state="queued")] == ["job5", "job1"]
     assert queue.page(kind="send") == []
-    refused("job_unknown", lambda: queue.page(kind="read", before="nobody"))
+    for options in ({"before": "nobody"}, {"before": "job0", "owner": "anna"}):
+        refused("job_unknown", lambda options=options: queue.page(kind="read", **options))
+    refused("job_unknown", lambda: queue.page(kind="send", before="job0"))
 
 
 def test_ahead_counts_what_is_due_before(turned: Turned) -> None:

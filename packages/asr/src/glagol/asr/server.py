@@ -65,7 +65,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         HostError: `host_io`, the address cannot be bound.
     """
     settings, engine = found.settings, found.engine
-    keys = key_file(settings.state)
+    keys = key_file(settings.state, required=settings.keys == "required")
     address = probe(settings.host, settings.port, "ASR_")
     bootstrap.announce(found)
     announce_access(keys(), settings.host, prefix="ASR_", add="glagol keys add NAME")

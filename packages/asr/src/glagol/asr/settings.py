@@ -10,7 +10,7 @@ from glagol.core.settings import ServerSettings, choice, integer, number, settin
 
 __all__ = ["SERVER_ONLY", "Settings"]
 
-SERVER_ONLY: Final = ("ASR_HOST", "ASR_PORT", "ASR_HOSTS", "ASR_ORIGINS")
+SERVER_ONLY: Final = ("ASR_HOST", "ASR_PORT", "ASR_HOSTS", "ASR_ORIGINS", "ASR_KEYS")
 """Variables that asr-worker does not use."""
 
 

@@ -154,6 +154,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "manifest_invalid": _integrity(500, "manifest.json is not valid"),
         "manifest_too_new": _integrity(500, "manifest.json needs a newer reader"),
         "state_too_new": _integrity(500, "what is stored needs a newer reader"),
+        "state_damaged": _integrity(500, "what is stored cannot be read"),
         "artifact_missing": _integrity(503, "a model file is not in the store"),
         "artifact_altered": _integrity(503, "a model file does not have the pinned digest"),
         "artifact_unpinned": _integrity(503, "the manifest has no digest for a model file yet"),

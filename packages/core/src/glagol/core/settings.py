@@ -330,6 +330,17 @@ class ServerSettings:
         text="Pages of other sites that may use the server from a browser.",
         text_ru="Страницы других сайтов, которым можно обращаться к серверу из браузера.",
     )
+    keys: Literal["optional", "required"] = setting(
+        "KEYS",
+        "optional",
+        choice("optional", "required"),
+        text="Whether the server may serve without keys. required: without keys.json it does not"
+        " start. optional: keys are on once there is one; then it does not start without"
+        " keys.json either.",
+        text_ru="Может ли сервер работать без ключей. required: без keys.json он не запускается."
+        " optional: ключи включаются с первым ключом; после этого без keys.json сервер тоже не"
+        " запускается.",
+    )
     model_name: str = setting(
         "MODEL_NAME",
         "",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core import journal
-from glagol.core.errors import CODES, GlagolError
+from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.hosts import is_loopback
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.policy import Policy, PolicyFile
@@ -84,13 +84,25 @@ def exit_status(run: Callable[[], None]) -> int:
     return 0
 
 
-def key_file(state: str) -> Callable[[], Keyring | None]:
+def key_file(state: str, *, required: bool = False) -> Callable[[], Keyring | None]:
     """Gives the keys as they are now in a state directory; none when `state` is empty.
 
+    Args:
+        state: The directory.
+        required: There must be keys.
+
     Raises:
-        InputError: `setting_invalid`, keys.json cannot be used.
+        InputError: `setting_invalid`, keys.json cannot be used, or is gone, or is required.
     """
-    return KeyFile(Path(state) / "keys.json").current if state else _no_keys
+    if state:
+        return KeyFile(Path(state) / "keys.json", required=required).current
+    if required:
+        raise InputError(
+            "setting_invalid",
+            "keys are required, and there is no directory of state",
+            "set ASR_STATE (LLM_STATE) to the directory of keys.json",
+        )
+    return _no_keys
 
 
 def policy_file(state: str) -> Callable[[], Policy]:
@@ -116,7 +128,7 @@ def starting(settings: Settings, **fields: Any) -> None:
 
 
 def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -> None:
-    """Log whether keys are on; a warning when they are off and other machines reach the server.
+    """Log whether keys are on; a warning when they are off.
 
     Args:
         ring: The keys; None while they are off.
@@ -133,6 +145,14 @@ def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -
             host=host,
             remedy=f"run `{add}`, put an authenticating proxy in front,"
             f" or set {prefix}HOST=127.0.0.1",
+        )
+    else:
+        journal.write(
+            "keys are off",
+            level=logging.WARNING,
+            message="every program of this machine may use the server, and all that a proxy here"
+            " passes on",
+            remedy=f"run `{add}`, and set {prefix}KEYS=required where keys must be on",
         )
 
 

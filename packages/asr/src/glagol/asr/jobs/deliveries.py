@@ -132,8 +132,10 @@ def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | Non
         InputError: `job_unknown`.
         HostError: `queue_unreachable`.
     """
-    job = queue.get(delivery_id)
-    if job.kind != payload.KIND or (owner is not None and job.owner != owner):
+    job = None
+    with contextlib.suppress(InputError):
+        job = queue.get(delivery_id)
+    if job is None or job.kind != payload.KIND or (owner is not None and job.owner != owner):
         raise InputError(
             "job_unknown",
             f"there is no delivery {delivery_id[:64]!r}",

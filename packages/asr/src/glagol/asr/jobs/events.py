@@ -19,6 +19,7 @@ from glagol.asr.jobs import schemas
 from glagol.core.errors import GlagolError, HostError, LimitError
 from glagol.jobs.queue import ENDED, Job
 from glagol.web import errors, sse
+from glagol.web.access.auth import recheck
 
 if TYPE_CHECKING:
     from glagol.asr.http.request import AsrRequest, Service
@@ -68,6 +69,7 @@ async def _steps(
                 heard_s = time.monotonic()
                 yield sse.comment("the job goes on")
             await asyncio.sleep(LOOK_S)
+            recheck(request.scope)
             job = await _looked(jobs, job)
     except GlagolError as error:  # the status is sent already
         fault = errors.told(error, request.scope["path"], note_of(request))

@@ -128,7 +128,7 @@ class Janitor:
             follow = self._jobs.notices(dead, event, trouble=dead.trouble)
         except IntegrityError as error:  # it names a webhook that a newer program can read
             trouble = Trouble(error.code, error.message, error.remedy)
-            shared.fail(claim, trouble, LEASE_S)
+            shared.fail(claim, trouble, LEASE_S if error.code == "state_too_new" else None)
             return
         shared.finish(claim, b"", follow)
         self._jobs.settle(dead)

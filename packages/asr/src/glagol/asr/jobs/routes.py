@@ -74,14 +74,17 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
 @delete(
     "/v1/jobs/{job_id:str}",
     status_code=200,
-    summary="Cancel a job",
+    summary="Cancel a job, or remove one that has ended",
     responses=responses(),
 )
 async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
-    """A waiting job is cancelled at once, a running one (202) after the chunk it is in."""
+    """A waiting job is cancelled at once, a running one (202) after the chunk it is in.
+
+    One that has ended is removed, with its result and its deliveries; the answer says how it was.
+    """
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
+    found = await asyncio.to_thread(jobs.end, _known(request, job_id), owner)
     return await answer(request, jobs, found, 200 if found.state in ENDED else 202)
 
 

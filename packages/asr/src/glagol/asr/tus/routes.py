@@ -10,10 +10,10 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from litestar import delete, head, patch, post, route
 from litestar.enums import HttpMethod
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from glagol.asr.tus.store import Uploads, Writer
 
 __all__ = ["HANDLERS"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 VERSION: Final = "1.0.0"
 BODY_TYPE: Final = "application/offset+octet-stream"
@@ -184,30 +187,49 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
     """Append the body; how many bytes there are then."""
     check = _checksum(request)
     held = ExitStack()
-    right = kept.writer(upload_id, owner_of(request), begin)
-    writer: Writer = await asyncio.to_thread(held.enter_context, right)
+    right = kept.writer(upload_id, owner_of(request), begin, whole=check is not None)
     batch = bytearray()
     try:
+        writer: Writer = await _ended(held.enter_context, right)
         try:
             async for chunk in chunks(request.receive):
                 batch += chunk
                 if check is not None:
                     check[0].update(chunk)
                 if len(batch) >= BATCH_BYTES:
-                    await asyncio.to_thread(writer.write, bytes(batch))
-                    batch.clear()
+                    full, batch = bytes(batch), bytearray()
+                    await _ended(writer.write, full)
         finally:
-            if batch:
-                await asyncio.to_thread(writer.write, bytes(batch))
-            if check is not None and check[0].digest() != check[1]:
-                writer.undo()  # also what came of a body that broke off
-        if check is not None and check[0].digest() != check[1]:
-            raise InputError(
-                "upload_checksum", "the checksum does not match", "send these bytes again"
-            )
+            if batch and check is None:  # what came of a body that broke off counts too
+                await _ended(writer.write, bytes(batch))
+        if check is not None:
+            if check[0].digest() != check[1]:
+                raise InputError(
+                    "upload_checksum", "the checksum does not match", "send these bytes again"
+                )
+            await _ended(writer.write, bytes(batch))
+            writer.confirm()
     finally:
-        await asyncio.to_thread(held.close)
+        await _ended(held.close)
     return writer.size
+
+
+async def _ended(call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What `call` gives in a thread; who is cancelled meanwhile leaves only when it has ended.
+
+    Otherwise a write could go on beside the next one.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **options))
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        work.exception()  # asked for, so that it counts as seen: the cancellation comes first
+        raise cancelled
+    return work.result()
 
 
 async def _stopped(kept: Uploads, upload_id: str) -> None:

@@ -1,7 +1,10 @@
 """Uploads that can be resumed: a file and a note on disk for each, whatever happens to the process.
 
-The length of the file is how far the upload is, so nothing has to be recorded while it grows. A
-hash's inner state cannot be stored; after a restart what is there already is read again.
+The length of the file is how far the upload is, so nothing has to be recorded while it grows. While
+a body with a checksum arrives, `ID.unchecked` holds the length before it, and that length counts:
+after a crash the rest is cut off. The mark is removed when the checksum was found right and the
+bytes are on the disk. A hash's inner state cannot be stored; after a restart what is there already
+is read again.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ HASHES_MAX: Final = 64
 READ_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NOTE: Final = ".json"
+_MARK: Final = ".unchecked"
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,8 +154,17 @@ class Uploads:
         return note, size
 
     @contextlib.contextmanager
-    def writer(self, upload_id: str, owner: str, offset: int) -> Iterator[Writer]:
+    def writer(
+        self, upload_id: str, owner: str, offset: int, *, whole: bool = False
+    ) -> Iterator[Writer]:
         """The right to append, one at a time; what was written is on the disk afterwards.
+
+        Args:
+            upload_id: Which upload.
+            owner: Whose it is.
+            offset: How many bytes the caller believes to be there.
+            whole: Nothing of what is written counts before `Writer.confirm`, not even after a
+                crash; without it each byte counts as soon as it is written.
 
         Raises:
             InputError: `upload_unknown`; `upload_state`, the offset is another one, or somebody
@@ -164,15 +177,20 @@ class Uploads:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise _state("another request is writing it", "ask for the offset again") from None
-            size = file.seek(0, os.SEEK_END)
+            size = self._mended(upload_id, file)
             if offset != size:
                 raise _state(f"{size} bytes are there, not {offset}", "go on from Upload-Offset")
             known, digest = self._hashes.pop(upload_id, (-1, None))
-            writer = Writer(file, note.length, size, digest if known == size else _hash_of(file))
+            digest = digest if known == size else _hash_of(file)
+            if whole:
+                self._mark(upload_id, size)
+            writer = Writer(file, note.length, size, digest, confirmed=not whole)
             try:
                 yield writer
             finally:
                 writer.settle()
+                if whole:
+                    self._unmark(upload_id)
                 self._hashes[upload_id] = (writer.size, writer.digest)
                 while len(self._hashes) > HASHES_MAX:
                     self._hashes.popitem(last=False)
@@ -204,6 +222,7 @@ class Uploads:
         with _told():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
+            self._path(upload_id + _MARK).unlink(missing_ok=True)
 
     def expires_s(self, upload_id: str) -> float:
         """When an upload will be forgotten if nobody touches it, Unix seconds.
@@ -222,7 +241,7 @@ class Uploads:
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > EXPIRES_S:
-                    name = path.name.removesuffix(_NOTE)
+                    name = path.name.removesuffix(_NOTE).removesuffix(_MARK)
                     data = self._path(name)
                     if not (data.exists() and now - data.stat().st_mtime <= EXPIRES_S):
                         path.unlink()
@@ -230,9 +249,53 @@ class Uploads:
     def _read(self, upload_id: str) -> tuple[Note, int]:
         try:
             note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
-            return note, self._path(upload_id).stat().st_size
-        except (OSError, msgspec.DecodeError):
+            size = self._path(upload_id).stat().st_size  # first: a mark goes when its bytes count
+            return note, min(size, self._marked(upload_id, size))
+        except OSError:
             raise _unknown() from None
+        except IntegrityError as error:
+            if error.code == "state_damaged":  # as a crash may leave it
+                raise _unknown() from None
+            raise
+
+    def _marked(self, upload_id: str, size: int) -> int:
+        """How many bytes count: what the mark says, `size` without one."""
+        try:
+            return int(self._path(upload_id + _MARK).read_bytes())
+        except FileNotFoundError:
+            return size
+        except ValueError:  # not as it was written: then nothing is sure
+            return 0
+
+    def _mark(self, upload_id: str, size: int) -> None:
+        """Let only `size` bytes count from now on; on the disk when this returns."""
+        part = self._path(f".{upload_id}")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(b"%d" % size)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(self._path(upload_id + _MARK))
+        sync_folder(self._folder)
+
+    def _unmark(self, upload_id: str) -> None:
+        """Let every byte of the file count again."""
+        self._path(upload_id + _MARK).unlink()
+        sync_folder(self._folder)  # before the answer: else a power cut takes it back
+
+    def _mended(self, upload_id: str, file: BinaryIO) -> int:
+        """Cut off what a crash left of a body that was never confirmed; the length is then true.
+
+        Call it with the file's lock: without, the mark may be that of a body that arrives now.
+        """
+        size = file.seek(0, os.SEEK_END)
+        counts = self._marked(upload_id, size)
+        if counts < size:
+            file.truncate(counts)
+            os.fsync(file.fileno())
+        if self._path(upload_id + _MARK).exists():
+            self._unmark(upload_id)
+        return file.seek(0, os.SEEK_END)
 
     def _ids(self) -> list[str]:
         return [p.name.removesuffix(_NOTE) for p in self._folder.glob("*" + _NOTE)]
@@ -249,12 +312,16 @@ class Writer:
         length: More than this is refused.
         size: Bytes that are there.
         digest: sha256 of them.
+        confirmed: Whether what is written counts without `confirm`.
     """
 
-    def __init__(self, file: BinaryIO, length: int, size: int, digest: Any) -> None:
+    def __init__(
+        self, file: BinaryIO, length: int, size: int, digest: Any, *, confirmed: bool = True
+    ) -> None:
         self._file = file
         self._length = length
         self._begin, self._before = size, digest.copy()
+        self._confirmed = confirmed
         self.size = size
         self.digest = digest
 
@@ -278,9 +345,9 @@ class Writer:
         self.digest.update(data)
         self.size += len(data)
 
-    def undo(self) -> None:
-        """Take back everything that this writer wrote."""
-        self.size, self.digest = self._begin, self._before
+    def confirm(self) -> None:
+        """Let everything that this writer wrote count."""
+        self._confirmed = True
 
     def settle(self) -> None:
         """Bring what counts, and nothing else, to the disk.
@@ -288,6 +355,8 @@ class Writer:
         Raises:
             HostError: `disk_full`, `host_io`.
         """
+        if not self._confirmed:
+            self.size, self.digest = self._begin, self._before
         with _told():
             self._file.truncate(self.size)
             self._file.flush()

@@ -175,7 +175,7 @@ class Deliverer:
             _LOGGER.exception("unexpected exception", extra={"fields": {"delivery": job.id}})
 
     def _refuse(self, claim: Claim, error: IntegrityError) -> None:
-        """Leave a delivery that this program cannot read to a newer one; without one it fails."""
+        """Leave a delivery to a newer program that can read it; without one it fails."""
         job = claim.job
         _log(
             logging.WARNING,
@@ -186,7 +186,8 @@ class Deliverer:
             message=error.message,
         )
         trouble = Trouble(error.code, error.message, error.remedy)
-        self._queue.fail(claim, trouble, DELIVERY.pause_s(job.attempt))
+        again_s = DELIVERY.pause_s(job.attempt) if error.code == "state_too_new" else None
+        self._queue.fail(claim, trouble, again_s)
 
     def _settle(self, claim: Claim, delivery: Delivery, outcome: Outcome, at_s: float) -> None:
         """Store the outcome with those before it."""
