@@ -113,7 +113,7 @@ def test_altered_file_is_refused_at_the_next_open(store: Store, other: bytes, tr
 def test_a_file_that_is_written_while_it_is_hashed_is_refused(
     store: Store, offset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In place, by its owner, just after its right bytes went through the hash; then it is found."""
+    """In place, by its owner, just after its right bytes went through the hash."""
     path = store.path_of(store.add_bytes(DATA))
     os.utime(path, (1, 1))  # the clock of a file system has ticks
     right = hashlib.sha256
