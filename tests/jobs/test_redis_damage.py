@@ -115,7 +115,7 @@ def test_damage_stops_nothing(
     assert queue.get("runs").state == "running"
     assert queue.ahead(queue.get("waits")) <= 3
     depth = queue.depth("read")
-    assert (depth.running, depth.failed) == (1, 0)
+    assert (depth["running"], depth["failed"]) == (1, 0)
     done = worked(queue)
     assert sorted(done) == sorted({*done}), "nothing is done twice"
     assert {"waits", "fresh"} <= {*done} <= {"waits", "bad", "fresh"}

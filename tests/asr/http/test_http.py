@@ -47,13 +47,13 @@ def test_success_is_the_envelope(bench: Bench) -> None:
     assert list(json.loads(posted.content)) == ["success", "data", "error"]
     assert answer.data.text == "да"
     assert answer.data.provenance["audio_sha256"]
-    assert bench.stub.calls == [(len(SOUND), Options())] * 2
+    assert bench.stub.calls == [(len(SOUND), Options("ru"))] * 2
 
 
 @pytest.mark.parametrize("where", ["query", "form"])
 def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -> None:
     """Both places, and a format of each kind."""
-    given = {"model": "ai-sage/Tiny", "language": "ru", "word_timestamps": "false"}
+    given = {"model": "ai-sage/Tiny", "language": "RU-ru", "word_timestamps": "false"}
     for form, mark in (("json", '"да"'), ("text", "да\n"), ("srt", "-->"), ("vtt", "WEBVTT"),
                        ("tsv", "0\t1000\tда")):  # fmt: skip
         options = {**given, "format": form}
@@ -64,6 +64,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         kind = FORMATS[form].media_type.split(";")[0]
         assert answer.headers["content-type"].startswith(kind)
     assert all(not options.word_timestamps for _, options in bench.stub.calls)
+    assert {options.language for _, options in bench.stub.calls} == {"ru"}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_limits_and_threshold_are_the_operators(make_bench: Callable[..., Bench]
     error(bench.send("PUT", URL, content=b"no sound"), "audio_unreadable")
     assert bench.stub.calls == []
     assert bench.send("PUT", URL, content=SOUND).status_code == 200
-    assert bench.stub.calls == [(len(SOUND), Options(max_audio_s=1.0, short_audio_s=5.0))]
+    assert bench.stub.calls == [(len(SOUND), Options("ru", max_audio_s=1.0, short_audio_s=5.0))]
 
 
 def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
@@ -122,7 +123,7 @@ def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
         bench.send("POST", URL, files={"file": two}, data={"channel": "split"}),
     ):
         assert answer.status_code == 200
-    assert bench.stub.calls == [(len(two), Options(channel="split"))] * 2
+    assert bench.stub.calls == [(len(two), Options("ru", channel="split"))] * 2
 
 
 def test_a_wrong_method_is_told(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -100,6 +100,8 @@ class Order:
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
         on_segment: Called in that thread with each final segment; must not wait.
+        prompt: Text that is taken for what was said before, where the model takes one.
+        temperature: 0..1, where the model takes it.
     """
 
     model: str
@@ -108,6 +110,8 @@ class Order:
     word_timestamps: bool = True
     channel: Channel = "mix"
     on_segment: Callable[[Segment], None] | None = None
+    prompt: str = ""
+    temperature: float = 0.0
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
@@ -228,11 +232,12 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
         if not service.engine.free:
             await checked(body, service.settings.max_audio_s, order.channel)
         words, channel = order.word_timestamps, order.channel
+        asked = options_for(service, order.language, word_timestamps=words, channel=channel)
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
             model=order.model,
-            options=options_for(service, order.language, word_timestamps=words, channel=channel),
+            options=replace(asked, prompt=order.prompt, temperature=order.temperature),
             render=order.render,
             on_segment=order.on_segment,
             timeline=timeline_of(request),

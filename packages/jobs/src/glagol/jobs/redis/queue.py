@@ -29,8 +29,9 @@ from redis.retry import Retry
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.jobs import validation
-from glagol.jobs.queue import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
+from glagol.jobs.queue import Claim, Job, LeaseLostError, NewJob, State, Trouble
 from glagol.jobs.redis.script import damaged, job, newcomers, script
+from glagol.jobs.states import COUNTED, Depth
 
 __all__ = ["RedisQueue"]
 
@@ -223,7 +224,7 @@ class RedisQueue:
 
     def depth(self, kind: str) -> Depth:
         """See the port."""
-        return Depth(*self._run("depth", kind)[1:])
+        return dict(zip(COUNTED, self._run("depth", kind)[1:], strict=True))
 
     def sweep(self) -> list[Job]:
         """See the port; workers that were not seen for a day are struck off as well."""
