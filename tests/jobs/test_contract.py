@@ -316,6 +316,7 @@ def test_a_replay_gives_the_first_number_of_attempts_anew(turned: Turned) -> Non
     refused("job_unknown", lambda: queue.replay("nobody"))
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("state", ["queued", "delayed", "running", "done", "failed"])
 def test_a_job_that_is_forgotten_leaves_nothing(turned: Turned, state: str) -> None:
     """In any state: not listed, not counted, not claimed, its key and its name are free."""
@@ -352,6 +353,8 @@ def claimed_of(claim: Claim | None) -> Claim:
     return claim
 
 
+=======
+>>>>>>> h-promises
 def test_progress_is_of_this_attempt(turned: Turned) -> None:
     """Seen by all at once, each change a version; the next attempt begins anew."""
     queue = turned.queue

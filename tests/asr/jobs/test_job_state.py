@@ -175,7 +175,9 @@ def test_every_transcript_leaves_a_line_in_the_audit_log(bench: Bench) -> None:
     assert (audit_log.verify(log).lines, audit_log.verify(log).fault) == (3, "")
     first, second, _ = audit_log.lines(log)
     assert (first["request"], first.get("job", "")) == ("first", "")
+    assert len(first["call"]) == 32
     assert second["job"] == made.id
+    assert "call" not in second
     for line in (first, second):
         assert line["transcript_sha256"] == hashlib.sha256("да".encode()).hexdigest()
         assert line["input_sha256"] == hashlib.sha256(audio).hexdigest()

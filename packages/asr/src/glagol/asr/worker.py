@@ -22,6 +22,7 @@ from glagol.asr import bootstrap
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import HostError
+from glagol.core.files import private_folder
 from glagol.web.serve import exit_status
 
 if TYPE_CHECKING:
@@ -105,8 +106,8 @@ def _beats(settings: Settings) -> Path:
 
 def _touch(beat: Path) -> None:
     with contextlib.suppress(OSError):  # a full disk is no reason to stop
-        beat.parent.mkdir(exist_ok=True)
-        beat.touch()
+        private_folder(beat.parent)
+        beat.touch(mode=0o600)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,7 @@ async def audited(service: Service, note: dict[str, Any], transcript: Transcript
             service.jobs.audit.transcribed,
             transcript,
             request=note["request_id"],
+            call=note["call"],
             owner=note.get("key", ""),
         )
 

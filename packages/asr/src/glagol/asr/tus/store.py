@@ -29,7 +29,7 @@ from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
-from glagol.core.files import sync_folder
+from glagol.core.files import new_private_file, private_folder, sync_folder
 
 if TYPE_CHECKING:
     import asyncio
@@ -92,7 +92,7 @@ class Uploads:
         self._clock = clock
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
         with _told():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
 
     def create(self, note: Note) -> str:
         """Begin an upload; its room is taken at once.
@@ -132,7 +132,7 @@ class Uploads:
             upload_id = secrets.token_hex(16)
             self._path(upload_id).touch(mode=0o600, exist_ok=False)
             part = self._path(f".{upload_id}")
-            with part.open("xb") as file:
+            with new_private_file(part) as file:
                 file.write(msgspec.json.encode(note))
                 os.fsync(file.fileno())
             part.rename(self._path(upload_id + _NOTE))  # only now the upload exists

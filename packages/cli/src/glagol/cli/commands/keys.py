@@ -186,10 +186,10 @@ def _locked(folder: Path) -> Iterator[Path]:
     Raises:
         HostError: `disk_full` or `host_io`.
     """
-    from glagol.core.files import host_error
+    from glagol.core.files import host_error, private_folder
 
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise host_error(error, folder) from error

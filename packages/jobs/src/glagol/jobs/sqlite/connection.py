@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from glagol.core.errors import HostError
+from glagol.core.files import private_folder
 
 __all__ = ["Database"]
 
@@ -44,7 +45,7 @@ class Database:
         self._closed = False
         self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise _host_io(path, error.strerror or str(error)) from error
