@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from litestar.response import Response
 from glagol.asr.http import rendering, schemas
 from glagol.asr.http.options import one_of
 from glagol.asr.http.pagination import only, page_of
-from glagol.asr.http.request import AsrRequest, jobs_of, note_of, sees
+from glagol.asr.http.request import AsrRequest, jobs_of, note_of, on_queue, sees
 from glagol.asr.jobs import events
 from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs.openapi import EventsOperation, JobsOperation, ResultOperation, responses
@@ -35,7 +34,7 @@ async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """State, attempt, progress, jobs ahead, estimate, error, links."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    return await answer(jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner))
+    return await answer(request, await on_queue(request, jobs.get, _known(request, job_id), owner))
 
 
 @get(
@@ -52,7 +51,8 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
         InputError: `job_unknown`, `before` was forgotten.
     """
     page, desk = page_of(request), jobs_of(request)
-    found = await asyncio.to_thread(
+    found = await on_queue(
+        request,
         desk.queue.page,
         kind=KIND,
         state=page.state,
@@ -79,8 +79,8 @@ async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """A waiting job is cancelled at once, a running one (202) after the chunk it is in."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
-    return await answer(jobs, found, 200 if found.state in ENDED else 202)
+    found = await on_queue(request, jobs.cancel, _known(request, job_id), owner)
+    return await answer(request, found, 200 if found.state in ENDED else 202)
 
 
 @post(
@@ -93,8 +93,8 @@ async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job gets its first number of attempts anew; its attempt number goes on."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.replay, _known(request, job_id), owner)
-    return await answer(jobs, found, 202)
+    found = await on_queue(request, jobs.replay, _known(request, job_id), owner)
+    return await answer(request, found, 202)
 
 
 @get(
@@ -115,7 +115,7 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     if form:
         one_of(given, "format", tuple(FORMATS))
     jobs, owner = jobs_of(request), sees(request)
-    return await asyncio.to_thread(_result, jobs, _known(request, job_id), owner, form)
+    return await on_queue(request, _result, jobs, _known(request, job_id), owner, form)
 
 
 @get(
@@ -128,15 +128,16 @@ async def job_events(request: AsrRequest, job_id: FromPath[str]) -> Response[Any
     """Server-sent events `state` and `progress`; their ids resume with Last-Event-ID."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
-    return events.respond(request, jobs, found)
+    found = await on_queue(request, jobs.get, _known(request, job_id), owner)
+    return await events.respond(request, jobs, found)
 
 
 async def answer(
-    jobs: Jobs, found: Job, status: int = 200, headers: dict[str, str] | None = None
+    request: AsrRequest, found: Job, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response[bytes]:
     """The envelope around a job."""
-    ahead = await asyncio.to_thread(jobs.queue.ahead, found) if found.state == "queued" else None
+    jobs = jobs_of(request)
+    ahead = await on_queue(request, jobs.queue.ahead, found) if found.state == "queued" else None
     body = envelope.success(msgspec.json.encode(job_schemas.view(found, jobs.pace, ahead)))
     return _json(body, status, headers)
 

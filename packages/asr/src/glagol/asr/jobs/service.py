@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from glagol.asr.jobs.eta import Pace
 from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
+from glagol.asr.jobs.waiting import Waiting
 from glagol.asr.observability.audit import Audit
 from glagol.asr.observability.counts import Counts
-from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
 from glagol.jobs.queue import ENDED, Depth, Job, NewJob, Queue, Trouble
@@ -70,6 +71,7 @@ class Jobs:
         sample: What waits, runs and lies dead, as of a few seconds ago.
         traces: Where spans go; None while traces are off.
         audit: Where every transcript of this process leaves a line.
+        waiting: Whose the jobs are that wait, as far as this process put them.
         clock: Unix seconds.
     """
 
@@ -83,17 +85,20 @@ class Jobs:
     sample: Sample = Sample()
     traces: Traces | None = None
     audit: Audit = field(default_factory=Audit)
+    waiting: Waiting = field(default_factory=Waiting)
     clock: Callable[[], float] = time.time
 
-    def admit(self) -> None:
-        """Check that the queue can be reached and is not full.
+    def admit(self, owner: str) -> None:
+        """Check that the queue can be reached and has room for a job of `owner`.
+
+        Args:
+            owner: As shares count it; see `glagol.web.access.owner.owner_of`.
 
         Raises:
-            LimitError: `queue_full`.
+            LimitError: `queue_full`; `share_used`, too many jobs of `owner` wait.
             HostError: `queue_unreachable`.
         """
-        if self.queue.depth(KIND).queued >= WAITING_MAX:
-            raise LimitError("queue_full", f"{WAITING_MAX} jobs wait already", "try again later")
+        self.waiting.admit(owner, self.queue.depth(KIND).queued, WAITING_MAX)
 
     def check_webhook(self, url: str) -> None:
         """See that somebody could be told at `url`.
@@ -296,7 +301,7 @@ def open_jobs(settings: Settings, policy: Callable[[], Policy]) -> Jobs:
     try:
         inputs = Inputs(state / "spool", lambda: policy().jobs.spool_bytes)
         queue, audit = open_queue(settings.redis_url, state), Audit(state / "audit.log")
-        return Jobs(queue, inputs, policy, audit=audit)
+        return Jobs(queue, inputs, policy, audit=audit, waiting=Waiting(settings.owner_share))
     except HostError as error:
         raise _off(error.message) from error
 

@@ -10,8 +10,8 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Awaitable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Coroutine
+from contextlib import ExitStack, closing
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,7 +22,14 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http.multipart import chunks
-from glagol.asr.http.request import AsrRequest, owner_of, service_of, uploads_of
+from glagol.asr.http.request import (
+    AsrRequest,
+    on_disk,
+    owner_of,
+    service_of,
+    sharer_of,
+    uploads_of,
+)
 from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
@@ -96,7 +103,10 @@ async def create(request: AsrRequest) -> Response[None]:
         if len(metadata) > METADATA_MAX:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
         kept = uploads_of(request)
-        upload_id = await asyncio.to_thread(kept.create, Note(length, owner_of(request), metadata))
+        note = Note(length, owner_of(request), metadata)
+        # creations wait for the disk, so a crowd of them may not take every thread that does
+        with service_of(request).bodies.held(sharer_of(request)):
+            upload_id = await on_disk(request, kept.create, note, sharer_of(request))
         headers = {"location": f"/v1/uploads/{upload_id}", **_expires(kept, upload_id)}
         return _empty(201, headers)
 
@@ -114,9 +124,9 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
 
     async def looked() -> Response[None]:
         kept = uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_disk(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        note, size = await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        note, size = await on_disk(request, kept.look, upload_id, owner_of(request))
         headers = {"upload-offset": str(size), "upload-length": str(note.length)}
         if note.metadata:
             headers["upload-metadata"] = note.metadata
@@ -142,9 +152,9 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
         if request.headers.get("content-type", "").partition(";")[0].strip() != BODY_TYPE:
             raise _wrong("Content-Type", f"it is not {BODY_TYPE}")
         begin, kept = _number(request, "upload-offset"), uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_disk(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        task = asyncio.create_task(_write(request, kept, upload_id, begin))
+        task = asyncio.create_task(_held(request, _write(request, kept, upload_id, begin)))
         kept.writing[upload_id] = task
         try:
             size = await task
@@ -170,12 +180,18 @@ async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[N
 
     async def dropped() -> Response[None]:
         kept = uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_disk(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        await asyncio.to_thread(kept.drop, upload_id)
+        await on_disk(request, kept.drop, upload_id)
         return _empty(204, {})
 
     return await _tus(request, dropped())
+
+
+async def _held(request: AsrRequest, writing: Coroutine[Any, Any, int]) -> int:
+    """What `writing` gives, as one of the bodies being received."""
+    with closing(writing), service_of(request).bodies.held(sharer_of(request)):
+        return await writing
 
 
 async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int) -> int:
@@ -183,7 +199,7 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
     check = _checksum(request)
     held = ExitStack()
     right = kept.writer(upload_id, owner_of(request), begin)
-    writer: Writer = await asyncio.to_thread(held.enter_context, right)
+    writer: Writer = await on_disk(request, held.enter_context, right)
     batch = bytearray()
     try:
         try:
@@ -192,11 +208,11 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
                 if check is not None:
                     check[0].update(chunk)
                 if len(batch) >= BATCH_BYTES:
-                    await asyncio.to_thread(writer.write, bytes(batch))
+                    await on_disk(request, writer.write, bytes(batch))
                     batch.clear()
         finally:
             if batch:
-                await asyncio.to_thread(writer.write, bytes(batch))
+                await on_disk(request, writer.write, bytes(batch))
             if check is not None and check[0].digest() != check[1]:
                 writer.undo()  # also what came of a body that broke off
         if check is not None and check[0].digest() != check[1]:
@@ -204,7 +220,7 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
                 "upload_checksum", "the checksum does not match", "send these bytes again"
             )
     finally:
-        await asyncio.to_thread(held.close)
+        await on_disk(request, held.close)
     return writer.size
 
 

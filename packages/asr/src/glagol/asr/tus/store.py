@@ -24,9 +24,11 @@ import msgspec
 from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
+from glagol.asr.tus.promised import Promised
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
 from glagol.core.files import sync_folder
+from glagol.core.shares import ALONE
 
 if TYPE_CHECKING:
     import asyncio
@@ -65,6 +67,7 @@ class Uploads:
         limit_bytes: Of one upload.
         quota_bytes: Of all together, finished or not; asked whenever it matters.
         clock: Unix seconds, as the file system has them.
+        alone: The part of the quota that one owner may promise to fill alone.
 
     Attributes:
         limit_bytes: Of one upload.
@@ -80,8 +83,10 @@ class Uploads:
         limit_bytes: int,
         quota_bytes: Callable[[], int],
         clock: Callable[[], float] = time.time,
+        alone: float = ALONE,
     ) -> None:
         self._folder = folder
+        self._promised = Promised(alone)
         self.limit_bytes = limit_bytes
         self.writing: dict[str, asyncio.Task[int]] = {}
         self._quota_bytes = quota_bytes
@@ -90,14 +95,18 @@ class Uploads:
         with _told():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def create(self, note: Note) -> str:
+    def create(self, note: Note, owner: str = "") -> str:
         """Begin an upload; its room is taken at once.
+
+        Args:
+            note: What the upload will be.
+            owner: Whose share it uses; empty: that of `note.owner`.
 
         Returns:
             Its id.
 
         Raises:
-            LimitError: `upload_too_large`, `spool_full`.
+            LimitError: `upload_too_large`, `spool_full`, `share_used`, `busy`.
             HostError: `disk_full`, `host_io`.
         """
         if note.length > self.limit_bytes:
@@ -108,18 +117,14 @@ class Uploads:
             )
         with _told():
             self.sweep()
-            promised = missing = 0
+            missing = 0
+            promises = []
             for upload_id in self._ids():
                 with contextlib.suppress(InputError, IntegrityError):  # just removed, or too new
                     other, size = self._read(upload_id)
-                    promised += other.length
+                    promises.append((upload_id, other.owner, other.length))
                     missing += other.length - size
-            if promised + note.length > self._quota_bytes():
-                raise LimitError(
-                    "spool_full",
-                    f"uploads would take more than {self._quota_bytes()} bytes",
-                    "finish or delete others first, or raise spool_bytes in policy.toml",
-                )
+            self._promised.admit(owner or note.owner, note.length, promises, self._quota_bytes())
             free = shutil.disk_usage(self._folder).free
             if free - missing - note.length < FREE_BYTES_MIN:
                 raise HostError(
@@ -133,6 +138,7 @@ class Uploads:
                 os.fsync(file.fileno())
             part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
             sync_folder(self._folder)
+        self._promised.add(upload_id, owner or note.owner)
         return upload_id
 
     def look(self, upload_id: str, owner: str) -> tuple[Note, int]:

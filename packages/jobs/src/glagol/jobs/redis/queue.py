@@ -149,9 +149,9 @@ class RedisQueue:
         validation.check_followers(follow)
         return _job(self._fenced("stop", claim, *_newcomers(follow)))
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         """See the port."""
-        return _job(self._fenced("release", claim))
+        return _job(self._fenced("release", claim, delay_s))
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
