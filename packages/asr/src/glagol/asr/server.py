@@ -105,14 +105,18 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     app = build(service, Operator(keys, found.policy, traces))
     if crew is not None:
         crew.start()
-    asyncio.run(_run(app, service, crew))
+    # beside the loop, which answers what is transcribed meanwhile
+    drain = threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True)
+    asyncio.run(_run(app, service, crew, drain))
     service.executors.close()
+    if drain.ident is not None:
+        drain.join()
     if crew is not None:
         crew.close(SETTLE_S)
     journal.write("stopped")
 
 
-async def _run(app: Any, service: Service, crew: Crew | None) -> None:
+async def _run(app: Any, service: Service, crew: Crew | None, drain: threading.Thread) -> None:
     settings, most = service.settings, room()
     connections = Connections(settings.port, most, settings.owner_share)
     service.metrics.watch(
@@ -123,12 +127,18 @@ async def _run(app: Any, service: Service, crew: Crew | None) -> None:
     )
     connections.start()
     try:
-        await until_signal(server.serve(), partial(_stop, server, service, crew))
+        await until_signal(server.serve(), partial(_stop, server, service, crew, drain))
     finally:
         connections.stop()
 
 
-def _stop(server: Server, service: Service, crew: Crew | None, task: asyncio.Task[None]) -> None:
+def _stop(
+    server: Server,
+    service: Service,
+    crew: Crew | None,
+    drain: threading.Thread,
+    task: asyncio.Task[None],
+) -> None:
     """Stop listening, fail what waits, let the running transcription finish for a while.
 
     A second signal does not wait.
@@ -144,7 +154,7 @@ def _stop(server: Server, service: Service, crew: Crew | None, task: asyncio.Tas
     service.streams.close()
     service.body_rate.stop(BODIES_S)
     _hang_up(server, service, FAREWELLS)
-    threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True).start()
+    drain.start()
     asyncio.get_running_loop().call_later(ANSWERS_S, task.cancel)
     end_by(STOPPED_S)
 

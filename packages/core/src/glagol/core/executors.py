@@ -23,6 +23,7 @@ T = TypeVar("T")
 MEDIA_THREADS: Final = 4
 QUEUE_THREADS: Final = 16
 DISK_THREADS: Final = 8
+UPLOAD_THREADS: Final = 4
 
 
 def _threads(name: str, most: int) -> Callable[[], Executor]:
@@ -37,16 +38,19 @@ class Executors:
     Attributes:
         media: Work on audio files: opening and looking at what a client sent.
         queue: The durable queue, which may be a Redis that does not answer.
-        disk: Bodies, uploads and the audit log.
+        disk: Bodies of requests, and the audit log.
+        uploads: Resumable uploads: each beginning waits for the disk twice, and a whole upload may
+            have to be read for its digest.
     """
 
     media: Executor = field(default_factory=_threads("media", MEDIA_THREADS))
     queue: Executor = field(default_factory=_threads("queue", QUEUE_THREADS))
     disk: Executor = field(default_factory=_threads("disk", DISK_THREADS))
+    uploads: Executor = field(default_factory=_threads("uploads", UPLOAD_THREADS))
 
     def close(self) -> None:
         """Begin nothing more; what runs is not waited for."""
-        for each in (self.media, self.queue, self.disk):
+        for each in (self.media, self.queue, self.disk, self.uploads):
             each.shutdown(wait=False, cancel_futures=True)
 
 

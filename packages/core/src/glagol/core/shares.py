@@ -1,9 +1,9 @@
 """Fair shares of a pool: one owner alone may use most of it, and another still finds a place.
 
-An owner may hold at most `alone / (1 - alone)` times what is left free. With 64 places and the
-default of 0.75, one owner gets 48 of them and 16 stay free for the next; two that take all they can
-get 27 each and leave 10. So the share of each shrinks as others come, without a table of owners
-and without knowing how many there will be. An owner that holds nothing gets whatever fits.
+An owner may hold at most `alone / (1 - alone)` times what is left free, less an eighth of the pool,
+which is kept for owners that hold nothing. With 64 places and the default of 0.75, one owner gets
+42 of them and 22 stay free for others; two that take all they can get 24 each and leave 16. So the
+share of each shrinks as others come, without knowing how many there will be.
 
 Source of the algorithm: A. K. Choudhury and E. L. Hahne, Dynamic Queue Length Thresholds for
 Shared-Memory Packet Switches, IEEE/ACM Transactions on Networking 6(2), 1998.
@@ -24,6 +24,9 @@ __all__ = ["ALONE", "Shares", "allowed", "refusal"]
 ALONE: Final = 0.75
 """The part of a pool that one owner may hold while no other owner holds anything."""
 
+KEPT: Final = 8
+"""An owner that holds something cannot have the last `1 / KEPT` of a pool."""
+
 _FULL: Final = "wait until others are done, then try again"
 _SHARE: Final = "wait until one of yours is done, then try again"
 
@@ -39,7 +42,9 @@ def allowed(size: float, used: float, mine: float, amount: float, alone: float =
         alone: The part that one owner may hold alone, above 0; 1 means that there are no shares.
     """
     free = size - used - amount
-    return free >= 0 and (mine <= 0 or (mine + amount) * (1 - alone) <= free * alone)
+    if alone >= 1 or mine <= 0:
+        return free >= 0
+    return (mine + amount) * (1 - alone) <= (free - size // KEPT) * alone
 
 
 class Shares:

@@ -37,8 +37,8 @@ __all__ = [
     "disconnected",
     "jobs_of",
     "note_of",
-    "on_disk",
     "on_queue",
+    "on_uploads",
     "options_for",
     "owner_of",
     "report",
@@ -205,11 +205,11 @@ async def on_queue(
     return await call(service_of(request).executors.queue, function, *args, **kwargs)
 
 
-async def on_disk(
+async def on_uploads(
     request: AsrRequest, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call `function`, which may wait for the disk, in a thread for that."""
-    return await call(service_of(request).executors.disk, function, *args, **kwargs)
+    """Call `function`, which works on resumable uploads, in a thread for that."""
+    return await call(service_of(request).executors.uploads, function, *args, **kwargs)
 
 
 async def disconnected(receive: Receive) -> None:

@@ -20,7 +20,7 @@ from glagol.asr.http.request import (
     audited,
     disconnected,
     note_of,
-    on_disk,
+    on_uploads,
     options_for,
     owner_of,
     report,
@@ -297,7 +297,7 @@ def _wish(
 
 async def _resumed(request: AsrRequest, upload_id: str) -> Upload:
     """A finished resumable upload in place of the request's body."""
-    body = await on_disk(request, uploads_of(request).finished, upload_id, owner_of(request))
+    body = await on_uploads(request, uploads_of(request).finished, upload_id, owner_of(request))
     note_of(request).update(audio_sha256=body.sha256, size_bytes=body.size_bytes)
     return body
 

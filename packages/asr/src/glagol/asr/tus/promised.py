@@ -8,21 +8,28 @@ and those of before its start belong to no address.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from glagol.core.errors import LimitError
 from glagol.core.shares import ALONE, allowed, refusal
 
-__all__ = ["LEAST_BYTES", "UPLOADS_MAX", "Promised"]
+__all__ = ["LEAST_BYTES", "UPLOADS_MAX", "Promise", "Promised"]
 
 UPLOADS_MAX: Final = 1024
 LEAST_BYTES: Final = 64 * 1024
 _REMEDY: Final = "finish and delete one of yours, then try again"
 
 
+class Promise(NamedTuple):
+    """What one upload promises: whose it is, as shares count it, and its length in bytes."""
+
+    owner: str
+    length: int
+
+
 class Promised:
-    """Whose uploads are whose.
+    """The promises of the uploads that are there.
 
     Args:
         alone: The part that one owner may have alone.
@@ -30,42 +37,41 @@ class Promised:
 
     def __init__(self, alone: float = ALONE) -> None:
         self._alone = alone
-        self._owners: dict[str, str] = {}
+        self._known: dict[str, Promise] = {}
 
-    def add(self, upload_id: str, owner: str) -> None:
+    def add(self, upload_id: str, owner: str, length: int) -> None:
         """Note an upload that has begun."""
-        self._owners[upload_id] = owner
+        self._known[upload_id] = Promise(owner, length)
+
+    def of(self, upload_id: str) -> Promise | None:
+        """The promise of an upload, if it is known; a promise never changes."""
+        return self._known.get(upload_id)
 
     def admit(
-        self, owner: str, length: int, uploads: Sequence[tuple[str, str, int]], quota_bytes: int
+        self, owner: str, length: int, uploads: Mapping[str, Promise], quota_bytes: int
     ) -> None:
         """See that `owner` may begin an upload of `length` bytes.
 
         Args:
             owner: As shares count it.
             length: Of the new upload.
-            uploads: Id, owner by its note, and length of each that is there.
+            uploads: All that are there, by id; others are forgotten here.
             quota_bytes: What all may promise together.
 
         Raises:
             LimitError: `spool_full`, `share_used`, `busy`.
         """
-        known = {upload_id: self._owners.get(upload_id, noted) for upload_id, noted, _ in uploads}
-        self._owners = {each: found for each, found in known.items() if found}
-        sizes = {upload_id: _counted(length) for upload_id, _, length in uploads}
-        mine = [upload_id for upload_id, found in known.items() if found == owner]
-        promised, mine_bytes = sum(sizes.values()), sum(sizes[each] for each in mine)
+        self._known = dict(uploads)
+        least = min(LEAST_BYTES, quota_bytes // UPLOADS_MAX)
+        mine = [max(each.length, least) for each in uploads.values() if each.owner == owner]
+        promised = sum(max(each.length, least) for each in uploads.values())
         if promised + length > quota_bytes:
             raise LimitError(
                 "spool_full",
                 f"uploads would take more than {quota_bytes} bytes",
                 "finish or delete others first, or raise spool_bytes in policy.toml",
             )
-        if not allowed(UPLOADS_MAX, len(known), len(mine), 1, self._alone):
+        if not allowed(UPLOADS_MAX, len(uploads), len(mine), 1, self._alone):
             raise refusal("uploads", len(mine), _REMEDY)
-        if not allowed(quota_bytes, promised, mine_bytes, _counted(length), self._alone):
-            raise refusal("the bytes that uploads may take", mine_bytes, _REMEDY)
-
-
-def _counted(length: int) -> int:
-    return max(length, LEAST_BYTES)
+        if not allowed(quota_bytes, promised, sum(mine), max(length, least), self._alone):
+            raise refusal("bytes of uploads", sum(mine), _REMEDY)

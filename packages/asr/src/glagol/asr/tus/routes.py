@@ -24,7 +24,7 @@ from litestar.response import Response
 from glagol.asr.http.multipart import chunks
 from glagol.asr.http.request import (
     AsrRequest,
-    on_disk,
+    on_uploads,
     owner_of,
     service_of,
     sharer_of,
@@ -106,7 +106,7 @@ async def create(request: AsrRequest) -> Response[None]:
         note = Note(length, owner_of(request), metadata)
         # creations wait for the disk, so a crowd of them may not take every thread that does
         with service_of(request).bodies.held(sharer_of(request)):
-            upload_id = await on_disk(request, kept.create, note, sharer_of(request))
+            upload_id = await on_uploads(request, kept.create, note, sharer_of(request))
         headers = {"location": f"/v1/uploads/{upload_id}", **_expires(kept, upload_id)}
         return _empty(201, headers)
 
@@ -124,9 +124,9 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
 
     async def looked() -> Response[None]:
         kept = uploads_of(request)
-        await on_disk(request, kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        note, size = await on_disk(request, kept.look, upload_id, owner_of(request))
+        note, size = await on_uploads(request, kept.look, upload_id, owner_of(request))
         headers = {"upload-offset": str(size), "upload-length": str(note.length)}
         if note.metadata:
             headers["upload-metadata"] = note.metadata
@@ -152,7 +152,7 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
         if request.headers.get("content-type", "").partition(";")[0].strip() != BODY_TYPE:
             raise _wrong("Content-Type", f"it is not {BODY_TYPE}")
         begin, kept = _number(request, "upload-offset"), uploads_of(request)
-        await on_disk(request, kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
         task = asyncio.create_task(_held(request, _write(request, kept, upload_id, begin)))
         kept.writing[upload_id] = task
@@ -180,9 +180,9 @@ async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[N
 
     async def dropped() -> Response[None]:
         kept = uploads_of(request)
-        await on_disk(request, kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        await on_disk(request, kept.drop, upload_id)
+        await on_uploads(request, kept.drop, upload_id)
         return _empty(204, {})
 
     return await _tus(request, dropped())
@@ -199,7 +199,7 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
     check = _checksum(request)
     held = ExitStack()
     right = kept.writer(upload_id, owner_of(request), begin)
-    writer: Writer = await on_disk(request, held.enter_context, right)
+    writer: Writer = await on_uploads(request, held.enter_context, right)
     batch = bytearray()
     try:
         try:
@@ -208,11 +208,11 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
                 if check is not None:
                     check[0].update(chunk)
                 if len(batch) >= BATCH_BYTES:
-                    await on_disk(request, writer.write, bytes(batch))
+                    await on_uploads(request, writer.write, bytes(batch))
                     batch.clear()
         finally:
             if batch:
-                await on_disk(request, writer.write, bytes(batch))
+                await on_uploads(request, writer.write, bytes(batch))
             if check is not None and check[0].digest() != check[1]:
                 writer.undo()  # also what came of a body that broke off
         if check is not None and check[0].digest() != check[1]:
@@ -220,7 +220,7 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
                 "upload_checksum", "the checksum does not match", "send these bytes again"
             )
     finally:
-        await on_disk(request, held.close)
+        await on_uploads(request, held.close)
     return writer.size
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -24,7 +25,7 @@ import msgspec
 from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
-from glagol.asr.tus.promised import Promised
+from glagol.asr.tus.promised import Promise, Promised
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
 from glagol.core.files import sync_folder
@@ -39,6 +40,7 @@ __all__ = ["EXPIRES_S", "Note", "Uploads", "Writer"]
 EXPIRES_S: Final = 86_400.0
 """An upload that was not touched for so long is forgotten."""
 
+SWEEP_S: Final = 60.0
 HASHES_MAX: Final = 64
 READ_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -87,6 +89,7 @@ class Uploads:
     ) -> None:
         self._folder = folder
         self._promised = Promised(alone)
+        self._swept_s = -math.inf
         self.limit_bytes = limit_bytes
         self.writing: dict[str, asyncio.Task[int]] = {}
         self._quota_bytes = quota_bytes
@@ -116,15 +119,13 @@ class Uploads:
                 "send a shorter or compressed file, or raise ASR_MAX_UPLOAD_BYTES",
             )
         with _told():
-            self.sweep()
-            missing = 0
-            promises = []
-            for upload_id in self._ids():
-                with contextlib.suppress(InputError, IntegrityError):  # just removed, or too new
-                    other, size = self._read(upload_id)
-                    promises.append((upload_id, other.owner, other.length))
-                    missing += other.length - size
-            self._promised.admit(owner or note.owner, note.length, promises, self._quota_bytes())
+            if self._clock() - self._swept_s > SWEEP_S:
+                self.sweep()
+            try:
+                missing = self._admitted(note, owner)
+            except LimitError:  # unless one of them is to be forgotten
+                self.sweep()
+                missing = self._admitted(note, owner)
             free = shutil.disk_usage(self._folder).free
             if free - missing - note.length < FREE_BYTES_MIN:
                 raise HostError(
@@ -138,7 +139,7 @@ class Uploads:
                 os.fsync(file.fileno())
             part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
             sync_folder(self._folder)
-        self._promised.add(upload_id, owner or note.owner)
+        self._promised.add(upload_id, owner or note.owner, note.length)
         return upload_id
 
     def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
@@ -224,7 +225,7 @@ class Uploads:
 
     def sweep(self) -> None:
         """Forget what was not touched for `EXPIRES_S`, and what is no upload."""
-        now = self._clock()
+        now = self._swept_s = self._clock()
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > EXPIRES_S:
@@ -240,8 +241,24 @@ class Uploads:
         except (OSError, msgspec.DecodeError):
             raise _unknown() from None
 
-    def _ids(self) -> list[str]:
-        return [p.name.removesuffix(_NOTE) for p in self._folder.glob("*" + _NOTE)]
+    def _admitted(self, note: Note, owner: str) -> int:
+        """See that there is room for an upload; bytes of others that are still to come."""
+        with os.scandir(self._folder) as entries:
+            found = {entry.name: entry for entry in entries}
+        ids = [name.removesuffix(_NOTE) for name in found if name.endswith(_NOTE)]
+        missing, promises = 0, {}
+        for upload_id in ids:
+            with contextlib.suppress(InputError, IntegrityError, KeyError, FileNotFoundError):
+                # just removed, or too new
+                known = self._promised.of(upload_id) or self._noted(upload_id)
+                missing += known.length - found[upload_id].stat().st_size
+                promises[upload_id] = known
+        self._promised.admit(owner or note.owner, note.length, promises, self._quota_bytes())
+        return missing
+
+    def _noted(self, upload_id: str) -> Promise:
+        note, _ = self._read(upload_id)
+        return Promise(note.owner, note.length)
 
     def _path(self, name: str) -> Path:
         return self._folder / name
