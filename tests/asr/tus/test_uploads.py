@@ -93,10 +93,11 @@ def test_what_the_store_refuses(tmp_path: Path) -> None:
 
 
 def test_what_nobody_touches_is_forgotten(tmp_path: Path) -> None:
-    uploads = store(tmp_path, quota=10)
-    old = uploads.create(Note(10))
+    """A store looks for such uploads when it begins its first one, then once a minute."""
+    old = store(tmp_path, quota=10).create(Note(10))
     for path in tmp_path.iterdir():
         os.utime(path, (1, time.time() - EXPIRES_S - 1))
+    uploads = store(tmp_path, quota=10)
     new = uploads.create(Note(10))  # its room is free again
     assert {path.name for path in tmp_path.iterdir()} == {new, f"{new}.json"}
     assert code(uploads.look, old, "") == "upload_unknown"

@@ -8,6 +8,7 @@ and those of before its start belong to no address.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -29,49 +30,72 @@ class Promise(NamedTuple):
 
 
 class Promised:
-    """The promises of the uploads that are there.
+    """The promises of the uploads that are there; safe from any thread.
 
     Args:
         alone: The part that one owner may have alone.
+
+    Attributes:
+        missing: Bytes of them that have not come yet, as of the last `seen`.
     """
 
     def __init__(self, alone: float = ALONE) -> None:
+        self.missing = 0
         self._alone = alone
         self._known: dict[str, Promise] = {}
-
-    def add(self, upload_id: str, owner: str, length: int) -> None:
-        """Note an upload that has begun."""
-        self._known[upload_id] = Promise(owner, length)
+        self._beginning: set[str] = set()  # not on the disk yet
+        self._lock = threading.Lock()
 
     def of(self, upload_id: str) -> Promise | None:
         """The promise of an upload, if it is known; a promise never changes."""
         return self._known.get(upload_id)
 
-    def admit(
-        self, owner: str, length: int, uploads: Mapping[str, Promise], quota_bytes: int
-    ) -> None:
-        """See that `owner` may begin an upload of `length` bytes.
+    def seen(self, uploads: Mapping[str, Promise], missing: int) -> None:
+        """Take note of all uploads that are on the disk, whoever began them."""
+        with self._lock:
+            own = {each: self._known[each] for each in self._beginning}
+            self._known = {**uploads, **own}
+            self.missing = missing + sum(each.length for each in own.values())
+
+    def begin(self, upload_id: str, promise: Promise, quota_bytes: int) -> None:
+        """Take the room of a new upload; `begun` must follow, or `drop`.
 
         Args:
-            owner: As shares count it.
-            length: Of the new upload.
-            uploads: All that are there, by id; others are forgotten here.
+            upload_id: Its id.
+            promise: What it promises.
             quota_bytes: What all may promise together.
 
         Raises:
             LimitError: `spool_full`, `share_used`, `busy`.
         """
-        self._known = dict(uploads)
+        with self._lock:
+            self._admit(promise, quota_bytes)
+            self._known[upload_id] = promise
+            self._beginning.add(upload_id)
+            self.missing += promise.length
+
+    def begun(self, upload_id: str) -> None:
+        """The upload is on the disk."""
+        with self._lock:
+            self._beginning.discard(upload_id)
+
+    def drop(self, upload_id: str) -> None:
+        """The upload is gone."""
+        with self._lock:
+            self._known.pop(upload_id, None)
+            self._beginning.discard(upload_id)
+
+    def _admit(self, new: Promise, quota_bytes: int) -> None:
         least = min(LEAST_BYTES, quota_bytes // UPLOADS_MAX)
-        mine = [max(each.length, least) for each in uploads.values() if each.owner == owner]
-        promised = sum(max(each.length, least) for each in uploads.values())
-        if promised + length > quota_bytes:
+        mine = [max(p.length, least) for p in self._known.values() if p.owner == new.owner]
+        used = sum(max(p.length, least) for p in self._known.values())
+        if used + new.length > quota_bytes:
             raise LimitError(
                 "spool_full",
                 f"uploads would take more than {quota_bytes} bytes",
                 "finish or delete others first, or raise spool_bytes in policy.toml",
             )
-        if not allowed(UPLOADS_MAX, len(uploads), len(mine), 1, self._alone):
+        if not allowed(UPLOADS_MAX, len(self._known), len(mine), 1, self._alone):
             raise refusal("uploads", len(mine), _REMEDY)
-        if not allowed(quota_bytes, promised, sum(mine), max(length, least), self._alone):
+        if not allowed(quota_bytes, used, sum(mine), max(new.length, least), self._alone):
             raise refusal("bytes of uploads", sum(mine), _REMEDY)

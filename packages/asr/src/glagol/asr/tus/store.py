@@ -41,6 +41,7 @@ EXPIRES_S: Final = 86_400.0
 """An upload that was not touched for so long is forgotten."""
 
 SWEEP_S: Final = 60.0
+FRESH_S: Final = 1.0
 HASHES_MAX: Final = 64
 READ_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -89,7 +90,7 @@ class Uploads:
     ) -> None:
         self._folder = folder
         self._promised = Promised(alone)
-        self._swept_s = -math.inf
+        self._swept_s = self._seen_s = -math.inf
         self.limit_bytes = limit_bytes
         self.writing: dict[str, asyncio.Task[int]] = {}
         self._quota_bytes = quota_bytes
@@ -118,29 +119,30 @@ class Uploads:
                 f"the upload would be larger than {self.limit_bytes} bytes",
                 "send a shorter or compressed file, or raise ASR_MAX_UPLOAD_BYTES",
             )
+        upload_id = secrets.token_hex(16)
         with _told():
-            if self._clock() - self._swept_s > SWEEP_S:
-                self.sweep()
+            self._looked_around()
+            promise = Promise(owner or note.owner, note.length)
+            self._promised.begin(upload_id, promise, self._quota_bytes())
             try:
-                missing = self._admitted(note, owner)
-            except LimitError:  # unless one of them is to be forgotten
-                self.sweep()
-                missing = self._admitted(note, owner)
-            free = shutil.disk_usage(self._folder).free
-            if free - missing - note.length < FREE_BYTES_MIN:
-                raise HostError(
-                    "disk_full", "no space left for the upload", "free space in ASR_STATE"
-                )
-            upload_id = secrets.token_hex(16)
-            self._path(upload_id).touch(mode=0o600, exist_ok=False)
-            part = self._path(f".{upload_id}")
-            with part.open("xb") as file:
-                file.write(msgspec.json.encode(note))
-                os.fsync(file.fileno())
-            part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
-            sync_folder(self._folder)
-        self._promised.add(upload_id, owner or note.owner, note.length)
+                self._begin(upload_id, note)
+            except BaseException:
+                self._promised.drop(upload_id)
+                raise
+            self._promised.begun(upload_id)
         return upload_id
+
+    def _begin(self, upload_id: str, note: Note) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free - self._promised.missing < FREE_BYTES_MIN:
+            raise HostError("disk_full", "no space left for the upload", "free space in ASR_STATE")
+        self._path(upload_id).touch(mode=0o600, exist_ok=False)
+        part = self._path(f".{upload_id}")
+        with part.open("xb") as file:
+            file.write(msgspec.json.encode(note))
+            os.fsync(file.fileno())
+        part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
+        sync_folder(self._folder)
 
     def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
         """An upload and how many bytes of it are there.
@@ -208,6 +210,7 @@ class Uploads:
     def drop(self, upload_id: str) -> None:
         """Forget an upload, if it is there."""
         self._hashes.pop(upload_id, None)
+        self._promised.drop(upload_id)
         with _told():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
@@ -226,6 +229,7 @@ class Uploads:
     def sweep(self) -> None:
         """Forget what was not touched for `EXPIRES_S`, and what is no upload."""
         now = self._swept_s = self._clock()
+        self._seen_s = -math.inf
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > EXPIRES_S:
@@ -241,20 +245,24 @@ class Uploads:
         except (OSError, msgspec.DecodeError):
             raise _unknown() from None
 
-    def _admitted(self, note: Note, owner: str) -> int:
-        """See that there is room for an upload; bytes of others that are still to come."""
+    def _looked_around(self) -> None:
+        """Know what is in the folder: other processes and other days have uploads there, too."""
+        now = self._clock()
+        if now - self._swept_s > SWEEP_S:
+            self.sweep()
+        if now - self._seen_s <= FRESH_S:
+            return
+        self._seen_s = now
         with os.scandir(self._folder) as entries:
             found = {entry.name: entry for entry in entries}
-        ids = [name.removesuffix(_NOTE) for name in found if name.endswith(_NOTE)]
         missing, promises = 0, {}
-        for upload_id in ids:
+        for upload_id in (name.removesuffix(_NOTE) for name in found if name.endswith(_NOTE)):
             with contextlib.suppress(InputError, IntegrityError, KeyError, FileNotFoundError):
-                # just removed, or too new
+                # just removed, or a newer program's
                 known = self._promised.of(upload_id) or self._noted(upload_id)
                 missing += known.length - found[upload_id].stat().st_size
                 promises[upload_id] = known
-        self._promised.admit(owner or note.owner, note.length, promises, self._quota_bytes())
-        return missing
+        self._promised.seen(promises, missing)
 
     def _noted(self, upload_id: str) -> Promise:
         note, _ = self._read(upload_id)
