@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import select
 import socket
@@ -22,7 +23,7 @@ from urllib.parse import quote
 
 HOST = "127.0.0.1"
 SILENT, BODIES, STREAMS, HOOKS, UPLOADS, READERS = 5000, 64, 100, 45, 1000, 300
-AT_ONCE = 16
+AT_ONCE, AGAIN_S = 16, 5.0
 
 
 @dataclass
@@ -80,7 +81,7 @@ def code_of(answer: bytes) -> str:
 
 
 async def silent(attack: Attack) -> None:
-    """5,000 connections that never send a byte; one that is closed is opened again, a second later.
+    """5,000 connections that never send a byte; one that is closed is opened again a while later.
 
     They are plain sockets in a thread, which costs less than asyncio: it is the server that is to
     be kept busy.
@@ -103,7 +104,7 @@ async def silent(attack: Attack) -> None:
             for descriptor, _ in poll.poll(0.05):
                 poll.unregister(descriptor)
                 held.pop(descriptor).close()
-                later.append(now + 1.0)
+                later.append(now + AGAIN_S)
                 attack.counts["silent, closed"] += 1
 
     try:
@@ -226,6 +227,7 @@ async def run(port: int, tarpit: int, clip: bytes, keys: dict[str, str]) -> None
 
 
 if __name__ == "__main__":
+    os.nice(10)  # a real attacker would not use this machine's processors
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     to, trap, recording, *wanted = sys.argv[1:]

@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Literal
 from glagol.asr.inference.threads import THREADS
 from glagol.core.settings import ServerSettings, choice, integer, number, setting, url, word
 from glagol.core.shares import ALONE
+from glagol.web.access.body_rate import rate_setting
 
 __all__ = ["SERVER_ONLY", "Settings"]
 
@@ -89,6 +90,7 @@ class Settings(ServerSettings):
         text="Longest audio that is accepted.",
         text_ru="Самая длинная запись, которая принимается.",
     )
+    min_body_rate: float = rate_setting()
     owner_share: float = setting(
         "ASR_OWNER_SHARE",
         ALONE,

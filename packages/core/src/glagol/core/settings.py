@@ -332,15 +332,6 @@ class ServerSettings:
         text="Pages of other sites that may use the server from a browser.",
         text_ru="Страницы других сайтов, которым можно обращаться к серверу из браузера.",
     )
-    min_body_rate: float = setting(
-        "MIN_BODY_RATE",
-        500.0,
-        number(0, 1e9, "bytes per second", "байты в секунду"),
-        text="Least speed of a request's body, which may pause for 20 s; a slower one is ended."
-        " 0: any.",
-        text_ru="Наименьшая скорость тела запроса с паузами до 20 с; более медленное обрывается."
-        " 0: любая.",
-    )
     model_name: str = setting(
         "MODEL_NAME",
         "",

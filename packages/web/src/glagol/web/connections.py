@@ -66,6 +66,8 @@ class _Connection:
         used: Whether it ever had one.
         unsent: Bytes of answers that the client had not taken at the last look.
         descriptor: Of its socket, at the last look.
+        inode: Of its socket; 0 before the first look.
+        shut: Whether it was shut down here; its socket is then open until the library closes it.
     """
 
     peer: Peer
@@ -75,6 +77,8 @@ class _Connection:
     used: bool = False
     unsent: int = 0
     descriptor: int = -1
+    inode: int = 0
+    shut: bool = False
 
 
 class Connections:
@@ -172,23 +176,23 @@ class Connections:
         now = self._clock()
         seen = dict(self._accepted())
         with self._lock:
-            for peer, descriptor in seen.items():
+            for peer, (descriptor, inode) in seen.items():
                 found = self._known.setdefault(peer, _new(peer, now))
-                found.descriptor = descriptor
+                if found.inode not in (0, inode):  # the same client's port, another connection
+                    found = self._known[peer] = _new(peer, now)
+                found.descriptor, found.inode = descriptor, inode
             gone = [p for p, c in self._known.items() if p not in seen and not c.requests]
             for peer in gone:
                 if now - self._known[peer].since_s > LOOK_S:  # else it may be new
                     del self._known[peer]
-            idle = [self._known[peer] for peer in seen if not self._known[peer].requests]
-        old = [each for each in idle if self._is_old(each, now)]
-        self._shut(old, "silent")
-        gone_now = {id(each) for each in old}
-        rest = [each for each in idle if id(each) not in gone_now]
-        self._shut(self._too_many(seen.keys() - {each.peer for each in old}, rest), "crowded")
+            here = [each for peer in seen if not (each := self._known[peer]).shut]
+        self._shut([each for each in here if self._is_old(each, now)], "silent")
+        self._shut(self._too_many([each for each in here if not each.shut]), "crowded")
         self._log(now)
 
     def _is_old(self, each: _Connection, now: float) -> bool:
-        if now - each.since_s <= (self._idle_s if each.used else self._silent_s):
+        limit_s = self._idle_s if each.used else self._silent_s
+        if each.requests or now - each.since_s <= limit_s:
             return False
         unsent = _unsent(each.descriptor)
         if each.used and unsent != each.unsent:  # its client still takes what was answered
@@ -196,10 +200,10 @@ class Connections:
             return False
         return True
 
-    def _too_many(self, peers: Iterable[Peer], idle: list[_Connection]) -> list[_Connection]:
+    def _too_many(self, here: list[_Connection]) -> list[_Connection]:
         """Connections without a request that take the places of others, the oldest first."""
-        held = Counter(network_of(peer.host) for peer in peers)
-        used = sum(held.values())
+        held, used = Counter(each.address for each in here), len(here)
+        idle = [each for each in here if not each.requests]
         found = []
         for each in sorted(idle, key=lambda each: (each.used, each.since_s)):
             mine = held[each.address]
@@ -210,8 +214,8 @@ class Connections:
             used -= 1
         return found
 
-    def _accepted(self) -> Iterator[tuple[Peer, int]]:
-        """Clients of the connections that are open, and the descriptors of their sockets."""
+    def _accepted(self) -> Iterator[tuple[Peer, tuple[int, int]]]:
+        """Clients of the connections that are open; descriptors and inodes of their sockets."""
         before, self._sockets = self._sockets, {}
         with os.scandir(_FILES) as entries:
             names = [entry.name for entry in entries]
@@ -228,7 +232,7 @@ class Connections:
                 peer = _peer(descriptor, self._port)
             self._sockets[descriptor] = (about.st_ino, peer)
             if peer is not None:
-                yield peer, descriptor
+                yield peer, (descriptor, about.st_ino)
 
     def _shut(self, connections: Iterable[_Connection], reason: str) -> None:
         for each in connections:
@@ -238,6 +242,7 @@ class Connections:
             with _duplicate(each.descriptor) as found:
                 if found is not None and _of(found, self._port) == each.peer:
                     self._closed[reason] += 1
+                    each.shut = True
                     found.shutdown(socket.SHUT_RDWR)
 
     def _log(self, now: float) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from glagol.asr.jobs.eta import Pace
 from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
-from glagol.asr.jobs.waiting import Waiting
 from glagol.asr.observability.audit import Audit
 from glagol.asr.observability.counts import Counts
 from glagol.core.errors import HostError, InputError
@@ -23,6 +22,7 @@ from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
 from glagol.jobs.queue import ENDED, Depth, Job, NewJob, Queue, Trouble
 from glagol.jobs.states import REPLAYABLE, SETTLED
+from glagol.jobs.waiting import Waiting
 from glagol.jobs.webhooks import payload, ssrf
 
 if TYPE_CHECKING:
