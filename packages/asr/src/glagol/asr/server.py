@@ -80,7 +80,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     """
     settings, engine = found.settings, found.engine
     keys = key_file(settings.state)
-    probe(settings.host, settings.port, "ASR_")
+    address = probe(settings.host, settings.port, "ASR_")
     bootstrap.announce(found)
     announce_access(keys(), settings.host, prefix="ASR_", add="glagol keys add NAME")
     engine.start()
@@ -107,7 +107,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         crew.start()
     # beside the loop, which answers what is transcribed meanwhile
     drain = threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True)
-    asyncio.run(_run(app, service, crew, drain))
+    asyncio.run(_run(app, address, service, crew, drain))
     service.executors.close()
     if drain.ident is not None:
         drain.join()
@@ -116,14 +116,16 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     journal.write("stopped")
 
 
-async def _run(app: Any, service: Service, crew: Crew | None, drain: threading.Thread) -> None:
+async def _run(
+    app: Any, address: str, service: Service, crew: Crew | None, drain: threading.Thread
+) -> None:
     settings, most = service.settings, room()
     connections = Connections(settings.port, most, settings.owner_share)
     service.metrics.watch(
         "asr_connections", "Connections of clients that are open", connections.__len__
     )
     server = listener(
-        connections.around(app), settings.host, settings.port, websockets=True, connections=most
+        connections.around(app), address, settings.port, websockets=True, connections=most
     )
     connections.start()
     try:

@@ -109,6 +109,23 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a recording or a model lacks; the transcript is given nevertheless.
+
+    Attributes:
+        code: stable, for programs.
+        message: for people: what, where, and what to do.
+        at_s: where in the recording it begins, seconds; None when it is about the whole.
+        missing_s: how much sound is missing, seconds; None when unknown or nothing is.
+    """
+
+    code: str
+    message: str
+    at_s: float | None = None
+    missing_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VadProvenance:
     """Voice activity model: registry id, artifact digests, parameters as in the manifest."""
 
@@ -156,7 +173,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The result: `text` is the segments' texts joined by one space."""
+    """The result: `text` is the segments' texts joined by one space.
+
+    Attributes:
+        warnings: what the recording or the model lacks, by place; those about the whole are last.
+    """
 
     text: str
     segments: tuple[Segment, ...]
@@ -164,6 +185,7 @@ class Transcript:
     language: str
     coverage: Coverage
     provenance: Provenance
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +214,24 @@ class Options:
     """What a caller may choose for one transcription.
 
     Attributes:
-        language: BCP 47 tag; must be one of the model's, or "auto" where the engine detects it.
+        language: any form that `glagol.speech.language.matched` reads. "auto" or nothing lets the
+            engine detect it, or take the first that it knows.
         word_timestamps: keep the words of every segment.
         short_audio_s: audio up to this long, but not longer than the engine's window, goes to the
             engine in one piece, without voice detection.
         max_audio_s: longer audio is refused.
-        channel: "mix" transcribes the mean of the channels, "split" each one alone.
+        channel: "mix" transcribes the mean of the channels, "split" each one alone, and never
+            without voice detection: where one channel speaks, the other one is silent.
+        prompt: text that is taken for what was said before; only where the engine takes one.
+        temperature: 0..1; above 0 only where the engine takes it.
+        track: which audio track is transcribed, from 0; None lets the container's flags decide.
     """
 
-    language: str = "ru"
+    language: str = "auto"
     word_timestamps: bool = True
     short_audio_s: float = 30.0
     max_audio_s: float = 43_200.0
     channel: Literal["mix", "split"] = "mix"
+    prompt: str = ""
+    temperature: float = 0.0
+    track: int | None = None

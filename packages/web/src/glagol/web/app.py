@@ -1,8 +1,8 @@
 """The ASGI application of a server: its routes inside the layers that are the same everywhere.
 
 From outside to inside: `request_log` (request id, headers, log line, metrics, trace), `drain_body`
-(reads the rest of a short refused body), `access` (keys, limits, the least rate of bodies), then
-Litestar's routes.
+(reads the rest of a short refused body), `access` (keys and limits), `methods` (HEAD, overrides),
+`body_rate` (the least rate of bodies), then Litestar's routes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from glagol.web import errors
 from glagol.web.access.auth import Access, Doors
 from glagol.web.access.host_check import HostCheck
 from glagol.web.drain_body import Lingering
+from glagol.web.methods import Methods
 from glagol.web.request_log import Observed
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Application", "build"]
 
 _SCHEMA: Final = "/schema/openapi.json"
-_OPEN: Final = frozenset({"/health", "/ready", "/docs", "/schema", _SCHEMA})
+_OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Application:
         needs: The scope in the words of the document, as "the scope llm".
         body_bytes_max: The largest body that a route takes if it says nothing else; None when the
             routes read bodies with a limit of their own.
+        overridden: Beginnings of the paths where `X-HTTP-Method-Override` is obeyed.
     """
 
     title: str
@@ -57,6 +59,7 @@ class Application:
     openai: tuple[str, ...]
     needs: str
     body_bytes_max: int | None = 10_000_000
+    overridden: tuple[str, ...] = ()
 
 
 def build(
@@ -97,9 +100,9 @@ def build(
     )
     doors = Doors(_OPEN, {"/metrics": "metrics"}, about.scopes)
     paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
-    access = Access(
-        bodies.around(cast("Asgi", app)), doors, operator.keys, operator.policy, speaker
-    )
+    inner = bodies.around(cast("Asgi", app))
+    meant = Methods(inner, {*_OPEN, "/metrics"}, about.overridden)
+    access = Access(meant, doors, operator.keys, operator.policy, speaker)
     guarded = Lingering(HostCheck(access, rules, speaker))
     return Observed(guarded, watcher, paths, operator.traces)
 

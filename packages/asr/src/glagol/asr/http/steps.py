@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -102,6 +102,8 @@ class Order:
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
         on_segment: Called in that thread with each final segment; must not wait.
+        prompt: Text that is taken for what was said before, where the model takes one.
+        temperature: 0..1, where the model takes it.
     """
 
     model: str
@@ -110,6 +112,8 @@ class Order:
     word_timestamps: bool = True
     channel: Channel = "mix"
     on_segment: Callable[[Segment], None] | None = None
+    prompt: str = ""
+    temperature: float = 0.0
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
@@ -239,11 +243,12 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
             media = service.executors.media
             await checked(body, service.settings.max_audio_s, order.channel, media=media)
         words, channel = order.word_timestamps, order.channel
+        asked = options_for(service, order.language, word_timestamps=words, channel=channel)
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
             model=order.model,
-            options=options_for(service, order.language, word_timestamps=words, channel=channel),
+            options=replace(asked, prompt=order.prompt, temperature=order.temperature),
             render=order.render,
             on_segment=order.on_segment,
             timeline=timeline_of(request),

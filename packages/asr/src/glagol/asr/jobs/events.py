@@ -76,7 +76,8 @@ async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> Asy
         if job.version > known:
             known = job.version
             ahead = await _ahead(request, jobs, job)
-            yield _event(jobs, job, before, ahead)
+            view = schemas.view(job, jobs.pace, ahead, request.scope["path"])
+            yield _event(view, job, before)
             before, heard_s = job, time.monotonic()
         if job.state in ENDED or jobs.closing.is_set():
             return
@@ -102,15 +103,14 @@ async def _ahead(request: AsrRequest, jobs: Jobs, job: Job) -> int | None:
         return None
 
 
-def _event(jobs: Jobs, job: Job, before: Job | None, ahead: int | None) -> bytes:
+def _event(view: schemas.JobView, job: Job, before: Job | None) -> bytes:
     same = before is not None and (before.state, before.attempt, before.cancelling) == (
         job.state,
         job.attempt,
         job.cancelling,
     )
     name = "progress" if same else "state"
-    data = msgspec.json.encode(schemas.view(job, jobs.pace, ahead))
-    return sse.event(data, name=name, event_id=str(job.version))
+    return sse.event(msgspec.json.encode(view), name=name, event_id=str(job.version))
 
 
 def _last_event_id(request: AsrRequest) -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from glagol.asr.jobs.payload import Work
 from glagol.jobs.queue import ENDED, Job, State, Trouble
+from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from glagol.asr.jobs.eta import Pace
@@ -23,7 +24,10 @@ class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Links(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where more is told; `result` is null until the job is done."""
+    """Where more is told; `result` is null until the job is done.
+
+    They are relative to the address that was asked for (RFC 3986, section 5.2).
+    """
 
     self: str
     events: str
@@ -78,18 +82,20 @@ class JobListEnvelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: None
 
 
-def view(job: Job, pace: Pace, ahead: int | None) -> JobView:
+def view(job: Job, pace: Pace, ahead: int | None, base: str) -> JobView:
     """What a caller sees of `job`.
 
     Args:
         job: As the queue has it.
         pace: For the estimate.
         ahead: Jobs due before it, when it waits and that was asked.
+        base: The path of the request, which the links are relative to.
     """
     work = Work.decoded(job.payload)
     total_s = job.total if job.total is not None else work.audio_s
     left_s = None if total_s is None else max(0.0, total_s - job.done)
     path = f"/v1/jobs/{job.id}"
+    done = relative(f"{path}/result", base) if job.state == "done" else None
     return JobView(
         id=job.id,
         state=job.state,
@@ -105,5 +111,5 @@ def view(job: Job, pace: Pace, ahead: int | None) -> JobView:
         ahead=ahead,
         eta_s=None if job.state in ENDED else pace.eta_s(ahead or 0, left_s),
         error=job.trouble,
-        links=Links(path, f"{path}/events", f"{path}/result" if job.state == "done" else None),
+        links=Links(relative(path, base), relative(f"{path}/events", base), done),
     )

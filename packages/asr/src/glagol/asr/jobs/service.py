@@ -20,8 +20,8 @@ from glagol.asr.observability.counts import Counts
 from glagol.core.errors import HostError, InputError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
-from glagol.jobs.queue import ENDED, Depth, Job, NewJob, Queue, Trouble
-from glagol.jobs.states import REPLAYABLE, SETTLED
+from glagol.jobs.queue import ENDED, Job, NewJob, Queue, Trouble
+from glagol.jobs.states import REPLAYABLE, SETTLED, Depth, Event
 from glagol.jobs.waiting import Waiting
 from glagol.jobs.webhooks import payload, ssrf
 
@@ -98,7 +98,7 @@ class Jobs:
             LimitError: `queue_full`; `share_used`, too many jobs of `owner` wait.
             HostError: `queue_unreachable`.
         """
-        self.waiting.admit(owner, self.queue.depth(KIND).queued, WAITING_MAX)
+        self.waiting.admit(owner, self.queue.depth(KIND)["queued"], WAITING_MAX)
 
     def check_webhook(self, url: str) -> None:
         """See that somebody could be told at `url`.
@@ -202,7 +202,7 @@ class Jobs:
         return self.queue.replay(job_id)
 
     def notices(
-        self, job: Job, event: payload.Event, *, result: bytes = b"", trouble: Trouble | None = None
+        self, job: Job, event: Event, *, result: bytes = b"", trouble: Trouble | None = None
     ) -> tuple[NewJob, ...]:
         """The jobs that tell about `event` of `job`: none, or one delivery."""
         work = Work.decoded(job.payload)

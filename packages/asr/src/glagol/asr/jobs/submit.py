@@ -23,6 +23,7 @@ from glagol.asr.jobs import routes
 from glagol.asr.jobs.payload import Work
 from glagol.core.errors import InputError
 from glagol.jobs.queue import ENDED
+from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -99,11 +100,11 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
         if not replayed:
             permit.jobs.waiting.add(sharer_of(request))
         note["job_id"] = made.id
-        headers = {"location": f"/v1/jobs/{made.id}"}
+        headers = {"location": relative(f"/v1/jobs/{made.id}", request.scope["path"])}
         if replayed:
             headers["idempotency-replayed"] = "true"
         status = 200 if made.state in ENDED else 202
-        return await routes.answer(request, made, status, headers)
+        return await routes.answer(request, permit.jobs, made, status, headers)
 
 
 def _permit(request: AsrRequest, wish: Wish) -> Permit:

@@ -34,6 +34,7 @@ from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.web import errors
+from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from glagol.asr.tus.store import Uploads, Writer
@@ -107,7 +108,8 @@ async def create(request: AsrRequest) -> Response[None]:
         # creations wait for the disk, so a crowd of them may not take every thread that does
         with service_of(request).bodies.held(sharer_of(request)):
             upload_id = await on_uploads(request, kept.create, note, sharer_of(request))
-        headers = {"location": f"/v1/uploads/{upload_id}", **_expires(kept, upload_id)}
+        place = relative(f"/v1/uploads/{upload_id}", request.scope["path"])
+        headers = {"location": place, **_expires(kept, upload_id)}
         return _empty(201, headers)
 
     return await _tus(request, made())

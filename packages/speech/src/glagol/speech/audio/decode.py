@@ -8,7 +8,7 @@ Only containers and decoders of `glagol.speech.audio.allowed` are used, within t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import av
@@ -20,7 +20,7 @@ from glagol.core.errors import InputError, LimitError
 from glagol.speech.audio.allowed import DECODERS, options
 from glagol.speech.audio.budget import FFmpegFile, Sound, WatchedFile, bound_memory, check_sound
 from glagol.speech.audio.containers import cut_off, promises_length, sound_end
-from glagol.speech.types import SAMPLE_RATE, Array
+from glagol.speech.types import SAMPLE_RATE, Array, Notice
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext as CodecContext
@@ -53,10 +53,12 @@ class Decoded(Iterator[Array]):
     Attributes:
         declared_s: duration that the container promises, None when it does not know.
         channels: in a block; 1 unless split.
+        warnings: what was found missing or damaged up to now.
     """
 
     declared_s: float | None
     channels: int
+    warnings: Sequence[Notice]
 
     def __init__(
         self,
@@ -64,9 +66,11 @@ class Decoded(Iterator[Array]):
         max_seconds: float,
         *,
         split: bool = False,
+        track: int | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         bound_memory()
+        self.warnings = []
         self._file = WatchedFile(file, cancelled)
         _check_bytes(self._file)
         self._file.end = sound_end(self._file) or self._file.end
@@ -86,7 +90,7 @@ class Decoded(Iterator[Array]):
                 f"the {name} file has no audio stream",
                 "send a file with a sound track",
             )
-        self._stream = self._container.streams.audio[0]
+        self._stream = _chosen(self._container, track)
         check_stream(self._stream)
         self._split = split
         self.channels = _channels(self._stream) if split else 1
@@ -162,6 +166,7 @@ def decode(
     *,
     max_seconds: float,
     split: bool = False,
+    track: int | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Decoded:
     """Decode audio as a stream.
@@ -173,6 +178,7 @@ def decode(
         file: seekable binary file, positioned anywhere; it is not closed.
         max_seconds: longest accepted duration, seconds.
         split: keep the channels apart, at most 8, instead of taking their mean.
+        track: which audio track, from 0; None for the first one.
         cancelled: asked at each access to the file and each packet; True stops the work.
 
     Returns:
@@ -186,7 +192,7 @@ def decode(
         LimitError: audio_too_long, here when the container knows its duration, else at the limit.
         HostError: cancelled, here or while iterating.
     """
-    return Decoded(file, max_seconds, split=split, cancelled=cancelled)
+    return Decoded(file, max_seconds, split=split, track=track, cancelled=cancelled)
 
 
 def probe(
@@ -194,6 +200,7 @@ def probe(
     *,
     max_seconds: float,
     split: bool = False,
+    track: int | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> float | None:
     """Open audio without decoding it, so that what is wrong with its header is said early.
@@ -202,6 +209,7 @@ def probe(
         file: seekable binary file; it is left open, at its start.
         max_seconds: longest accepted duration, seconds.
         split: whether the channels will be kept apart.
+        track: as in `decode`.
         cancelled: as in `decode`.
 
     Returns:
@@ -210,7 +218,7 @@ def probe(
     Raises:
         InputError, LimitError, HostError: what `decode` raises before its first block.
     """
-    source = decode(file, max_seconds=max_seconds, split=split, cancelled=cancelled)
+    source = decode(file, max_seconds=max_seconds, split=split, track=track, cancelled=cancelled)
     source.close()
     file.seek(0)
     return source.declared_s
@@ -244,6 +252,19 @@ def check_stream(stream: AudioStream) -> None:
     context.options = {"max_samples": options()["max_samples"]}
     if context.sample_rate:  # else the first frame says it
         check_sound(context.sample_rate, context.layout.nb_channels)
+
+
+def _chosen(container: av.container.InputContainer, track: int | None) -> AudioStream:
+    streams = container.streams.audio
+    chosen = track or 0
+    if not 0 <= chosen < len(streams):
+        raise InputError(
+            "option_invalid",
+            f"there is no audio track {chosen}, the file has {len(streams)}",
+            "choose one from 0, or leave the option out",
+        )
+    found: AudioStream = streams[chosen]
+    return found
 
 
 def _channels(stream: AudioStream) -> int:

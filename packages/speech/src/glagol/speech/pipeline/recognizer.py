@@ -10,16 +10,17 @@ import numpy as np
 
 from glagol.core.errors import HostError
 from glagol.runtime.batching import Tally
-from glagol.runtime.kernels.int8 import REPLACED, saturates
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
+from glagol.speech.language import AUTO, UNDETERMINED
+from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
-from glagol.speech.pipeline.options import AUTO, UNDETERMINED, granted, request_of
+from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.runtime.session import Interrupt
+    from glagol.speech.audio.source import Opener
     from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
     from glagol.speech.types import VadProvenance
@@ -61,6 +63,7 @@ class Recognizer:
         vad: what finds speech.
         rule: how long audio is cut.
         provenance: what is known before any audio; every transcript fills in the rest.
+        opener: what opens recordings: in this process, or in a child.
     """
 
     model: Model
@@ -68,6 +71,7 @@ class Recognizer:
     vad: Detector
     rule: Rule
     provenance: Provenance
+    opener: Opener = decode
 
     @classmethod
     def open(
@@ -79,6 +83,7 @@ class Recognizer:
         variant: str | None = None,
         runtime: Runtime = Runtime(),  # noqa: B008 - frozen
         families: Mapping[str, Family] = FAMILIES,
+        opener: Opener = decode,
     ) -> Recognizer:
         """Open verified models and create their sessions.
 
@@ -91,6 +96,7 @@ class Recognizer:
                 store has the build that replaces it, that one is opened.
             runtime: device, threads, memory and kernels of the engine.
             families: the engines that can be loaded, by name.
+            opener: what opens recordings.
 
         Returns:
             The recogniser.
@@ -102,8 +108,7 @@ class Recognizer:
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
         family = family_of(entry, families)
-        asked = variant or _variant_for(entry, runtime.device)
-        opened = registry.open(entry.id, _exact(registry, entry, asked))
+        opened = registry.open(entry.id, build_of(registry, entry, variant, runtime.device))
         engine = family.load(opened, runtime)
         detector = detectors.load(registry.open(vad or registry.manifest.defaults.vad))
         traits = engine.traits
@@ -113,6 +118,7 @@ class Recognizer:
             vad=detector,
             rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
             provenance=_provenance(opened, detector.provenance, engine.provenance),
+            opener=opener,
         )
 
     @property
@@ -126,7 +132,7 @@ class Recognizer:
         Raises:
             InputError: an option is wrong.
         """
-        granted(options, self.model.id, self.engine.traits)
+        options = granted(options, self.model.id, self.engine.traits)
         return Hearing(self.engine.begin(request_of(options)))
 
     def transcribe(
@@ -218,10 +224,17 @@ class Recognizer:
         """
         options = granted(options, self.model.id, self.engine.traits)
         split = options.channel == "split"
-        source = decode(file, max_seconds=options.max_audio_s, split=split, cancelled=cancelled)
+        source = self.opener(
+            file,
+            max_seconds=options.max_audio_s,
+            split=split,
+            track=options.track,
+            cancelled=cancelled,
+        )
         hearings = [self.begin(options) for _ in range(source.channels)]
+        short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
         listeners = [
-            self._listener(hearing, options.short_audio_s, channel if split else None)
+            self._listener(hearing, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
@@ -249,7 +262,8 @@ class Recognizer:
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
         language = _language(hearings, options)
-        return self._transcript(tuple(found), cutters, options, audio_sha256, language)
+        transcript = self._transcript(tuple(found), cutters, options, audio_sha256, language)
+        return replace(transcript, warnings=tuple(source.warnings))
 
     def live(
         self,
@@ -331,28 +345,10 @@ class Recognizer:
         )
 
 
-def _variant_for(model: Model, device: str) -> str | None:
-    """The first build that was made for the device; None leaves the choice to the registry."""
-    made = [v.id for v in model.variants if v.artifacts and v.provider == device]
-    return made[0] if made else None
-
-
 def _language(hearings: Sequence[Hearing], options: Options) -> str:
     """What was spoken: as the engine says, or where it heard nothing, as the caller did."""
     asked = UNDETERMINED if options.language == AUTO else options.language
     return next((each.language for each in hearings if each.language), asked)
-
-
-def _exact(registry: Registry, model: Model, asked: str | None) -> str | None:
-    """The build that was asked for, or the one that replaces it on this processor."""
-    found = next((v for v in model.variants if v.id == asked), None)
-    if found is None or found.precision not in REPLACED or not saturates():
-        return asked
-    for other in model.variants:
-        fits = (other.provider, other.precision) == (found.provider, REPLACED[found.precision])
-        if fits and other.artifacts and all(registry.store.has(a.sha256) for a in other.artifacts):
-            return other.id
-    return asked
 
 
 def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:

@@ -1,0 +1,43 @@
+"""Which build of a model a processor and a device can run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glagol.runtime.kernels.int8 import REPLACED, saturates
+
+if TYPE_CHECKING:
+    from glagol.registry.manifest.types import Model
+    from glagol.registry.registry import Registry
+
+__all__ = ["build_of"]
+
+
+def build_of(registry: Registry, model: Model, asked: str | None, device: str) -> str | None:
+    """Choose a variant: the asked one, else the first that was made for the device.
+
+    Where this processor computes its precision inexactly (`glagol.runtime.kernels.int8`) and the
+    store has the build that replaces it, the choice is that one.
+
+    Returns:
+        Id of a variant; None leaves the choice to the registry.
+    """
+    return _exact(registry, model, asked or _made_for(model, device))
+
+
+def _made_for(model: Model, device: str) -> str | None:
+    """The first build that was made for the device; None leaves the choice to the registry."""
+    made = [v.id for v in model.variants if v.artifacts and v.provider == device]
+    return made[0] if made else None
+
+
+def _exact(registry: Registry, model: Model, asked: str | None) -> str | None:
+    """The build that was asked for, or the one that replaces it on this processor."""
+    found = next((v for v in model.variants if v.id == asked), None)
+    if found is None or found.precision not in REPLACED or not saturates():
+        return asked
+    for other in model.variants:
+        fits = (other.provider, other.precision) == (found.provider, REPLACED[found.precision])
+        if fits and other.artifacts and all(registry.store.has(a.sha256) for a in other.artifacts):
+            return other.id
+    return asked
