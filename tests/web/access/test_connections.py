@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from glagol.web.connections import IDLE_S, SILENT_S, Connections
+from glagol.web.access.connections import IDLE_S, SILENT_S, Connections
 
 
 class Crowd:

@@ -16,8 +16,8 @@ from glagol.asr import bootstrap
 from glagol.asr.inference.pool import CHUNK_S
 from glagol.core import journal
 from glagol.core.errors import HostError
+from glagol.web.access.connections import Connections
 from glagol.web.bind import listener, probe, room
-from glagol.web.connections import Connections
 from glagol.web.serve import (
     STOPPED_S,
     Operator,

@@ -69,8 +69,8 @@ def probe(host: str, port: int, prefix: str) -> str:
 def room() -> int:
     """Connections that there is room for, once the limit of open files is as high as may be.
 
-    Twice as many can be accepted: those above are there until `glagol.web.connections` has looked
-    which of all have to go, so that the limit is never what keeps a probe out.
+    Twice as many can be accepted: those above are there until `glagol.web.access.connections` has
+    looked which of all have to go, so that the limit is never what keeps a probe out.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
