@@ -2,7 +2,7 @@
 
 One pool for everything would be as slow as the slowest of what it waits for: a Redis that does not
 answer, or a file that takes a minute to open, would hold up requests that need neither. So there
-is one pool for each, and each call names its own; `tests/tidy_threads.py` forbids asyncio's default one.
+is one pool for each, and each call names its own; `tests/tidy_threads.py` forbids asyncio's.
 """
 
 from __future__ import annotations
