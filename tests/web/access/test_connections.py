@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from glagol.web.access.connections import IDLE_S, SILENT_S, Connections
+from glagol.web.bind import listener
 
 
 class Crowd:
@@ -150,6 +151,69 @@ def test_too_many_addresses_lose_their_oldest(crowd: Crowd) -> None:
         crowd.look(0.1)
     still = crowd.open()
     assert still == [False] * 25 + [True] * 15
+
+
+def _hosts() -> list[str]:
+    """Loopback, and every address of both families where this machine has both."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return ["127.0.0.1"]
+    return ["127.0.0.1", "::"]
+
+
+@pytest.mark.parametrize("host", _hosts())
+def test_a_real_server_keeps_what_is_used(host: str) -> None:
+    """A request that lasts longer than silence may is answered; silence ends, on HTTP/2 too."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        port = probe.getsockname()[1]
+    watch = Connections(port, 100, silent_s=0.3, idle_s=0.3)
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await asyncio.sleep(1.0)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def talk(to: str, sent: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(to, port)
+        writer.write(sent)
+        try:
+            async with asyncio.timeout(20):
+                return await reader.read()  # until the server closes it
+        finally:
+            writer.close()
+
+    async def run() -> list[bytes]:
+        server = listener(watch.around(app), host, port, connections=100)
+        serving = asyncio.create_task(server.serve())
+        watch.start()
+        while not _listens(port):
+            await asyncio.sleep(0.01)
+        to = ["127.0.0.1", "::1"] if host == "::" else [host]
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+        request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        try:
+            return await asyncio.gather(
+                *(talk(each, sent) for each in to for sent in (request, b"", preface))
+            )
+        finally:
+            watch.stop()
+            server.stop()  # type: ignore[no-untyped-call]
+            await serving
+
+    answers = asyncio.run(run())
+    assert [answer.startswith(b"HTTP/1.1 204") for answer in answers[::3]] == [True] * (
+        len(answers) // 3
+    )
+    assert not any(answers[1::3])  # silence is closed without a word
+    assert not any(b"HTTP/1.1" in answer for answer in answers[2::3])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_other_files_are_not_touched(crowd: Crowd) -> None:

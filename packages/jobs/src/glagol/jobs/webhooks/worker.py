@@ -183,19 +183,15 @@ class Deliverer:
             except IntegrityError as error:
                 await self._in_thread(self._refuse, claim, error)
                 return
-            owner = job.owner or f"@{urlsplit(delivery.url).netloc}"
-            if not await self._place(owner):
-                await self._in_thread(self._queue.release, claim, PUT_OFF_S)
-                return
             try:
-                outcome, began_s = await self._sent(job, delivery)
-            finally:
-                self._places.leave(owner)
-                self._left.set()
-            await self._in_thread(self._settle, claim, delivery, outcome, began_s)
-        except asyncio.CancelledError:
-            self._queue.release(claim)
-            raise
+                tried = await self._tried(job, delivery)
+            except asyncio.CancelledError:
+                self._queue.release(claim)
+                raise
+            if tried is None:
+                await self._in_thread(self._queue.release, claim, PUT_OFF_S)
+            else:
+                await self._in_thread(self._settle, claim, delivery, *tried)
         except LeaseLostError:
             _log(logging.WARNING, "delivery was overtaken", delivery=job.id)
         except HostError as error:  # its lease runs out, and it is tried again
@@ -216,14 +212,21 @@ class Deliverer:
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await call(self._threads, function, *args, **kwargs)
 
-    async def _sent(self, job: Job, delivery: Delivery) -> tuple[Outcome, float]:
-        """What came of one try, and when it began, Unix seconds."""
-        began_s = self._clock()
-        outcome = await send(
-            delivery, job.id, began_s, self._terms(), tls=self._tls, resolve=self._resolve
-        )
-        self._told(delivery, outcome, began_s, self._clock())
-        return outcome, began_s
+    async def _tried(self, job: Job, delivery: Delivery) -> tuple[Outcome, float] | None:
+        """What came of one try, and when it began, Unix seconds; None without a place for it."""
+        owner = job.owner or f"@{urlsplit(delivery.url).netloc}"
+        if not await self._place(owner):
+            return None
+        try:
+            began_s = self._clock()
+            outcome = await send(
+                delivery, job.id, began_s, self._terms(), tls=self._tls, resolve=self._resolve
+            )
+            self._told(delivery, outcome, began_s, self._clock())
+            return outcome, began_s
+        finally:
+            self._places.leave(owner)
+            self._left.set()
 
     def _refuse(self, claim: Claim, error: IntegrityError) -> None:
         """Leave a delivery that this program cannot read to a newer one; without one it fails."""

@@ -17,6 +17,7 @@ ends the connection for the library as if the client had left.
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import logging
 import os
 import socket
@@ -143,7 +144,7 @@ class Connections:
         if not client:
             yield
             return
-        peer = Peer(str(client[0]), int(client[1]))
+        peer = _named(str(client[0]), int(client[1]))
         with self._lock:
             found = self._known.get(peer)
             if found is None:  # it came after the last look
@@ -300,7 +301,17 @@ def _of(found: socket.socket, port: int) -> Peer | None:
         name = found.getpeername()
     except OSError:  # it listens
         return None
-    return Peer(str(name[0]), int(name[1]))
+    return _named(str(name[0]), int(name[1]))
+
+
+def _named(host: str, port: int) -> Peer:
+    """A client by one name, however the library and the system write its address.
+
+    An IPv6 socket knows an IPv4 client as `::ffff:192.0.2.1`, a link-local one has a zone.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return Peer(str(mapped or address), port)
 
 
 def _unsent(descriptor: int) -> int:
