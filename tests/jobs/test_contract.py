@@ -284,6 +284,19 @@ def test_a_running_job_is_asked_to_stop(turned: Turned) -> None:
     assert queue.finish(finishes, b"").state == "done"
 
 
+def test_a_job_given_back_may_be_put_off(turned: Turned) -> None:
+    """Nobody gets it before, and no attempt is lost by it."""
+    queue = turned.queue
+    queue.put(new())
+    job = queue.release(claimed(queue), 5.0)
+    assert (job.state, job.due_s) == ("queued", turned.now() + 5.0)
+    assert job.attempts_max - job.attempt == new().attempts_max
+    turned.advance(4.9)
+    assert queue.claim("w", ["read"], LEASE_S) is None
+    turned.advance(0.1)
+    assert claimed(queue).job.attempt == 2
+
+
 @pytest.mark.parametrize("how", ["died", "failed", "released"])
 def test_a_cancelled_job_is_not_tried_again(turned: Turned, how: str) -> None:
     """Whoever did not obey: it is cancelled, and its heir says so."""
@@ -316,45 +329,6 @@ def test_a_replay_gives_the_first_number_of_attempts_anew(turned: Turned) -> Non
     refused("job_unknown", lambda: queue.replay("nobody"))
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("state", ["queued", "delayed", "running", "done", "failed"])
-def test_a_job_that_is_forgotten_leaves_nothing(turned: Turned, state: str) -> None:
-    """In any state: not listed, not counted, not claimed, its key and its name are free."""
-    queue = turned.queue
-    delay_s = 5.0 if state == "delayed" else 0.0
-    queue.put(new(idempotency_key="k", request_sha256="a", delay_s=delay_s))
-    queue.put(new("other", "send"))
-    claim = None if delay_s or state == "queued" else claimed(queue)
-    if claim is not None and state == "done":
-        queue.finish(claim, b"text")
-    elif claim is not None and state == "failed":
-        queue.fail(claim, TROUBLE, None)
-    before = queue.get("one")
-    assert queue.forget("one") == before
-    refused("job_unknown", lambda: queue.get("one"))
-    refused("job_unknown", lambda: queue.forget("one"))
-    assert queue.result("one") is None
-    assert queue.page(kind="read") == []
-    assert queue.depth("read") == {"queued": 0, "running": 0, "failed": 0}
-    if state == "running":
-        with pytest.raises(LeaseLostError):
-            queue.finish(claimed_of(claim), b"text")
-    turned.advance(1e6)
-    assert queue.claim("w", ["read"], LEASE_S) is None
-    assert queue.sweep() == []
-    again = queue.put(new(idempotency_key="k", request_sha256="b"))
-    assert (again.state, again.attempt) == ("queued", 0)
-    assert [job.id for job in queue.page(kind="send")] == ["other"]
-
-
-def claimed_of(claim: Claim | None) -> Claim:
-    """The claim that must be there."""
-    assert claim is not None
-    return claim
-
-
-=======
->>>>>>> h-promises
 def test_progress_is_of_this_attempt(turned: Turned) -> None:
     """Seen by all at once, each change a version; the next attempt begins anew."""
     queue = turned.queue
