@@ -160,12 +160,13 @@ class Model:
         self._insert(follow)
         return job
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         entry = self._held(claim)
         if entry.job.cancelling:
             return self._orphan(entry)
         attempts_max = entry.job.attempts_max + 1
-        return self._change(entry, state="queued", due_s=self._clock(), attempts_max=attempts_max)
+        due_s = self._clock() + delay_s
+        return self._change(entry, state="queued", due_s=due_s, attempts_max=attempts_max)
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         entry = self._known(job_id)

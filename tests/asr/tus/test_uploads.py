@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.process import PATIENCE_S, Server, start
-from glagol.asr.tus import routes
+from glagol.asr.tus import promised, routes
 from glagol.asr.tus.store import EXPIRES_S, Note, Uploads
 from glagol.core.errors import CODES, GlagolError, InputError, LimitError
 
@@ -100,13 +100,40 @@ def test_what_the_store_refuses(tmp_path: Path) -> None:
 
 
 def test_what_nobody_touches_is_forgotten(tmp_path: Path) -> None:
-    uploads = store(tmp_path, quota=10)
-    old = uploads.create(Note(10))
+    """A store looks for such uploads when it begins its first one, then once a minute."""
+    old = store(tmp_path, quota=10).create(Note(10))
     for path in tmp_path.iterdir():
         os.utime(path, (1, time.time() - EXPIRES_S - 1))
+    uploads = store(tmp_path, quota=10)
     new = uploads.create(Note(10))  # its room is free again
     assert {path.name for path in tmp_path.iterdir()} == {new, f"{new}.json"}
     assert code(uploads.look, old, "") == "upload_unknown"
+
+
+def test_uploads_are_shared(tmp_path: Path) -> None:
+    """By bytes and by number, an upload of nothing counts; the share is free when they are gone."""
+    gib = 1 << 30
+    uploads = store(tmp_path, quota=32 * gib, limit=2 * gib)
+    # three quarters of seven eighths of 16
+    mine = [uploads.create(Note(2 * gib), "@192.0.2.1") for _ in range(10)]
+    assert code(uploads.create, Note(2 * gib), "@192.0.2.1") == "share_used"
+    uploads.create(Note(2 * gib), "@192.0.2.2")
+    for each in mine:
+        uploads.drop(each)
+    assert uploads.create(Note(2 * gib), "@192.0.2.1")
+
+
+def test_uploads_of_nothing_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And they keep nobody else out, nor does another process forget them."""
+    monkeypatch.setattr(promised, "UPLOADS_MAX", 64)
+    uploads = store(tmp_path, quota=1 << 30)
+    for _ in range(42):
+        uploads.create(Note(0, owner="mallory"))
+    with pytest.raises(LimitError, match="your share of uploads is used up: 42"):
+        uploads.create(Note(0, owner="mallory"))
+    again = store(tmp_path, quota=1 << 30)
+    assert code(again.create, Note(0, owner="mallory")) == "share_used"
+    again.create(Note(5, owner="alice"))
 
 
 def begun(client: httpx.Client, length: int, **headers: str) -> str:

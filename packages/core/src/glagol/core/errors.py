@@ -149,6 +149,8 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "vram_too_small": _host(503, "the models do not fit into the card's memory"),
         "audio_too_long": _limit(413, "the audio is longer than the limit", parameter="file"),
         "upload_too_large": _limit(413, "the upload is larger than the limit", parameter="file"),
+        "share_used": _limit(429, "the caller's share of a pool is used up", retry=True),
+        "body_too_slow": _limit(408, "the body of the request comes too slowly"),
         "queue_full": _limit(429, "the queue is full", retry=True),
         "busy": _limit(503, "no capacity right now", retry=True),
         "manifest_invalid": _integrity(500, "manifest.json is not valid"),

@@ -212,10 +212,10 @@ class Queue(Protocol):
             LeaseLostError: Nothing was stored.
         """
 
-    def release(self, claim: Claim) -> Job:
-        """Give the job back unfinished (the worker shuts down): queued, due now, and the attempt
-        does not count against `attempts_max`. One that was being cancelled is `cancelled`, its heir
-        put.
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
+        """Give the job back unfinished (the worker shuts down, or has no place for it): queued, due
+        after `delay_s`, and the attempt does not count against `attempts_max`. One that was being
+        cancelled is `cancelled`, its heir put.
 
         Raises:
             LeaseLostError: Nothing was stored.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -23,16 +25,21 @@ if TYPE_CHECKING:
     from glagol.web.tracing import Traces
 
 __all__ = [
+    "STOPPED_S",
     "UNRESTRICTED",
     "Operator",
     "Settings",
     "announce_access",
+    "end_by",
     "exit_status",
     "key_file",
     "policy_file",
     "starting",
     "until_signal",
 ]
+
+STOPPED_S: Final = 29.0
+"""When a process that was told to stop is gone; an orchestrator usually kills after 30 s."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -154,6 +161,19 @@ def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -
             " passes on",
             remedy=f"run `{add}`, and set {prefix}KEYS=required where keys must be on",
         )
+
+
+def end_by(seconds: float) -> None:
+    """End the process after `seconds`, whatever still runs; a thread may wait for a dead disk."""
+
+    def end() -> None:
+        journal.write("stopped with threads under way", level=logging.WARNING)
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def until_signal(

@@ -52,10 +52,10 @@ class Janitor:
         """Stop soon. Returns at once."""
         self._stopping.set()
 
-    def join(self) -> None:
+    def join(self, patience_s: float) -> None:
         """Wait for the end."""
         if self._thread.is_alive():
-            self._thread.join(2 * WAIT_S)
+            self._thread.join(patience_s)
 
     def _run(self) -> None:
         looked_s = swept_s = float("-inf")

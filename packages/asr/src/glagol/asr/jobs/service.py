@@ -18,11 +18,12 @@ from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
 from glagol.asr.observability.audit import Audit
 from glagol.asr.observability.counts import Counts
-from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
+from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
 from glagol.jobs.queue import ENDED, Job, NewJob, Queue, Trouble
 from glagol.jobs.states import CANCELLED, REPLAYABLE, SETTLED, Depth, Event
+from glagol.jobs.waiting import Waiting
 from glagol.jobs.webhooks import payload, ssrf
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Jobs:
         sample: What waits, runs and lies dead, as of a few seconds ago.
         traces: Where spans go; None while traces are off.
         audit: Where every transcript of this process leaves a line.
+        waiting: Whose the jobs are that wait, as far as this process put them.
         clock: Unix seconds.
     """
 
@@ -85,17 +87,20 @@ class Jobs:
     sample: Sample = Sample()
     traces: Traces | None = None
     audit: Audit = field(default_factory=Audit)
+    waiting: Waiting = field(default_factory=Waiting)
     clock: Callable[[], float] = time.time
 
-    def admit(self) -> None:
-        """Check that the queue can be reached and is not full.
+    def admit(self, owner: str) -> None:
+        """Check that the queue can be reached and has room for a job of `owner`.
+
+        Args:
+            owner: As shares count it; see `glagol.web.access.owner.owner_of`.
 
         Raises:
-            LimitError: `queue_full`.
+            LimitError: `queue_full`; `share_used`, too many jobs of `owner` wait.
             HostError: `queue_unreachable`.
         """
-        if self.queue.depth(KIND)["queued"] >= WAITING_MAX:
-            raise LimitError("queue_full", f"{WAITING_MAX} jobs wait already", "try again later")
+        self.waiting.admit(owner, self.queue.depth(KIND)["queued"], WAITING_MAX)
 
     def check_webhook(self, url: str) -> None:
         """See that somebody could be told at `url`.
@@ -336,7 +341,7 @@ def open_jobs(settings: Settings, policy: Callable[[], Policy]) -> Jobs:
     try:
         inputs = Inputs(state / "spool", lambda: policy().jobs.spool_bytes)
         queue, audit = open_queue(settings.redis_url, state), Audit(state / "audit.log")
-        return Jobs(queue, inputs, policy, audit=audit)
+        return Jobs(queue, inputs, policy, audit=audit, waiting=Waiting(settings.owner_share))
     except HostError as error:
         raise _off(error.message) from error
 

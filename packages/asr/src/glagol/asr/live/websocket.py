@@ -18,6 +18,7 @@ from glagol.asr.live.session import Listening
 from glagol.core.errors import HostError, InputError
 from glagol.web import errors
 from glagol.web.access.auth import RECHECK_S, recheck
+from glagol.web.access.owner import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +47,7 @@ async def stream(socket: AsrSocket) -> None:
     code = NORMAL
     try:
         try:
-            service.streams.enter(feed)
+            service.streams.enter(feed, owner_of(cast("dict[str, Any]", socket.scope)))
             last = live_wire.done(await _served(socket, service, feed, note))
         except Exception as error:  # noqa: BLE001 - sent to the client, and logged
             fault = errors.told(error, socket.scope["path"], note)

@@ -10,8 +10,8 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack, closing
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
@@ -22,7 +22,14 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http.multipart import chunks
-from glagol.asr.http.request import AsrRequest, owner_of, service_of, uploads_of
+from glagol.asr.http.request import (
+    AsrRequest,
+    on_uploads,
+    owner_of,
+    service_of,
+    sharer_of,
+    uploads_of,
+)
 from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
@@ -100,7 +107,10 @@ async def create(request: AsrRequest) -> Response[None]:
         if len(metadata) > METADATA_MAX:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
         kept = uploads_of(request)
-        upload_id = await asyncio.to_thread(kept.create, Note(length, owner_of(request), metadata))
+        note = Note(length, owner_of(request), metadata)
+        # creations wait for the disk, so a crowd of them may not take every thread that does
+        with service_of(request).bodies.held(sharer_of(request)):
+            upload_id = await on_uploads(request, kept.create, note, sharer_of(request))
         place = relative(f"/v1/uploads/{upload_id}", request.scope["path"])
         headers = {"location": place, **_expires(kept, upload_id)}
         return _empty(201, headers)
@@ -119,9 +129,9 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
 
     async def looked() -> Response[None]:
         kept = uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        note, size = await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        note, size = await on_uploads(request, kept.look, upload_id, owner_of(request))
         headers = {"upload-offset": str(size), "upload-length": str(note.length)}
         if note.metadata:
             headers["upload-metadata"] = note.metadata
@@ -147,9 +157,9 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
         if request.headers.get("content-type", "").partition(";")[0].strip() != BODY_TYPE:
             raise _wrong("Content-Type", f"it is not {BODY_TYPE}")
         begin, kept = _number(request, "upload-offset"), uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        task = asyncio.create_task(_write(request, kept, upload_id, begin))
+        task = asyncio.create_task(_held(request, _write(request, kept, upload_id, begin)))
         kept.writing[upload_id] = task
         try:
             size = await task
@@ -175,12 +185,18 @@ async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[N
 
     async def dropped() -> Response[None]:
         kept = uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        await asyncio.to_thread(kept.drop, upload_id)
+        await on_uploads(request, kept.drop, upload_id)
         return _empty(204, {})
 
     return await _tus(request, dropped())
+
+
+async def _held(request: AsrRequest, writing: Coroutine[Any, Any, int]) -> int:
+    """What `writing` gives, as one of the bodies being received."""
+    with closing(writing), service_of(request).bodies.held(sharer_of(request)):
+        return await writing
 
 
 async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int) -> int:
@@ -190,7 +206,7 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
     right = kept.writer(upload_id, owner_of(request), begin, whole=check is not None)
     batch = bytearray()
     try:
-        writer: Writer = await _ended(held.enter_context, right)
+        writer: Writer = await _ended(request, held.enter_context, right)
         try:
             async for chunk in chunks(request.receive):
                 batch += chunk
@@ -198,28 +214,30 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
                     check[0].update(chunk)
                 if len(batch) >= BATCH_BYTES:
                     full, batch = bytes(batch), bytearray()
-                    await _ended(writer.write, full)
+                    await _ended(request, writer.write, full)
         finally:
             if batch and check is None:  # what came of a body that broke off counts too
-                await _ended(writer.write, bytes(batch))
+                await _ended(request, writer.write, bytes(batch))
         if check is not None:
             if check[0].digest() != check[1]:
                 raise InputError(
                     "upload_checksum", "the checksum does not match", "send these bytes again"
                 )
-            await _ended(writer.write, bytes(batch))
+            await _ended(request, writer.write, bytes(batch))
             writer.confirm()
     finally:
-        await _ended(held.close)
+        await _ended(request, held.close)
     return writer.size
 
 
-async def _ended(call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+async def _ended(
+    request: AsrRequest, call: Callable[P, T], *args: P.args, **options: P.kwargs
+) -> T:
     """What `call` gives in a thread; who is cancelled meanwhile leaves only when it has ended.
 
     Otherwise a write could go on beside the next one.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **options))
+    work = asyncio.ensure_future(on_uploads(request, call, *args, **options))
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -27,9 +28,11 @@ import msgspec
 from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
+from glagol.asr.tus.promised import Promise, Promised
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
 from glagol.core.files import new_private_file, private_folder, sync_folder
+from glagol.core.shares import ALONE
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +43,8 @@ __all__ = ["EXPIRES_S", "Note", "Uploads", "Writer"]
 EXPIRES_S: Final = 86_400.0
 """An upload that was not touched for so long is forgotten."""
 
+SWEEP_S: Final = 60.0
+FRESH_S: Final = 1.0
 HASHES_MAX: Final = 64
 READ_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -69,6 +74,7 @@ class Uploads:
         limit_bytes: Of one upload.
         quota_bytes: Of all together, finished or not; asked whenever it matters.
         clock: Unix seconds, as the file system has them.
+        alone: The part of the quota that one owner may promise to fill alone.
 
     Attributes:
         limit_bytes: Of one upload.
@@ -84,8 +90,11 @@ class Uploads:
         limit_bytes: int,
         quota_bytes: Callable[[], int],
         clock: Callable[[], float] = time.time,
+        alone: float = ALONE,
     ) -> None:
         self._folder = folder
+        self._promised = Promised(alone)
+        self._swept_s = self._seen_s = -math.inf
         self.limit_bytes = limit_bytes
         self.writing: dict[str, asyncio.Task[int]] = {}
         self._quota_bytes = quota_bytes
@@ -94,14 +103,18 @@ class Uploads:
         with _told():
             private_folder(folder)
 
-    def create(self, note: Note) -> str:
+    def create(self, note: Note, owner: str = "") -> str:
         """Begin an upload; its room is taken at once.
+
+        Args:
+            note: What the upload will be.
+            owner: Whose share it uses; empty: that of `note.owner`.
 
         Returns:
             Its id.
 
         Raises:
-            LimitError: `upload_too_large`, `spool_full`.
+            LimitError: `upload_too_large`, `spool_full`, `share_used`, `busy`.
             HostError: `disk_full`, `host_io`.
         """
         if note.length > self.limit_bytes:
@@ -110,34 +123,30 @@ class Uploads:
                 f"the upload would be larger than {self.limit_bytes} bytes",
                 "send a shorter or compressed file, or raise ASR_MAX_UPLOAD_BYTES",
             )
+        upload_id = secrets.token_hex(16)
         with _told():
-            self.sweep()
-            promised = missing = 0
-            for upload_id in self._ids():
-                with contextlib.suppress(InputError, IntegrityError):  # just removed, or too new
-                    other, size = self._read(upload_id)
-                    promised += other.length
-                    missing += other.length - size
-            if promised + note.length > self._quota_bytes():
-                raise LimitError(
-                    "spool_full",
-                    f"uploads would take more than {self._quota_bytes()} bytes",
-                    "finish or delete others first, or raise spool_bytes in policy.toml",
-                )
-            free = shutil.disk_usage(self._folder).free
-            if free - missing - note.length < FREE_BYTES_MIN:
-                raise HostError(
-                    "disk_full", "no space left for the upload", "free space in ASR_STATE"
-                )
-            upload_id = secrets.token_hex(16)
-            self._path(upload_id).touch(mode=0o600, exist_ok=False)
-            part = self._path(f".{upload_id}")
-            with new_private_file(part) as file:
-                file.write(msgspec.json.encode(note))
-                os.fsync(file.fileno())
-            part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
-            sync_folder(self._folder)
+            self._looked_around()
+            promise = Promise(owner or note.owner, note.length)
+            self._promised.begin(upload_id, promise, self._quota_bytes())
+            try:
+                self._begin(upload_id, note)
+            except BaseException:
+                self._promised.drop(upload_id)
+                raise
+            self._promised.begun(upload_id)
         return upload_id
+
+    def _begin(self, upload_id: str, note: Note) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free - self._promised.missing < FREE_BYTES_MIN:
+            raise HostError("disk_full", "no space left for the upload", "free space in ASR_STATE")
+        self._path(upload_id).touch(mode=0o600, exist_ok=False)
+        part = self._path(f".{upload_id}")
+        with new_private_file(part) as file:
+            file.write(msgspec.json.encode(note))
+            os.fsync(file.fileno())
+        part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
+        sync_folder(self._folder)
 
     def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
         """An upload and how many bytes of it are there.
@@ -219,6 +228,7 @@ class Uploads:
     def drop(self, upload_id: str) -> None:
         """Forget an upload, if it is there."""
         self._hashes.pop(upload_id, None)
+        self._promised.drop(upload_id)
         with _told():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
@@ -237,7 +247,8 @@ class Uploads:
 
     def sweep(self) -> None:
         """Forget what was not touched for `EXPIRES_S`, and what is no upload."""
-        now = self._clock()
+        now = self._swept_s = self._clock()
+        self._seen_s = -math.inf
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > EXPIRES_S:
@@ -297,8 +308,28 @@ class Uploads:
             self._unmark(upload_id)
         return file.seek(0, os.SEEK_END)
 
-    def _ids(self) -> list[str]:
-        return [p.name.removesuffix(_NOTE) for p in self._folder.glob("*" + _NOTE)]
+    def _looked_around(self) -> None:
+        """Know what is in the folder: other processes and other days have uploads there, too."""
+        now = self._clock()
+        if now - self._swept_s > SWEEP_S:
+            self.sweep()
+        if now - self._seen_s <= FRESH_S:
+            return
+        self._seen_s = now
+        with os.scandir(self._folder) as entries:
+            found = {entry.name: entry for entry in entries}
+        missing, promises = 0, {}
+        for upload_id in (name.removesuffix(_NOTE) for name in found if name.endswith(_NOTE)):
+            with contextlib.suppress(InputError, IntegrityError, KeyError, FileNotFoundError):
+                # just removed, or a newer program's
+                known = self._promised.of(upload_id) or self._noted(upload_id)
+                missing += known.length - found[upload_id].stat().st_size
+                promises[upload_id] = known
+        self._promised.seen(promises, missing)
+
+    def _noted(self, upload_id: str) -> Promise:
+        note, _ = self._read(upload_id)
+        return Promise(note.owner, note.length)
 
     def _path(self, name: str) -> Path:
         return self._folder / name

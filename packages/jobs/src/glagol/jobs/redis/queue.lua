@@ -308,7 +308,7 @@ function run.release()
     unlease(id)
     enter(id, QUEUED)
     call('HINCRBY', P .. 'job:' .. id, 'attempts_max', 1)
-    enqueue(id, now)
+    enqueue(id, now + tonumber(ARGV[4]))
   end
   return show(id)
 end

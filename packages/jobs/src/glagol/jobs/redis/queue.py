@@ -162,9 +162,9 @@ class RedisQueue:
         validation.check_followers(follow)
         return self._ended("stop", claim, *newcomers(follow))
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         """See the port."""
-        return self._ended("release", claim)
+        return self._ended("release", claim, delay_s)
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""

@@ -210,7 +210,7 @@ class SqliteQueue:
         self._wake()
         return job
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         """See the port."""
         with self._database.writing() as db:
             now = self._now(db)
@@ -218,7 +218,7 @@ class SqliteQueue:
             if job.cancelling:
                 job = _orphan(db, job, None, now)
             else:
-                job = update(db, _GIVEN_BACK, (now,), now, job)
+                job = update(db, _GIVEN_BACK, (now + delay_s,), now, job)
         self._wake()
         return job
 

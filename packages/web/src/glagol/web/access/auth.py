@@ -23,6 +23,7 @@ from glagol.core.hosts import is_loopback
 from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
 from glagol.web.access.host_check import named_host
+from glagol.web.access.owner import client_of
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
 from glagol.web.access.refusal import plain, refuse
@@ -168,7 +169,7 @@ class Access:
         limits = self._policy().limits
         if key is None:
             if self._keys() is None and plain(scope["path"]) not in self._doors.open:
-                self._take(f"@{_client(scope)}", limits.client_rate_per_minute)
+                self._take(f"@{client_of(scope)}", limits.client_rate_per_minute)
             yield
             return
         state["caller"] = Caller(key.name, "admin" in key.scopes)
@@ -242,20 +243,6 @@ def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
     if error.code == "key_refused":
         return [(b"www-authenticate", f'{_REALM}, error="invalid_token"'.encode())]
     return [(b"www-authenticate", f'{_REALM}, error="insufficient_scope"'.encode())]
-
-
-def _client(scope: AsgiScope) -> str:
-    """Whose rate it is: an IPv4 address, or the /64 network of an IPv6 one."""
-    host = (scope.get("client") or ("",))[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _from_here(scope: AsgiScope) -> bool:
