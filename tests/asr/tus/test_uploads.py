@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -308,7 +309,7 @@ def test_who_stops_a_writer_waits_for_its_write() -> None:
         order.append("written")
 
     async def stopped() -> None:
-        task = asyncio.create_task(routes._ended(write))
+        task = asyncio.create_task(routes._ended(threads, write))
         for _ in range(3):
             await asyncio.sleep(0.01)
             task.cancel()
@@ -318,7 +319,8 @@ def test_who_stops_a_writer_waits_for_its_write() -> None:
             await task
         order.append("stopped")
 
-    asyncio.run(stopped())
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.run(stopped())
     assert order == ["written", "stopped"]
 
 

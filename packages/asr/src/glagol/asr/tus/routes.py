@@ -33,10 +33,13 @@ from glagol.asr.http.request import (
 from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.core.executors import call
 from glagol.web import errors
 from glagol.web.links import relative
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from glagol.asr.tus.store import Uploads, Writer
 
 __all__ = ["HANDLERS"]
@@ -203,10 +206,11 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
     """Append the body; how many bytes there are then."""
     check = _checksum(request)
     held = ExitStack()
+    executor = service_of(request).executors.uploads
     right = kept.writer(upload_id, owner_of(request), begin, whole=check is not None)
     batch = bytearray()
     try:
-        writer: Writer = await _ended(request, held.enter_context, right)
+        writer: Writer = await _ended(executor, held.enter_context, right)
         try:
             async for chunk in chunks(request.receive):
                 batch += chunk
@@ -214,30 +218,30 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
                     check[0].update(chunk)
                 if len(batch) >= BATCH_BYTES:
                     full, batch = bytes(batch), bytearray()
-                    await _ended(request, writer.write, full)
+                    await _ended(executor, writer.write, full)
         finally:
             if batch and check is None:  # what came of a body that broke off counts too
-                await _ended(request, writer.write, bytes(batch))
+                await _ended(executor, writer.write, bytes(batch))
         if check is not None:
             if check[0].digest() != check[1]:
                 raise InputError(
                     "upload_checksum", "the checksum does not match", "send these bytes again"
                 )
-            await _ended(request, writer.write, bytes(batch))
+            await _ended(executor, writer.write, bytes(batch))
             writer.confirm()
     finally:
-        await _ended(request, held.close)
+        await _ended(executor, held.close)
     return writer.size
 
 
 async def _ended(
-    request: AsrRequest, call: Callable[P, T], *args: P.args, **options: P.kwargs
+    executor: Executor, function: Callable[P, T], *args: P.args, **options: P.kwargs
 ) -> T:
-    """What `call` gives in a thread; who is cancelled meanwhile leaves only when it has ended.
+    """What `function` gives in a thread; who is cancelled meanwhile leaves only when it has ended.
 
     Otherwise a write could go on beside the next one.
     """
-    work = asyncio.ensure_future(on_uploads(request, call, *args, **options))
+    work = asyncio.ensure_future(call(executor, function, *args, **options))
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:

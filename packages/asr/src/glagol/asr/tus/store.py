@@ -28,6 +28,7 @@ import msgspec
 from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
+from glagol.asr.tus import marks
 from glagol.asr.tus.promised import Promise, Promised
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
@@ -49,7 +50,6 @@ HASHES_MAX: Final = 64
 READ_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NOTE: Final = ".json"
-_MARK: Final = ".unchecked"
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +100,7 @@ class Uploads:
         self._quota_bytes = quota_bytes
         self._clock = clock
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._marks = marks.Marks(folder)
         with _told():
             private_folder(folder)
 
@@ -192,14 +193,14 @@ class Uploads:
             known, digest = self._hashes.pop(upload_id, (-1, None))
             digest = digest if known == size else _hash_of(file)
             if whole:
-                self._mark(upload_id, size)
+                self._marks.put(upload_id, size)
             writer = Writer(file, note.length, size, digest, confirmed=not whole)
             try:
                 yield writer
             finally:
                 writer.settle()
                 if whole:
-                    self._unmark(upload_id)
+                    self._marks.clear(upload_id)
                 self._hashes[upload_id] = (writer.size, writer.digest)
                 while len(self._hashes) > HASHES_MAX:
                     self._hashes.popitem(last=False)
@@ -232,7 +233,7 @@ class Uploads:
         with _told():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
-            self._path(upload_id + _MARK).unlink(missing_ok=True)
+            self._path(upload_id + marks.SUFFIX).unlink(missing_ok=True)
 
     def expires_s(self, upload_id: str) -> float:
         """When an upload will be forgotten if nobody touches it, Unix seconds.
@@ -252,7 +253,7 @@ class Uploads:
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > EXPIRES_S:
-                    name = path.name.removesuffix(_NOTE).removesuffix(_MARK)
+                    name = path.name.removesuffix(_NOTE).removesuffix(marks.SUFFIX)
                     data = self._path(name)
                     if not (data.exists() and now - data.stat().st_mtime <= EXPIRES_S):
                         path.unlink()
@@ -261,7 +262,7 @@ class Uploads:
         try:
             note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
             size = self._path(upload_id).stat().st_size  # first: a mark goes when its bytes count
-            return note, min(size, self._marked(upload_id, size))
+            return note, min(size, self._marks.counted(upload_id, size))
         except OSError:
             raise _unknown() from None
         except IntegrityError as error:
@@ -269,43 +270,18 @@ class Uploads:
                 raise _unknown() from None
             raise
 
-    def _marked(self, upload_id: str, size: int) -> int:
-        """How many bytes count: what the mark says, `size` without one."""
-        try:
-            return int(self._path(upload_id + _MARK).read_bytes())
-        except FileNotFoundError:
-            return size
-        except ValueError:  # not as it was written: then nothing is sure
-            return 0
-
-    def _mark(self, upload_id: str, size: int) -> None:
-        """Let only `size` bytes count from now on; on the disk when this returns."""
-        part = self._path(f".{upload_id}")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(b"%d" % size)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(self._path(upload_id + _MARK))
-        sync_folder(self._folder)
-
-    def _unmark(self, upload_id: str) -> None:
-        """Let every byte of the file count again."""
-        self._path(upload_id + _MARK).unlink()
-        sync_folder(self._folder)  # before the answer: else a power cut takes it back
-
     def _mended(self, upload_id: str, file: BinaryIO) -> int:
         """Cut off what a crash left of a body that was never confirmed; the length is then true.
 
         Call it with the file's lock: without, the mark may be that of a body that arrives now.
         """
         size = file.seek(0, os.SEEK_END)
-        counts = self._marked(upload_id, size)
+        counts = self._marks.counted(upload_id, size)
         if counts < size:
             file.truncate(counts)
             os.fsync(file.fileno())
-        if self._path(upload_id + _MARK).exists():
-            self._unmark(upload_id)
+        if self._marks.there(upload_id):
+            self._marks.clear(upload_id)
         return file.seek(0, os.SEEK_END)
 
     def _looked_around(self) -> None:
