@@ -104,14 +104,14 @@ def test_a_stream_is_decoded_as_it_arrives(jail: Jail) -> None:
 def test_the_position_of_the_file_is_not_moved(jail: Jail, tmp_path: Path) -> None:
     """The child has a descriptor of its own, for reading only."""
     path = tmp_path / "recording"
-    path.write_bytes(made.wav(made.tone(3.0)))
-    with path.open("r+b") as file, jail.open(file, max_seconds=9.0) as source:
+    path.write_bytes(made.wav(made.tone(30.0)))
+    with path.open("r+b") as file, jail.open(file, max_seconds=60.0) as source:
         file.seek(7)
-        assert sum(map(len, source)) == 3 * made.RATE
+        assert sum(map(len, source)) == 30 * made.RATE
         assert file.tell() == 7
     with tempfile.TemporaryFile() as unnamed:
         unnamed.write(path.read_bytes())
-        with jail.open(unnamed, max_seconds=9.0) as source:
+        with jail.open(unnamed, max_seconds=60.0) as source:
             link = str(Path(f"/proc/{jails.child_of(source)}/fd/4").readlink())
             flags = Path(f"/proc/{jails.child_of(source)}/fdinfo/4").read_text()
         assert "deleted" in link
@@ -120,7 +120,7 @@ def test_the_position_of_the_file_is_not_moved(jail: Jail, tmp_path: Path) -> No
 
 def test_a_child_has_nothing_but_its_recording(jail: Jail) -> None:
     """Its descriptors, its environment and its threads; the zygote has no engine loaded."""
-    with jail.open(io.BytesIO(made.wav(made.tone(3.0))), max_seconds=9.0) as source:
+    with jail.open(io.BytesIO(made.wav(made.tone(30.0))), max_seconds=60.0) as source:
         own = Path(f"/proc/{jails.child_of(source)}")
         assert sorted(int(path.name) for path in (own / "fd").iterdir()) == [0, 1, 2, 3, 4]
         names = {v.partition(b"=")[0] for v in (own / "environ").read_bytes().split(b"\0") if v}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from glagol.core.errors import GlagolError, HostError
+from glagol.speech.audio.jail import spawner
 from glagol.speech.audio.jail.pool import Jail
 from glagol.speech.audio.jail.source import JailedSource
 from speech import jails, made
@@ -78,6 +79,25 @@ def test_a_dead_zygote_is_started_again() -> None:
         assert sum(map(len, source)) == 30 * made.RATE
     assert jail.restarts == 1
     jails.until(lambda: not any(map(jails.alive, [child, *waiting])))
+    jail.close()
+
+
+def test_a_zygote_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped, it brings no child: the recording that waits fails, the next one is decoded."""
+    jail = jails.started()
+    jails.spares(jail)
+    for spare in list(jail._spawner._spares):
+        jail._spawner.release(spare)
+    jail._spawner._spares.clear()
+    assert jail.zygote is not None
+    jails.signalled(jail.zygote, signal.SIGSTOP)
+    monkeypatch.setattr(spawner, "CHILD_S", 0.3)
+    with pytest.raises(HostError) as caught:
+        opened(jail)
+    assert caught.value.code == "decoder_lost"
+    monkeypatch.setattr(spawner, "CHILD_S", jails.PATIENCE_S)
+    with opened(jail) as source:
+        assert sum(map(len, source)) == 30 * made.RATE
     jail.close()
 
 

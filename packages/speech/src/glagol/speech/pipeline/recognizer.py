@@ -18,7 +18,7 @@ from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing
+from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.segmentation.cutter import Cutter
@@ -262,9 +262,8 @@ class Recognizer:
                 stop_if(cancelled)
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
-        language = _language(hearings, options)
-        transcript = self._transcript(tuple(found), cutters, options, audio_sha256, language)
-        return replace(transcript, warnings=tuple(source.warnings))
+        transcript = self._transcript(tuple(found), cutters, options, audio_sha256, hearings)
+        return replace(transcript, warnings=(*source.warnings, *transcript.warnings))
 
     def live(
         self,
@@ -289,8 +288,7 @@ class Recognizer:
         listener = self._listener(hear or hearing, 0.0, None, block_frames=LIVE_FRAMES)
 
         def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
-            language = _language([hearing], options)
-            return self._transcript(segments, [listener.cutter], options, sha256, language)
+            return self._transcript(segments, [listener.cutter], options, sha256, [hearing])
 
         return Live(listener, hearing, whole, options)
 
@@ -325,7 +323,8 @@ class Recognizer:
         *,
         block_frames: int = BLOCK_FRAMES,
     ) -> Listener:
-        cutter = Cutter(self.vad, rule=self.rule, short_s=short_s, block_frames=block_frames)
+        uncut_s = 0.0 if self.engine.traits.needs_speech else short_s
+        cutter = Cutter(self.vad, rule=self.rule, short_s=uncut_s, block_frames=block_frames)
         return Listener(cutter, hear, rule=self.rule, channel=channel)
 
     def _transcript(
@@ -334,7 +333,7 @@ class Recognizer:
         cutters: Sequence[Cutter],
         options: Options,
         sha256: str | None,
-        language: str,
+        hearings: Sequence[Hearing],
     ) -> Transcript:
         coverages = [
             Coverage(round(c.decoded / SAMPLE_RATE, 3), round(c.dropped / SAMPLE_RATE, 3))
@@ -346,13 +345,17 @@ class Recognizer:
             text=" ".join(segment.text for segment in segments),
             segments=segments,
             duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
-            language=language,
+            language=_language(hearings, options),
             coverage=_sum(coverages) if split else coverages[0],
-            provenance=replace(
-                self.provenance,
-                vad=self.provenance.vad if any(c.used_vad for c in cutters) else None,
-                chunk_plan_sha256=combined(plans) if split else plans[0],
-                audio_sha256=sha256,
+            warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
+            provenance=searched(
+                replace(
+                    self.provenance,
+                    vad=self.provenance.vad if any(c.used_vad for c in cutters) else None,
+                    chunk_plan_sha256=combined(plans) if split else plans[0],
+                    audio_sha256=sha256,
+                ),
+                hearings,
             ),
         )
 

@@ -71,6 +71,7 @@ class Spawner:
         self._wanted = SPARES
         self._out: dict[int, int | None] = {}
         self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="jail", daemon=True)
         self.confinement: Confinement | None = None
@@ -176,6 +177,7 @@ class Spawner:
                             "cancelled", "the reading was cancelled", "send it again if needed"
                         )
                     if self._closed or time.monotonic() > until:
+                        self._give_up()
                         raise HostError(
                             "decoder_lost",
                             "the process that opens recordings could not be started",
@@ -189,6 +191,11 @@ class Spawner:
             self._order(LATER)
             return child
 
+    def _give_up(self) -> None:
+        """End a zygote that brings no child, so that another one is started."""
+        if self._process is not None:
+            self._process.kill()
+
     def _order(self, how: bytes = ORDER) -> None:
         """Ask for the children that are missing; call it with the lock."""
         while self._control is not None and len(self._spares) + self._ordered < self._wanted:
@@ -200,9 +207,9 @@ class Spawner:
         if self._control is None:
             return False
         try:
-            self._control.send(message)
+            self._control.send(message, socket.MSG_DONTWAIT)
         except OSError:
-            return False  # it has ended, and the thread finds out
+            return False  # it has ended, and the thread finds out; or it hangs, and `_next` does
         return True
 
     def _run(self) -> None:
@@ -215,7 +222,8 @@ class Spawner:
                 self._tell("jail not started", warning=True, message=str(error))
             else:
                 with self._changed:
-                    self._control, self._ordered, self.pid = control, 0, process.pid
+                    self._control, self._ordered = control, 0
+                    self._process, self.pid = process, process.pid
                     self._order()
                     self.starts += 1
                 self._listen(control)

@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import sounds
 from asr.process import Server, start
-from fault import hostile, jail_kill, mutated
+from fault import mutated
+from fault.jail import hostile, kill
 from glagol.core.errors import InputError, LimitError
 from glagol.speech.audio.jail.limits import Limits
 from glagol.speech.audio.jail.pool import Jail
@@ -214,7 +215,7 @@ def main() -> int:
         count = int(os.environ.get("GLAGOL_JAIL_FILES", "10000"))
         sys.stdout.write(json.dumps(damaged(count, 2026)) + "\n")
         rounds = int(os.environ.get("GLAGOL_KILL_ROUNDS", "100"))
-        sys.stdout.write(json.dumps(jail_kill.prove(home, folder, rounds, seed=7)) + "\n")
+        sys.stdout.write(json.dumps(kill.prove(home, folder, rounds, seed=7)) + "\n")
     for each in broken:
         sys.stdout.write(f"BROKEN: {each}\n")
     return bool(broken)

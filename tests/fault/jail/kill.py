@@ -12,7 +12,7 @@ from typing import Any
 
 import sounds
 from asr.process import PATIENCE_S, Server, start
-from fault import hostile
+from fault.jail import hostile
 
 JOBS, WINDOW_S = 4, 1.0
 PATIENT = "[jobs]\nlease_s = 2\nattempts = 50\n"
