@@ -89,15 +89,12 @@ def test_a_bad_file_does_not_stop_the_others(
     for name, (data, _) in sounds.BAD.items():
         names.append(tmp_path / f"{name}.wav")
         names[-1].write_bytes(data)
-    names.append(tmp_path / "truncated.wav")
-    names[-1].write_bytes(sounds.truncated())
     names += [tmp_path / "nowhere.wav", tmp_path]
     result = glagol("transcribe", "--home", home, *names, recording)
     assert result.status == 2
     assert result.out == f"{recording}: {expected}\n"
     codes = [
         *(code for _, code in sounds.BAD.values()),
-        "audio_truncated",
         *["audio_not_found"] * 2,
     ]
     said = [line for line in result.err.splitlines() if not line.startswith("  what to do: ")]
@@ -105,6 +102,23 @@ def test_a_bad_file_does_not_stop_the_others(
     for line, name, code in zip(said, names, codes, strict=True):
         assert line.startswith(f"glagol: {name}: ")
         assert line.endswith(f"[{code}]")
+
+
+def test_what_a_recording_lacks_is_said(
+    glagol: Run, home: Path, expected: str, tmp_path: Path
+) -> None:
+    """On stderr, with text on stdout and status 0; --strict makes an error of it."""
+    half = tmp_path / "half.wav"
+    half.write_bytes(sounds.truncated())
+    result = glagol("transcribe", "--home", home, half)
+    assert result.status == 0
+    assert result.out.split()[:5] == expected.split()[:5]
+    assert result.err.startswith(f"glagol: {half}: warning: the recording ends early: ")
+    assert result.err.endswith(" [audio_truncated]\n")
+    refused = glagol("transcribe", "--home", home, "--strict", half)
+    assert (refused.status, refused.out) == (2, "")
+    assert "[audio_truncated]" in refused.err
+    assert glagol("transcribe", "--home", home, "--track", 1, half).status == 2
 
 
 def test_other_rates_and_channels(glagol: Run, home: Path, tmp_path: Path) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from glagol.core.errors import CODES, GlagolError
 
-__all__ = ["failure", "note"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glagol.speech.types import Notice
+
+__all__ = ["failure", "note", "warnings"]
 
 
 def failure(error: GlagolError, *, subject: str = "") -> int:
@@ -23,6 +30,17 @@ def failure(error: GlagolError, *, subject: str = "") -> int:
     click.echo(f"glagol: {before}{error.message} [{error.code}]", err=True)
     click.echo(f"  what to do: {error.remedy}", err=True)
     return CODES[error.code].exit_status
+
+
+def warnings(notices: Sequence[Notice], *, subject: str) -> None:
+    """Print what a recording or a model lacks: what and where, and the code.
+
+    Args:
+        notices: of one transcript.
+        subject: the file.
+    """
+    for notice in notices:
+        click.echo(f"glagol: {subject}: warning: {notice.message} [{notice.code}]", err=True)
 
 
 def note(text: str) -> None:

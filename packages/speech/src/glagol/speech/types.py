@@ -125,6 +125,10 @@ class Notice:
     missing_s: float | None = None
 
 
+INCOMPLETE = frozenset({"audio_truncated", "audio_damaged", "audio_gap"})
+"""Codes of notices that sound is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class VadProvenance:
     """Voice activity model: registry id, artifact digests, parameters as in the manifest."""
@@ -187,6 +191,11 @@ class Transcript:
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
 
+    @property
+    def complete(self) -> bool:
+        """Whether no sound of the recording is known to be missing."""
+        return not any(notice.code in INCOMPLETE for notice in self.warnings)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -221,6 +230,8 @@ class Options:
         max_audio_s: longer audio is refused.
         channel: "mix" transcribes the mean of the channels, "split" each one alone.
         track: which audio track is transcribed, from 0; None lets the container's flags decide.
+        strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
+            first notice about it, instead of transcribing what is there.
     """
 
     language: str = "ru"
@@ -229,3 +240,4 @@ class Options:
     max_audio_s: float = 43_200.0
     channel: Literal["mix", "split"] = "mix"
     track: int | None = None
+    strict: bool = False

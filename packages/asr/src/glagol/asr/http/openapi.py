@@ -35,6 +35,17 @@ _OPTIONS: Final = {
         default="mix",
         description="split transcribes each channel alone (at most 8); segments say which",
     ),
+    "track": Schema(
+        type=OpenAPIType.INTEGER,
+        minimum=0,
+        maximum=99,
+        description="Audio track, from 0; else the container's default, else the first decodable",
+    ),
+    "strict": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Refuse a recording that lacks something instead of warning about it",
+    ),
     "async": Schema(
         type=OpenAPIType.BOOLEAN, default=False, description="Answer 202 with a job at once"
     ),
@@ -151,4 +162,6 @@ _OPENAI: Final = {
         description="Events transcript.text.delta and transcript.text.done",
     ),
     "temperature": Schema(type=OpenAPIType.NUMBER, enum=[0]),
+    "track": _OPTIONS["track"],
+    "strict": _OPTIONS["strict"],
 }

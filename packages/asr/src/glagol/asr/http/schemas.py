@@ -18,6 +18,7 @@ __all__ = [
     "ModelList",
     "Segment",
     "Transcript",
+    "Warning",
     "Word",
 ]
 
@@ -57,8 +58,19 @@ class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: list[Coverage] | None = None
 
 
+class Warning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):  # noqa: A001 - its name
+    """Something that the recording or the model lacks: where, and how much sound, in seconds."""
+
+    code: str
+    message: str
+    at_s: float | None
+    missing_s: float | None
+
+
 class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `data` of a transcription; duration in seconds, `provenance` says what made it.
+
+    `complete` is false where sound of the recording is known to be missing; `warnings` say where.
 
     Of a job with summarize=true it has `summary`, as llm-server's /v1/summarize gives it, and
     `summary_error {code, message, remedy}`; one of them is null.
@@ -69,6 +81,8 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration: float
     language: str
     coverage: Coverage
+    complete: bool
+    warnings: list[Warning]
     provenance: dict[str, Any]
     summary: dict[str, Any] | None = None
     summary_error: dict[str, str] | None = None

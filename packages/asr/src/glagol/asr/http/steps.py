@@ -99,6 +99,8 @@ class Order:
         render: From the transcript to the answer's bytes; called in the inference thread.
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
         on_segment: Called in that thread with each final segment; must not wait.
     """
 
@@ -107,6 +109,8 @@ class Order:
     render: Callable[[Transcript], bytes]
     word_timestamps: bool = True
     channel: Channel = "mix"
+    track: int | None = None
+    strict: bool = False
     on_segment: Callable[[Segment], None] | None = None
 
 
@@ -193,7 +197,9 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
     return body
 
 
-async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") -> float | None:
+async def checked(
+    body: Upload, max_audio_s: float, channel: Channel = "mix", track: int | None = None
+) -> float | None:
     """Open the container: what is no audio, or says that it is too long, needs no queue.
 
     Returns:
@@ -206,7 +212,12 @@ async def checked(body: Upload, max_audio_s: float, channel: Channel = "mix") ->
     left = Event()
     try:
         return await asyncio.to_thread(
-            _declared_s, body.file, max_audio_s, split=channel == "split", cancelled=left.is_set
+            _declared_s,
+            body.file,
+            max_audio_s,
+            split=channel == "split",
+            track=track,
+            cancelled=left.is_set,
         )
     finally:
         left.set()  # the thread outlives a request that was cancelled
@@ -226,13 +237,19 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     service, note = service_of(request), note_of(request)
     with held(body.file):
         if not service.engine.free:
-            await checked(body, service.settings.max_audio_s, order.channel)
-        words, channel = order.word_timestamps, order.channel
+            await checked(body, service.settings.max_audio_s, order.channel, order.track)
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
             model=order.model,
-            options=options_for(service, order.language, word_timestamps=words, channel=channel),
+            options=options_for(
+                service,
+                order.language,
+                word_timestamps=order.word_timestamps,
+                channel=order.channel,
+                track=order.track,
+                strict=order.strict,
+            ),
             render=order.render,
             on_segment=order.on_segment,
             timeline=timeline_of(request),
@@ -243,8 +260,8 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     return job
 
 
-async def wait(request: AsrRequest, job: Job) -> bytes:
-    """The job's answer, unless the client leaves first; then the job is cancelled.
+async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
+    """The job's transcript and answer, unless the client leaves first; then it is cancelled.
 
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
@@ -259,7 +276,7 @@ async def wait(request: AsrRequest, job: Job) -> bytes:
         transcript, answer = result.result()
         report(request, job, transcript)
         await audited(service_of(request), note_of(request), transcript)
-        return answer
+        return transcript, answer
     finally:
         gone.cancel()
         if not result.done():
@@ -306,8 +323,13 @@ async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
 
 
 def _declared_s(
-    file: BinaryIO, max_audio_s: float, *, split: bool, cancelled: Callable[[], bool]
+    file: BinaryIO,
+    max_audio_s: float,
+    *,
+    split: bool,
+    track: int | None,
+    cancelled: Callable[[], bool],
 ) -> float | None:
     from glagol.speech.audio.decode import probe
 
-    return probe(file, max_seconds=max_audio_s, split=split, cancelled=cancelled)
+    return probe(file, max_seconds=max_audio_s, split=split, track=track, cancelled=cancelled)

@@ -58,8 +58,7 @@ async def _steps(
         while True:
             if job.version > known:
                 known = job.version
-                ahead = await _ahead(jobs, job)
-                yield _event(jobs, job, before, ahead)
+                yield await _event(jobs, job, before)
                 before, heard_s = job, time.monotonic()
             if job.state in ENDED or jobs.closing.is_set():
                 return
@@ -91,14 +90,15 @@ async def _ahead(jobs: Jobs, job: Job) -> int | None:
         return None
 
 
-def _event(jobs: Jobs, job: Job, before: Job | None, ahead: int | None) -> bytes:
+async def _event(jobs: Jobs, job: Job, before: Job | None) -> bytes:
     same = before is not None and (before.state, before.attempt, before.cancelling) == (
         job.state,
         job.attempt,
         job.cancelling,
     )
     name = "progress" if same else "state"
-    data = msgspec.json.encode(schemas.view(job, jobs.pace, ahead))
+    view = schemas.view(job, jobs.pace, await _ahead(jobs, job), await schemas.lacks_of(jobs, job))
+    data = msgspec.json.encode(view)
     return sse.event(data, name=name, event_id=str(job.version))
 
 

@@ -76,7 +76,8 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
     with body.file:
         permit = _permit(request, wish)
         note["model"] = wish.model.id
-        audio_s = await steps.checked(body, service_of(request).settings.max_audio_s, wish.channel)
+        limit_s = service_of(request).settings.max_audio_s
+        audio_s = await steps.checked(body, limit_s, wish.channel, wish.track)
         made, replayed = await asyncio.to_thread(
             permit.jobs.submit,
             _work(request, received, audio_s),
@@ -130,6 +131,8 @@ def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) 
         size_bytes=body.size_bytes,
         audio_s=audio_s,
         channel=wish.channel,
+        track=wish.track,
+        strict=wish.strict,
         webhook_url=wish.webhook_url,
         summarize=wish.summarize,
         request_id=note["request_id"],

@@ -17,11 +17,12 @@ from litestar.response import Response
 
 from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
-from glagol.asr.http.options import OptionError, language_of, model_of
+from glagol.asr.http.options import OptionError, language_of, model_of, track_of
 from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
 from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
+from glagol.speech.output import notices
 from glagol.speech.output.formats import FORMATS, JSON
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ __all__ = ["Ask", "read", "transcriptions"]
 STAND_IN: Final = "whisper-1"
 """The model name that OpenAI's tools send when nobody chose one; it means the default here."""
 
-_SINGLE: Final = frozenset({"model", "language", "response_format", "stream", "temperature"})
+_SINGLE: Final = frozenset(
+    {"model", "language", "response_format", "stream", "temperature", "track", "strict"}
+)
 _GRANULARITIES: Final = frozenset({"word", "segment"})
 _UNSUPPORTED: Final = frozenset(
     ["prompt", "include", "chunking_strategy", "keywords", "languages"]
@@ -54,6 +57,8 @@ class Ask:
         form: Of the answer, one of `forms.FORMS`.
         granularities: What verbose_json tells times of: "word", "segment".
         streamed: Whether the answer comes as events.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
     """
 
     model: Model
@@ -61,6 +66,8 @@ class Ask:
     form: str
     granularities: frozenset[str]
     streamed: bool
+    track: int | None = None
+    strict: bool = False
 
 
 def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> Ask:
@@ -83,10 +90,8 @@ def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> A
         known = ", ".join(FORMS)
         raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
     _check_temperature(single.get("temperature", "0"))
-    streamed = single.get("stream", "false").lower()
-    if streamed not in ("true", "false"):
-        raise OptionError("stream", f"stream={streamed[:16]!r}", "use true or false")
-    if streamed == "true" and form not in STREAMED:
+    streamed = _truth(single, "stream")
+    if streamed and form not in STREAMED:
         raise OptionError(
             "response_format",
             f"{form} cannot be streamed",
@@ -97,8 +102,17 @@ def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> A
         language_of(single.get("language", ""), model),
         form,
         _granularities(given.get("timestamp_granularities", []), form),
-        streamed == "true",
+        streamed,
+        track_of(single),
+        _truth(single, "strict"),
     )
+
+
+def _truth(single: Mapping[str, str], name: str) -> bool:
+    value = single.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise OptionError(name, f"{name}={value[:16]!r}", "use true or false")
+    return value == "true"
 
 
 def _by_name(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -185,14 +199,22 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     headers = {"glagol-model": ask.model.id}
     if ask.streamed:
         return await streaming.respond(request, job, box, headers)
-    answer = await steps.wait(request, job)
+    transcript, answer = await steps.wait(request, job)
+    headers |= notices.header(transcript.warnings)
     return Response(answer, media_type=media_type(ask.form), headers=headers)
 
 
 def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
     render = functools.partial(_event if ask.streamed else _render, ask)
     on_segment = box.put if ask.streamed else None
-    return steps.Order(ask.model.id, ask.language, render, on_segment=on_segment)
+    return steps.Order(
+        ask.model.id,
+        ask.language,
+        render,
+        track=ask.track,
+        strict=ask.strict,
+        on_segment=on_segment,
+    )
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
@@ -201,16 +223,23 @@ def _render(ask: Ask, transcript: Transcript) -> bytes:
     usage = {"type": "duration", "seconds": transcript.duration_s}
     if ask.form == VERBOSE:
         return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
-    return msgspec.json.encode(
-        {"text": transcript.text, "usage": usage, "provenance": transcript.provenance}
-    )
+    return msgspec.json.encode({"text": transcript.text, "usage": usage, **_ours(transcript)})
 
 
 def _event(ask: Ask, transcript: Transcript) -> bytes:
     """What the last event holds; its `usage` would be in tokens, which we do not count."""
     if ask.form == VERBOSE:
         return msgspec.json.encode(_verbose(ask, transcript))
-    return msgspec.json.encode({"text": transcript.text, "provenance": transcript.provenance})
+    return msgspec.json.encode({"text": transcript.text, **_ours(transcript)})
+
+
+def _ours(transcript: Transcript) -> dict[str, Any]:
+    """What stands beside OpenAI's fields."""
+    return {
+        "complete": transcript.complete,
+        "warnings": transcript.warnings,
+        "provenance": transcript.provenance,
+    }
 
 
 def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
@@ -232,4 +261,4 @@ def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
             for segment in transcript.segments
             for word in segment.words
         ]
-    return {**found, "provenance": transcript.provenance}
+    return {**found, **_ours(transcript)}

@@ -82,6 +82,12 @@ class Batch:
     show_default=True,
     help="split: each channel alone, who speaks is told by its number.",
 )
+@click.option(
+    "--track", type=click.IntRange(0, 99), help="Audio track; the default one if not given."
+)
+@click.option(
+    "--strict", is_flag=True, help="Refuse a recording that lacks something instead of warning."
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
@@ -102,6 +108,8 @@ def transcribe(
     form: str,
     folder: Path | None,
     channel: Literal["mix", "split"],
+    track: int | None,
+    strict: bool,
     device: str,
     threads: int,
     jobs: int,
@@ -118,7 +126,7 @@ def transcribe(
     from glagol.speech.types import Options
 
     llm = (llm_url, llm_key) if summarize else None
-    batch = Batch(files, form, folder, Options(channel=channel), llm)
+    batch = Batch(files, form, folder, Options(channel=channel, track=track, strict=strict), llm)
     _check(batch)
     from glagol.runtime.options import Runtime
     from glagol.speech.pipeline.recognizer import Recognizer
@@ -182,6 +190,7 @@ def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
     name = batch.names[index]
     try:
         transcript = result.result()
+        report.warnings(transcript.warnings, subject=name)
         summary, trouble = _summary(batch, transcript)
         data = _rendered(batch, name, transcript, summary)
         if batch.folder is None:
@@ -240,7 +249,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
                 source = spool
             split = options.channel == "split"
             # before 3 GB are hashed
-            probe(source, max_seconds=options.max_audio_s, split=split)
+            probe(source, max_seconds=options.max_audio_s, split=split, track=options.track)
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
             yield source, sha256

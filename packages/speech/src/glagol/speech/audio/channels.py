@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from glagol.speech.audio.findings import Findings
+    from glagol.speech.audio.frames import Wide
     from glagol.speech.types import Array
 
 __all__ = ["apart", "mixed"]
@@ -32,7 +33,7 @@ LOUD = 0.25
 """Share of the loudest channel's power that makes a channel loud."""
 
 
-def mixed(sound: Iterable[tuple[int, Array]], findings: Findings) -> Iterator[tuple[int, Array]]:
+def mixed(sound: Iterable[tuple[int, Wide]], findings: Findings) -> Iterator[tuple[int, Array]]:
     """One channel.
 
     Args:
@@ -42,7 +43,7 @@ def mixed(sound: Iterable[tuple[int, Array]], findings: Findings) -> Iterator[tu
     Yields:
         Rate in Hz and float32 [n], within -1 and 1.
     """
-    held: list[Array] = []
+    held: list[Wide] = []
     form, position = (0, 0), 0.0
     for rate, samples in sound:
         _heed(samples, findings)
@@ -63,26 +64,26 @@ def mixed(sound: Iterable[tuple[int, Array]], findings: Findings) -> Iterator[tu
         yield form[0], part
 
 
-def apart(sound: Iterable[tuple[int, Array]], findings: Findings) -> Iterator[tuple[int, Array]]:
+def apart(sound: Iterable[tuple[int, Wide]], findings: Findings) -> Iterator[tuple[int, Array]]:
     """All channels, float32 [n, channels] within -1 and 1; see `mixed`."""
     for rate, samples in sound:
         _heed(samples, findings)
         yield rate, _limited(samples)
 
 
-def _heed(samples: Array, findings: Findings) -> None:
+def _heed(samples: Wide, findings: Findings) -> None:
     findings.peak = max(
         findings.peak, float(samples.max(initial=0)), -float(samples.min(initial=0))
     )
 
 
-def _limited(samples: Array) -> Array:
+def _limited(samples: Wide) -> Array:
     limited: Array = np.clip(samples, -1.0, 1.0).astype(np.float32)
     return limited
 
 
 def _units(
-    held: list[Array], rate: int, position: float, findings: Findings, *, rest: bool
+    held: list[Wide], rate: int, position: float, findings: Findings, *, rest: bool
 ) -> Iterator[Array]:
     """The units that are complete, or all that is left; `held` keeps what is not."""
     unit = max(1, rate // UNITS_PER_SECOND)
@@ -104,7 +105,7 @@ def _units(
             yield _limited(taken[:, alone])
 
 
-def _alone(samples: Array) -> int | None:
+def _alone(samples: Wide) -> int | None:
     """The channel that stands for all where they cancel each other; None where they do not."""
     centred = samples - samples.mean(axis=0)
     powers = np.square(centred).mean(axis=0)

@@ -151,4 +151,5 @@ def _unindexed(stream: AudioStream, size: int) -> float | None:
     if at == last or stream.time_base is None:
         return 0.0 if last >= 0 else None
     step = entries[last].timestamp - entries[last - 1].timestamp if last else 0
-    return float((entries[last].timestamp - entries[at + 1].timestamp + step) * stream.time_base)
+    ticks = int(entries[last].timestamp - entries[at + 1].timestamp + step)
+    return ticks * float(stream.time_base)

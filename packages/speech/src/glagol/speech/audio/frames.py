@@ -6,9 +6,10 @@ A bad packet costs itself alone: hours of sound are not refused for one frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
     from glagol.speech.audio.budget import Sound
-    from glagol.speech.types import Array
 
-__all__ = ["Frame", "Frames", "Watch"]
+__all__ = ["Frame", "Frames", "Watch", "Wide"]
+
+Wide: TypeAlias = "npt.NDArray[np.float64]"
+"""Samples as they were decoded, without a loss, [n, channels]."""
 
 FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 """Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
@@ -61,7 +64,7 @@ class Frame:
     """
 
     rate: int
-    samples: Array
+    samples: Wide
     stamp: float | None
     lost: bool = False
     lost_s: float = 0.0
@@ -107,13 +110,13 @@ class Frames:
             except (FFmpegError, EOFError):
                 self._note(packet)
                 continue
-            for frame in decoded:
+            for frame in cast("list[AudioFrame]", decoded):
                 self._watch.progress()
                 self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
                 if frame.samples:
                     yield self._framed(frame)
 
-    def _packets(self) -> Iterator[Packet]:
+    def _packets(self) -> Iterator[Packet[Any]]:
         """Packets of the track, beyond errors of the demuxer; the last one is empty."""
         errors = 0
         while errors < DEMUXER_ERRORS_MAX:
@@ -129,7 +132,7 @@ class Frames:
             else:
                 return
 
-    def _note(self, packet: Packet) -> None:
+    def _note(self, packet: Packet[Any]) -> None:
         """Count a packet that could not be decoded, unless it is a tag between frames."""
         if not packet.size:
             return
@@ -157,7 +160,7 @@ class Frames:
         return found
 
 
-def _samples(frame: AudioFrame, position: float) -> Array:
+def _samples(frame: AudioFrame, position: float) -> Wide:
     """All channels of a frame of any sample format, float64 [n, C], full scale is 1.
 
     Raises:
@@ -168,7 +171,7 @@ def _samples(frame: AudioFrame, position: float) -> Array:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     name = frame.format.name.removesuffix("p")
     offset = 128.0 if name == "u8" else 0.0
-    exact: Array = (samples.T.astype(np.float64) - offset) / FULL_SCALE[name]
+    exact: Wide = (samples.T.astype(np.float64) - offset) / FULL_SCALE[name]
     if not np.isfinite(exact).all():
         raise InputError(
             "audio_not_finite",

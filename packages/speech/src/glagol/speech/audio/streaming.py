@@ -25,6 +25,8 @@ from glagol.speech.types import SAMPLE_RATE, Array
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from glagol.speech.audio.frames import Wide
+
 __all__ = ["EVERY_S", "RATES", "Reader", "container", "pcm"]
 
 RATES = range(8_000, 192_001)
@@ -133,7 +135,7 @@ def _checked(frames: Frames, source: FFmpegFile) -> Iterator[Frame]:
     source.check()
 
 
-def _samples(read: Reader, rate: int, channels: int) -> Iterator[tuple[int, Array]]:
+def _samples(read: Reader, rate: int, channels: int) -> Iterator[tuple[int, Wide]]:
     rest = b""
     while data := read(READ_BYTES):
         data = rest + data

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
     from glagol.speech.audio.findings import Findings
-    from glagol.speech.audio.frames import Frame
-    from glagol.speech.types import Array
+    from glagol.speech.audio.frames import Frame, Wide
 
 __all__ = ["GAP_MAX_SECONDS", "Timeline", "origin_of"]
 
@@ -77,7 +76,7 @@ class Timeline:
         self._ahead = 0.0
         self._window: deque[Frame] = deque()
 
-    def place(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Array]]:
+    def place(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Wide]]:
         """The sound without gaps.
 
         Args:
@@ -108,7 +107,7 @@ class Timeline:
             self._origin = frame.stamp - position
         return frame.stamp - self._origin - position
 
-    def _next(self) -> Iterator[tuple[int, Array]]:
+    def _next(self) -> Iterator[tuple[int, Wide]]:
         """The first frame of the window, with what must come before it."""
         low, high = self._offsets()
         frame = self._window.popleft()
@@ -135,7 +134,7 @@ class Timeline:
             position += len(frame.samples) / frame.rate
         return (min(found), max(found)) if found else (0.0, 0.0)
 
-    def _filled(self, gap: float, frame: Frame) -> Iterator[tuple[int, Array]]:
+    def _filled(self, gap: float, frame: Frame) -> Iterator[tuple[int, Wide]]:
         """Silence for a gap before `frame`, a second at a time; none where it is too long."""
         if gap > GAP_MAX_SECONDS or self._position + gap > self._limit:
             self._findings.jump(self._position, gap)

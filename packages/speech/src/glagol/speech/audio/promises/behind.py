@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from glagol.speech.audio.frames import Wide
     from glagol.speech.audio.promises.stated import Seekable
-    from glagol.speech.types import Array
 
 __all__ = ["PCM", "Form", "sounds_alike"]
 
@@ -70,7 +71,7 @@ def sounds_alike(file: Seekable, form: Form, start: int, size: int, behind: int)
     return quiet and 2 * alike > len(heard)
 
 
-def _places(file: Seekable, form: Form, start: int, size: int) -> list[Array]:
+def _places(file: Seekable, form: Form, start: int, size: int) -> list[Wide]:
     """Samples of the first channel from evenly spaced places, float64 [n] each."""
     found = []
     step = max(PLACE_BYTES, size // PLACES)
@@ -84,7 +85,7 @@ def _places(file: Seekable, form: Form, start: int, size: int) -> list[Array]:
     return found
 
 
-def _likeness(samples: Array) -> tuple[float, float]:
+def _likeness(samples: Wide) -> tuple[float, float]:
     """Correlation of neighbouring samples, and the level; both 0 for silence."""
     centred = samples - samples.mean()
     power = float(np.square(centred).mean())
@@ -93,7 +94,7 @@ def _likeness(samples: Array) -> tuple[float, float]:
     return float((centred[1:] * centred[:-1]).mean()) / power, power**0.5
 
 
-def _samples(data: bytes, form: Form) -> Array | None:
+def _samples(data: bytes, form: Form) -> Wide | None:
     """The first channel, about -1 to 1; None for a width that no recorder has."""
     raw = np.frombuffer(data, np.uint8).reshape(-1, form.align)
     width = form.align // form.channels
@@ -111,9 +112,10 @@ def _samples(data: bytes, form: Form) -> Array | None:
     return None
 
 
-def _companded(codes: Array, *, mu: bool) -> Array:
+def _companded(codes: npt.NDArray[np.uint8], *, mu: bool) -> Wide:
     """G.711, near enough to compare levels: sign, exponent, mantissa."""
     bits = ~codes if mu else codes ^ 0x55
     level = np.exp2((bits >> 4 & 7).astype(np.float64)) * (1 + (bits & 15) / 16) / 256
     negative = bits & 0x80 if mu else ~bits & 0x80
-    return np.where(negative, -level, level)
+    found: Wide = np.where(negative, -level, level)
+    return found
