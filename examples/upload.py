@@ -13,9 +13,10 @@ import sys
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 SERVER = urlsplit(os.environ.get("GLAGOL_URL", "http://127.0.0.1:8080"))
+UPLOADS = SERVER.path.rstrip("/") + "/v1/uploads"
 PIECE_BYTES = 8 << 20
 TRIES, PAUSE_S = 30, 2
 
@@ -63,14 +64,16 @@ def main(recording):
     """Upload, transcribe, forget."""
     kept = recording.with_name(recording.name + ".upload")
     if not kept.exists():
-        status, headers, body = ask("POST", "/v1/uploads", Upload_Length=recording.stat().st_size)
+        status, headers, body = ask("POST", UPLOADS, Upload_Length=recording.stat().st_size)
         if status != 201:
             raise SystemExit(body.decode())
-        kept.write_text(headers["Location"])
+        kept.write_text(urljoin(UPLOADS, headers["Location"]))
     path = kept.read_text()
     with recording.open("rb") as file:
         send(file, path)
-    status, _, body = ask("POST", f"/v1/transcribe?upload={path.rpartition('/')[2]}")
+    status, _, body = ask(
+        "POST", urljoin(UPLOADS, f"transcribe?upload={path.rpartition('/')[2]}")
+    )
     answer = json.loads(body)
     if not answer["success"]:
         raise SystemExit("{code}: {message} ({remedy})".format(**answer["error"]))

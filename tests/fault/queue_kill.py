@@ -131,7 +131,7 @@ def put(queue: Queue, job_id: str, kind: str = KIND) -> None:
 def settled(queue: Queue, acknowledged: list[str], path: Path) -> None:
     """Wait for the last job, then hold all that was acknowledged against what is there."""
     end = time.monotonic() + PATIENCE_S
-    while (depth := queue.depth(KIND)).queued or depth.running:
+    while (depth := queue.depth(KIND))["queued"] or depth["running"]:
         assert time.monotonic() < end, f"{depth} never ends"
         time.sleep(0.02)
     time.sleep(LEASE_S)  # the last notes
@@ -157,7 +157,7 @@ def kill_workers(way: Way, directory: Path, rounds: int, seed: int) -> Figures:
     kills = []
     try:
         for _ in range(rounds):
-            while queue.depth(KIND).queued < 2 * WORKERS:
+            while queue.depth(KIND)["queued"] < 2 * WORKERS:
                 put(queue, f"job{len(acknowledged)}")
                 acknowledged.append(f"job{len(acknowledged)}")
             kills.append(crew.kill(dice.randrange(WORKERS), dice.uniform(0, WORK_S)))

@@ -10,13 +10,13 @@ from glagol.core.errors import InputError
 from glagol.jobs.queue import (
     ENDED,
     Claim,
-    Depth,
     Job,
     LeaseLostError,
     NewJob,
     State,
     Trouble,
 )
+from glagol.jobs.states import COUNTED, Depth
 from glagol.jobs.validation import EXHAUSTED
 
 
@@ -219,7 +219,7 @@ class Model:
 
     def depth(self, kind: str) -> Depth:
         states = [e.job.state for e in self.entries.values() if e.job.kind == kind]
-        return Depth(states.count("queued"), states.count("running"), states.count("failed"))
+        return {state: states.count(state) for state in COUNTED}
 
     def sweep(self) -> list[Job]:
         gone = [

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from glagol.core.errors import InputError
-from glagol.jobs.queue import Claim, Depth, Job, LeaseLostError, NewJob, Queue, Trouble
+from glagol.jobs.queue import Claim, Job, LeaseLostError, NewJob, Queue, Trouble
 from glagol.jobs.validation import PAYLOAD_BYTES_MAX
 from jobs.adapters import Turned
 
@@ -95,7 +95,7 @@ def test_putting_an_id_again_gives_the_job_that_is_there(turned: Turned) -> None
     assert turned.queue.put(NewJob(id="one", kind="other", payload=b"other")) == first
     done = turned.queue.finish(claimed(turned.queue), b"r")
     assert turned.queue.put(new()) == done
-    assert turned.queue.depth("read") == Depth(0, 0, 0)
+    assert turned.queue.depth("read") == {"queued": 0, "running": 0, "failed": 0}
 
 
 def test_an_idempotency_key_stands_for_one_request(turned: Turned) -> None:
@@ -211,7 +211,7 @@ def test_finishing_stores_result_and_followers_together(turned: Turned) -> None:
     job = queue.finish(claimed(queue), b"text", followers)
     assert (job.state, job.expires_s, job.trouble) == ("done", turned.now() + 60.0, None)
     assert queue.result("one") == b"text"
-    assert queue.depth("send") == Depth(2, 0, 0)
+    assert queue.depth("send") == {"queued": 2, "running": 0, "failed": 0}
     assert queue.get("there").payload == b"there"
 
 
@@ -225,8 +225,8 @@ def test_a_failure_is_tried_again_until_the_attempts_are_used_up(turned: Turned)
     turned.advance(5.0)
     job = queue.fail(claimed(queue), TROUBLE, 5.0, [new("follower", "send")])
     assert (job.state, job.attempt, job.trouble) == ("failed", 2, TROUBLE)
-    assert queue.depth("send") == Depth(1, 0, 0)
-    assert queue.depth("read") == Depth(0, 0, 1)
+    assert queue.depth("send") == {"queued": 1, "running": 0, "failed": 0}
+    assert queue.depth("read") == {"queued": 0, "running": 0, "failed": 1}
 
 
 def test_a_job_whose_workers_all_died_is_a_dead_letter_with_an_heir(turned: Turned) -> None:
@@ -265,7 +265,7 @@ def test_cancelling_a_queued_job_ends_it(turned: Turned) -> None:
     turned.advance(5.0)
     assert queue.cancel("one", [new("second", "send")]) == job
     assert queue.claim("w", ["read"], LEASE_S) is None
-    assert queue.depth("send") == Depth(1, 0, 0)
+    assert queue.depth("send") == {"queued": 1, "running": 0, "failed": 0}
     refused("job_unknown", lambda: queue.cancel("nobody"))
 
 
@@ -280,7 +280,7 @@ def test_a_running_job_is_asked_to_stop(turned: Turned) -> None:
         assert not queue.renew(claim)
         assert not queue.progress(claim, 1.0, None)
     assert queue.stop(obeys, [new("follower", "send")]).state == "cancelled"
-    assert queue.depth("send") == Depth(1, 0, 0)
+    assert queue.depth("send") == {"queued": 1, "running": 0, "failed": 0}
     assert queue.finish(finishes, b"").state == "done"
 
 

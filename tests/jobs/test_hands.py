@@ -84,7 +84,7 @@ def test_each_job_is_done_once_by_many_hands(way: Way, tmp_path: Path, hands: st
     queue = way.open()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: queue.put(new(f"job{n}")), range(jobs)))
-    while queue.depth("read").queued or queue.depth("read").running:
+    while queue.depth("read")["queued"] or queue.depth("read")["running"]:
         time.sleep(0.02)
     queue.put(new("stop", "stop"))
     for worker in workers:

@@ -87,7 +87,7 @@ class Histories(RuleBasedStateMachine):
         heir_kind=st.sampled_from(("", "send")),
     )
     def put(self, delay_s: int, key: str, sha256: str, **options: Any) -> None:
-        if self.model.depth(options["kind"]).queued > 2:
+        if self.model.depth(options["kind"])["queued"] > 2:
             return  # few jobs with long lives meet more of what can happen
         new = self.new(
             delay_s=self.later(delay_s),

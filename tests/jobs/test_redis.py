@@ -144,7 +144,7 @@ def test_a_user_that_may_touch_our_keys_alone_is_enough(start: Start) -> None:
     queue.finish(queue.claim("w", ["read"], 9.0), b"r", [new("two", ttl_s=0.0)])
     assert (queue.result("one"), queue.cancel("two").state) == (b"r", "cancelled")
     assert [job.id for job in queue.sweep()] == ["two"]
-    assert (queue.depth("read").queued, len(queue.page(kind="read"))) == (0, 1)
+    assert (queue.depth("read")["queued"], len(queue.page(kind="read"))) == (0, 1)
     stranger = redis.Redis(unix_socket_path=str(server.socket), username="glagol", password=SECRET)
     for command in (("GET", "other"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
         with pytest.raises(redis.exceptions.NoPermissionError):

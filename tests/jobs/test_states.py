@@ -12,10 +12,8 @@ from typing import get_args
 import pytest
 
 from glagol.jobs import states
-from glagol.jobs.queue import Depth
 from glagol.jobs.redis.queue import script
 from glagol.jobs.sqlite import queue, schema
-from glagol.jobs.webhooks import payload
 
 LUA = Path(script.__code__.co_filename).with_name("queue.lua")
 
@@ -26,13 +24,12 @@ def test_the_list_has_every_state_with_its_traits() -> None:
     assert {"done", "failed", "cancelled"} == states.ENDED
     assert {"failed", "cancelled"} == states.REPLAYABLE
     assert {"done", "cancelled"} == states.SETTLED
-    assert Depth.__struct_fields__ == states.COUNTED
 
 
 def test_every_end_has_its_event() -> None:
     """The type of the events and the table agree."""
-    assert payload._STATES.keys() == set(get_args(payload.Event))
-    assert set(payload._STATES.values()) == states.ENDED
+    assert states.EVENTS.keys() == set(get_args(states.Event))
+    assert set(states.EVENTS.values()) == states.ENDED
 
 
 def test_the_script_defines_what_its_text_uses() -> None:

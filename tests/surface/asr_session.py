@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import numpy as np
@@ -173,9 +174,9 @@ def _jobs(client: httpx.Client, hook: Receiver) -> dict[str, Any]:
     broken = client.put(URL, params=asked, content=sounds.not_finite())
     assert (made.status_code, broken.status_code) == (202, 202), made.text + broken.text
     told = hook.wait(2)
-    events = _events(client.get(f"{made.headers['location']}/events").text)
-    ended = [_until_over(client, each.headers["location"]) for each in (made, broken)]
-    result = client.get(f"{made.headers['location']}/result")
+    events = _events(client.get(f"{_place(made)}/events").text)
+    ended = [_until_over(client, _place(each)) for each in (made, broken)]
+    result = client.get(f"{_place(made)}/result")
     deliveries = _delivered(client)
     one = client.get(f"/v1/deliveries/{deliveries['data']['deliveries'][0]['id']}")
     return {
@@ -190,6 +191,11 @@ def _jobs(client: httpx.Client, hook: Receiver) -> dict[str, Any]:
         "webhooks": _by([json.loads(each.body) for each in told], "type"),
         "webhook headers": sorted(name for name in told[0].headers if name.startswith("webhook")),
     }
+
+
+def _place(answer: httpx.Response) -> str:
+    """The path that an answer's Location leads to."""
+    return urljoin(answer.url.path, answer.headers["location"])
 
 
 def _until_over(client: httpx.Client, path: str) -> Any:
@@ -225,7 +231,7 @@ def _uploads(client: httpx.Client) -> dict[str, Any]:
     speaks = {"Tus-Resumable": "1.0.0"}
     audio = spoken()
     made = client.post("/v1/uploads", headers={**speaks, "Upload-Length": str(len(audio))})
-    path = made.headers["location"]
+    path = _place(made)
     seen = client.head(path, headers=speaks)
     kind = {**speaks, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
     sent = client.patch(path, headers=kind, content=audio)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import pytest
-from litestar import get, post
+from hypothesis import given
+from hypothesis import strategies as st
+from litestar import delete, get, post
 from litestar.params import FromPath, RawBody
 from litestar.response import Response
 
@@ -16,7 +19,9 @@ from glagol.core.errors import LimitError
 from glagol.web import api_docs
 from glagol.web.access.api_keys import Keyring, Scope, now_utc
 from glagol.web.access.host_check import Rules
+from glagol.web.access.refusal import plain
 from glagol.web.app import Application, build
+from glagol.web.links import relative
 from glagol.web.serve import UNRESTRICTED, Operator
 
 Ended = list[tuple[str, int]]
@@ -51,6 +56,24 @@ def busy() -> Response[str]:
     raise LimitError("busy", "no place", "wait")
 
 
+@get("/ready", sync_to_thread=False)
+def ready() -> Response[str]:
+    """Says so."""
+    return Response("ready")
+
+
+@delete("/v1/take/it", sync_to_thread=False, status_code=200)
+def dropped() -> Response[str]:
+    """Where overrides are obeyed."""
+    return Response("gone")
+
+
+@delete("/v1/things/{name:str}", sync_to_thread=False, status_code=200)
+def kept(name: FromPath[str]) -> Response[str]:
+    """Where they are not."""
+    return Response(name)
+
+
 @post("/v1/take", sync_to_thread=False, status_code=200)
 def take(body: RawBody) -> Response[str]:
     """How many bytes came."""
@@ -59,11 +82,12 @@ def take(body: RawBody) -> Response[str]:
 
 THIRD = Application(
     title="Glagol third-server",
-    handlers=[thing, busy, take, api_docs.handler()],
+    handlers=[thing, busy, ready, take, dropped, kept, api_docs.handler()],
     scopes=(("/v1/", "llm"),),
     openai=("/v1/openai",),
     needs="the scope llm",
     body_bytes_max=1000,
+    overridden=("/v1/take",),
 )
 
 
@@ -145,3 +169,43 @@ def test_a_key_opens_what_its_scope_names(scope: Scope, status: int) -> None:
     assert ask(client, "/v1/things/one", headers=headers).status_code == status
     assert ask(client, "/health").status_code == 503, "open, and its handler is busy"
     assert ask(client, "/schema/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/ready", "/health", "/docs", "/schema/openapi.json"])
+def test_head_is_get_without_the_body(path: str) -> None:
+    """Status, length and headers are those of GET, as monitors and wget want them."""
+    client = made(Watcher())
+    got, head = ask(client, path), ask(client, path, method="HEAD")
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    same = ("content-length", "content-type", "x-content-type-options", "retry-after")
+    assert {name: head.headers.get(name) for name in same} == {
+        name: got.headers.get(name) for name in same
+    }
+    assert int(head.headers["content-length"]) == len(got.content)
+
+
+def test_a_post_may_mean_another_method() -> None:
+    """Only a POST, which the check of origins sees as what it is, and only where it is obeyed."""
+    client, over = made(Watcher()), {"x-http-method-override": "delete"}
+    assert ask(client, "/v1/take/it", method="POST", headers=over).text == "gone"
+    assert ask(client, "/v1/take/it", method="POST").status_code == 405
+    assert ask(client, "/v1/things/a", method="POST", headers=over).status_code == 405
+    assert ask(client, "/v1/take/it", headers=over).status_code == 405
+    strange = {"x-http-method-override": "CONNECT"}
+    assert ask(client, "/v1/take/it", method="POST", headers=strange).status_code == 405
+    foreign = {**over, "origin": "https://elsewhere.example"}
+    assert ask(client, "/v1/take/it", method="POST", headers=foreign).status_code == 403
+
+
+PART = st.text("abcdef0123456789", min_size=1, max_size=8)
+PATH = st.lists(PART, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts))
+PREFIX = st.one_of(st.just(""), PATH)
+
+
+@given(PREFIX, PATH, PATH, st.booleans())
+def test_a_client_arrives_below_any_prefix(prefix: str, base: str, path: str, slash: bool) -> None:
+    """Resolved as browsers do, from an address with a slash at its end, too."""
+    link = relative(path, base + "/" * slash)
+    assert not link.startswith("/")
+    asked = f"https://example{prefix}{base}{'/' * slash}"
+    assert plain(urljoin(asked, link).removeprefix("https://example")) == prefix + path

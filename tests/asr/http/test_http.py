@@ -47,7 +47,7 @@ def test_success_is_the_envelope(bench: Bench) -> None:
     assert list(json.loads(posted.content)) == ["success", "data", "error"]
     assert answer.data.text == "да"
     assert answer.data.provenance["audio_sha256"]
-    assert bench.stub.calls == [(len(SOUND), Options())] * 2
+    assert bench.stub.calls == [(len(SOUND), Options("ru"))] * 2
 
 
 @pytest.mark.parametrize("where", ["query", "form"])
@@ -107,7 +107,7 @@ def test_limits_and_threshold_are_the_operators(make_bench: Callable[..., Bench]
     error(bench.send("PUT", URL, content=b"no sound"), "audio_unreadable")
     assert bench.stub.calls == []
     assert bench.send("PUT", URL, content=SOUND).status_code == 200
-    assert bench.stub.calls == [(len(SOUND), Options(max_audio_s=1.0, short_audio_s=5.0))]
+    assert bench.stub.calls == [(len(SOUND), Options("ru", max_audio_s=1.0, short_audio_s=5.0))]
 
 
 def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
@@ -122,7 +122,7 @@ def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
         bench.send("POST", URL, files={"file": two}, data={"channel": "split"}),
     ):
         assert answer.status_code == 200
-    assert bench.stub.calls == [(len(two), Options(channel="split"))] * 2
+    assert bench.stub.calls == [(len(two), Options("ru", channel="split"))] * 2
 
 
 def test_a_wrong_method_is_told(bench: Bench) -> None:

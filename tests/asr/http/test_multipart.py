@@ -111,6 +111,39 @@ def test_wrong_forms_are_refused(code: str, chunks: list[bytes]) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "cp1251", "koi8-r", "cp866", "iso-8859-1"])
+@given(text=st.text("абвгдежзийклмнопрстуфхцчшщъыьэюяАЯЁёé №.", min_size=1, max_size=20))
+def test_the_name_of_the_file_is_in_any_encoding(charset: str, text: str) -> None:
+    """As 1C, old PHP and Delphi send it: it is not used."""
+    name = text.encode(charset, "ignore")
+    head = b'; filename="' + name + b'"\r\nContent-Type: audio/wav\r\n\r\n'
+    body = part("format", b"srt") + part("file", b"abc").replace(b"\r\n\r\n", head, 1) + close()
+    got = form(body)
+    assert (got.file.read(), got.fields) == (b"abc", {"format": ["srt"]})
+    got.file.close()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "field", "words"),
+    [
+        ([part("audio", b"x", "a.wav"), close()], "file", "only 'audio'"),
+        ([part("audio", b"x" * 5000, "a.wav"), close()], "audio", "'audio' has a file"),
+        ([part("note", b"\xff"), part("file", b"x"), close()], "note", "'note' is not UTF-8"),
+        ([part("язык", b"a" * 5000), close()], "язык", "'язык' is longer than 4096"),
+        (
+            [part("a", b"1"), part("a", b"2"), part("file", b"x"), close()],
+            "a",
+            "'a' is there twice",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named(chunks: list[bytes], field: str, words: str) -> None:
+    """In the message, and for OpenAI's `param`."""
+    with pytest.raises(multipart.FormError, match=words) as caught:
+        form(*chunks)
+    assert caught.value.parameter == field
+
+
 def test_a_text_part_cannot_fill_the_memory() -> None:
     """The limit stops the reader at once: the rest of the body is not even asked for."""
     wire = Wire(part("note", b"a" * 1000)[:-2], *[b"a" * 65_536] * 1000)

@@ -6,13 +6,14 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import msgspec
 
 import sounds
 from asr.bench import Bench
-from glagol.asr.jobs.schemas import JobEnvelope, JobView
+from glagol.asr.jobs.schemas import JobEnvelope, JobView, Links
 from glagol.core.errors import CODES
 from glagol.web import envelope
 
@@ -23,7 +24,13 @@ HOOK = "http://127.0.0.1:8443/hook"  # allowed below; nobody listens
 
 
 def view(answer: httpx.Response) -> JobView:
-    return msgspec.json.decode(answer.content, type=JobEnvelope).data
+    """The job that an answer tells of, with the links as its reader resolves them."""
+    job, base = msgspec.json.decode(answer.content, type=JobEnvelope).data, answer.url.path
+    found = {
+        name: link and urljoin(base, link)
+        for name, link in msgspec.structs.asdict(job.links).items()
+    }
+    return msgspec.structs.replace(job, links=Links(**found))
 
 
 def code(answer: httpx.Response) -> str:
@@ -35,7 +42,7 @@ def code(answer: httpx.Response) -> str:
 def submit(bench: Bench, query: str = "", **headers: str) -> JobView:
     answer = bench.send("PUT", URL + query, content=sounds.silence(1), headers=headers)
     assert answer.status_code == 202, answer.text
-    assert answer.headers["location"] == view(answer).links.self
+    assert urljoin(answer.url.path, answer.headers["location"]) == view(answer).links.self
     return view(answer)
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
@@ -56,8 +56,7 @@ def code(answer: httpx.Response) -> str:
 def submit(client: httpx.Client, audio: bytes) -> str:
     answer = client.put(LATER, content=audio)
     assert answer.status_code == 202, answer.text
-    path: str = answer.headers["location"]
-    return path
+    return urljoin(answer.url.path, answer.headers["location"])
 
 
 def until(client: httpx.Client, path: str, holds: Callable[[dict[str, object]], object]) -> None:

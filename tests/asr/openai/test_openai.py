@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.bench import Bench, make
-from glagol.asr.openai import streaming
+from glagol.asr.openai import streaming, transcriptions
 from glagol.asr.openai.streaming import Mailbox
 from glagol.core.errors import CODES, HostError, InputError
+from glagol.registry.manifest import edit
+from glagol.speech.engines.base import Traits
 from glagol.speech.types import Segment
 from glagol.web import envelope
 
@@ -99,7 +102,7 @@ def test_granularities(bench: Bench, given_: list[str]) -> None:
         ),
         ({"colour": "red"}, "option_invalid", "colour"),
         ({"model[]": ["tiny", "other"]}, "option_invalid", "model"),
-        ({"model": ["tiny", "tiny"]}, "request_invalid", None),
+        ({"model": ["tiny", "tiny"]}, "request_invalid", "model"),
         ({"model": "voice"}, "option_invalid", "model"),
         ({"model": "gpt-4o-transcribe"}, "model_unknown", "model"),
     ],
@@ -110,6 +113,58 @@ def test_refusals_name_the_field(
     """With a type of OpenAI's, and the model never hears of it."""
     assert error(ask(bench, **fields), code, param).type == "invalid_request_error"
     assert bench.stub.calls == []
+
+
+@pytest.mark.parametrize("language", ["ru-RU", "RU", "ru_RU", "rus", "Russian", "auto", ""])
+def test_languages_are_understood_in_any_form(bench: Bench, language: str) -> None:
+    """The model hears its own word for each of them."""
+    assert ask(bench, language=language).status_code == 200
+    assert bench.stub.calls[0][1].language == "ru"
+
+
+def test_a_preset_may_be_called_whisper_1(bench: Bench) -> None:
+    """A model of that name serves; without one the default does, as the other tests show."""
+    registry = bench.service.registry
+    moved = dataclasses.replace(
+        registry, manifest=edit.preset(registry.manifest, "other", "whisper-1")
+    )
+    asked = {"model": ["whisper-1"]}
+    assert transcriptions.read(asked, moved, "tiny").model.id == "other"
+    assert transcriptions.read(asked, registry, "tiny").model.id == "tiny"
+
+
+def test_prompt_and_temperature_reach_a_model_that_takes_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are refused by name above what it takes."""
+    able = Traits(25.0, ("ru", "en"), takes_prompt=True, takes_temperature=True)
+    monkeypatch.setattr(transcriptions, "traits_of", lambda _model: able)
+    assert ask(bench, prompt="Екатерина", temperature="0.4").status_code == 200
+    options = bench.stub.calls[0][1]
+    assert (options.prompt, options.temperature) == ("Екатерина", 0.4)
+    for wrong in ("1.5", "-0.1", "nan"):
+        error(ask(bench, temperature=wrong), "option_invalid", "temperature")
+
+
+def test_a_lenient_server_leaves_out_what_it_lacks(make_bench: Callable[..., Bench]) -> None:
+    """It lists that, in letters that no header breaks on; a language is not left out."""
+    bench = make_bench(openai_lenient="on")
+    fields = {
+        "user": "me", "prompt": "Екатерина", "temperature": "0.2", "include[]": ["logprobs"],
+        "model": "gpt-4o\r\nset-cookie: a", "язык": "да", "chunking_strategy": "",
+    }  # fmt: skip
+    answer = ask(bench, **fields)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["glagol-ignored"].split(", ") == [
+        "user", "include", "????", "model=gpt-4o??set-cookie:?a", "prompt", "temperature"
+    ]  # fmt: skip
+    assert answer.headers["glagol-model"] == "tiny"
+    assert "set-cookie" not in answer.headers
+    heard = bench.stub.calls[0][1]
+    assert (heard.prompt, heard.temperature) == ("", 0.0)
+    assert "glagol-ignored" not in ask(bench).headers
+    error(ask(bench, language="xx"), "option_invalid", "language")
+    error(ask(bench, response_format="docx?"), "option_invalid", "response_format")
 
 
 def test_empty_fields_are_not_given(bench: Bench) -> None:

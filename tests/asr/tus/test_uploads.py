@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
@@ -106,7 +106,7 @@ def begun(client: httpx.Client, length: int, **headers: str) -> str:
     answer = client.post("/v1/uploads", headers={**TUS, "Upload-Length": str(length), **headers})
     assert answer.status_code == 201, answer.text
     assert answer.headers["tus-resumable"] == "1.0.0"
-    return answer.headers["location"]
+    return urljoin(answer.url.path, answer.headers["location"])
 
 
 def sent(
@@ -158,7 +158,7 @@ def test_an_upload_in_parts_is_transcribed(server: Server) -> None:
             client.post("/v1/transcribe", files={**named, "async": (None, "true")}),
         ):
             assert job.status_code == 202, job.text
-            result = f"{job.headers['location']}/result"
+            result = f"/v1/{job.headers['location']}/result"
             until = time.monotonic() + PATIENCE_S
             while (answer := client.get(result)).status_code != 200:
                 assert time.monotonic() < until, answer.text

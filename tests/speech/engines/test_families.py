@@ -94,6 +94,11 @@ class Echoes:
     config: Any = Said
     engines: list[Echo] = field(default_factory=list)
 
+    def describe(self, model: Model) -> Traits:
+        """The same for every model."""
+        del model
+        return self.traits
+
     def load(self, opened: OpenModel, runtime: Runtime) -> TranscriptionEngine:
         """An engine by the word in the manifest."""
         assert runtime.device == "cpu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from glagol.asr.http import models, transcribe
+from glagol.asr.http import home, models, transcribe
 from glagol.asr.jobs import deliveries
 from glagol.asr.jobs import routes as job_routes
 from glagol.asr.live import websocket
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 _HANDLERS: Final = [
+    home.home,
     *transcribe.HANDLERS,
     *job_routes.HANDLERS,
     *deliveries.HANDLERS,
@@ -39,6 +40,7 @@ _APPLICATION: Final = Application(
     openai=("/v1/audio/", "/v1/models"),
     needs="its scope",
     body_bytes_max=None,  # the upload reader has the operator's own limit
+    overridden=("/v1/uploads",),
 )
 
 
@@ -49,7 +51,7 @@ def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
         service: What the handlers share.
         operator: Keys, limits and traces.
     """
-    state = {"service": service}
+    state = {"service": service, "keyring": operator.keys}
     rules = Rules.of(service.settings)
     return app.build(
         _APPLICATION, state, service.metrics, service.engine.retry_after_s, operator, rules

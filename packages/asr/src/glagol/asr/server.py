@@ -66,7 +66,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     """
     settings, engine = found.settings, found.engine
     keys = key_file(settings.state)
-    probe(settings.host, settings.port, "ASR_")
+    address = probe(settings.host, settings.port, "ASR_")
     bootstrap.announce(found)
     announce_access(keys(), settings.host, prefix="ASR_", add="glagol keys add NAME")
     engine.start()
@@ -91,15 +91,14 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     app = build(service, Operator(keys, found.policy, traces))
     if crew is not None:
         crew.start()
-    asyncio.run(_run(app, service, crew))
+    asyncio.run(_run(app, address, service, crew))
     if crew is not None:
         crew.close(SETTLE_S)
     journal.write("stopped")
 
 
-async def _run(app: Any, service: Service, crew: Crew | None) -> None:
-    settings = service.settings
-    server = listener(app, settings.host, settings.port, websockets=True)
+async def _run(app: Any, address: str, service: Service, crew: Crew | None) -> None:
+    server = listener(app, address, service.settings.port, websockets=True)
     await until_signal(server.serve(), partial(_stop, server, service, crew))
 
 

@@ -59,6 +59,16 @@ class Settings(ServerSettings):
         text="Audio up to this many seconds skips voice detection; at most the model's window.",
         text_ru="Запись до стольких секунд обходится без поиска речи; не больше окна модели.",
     )
+    openai_lenient: Literal["on", "off"] = setting(
+        "ASR_OPENAI_LENIENT",
+        "off",
+        choice("on", "off"),
+        text="Whether OpenAI's route leaves out fields that it does not know or support, and serves"
+        " the default for a model that it does not have. The header glagol-ignored lists them.",
+        text_ru="Пропускать ли на маршруте OpenAI незнакомые и неподдерживаемые поля и брать ли"
+        " модель по умолчанию вместо той, которой нет. Пропущенное перечислено в заголовке"
+        " glagol-ignored.",
+    )
     webhook_timeout_s: float = setting(
         "ASR_WEBHOOK_TIMEOUT",
         60.0,

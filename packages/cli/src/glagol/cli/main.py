@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, cast
 
 import click
 
-from glagol.cli import report
+from glagol.cli import report, streams
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError
+from glagol.core.files import DISK_FULL, host_error
 from glagol.core.version import VERSION
 
 __all__ = ["main"]
@@ -100,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, that of the error's code, or 130 when interrupted. A bug is not
         caught: Python prints its traceback and exits with 1.
     """
+    for stream in (sys.stdout, sys.stderr):
+        streams.utf8(stream)
     try:
         status = glagol.main(arguments, prog_name="glagol", standalone_mode=False)
     except click.ClickException as error:
@@ -113,4 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        streams.discard(sys.stdout)
+        return report.failure(host_error(error, Path("standard output")))
     return status if isinstance(status, int) else 0

@@ -1,18 +1,27 @@
-"""Where a transcript goes: standard output, or a file that is whole or not there."""
+"""Where a transcript goes: standard output, or a file that is whole or not there.
+
+Work that is done is not lost: what cannot be written there is kept in another place.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from glagol.core.errors import InputError
+from glagol.core.errors import HostError, InputError
+from glagol.core.files import host_error
 from glagol.speech.output.formats import FORMATS
 
-__all__ = ["show", "targets"]
+__all__ = ["keep", "show", "targets"]
 
 STDIN: Final = "-"
+STDOUT: Final = Path("standard output")
 
 
 def targets(names: Sequence[str], form: str, folder: Path) -> list[Path]:
@@ -21,10 +30,7 @@ def targets(names: Sequence[str], form: str, folder: Path) -> list[Path]:
     Raises:
         InputError: `option_invalid`, two inputs would get the same file.
     """
-    paths = [
-        folder / ((Path(name).stem if name != STDIN else "stdin") + FORMATS[form].extension)
-        for name in names
-    ]
+    paths = [folder / f"{_stem(name)}{FORMATS[form].extension}" for name in names]
     for path in paths:
         if paths.count(path) > 1:
             raise InputError(
@@ -36,6 +42,60 @@ def targets(names: Sequence[str], form: str, folder: Path) -> list[Path]:
 
 
 def show(data: bytes) -> None:
-    """Write to standard output as UTF-8, whatever the terminal's locale says."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Write to standard output as UTF-8, whatever the terminal's locale says.
+
+    Nothing stays in a buffer, where a failure would be noticed only at the end of the program.
+
+    Raises:
+        BrokenPipeError: The reader has left.
+        HostError: `disk_full`; `host_io`, standard output is closed or cannot be written.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        sys.stdout.flush()
+        buffer = sys.stdout.buffer
+        raw, left = getattr(buffer, "raw", buffer), memoryview(data)
+        while left:
+            written = raw.write(left)
+            if written is None:
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            left = left[written:]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise host_error(error, STDOUT) from error
+
+
+def keep(data: bytes, name: str, form: str, error: HostError) -> HostError:
+    """Write a result that could not go where it should to a new file, and say which one.
+
+    The working directory is tried first, then the system's place for temporary files.
+
+    Args:
+        data: The result.
+        name: Of the input.
+        form: Name of the result's format.
+        error: Why it could not be written.
+
+    Returns:
+        The same error; its remedy says where the result is, or that it is nowhere.
+    """
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        with suppress(OSError):
+            extension = FORMATS[form].extension
+            handle, path = tempfile.mkstemp(extension, f"{_stem(name)}-", folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+            except OSError:
+                Path(path).unlink()
+                raise
+            return HostError(error.code, error.message, f"the transcript is kept in {path}")
+    return HostError(
+        error.code, error.message, "free some space and transcribe again: no place took the result"
+    )
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if name != STDIN else "stdin"

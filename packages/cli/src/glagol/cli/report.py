@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -27,8 +28,7 @@ def failure(error: GlagolError, *, subject: str = "") -> int:
         The exit status of its code.
     """
     before = f"{subject}: " if subject else ""
-    click.echo(f"glagol: {before}{error.message} [{error.code}]", err=True)
-    click.echo(f"  what to do: {error.remedy}", err=True)
+    _say(f"glagol: {before}{error.message} [{error.code}]\n  what to do: {error.remedy}")
     return CODES[error.code].exit_status
 
 
@@ -40,9 +40,15 @@ def warnings(notices: Sequence[Notice], *, subject: str) -> None:
         subject: the file.
     """
     for notice in notices:
-        click.echo(f"glagol: {subject}: warning: {notice.message} [{notice.code}]", err=True)
+        _say(f"glagol: {subject}: warning: {notice.message} [{notice.code}]")
 
 
 def note(text: str) -> None:
     """Print a remark."""
-    click.echo(f"glagol: {text}", err=True)
+    _say(f"glagol: {text}")
+
+
+def _say(text: str) -> None:
+    """Write to stderr; a full disk or a reader that left there must not end the work."""
+    with suppress(OSError):
+        click.echo(text, err=True)

@@ -22,6 +22,7 @@ __all__ = [
     "Pattern",
     "hosts",
     "is_loopback",
+    "listening",
     "origin",
     "origins",
     "patterns",
@@ -32,6 +33,7 @@ _HOST: Final = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,254})(?::([0-9]{
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PORT_MAX: Final = 65535
+_IPV4_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,27 @@ def origins(text: str) -> str:
         port = None if host.port == DEFAULT_PORTS.get(scheme) else host.port
         found.append(f"{scheme}://{Pattern(Host(host.name, port))}")
     return ",".join(found)
+
+
+def listening(text: str) -> str:
+    """The address or name of a setting HOST, as addresses are usually written.
+
+    `[::1]` loses its brackets; `127.1` is 127.0.0.1, as inet_aton of POSIX reads it.
+
+    Raises:
+        ValueError: It has spaces, or is made of numbers and no address.
+    """
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not bare or any(char.isspace() or not char.isprintable() for char in bare):
+        raise ValueError(text)
+    parts = bare.split(".")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        return bare
+    *high, low = parts
+    if len(high) < _IPV4_BYTES:  # the last number fills the bytes that are left
+        filled = int(low).to_bytes(_IPV4_BYTES - len(high), "big") if int(low) < 1 << 32 else b""
+        parts = [*high, *map(str, filled)]
+    return str(ipaddress.IPv4Address(".".join(parts)))
 
 
 HOSTS_TAKE: Final = (

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 from glagol.core.errors import InputError
-from glagol.core.hosts import HOSTS_TAKE, ORIGINS_TAKE
+from glagol.core.hosts import HOSTS_TAKE, ORIGINS_TAKE, listening
 
 __all__ = [
     "LOG_LEVELS",
-    "LOOPBACK",
     "Row",
     "ServerSettings",
     "Takes",
@@ -38,7 +37,6 @@ __all__ = [
 ]
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 T = TypeVar("T")
 
@@ -313,9 +311,9 @@ class ServerSettings:
     host: str = setting(
         "HOST",
         "127.0.0.1",
-        word("an address or host name without spaces", "адрес или имя узла без пробелов"),
-        text="Address to listen on.",
-        text_ru="Адрес, на котором слушает сервер.",
+        Takes("an address or host name", "адрес или имя узла", listening),
+        text="Address or name of this machine to listen on.",
+        text_ru="Адрес или имя этой машины, на котором слушает сервер.",
     )
     port: int = port_setting(8080)
     hosts: str = setting(

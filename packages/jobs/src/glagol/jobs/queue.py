@@ -16,12 +16,11 @@ from typing import Protocol
 
 import msgspec
 
-from glagol.jobs.states import ENDED, State
+from glagol.jobs.states import ENDED, Depth, State
 
 __all__ = [
     "ENDED",
     "Claim",
-    "Depth",
     "Job",
     "LeaseLostError",
     "NewJob",
@@ -125,16 +124,6 @@ class Claim(msgspec.Struct, frozen=True):
     job: Job
     worker: str
     lease_s: float
-
-
-class Depth(msgspec.Struct, frozen=True):
-    """How many jobs of a kind wait, run, and lie as dead letters: one number for each of
-    `states.COUNTED`, in its order.
-    """  # noqa: D205
-
-    queued: int
-    running: int
-    failed: int
 
 
 class Queue(Protocol):

@@ -8,26 +8,36 @@ words are stored and sent: a word that was released stays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "CANCELLED",
     "COUNTED",
     "DONE",
     "ENDED",
+    "EVENTS",
     "FAILED",
     "QUEUED",
     "REPLAYABLE",
     "RUNNING",
     "SETTLED",
     "STATES",
+    "Depth",
+    "Event",
     "State",
     "Traits",
-    "event_of",
     "sql",
 ]
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+Event = Literal["transcription.completed", "transcription.failed", "transcription.cancelled"]
+"""Webhook events: one for each way in which a transcription ends."""
+
+Depth: TypeAlias = "Mapping[State, int]"
+"""How many jobs of a kind are in each state of `COUNTED`, in its order."""
 
 QUEUED: Final = "queued"
 RUNNING: Final = "running"
@@ -45,37 +55,28 @@ class Traits:
         counted: It counts in `Depth`, and in the metric of the queue's depth.
         replayable: It can be made to wait again.
         settled: Nothing works on its input any more, and no replay of it is expected.
-        event: Last word of the webhook event that tells about this end; empty: none does.
+        event: The webhook event of this end; None where there is none.
     """
 
     ended: bool = False
     counted: bool = False
     replayable: bool = False
     settled: bool = False
-    event: str = ""
+    event: Event | None = None
 
 
 STATES: Final[dict[State, Traits]] = {
     QUEUED: Traits(counted=True),
     RUNNING: Traits(counted=True),
-    DONE: Traits(ended=True, settled=True, event="completed"),
-    FAILED: Traits(ended=True, counted=True, replayable=True, event="failed"),
-    CANCELLED: Traits(ended=True, replayable=True, settled=True, event="cancelled"),
+    DONE: Traits(ended=True, settled=True, event="transcription.completed"),
+    FAILED: Traits(ended=True, counted=True, replayable=True, event="transcription.failed"),
+    CANCELLED: Traits(ended=True, replayable=True, settled=True, event="transcription.cancelled"),
 }
+EVENTS: Final = {traits.event: state for state, traits in STATES.items() if traits.event}
 ENDED: Final = frozenset(state for state, traits in STATES.items() if traits.ended)
 COUNTED: Final = tuple(state for state, traits in STATES.items() if traits.counted)
 REPLAYABLE: Final = frozenset(state for state, traits in STATES.items() if traits.replayable)
 SETTLED: Final = frozenset(state for state, traits in STATES.items() if traits.settled)
-
-
-def event_of(state: State, kind: str) -> str:
-    """Name of the event of an end, such as `transcription.completed`.
-
-    Args:
-        state: An ended one.
-        kind: What the job is about: `transcription`.
-    """
-    return f"{kind}.{STATES[state].event}"
 
 
 def sql(*states: State) -> str:

@@ -223,21 +223,27 @@ class Options:
     """What a caller may choose for one transcription.
 
     Attributes:
-        language: BCP 47 tag; must be one of the model's, or "auto" where the engine detects it.
+        language: any form that `glagol.speech.language.matched` reads. "auto" or nothing lets the
+            engine detect it, or take the first that it knows.
         word_timestamps: keep the words of every segment.
         short_audio_s: audio up to this long, but not longer than the engine's window, goes to the
             engine in one piece, without voice detection.
         max_audio_s: longer audio is refused.
-        channel: "mix" transcribes the mean of the channels, "split" each one alone.
+        channel: "mix" transcribes the mean of the channels, "split" each one alone, and never
+            without voice detection: where one channel speaks, the other one is silent.
+        prompt: text that is taken for what was said before; only where the engine takes one.
+        temperature: 0..1; above 0 only where the engine takes it.
         track: which audio track is transcribed, from 0; None lets the container's flags decide.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
     """
 
-    language: str = "ru"
+    language: str = "auto"
     word_timestamps: bool = True
     short_audio_s: float = 30.0
     max_audio_s: float = 43_200.0
     channel: Literal["mix", "split"] = "mix"
+    prompt: str = ""
+    temperature: float = 0.0
     track: int | None = None
     strict: bool = False

@@ -1,7 +1,8 @@
 """The ASGI application of a server: its routes inside the layers that are the same everywhere.
 
 From outside to inside: `request_log` (request id, headers, log line, metrics, trace), `drain_body`
-(reads the rest of a short refused body), `access` (keys and limits), then Litestar's routes.
+(reads the rest of a short refused body), `access` (keys and limits), `methods` (HEAD, overrides),
+then Litestar's routes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from glagol.web import errors
 from glagol.web.access.auth import Access, Doors
 from glagol.web.access.host_check import HostCheck
 from glagol.web.drain_body import Lingering
+from glagol.web.methods import Methods
 from glagol.web.request_log import Observed
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Application", "build"]
 
 _SCHEMA: Final = "/schema/openapi.json"
-_OPEN: Final = frozenset({"/health", "/ready", "/docs", "/schema", _SCHEMA})
+_OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Application:
         needs: The scope in the words of the document, as "the scope llm".
         body_bytes_max: The largest body that a route takes if it says nothing else; None when the
             routes read bodies with a limit of their own.
+        overridden: Beginnings of the paths where `X-HTTP-Method-Override` is obeyed.
     """
 
     title: str
@@ -55,6 +58,7 @@ class Application:
     openai: tuple[str, ...]
     needs: str
     body_bytes_max: int | None = 10_000_000
+    overridden: tuple[str, ...] = ()
 
 
 def build(
@@ -93,7 +97,8 @@ def build(
     )
     doors = Doors(_OPEN, {"/metrics": "metrics"}, about.scopes)
     paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
-    access = Access(cast("Asgi", app), doors, operator.keys, operator.policy, speaker)
+    meant = Methods(cast("Asgi", app), {*_OPEN, "/metrics"}, about.overridden)
+    access = Access(meant, doors, operator.keys, operator.policy, speaker)
     guarded = Lingering(HostCheck(access, rules, speaker))
     return Observed(guarded, watcher, paths, operator.traces)
 

@@ -25,38 +25,42 @@ def bound(host: str, port: int, prefix: str) -> socket.socket:
     """A TCP socket that has the address and does not listen yet.
 
     Args:
-        host: Address or name.
+        host: Address or name; of a name's addresses the first one, IPv4 before IPv6.
         port: TCP port.
         prefix: Of the server's settings, such as `ASR_`.
 
     Raises:
-        HostError: `host_io`, the address cannot be had.
+        HostError: `host_io`, the name has no address or the address cannot be had.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
         with ExitStack() as stack:
-            found = stack.enter_context(socket.socket(family, kind))
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(address)
+            taken = stack.enter_context(socket.socket(family, kind))
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(address)
             stack.pop_all()
-            return found
-    except OSError as error:
+            return taken
+    except (OSError, UnicodeError) as error:  # the latter: no name of DNS
         raise HostError(
             "host_io",
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            f"set {prefix}HOST and {prefix}PORT to a free address of this machine",
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            f"set {prefix}HOST and {prefix}PORT to a free address or a name of this machine",
         ) from error
 
 
-def probe(host: str, port: int, prefix: str) -> None:
+def probe(host: str, port: int, prefix: str) -> str:
     """Find out before anything else whether the address can be had; see `bound`.
+
+    Returns:
+        The address as numbers, for `listener`.
 
     Raises:
         HostError: `host_io`, it cannot.
     """
-    bound(host, port, prefix).close()
+    with bound(host, port, prefix) as taken:
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        return socket.getnameinfo(taken.getsockname(), numeric)[0]
 
 
 def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Server:
@@ -64,7 +68,7 @@ def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Ser
 
     Args:
         app: The application.
-        host: Address or name.
+        host: Address that `probe` gave: granian knows no names.
         port: TCP port.
         websockets: Whether it speaks them.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError
-from glagol.core.settings import LOOPBACK
+from glagol.core.hosts import is_loopback
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.policy import Policy, PolicyFile
 
@@ -126,7 +126,7 @@ def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -
     """
     if ring is not None:
         journal.write("keys are on", keys=len(ring.keys))
-    elif host not in LOOPBACK:
+    elif not is_loopback(host.lower()):
         journal.write(
             "listening beyond this machine without access control",
             level=logging.WARNING,

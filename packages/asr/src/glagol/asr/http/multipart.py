@@ -2,6 +2,7 @@
 
 The framework's own form parser is not used: it keeps a text part of any size in memory and
 writes the file twice. Here every part has a limit, and the file's bytes are hashed on the way.
+Names of files are not used, and may be in any encoding.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from multipart import (  # type: ignore[import-untyped]
 from glagol.asr.http.spool import Place, Spool, too_large
 from glagol.core.errors import HostError, InputError
 
-__all__ = ["Receive", "Upload", "chunks", "read_multipart", "read_raw", "refuse_announced"]
+__all__ = [
+    "FormError",
+    "Receive",
+    "Upload",
+    "chunks",
+    "read_multipart",
+    "read_raw",
+    "refuse_announced",
+]
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -128,10 +137,14 @@ class _Form:
         self._bare = bare
         self._fields: dict[str, list[bytearray]] = {}
         self._part: MultipartSegment | None = None
+        self._name = ""  # of that part
         self._files = 0
         self._total_bytes = 0
-        # sizes are limited here and in the spool, which know the names of the errors
-        self._parser = PushMultipartParser(options["boundary"], max_segment_count=PARTS_MAX)
+        # sizes are limited here and in the spool, which know the names of the errors; Latin-1 has a
+        # letter for every byte, and the names of our fields are the same in it
+        self._parser = PushMultipartParser(
+            options["boundary"], max_segment_count=PARTS_MAX, header_charset="latin-1"
+        )
 
     def feed(self, chunk: bytes) -> bool:
         """Parse `chunk`; True when the spool wants to be flushed."""
@@ -150,36 +163,40 @@ class _Form:
         """The upload, once the last chunk was fed."""
         self._parser.close()
         if not (self._files or self._bare or UPLOAD in self._fields):
-            raise _malformed("there is no file part named 'file'")
-        try:
-            fields = {
-                name: [value.decode() for value in values] for name, values in self._fields.items()
-            }
-        except UnicodeDecodeError as error:
-            raise _malformed("a text field is not UTF-8") from error
+            others = ", ".join(repr(name[:64]) for name in self._fields)
+            raise _malformed(
+                f"there is no part named 'file'{f', only {others}' if others else ''}", "file"
+            )
+        fields = {
+            name: [_text(name, value) for value in values] for name, values in self._fields.items()
+        }
         if not self._files:
             return Upload(*self.spool.finish(), 0, fields)
         return _finished(self.spool, fields)
 
     def _open(self, part: MultipartSegment) -> None:
         self._part = part
-        if part.name == "file":
+        self._name = name = part.name.encode("latin-1").decode(errors="replace")
+        if name == "file":
             self._files += 1
             if self._files > 1:
-                raise _malformed("there is more than one part named 'file'")
-        elif part.name in self._fields and not part.name.endswith("[]"):
-            raise _malformed(f"the field {part.name[:64]!r} is there twice")
+                raise _malformed("there is more than one part named 'file'", name)
+        elif name in self._fields and not name.endswith("[]"):
+            raise _malformed(f"the field {name[:64]!r} is there twice", name)
         else:
-            self._fields.setdefault(part.name, []).append(bytearray())
+            self._fields.setdefault(name, []).append(bytearray())
 
     def _take(self, data: bytes) -> bool:
         if self._part is None:
             raise AssertionError("the parser yields a part before its data")
-        if self._part.name == "file":
+        if self._name == "file":
             return self.spool.feed(data)
-        value = self._fields[self._part.name][-1]
+        value = self._fields[self._name][-1]
         if len(value) + len(data) > FIELD_BYTES_MAX:
-            raise _malformed(f"a text field is longer than {FIELD_BYTES_MAX} bytes")
+            wrong = (
+                "has a file" if self._part.filename else f"is longer than {FIELD_BYTES_MAX} bytes"
+            )
+            raise _malformed(f"the field {self._name[:64]!r} {wrong}", self._name)
         value += data
         return False
 
@@ -216,9 +233,29 @@ def _finished(spool: Spool, fields: dict[str, list[str]]) -> Upload:
     return Upload(file, sha256, spool.size_bytes, fields)
 
 
-def _malformed(reason: str) -> InputError:
-    return InputError(
-        "request_invalid",
-        f"the form cannot be read: {reason}",
-        "send multipart/form-data with the audio as the field 'file'",
-    )
+class FormError(InputError):
+    """`request_invalid` that may know which field of the form is wrong.
+
+    Args:
+        reason: What is wrong.
+        parameter: The field; None where it is no single one.
+    """
+
+    def __init__(self, reason: str, parameter: str | None) -> None:
+        super().__init__(
+            "request_invalid",
+            f"the form cannot be read: {reason}",
+            "send multipart/form-data with the audio as the field 'file'",
+        )
+        self.parameter = parameter
+
+
+def _malformed(reason: str, field: str | None = None) -> FormError:
+    return FormError(reason, field and field[:64])
+
+
+def _text(name: str, value: bytearray) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _malformed(f"the field {name[:64]!r} is not UTF-8", name) from None

@@ -26,7 +26,10 @@ __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses
 
 _OPTIONS: Final = {
     "model": Schema(type=OpenAPIType.STRING, description="Model id or alias"),
-    "language": Schema(type=OpenAPIType.STRING, description="BCP 47 tag"),
+    "language": Schema(
+        type=OpenAPIType.STRING,
+        description="BCP 47 tag or English name in any case; auto or empty: the model chooses",
+    ),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True),
     "format": Schema(type=OpenAPIType.STRING, enum=list(FORMATS), default="json"),
     "channel": Schema(
@@ -161,7 +164,15 @@ _OPENAI: Final = {
         default=False,
         description="Events transcript.text.delta and transcript.text.done",
     ),
-    "temperature": Schema(type=OpenAPIType.NUMBER, enum=[0]),
+    "prompt": Schema(
+        type=OpenAPIType.STRING, description="What was said before; where the model takes it"
+    ),
+    "temperature": Schema(
+        type=OpenAPIType.NUMBER,
+        minimum=0,
+        maximum=1,
+        description="Above 0 only where the model takes it",
+    ),
     "track": _OPTIONS["track"],
     "strict": _OPTIONS["strict"],
 }

@@ -14,6 +14,7 @@ from glagol.speech.output.formats import FORMATS
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
+    from glagol.speech.engines.base import Traits
 
 __all__ = [
     "NAMES",
@@ -25,6 +26,7 @@ __all__ = [
     "one_of",
     "read",
     "track_of",
+    "traits_of",
 ]
 
 NAMES: Final = (
@@ -63,7 +65,7 @@ class Wish:
 
     Attributes:
         model: The manifest entry that will serve.
-        language: BCP 47 tag.
+        language: BCP 47 tag as the model writes it; "auto" where the engine detects it.
         word_timestamps: Whether segments carry words.
         format: Name of the answer's format.
         channel: Whether channels are mixed or each is transcribed alone.
@@ -190,16 +192,25 @@ def model_of(name: str, registry: Registry) -> Model:
 
 
 def language_of(tag: str, model: Model) -> str:
-    """`tag`, or the model's first language when it is empty.
+    """The language that `tag` means, as the model writes it; see `glagol.speech.language`.
 
     Raises:
         OptionError: `option_invalid`, the model does not know it.
     """
-    known = model.languages or ("ru",)
-    if tag and tag not in known:
-        raise OptionError(
-            "language",
-            f"{model.id} does not know the language {tag[:16]!r}",
-            f"use one of {', '.join(known)}",
-        )
-    return tag or known[0]
+    from glagol.speech.pipeline import options
+
+    try:
+        return options.language_of(tag, model.id, traits_of(model))
+    except InputError as error:
+        raise OptionError("language", error.message, error.remedy) from error
+
+
+def traits_of(model: Model) -> Traits:
+    """What a model that transcribes can do; it need not be open.
+
+    Raises:
+        IntegrityError: `manifest_invalid`, its parameters are not of its engine's form.
+    """
+    from glagol.speech.engines.families import family_of
+
+    return family_of(model).describe(model)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -102,6 +102,8 @@ class Order:
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
         on_segment: Called in that thread with each final segment; must not wait.
+        prompt: Text that is taken for what was said before, where the model takes one.
+        temperature: 0..1, where the model takes it.
     """
 
     model: str
@@ -112,6 +114,8 @@ class Order:
     track: int | None = None
     strict: bool = False
     on_segment: Callable[[Segment], None] | None = None
+    prompt: str = ""
+    temperature: float = 0.0
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
@@ -238,18 +242,19 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     with held(body.file):
         if not service.engine.free:
             await checked(body, service.settings.max_audio_s, order.channel, order.track)
+        asked = options_for(
+            service,
+            order.language,
+            word_timestamps=order.word_timestamps,
+            channel=order.channel,
+            track=order.track,
+            strict=order.strict,
+        )
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
             model=order.model,
-            options=options_for(
-                service,
-                order.language,
-                word_timestamps=order.word_timestamps,
-                channel=order.channel,
-                track=order.track,
-                strict=order.strict,
-            ),
+            options=replace(asked, prompt=order.prompt, temperature=order.temperature),
             render=order.render,
             on_segment=order.on_segment,
             timeline=timeline_of(request),

@@ -17,6 +17,7 @@ from glagol.asr.http.request import AsrRequest, jobs_of, note_of, sees
 from glagol.asr.jobs.openapi import JobsOperation, responses
 from glagol.core.errors import InputError, IntegrityError
 from glagol.jobs.queue import Job, Queue, State
+from glagol.jobs.states import Event
 from glagol.jobs.webhooks import payload
 from glagol.jobs.webhooks.worker import Attempt, attempts_of
 from glagol.web import envelope
@@ -33,7 +34,7 @@ class DeliveryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     id: str
     job_id: str
-    event: payload.Event
+    event: Event
     receiver: str
     state: State
     attempt: int

@@ -58,7 +58,14 @@ async def _steps(
         while True:
             if job.version > known:
                 known = job.version
-                yield await _event(jobs, job, before)
+                view = schemas.view(
+                    job,
+                    jobs.pace,
+                    await _ahead(jobs, job),
+                    request.scope["path"],
+                    await schemas.lacks_of(jobs, job),
+                )
+                yield _event(view, job, before)
                 before, heard_s = job, time.monotonic()
             if job.state in ENDED or jobs.closing.is_set():
                 return
@@ -90,16 +97,14 @@ async def _ahead(jobs: Jobs, job: Job) -> int | None:
         return None
 
 
-async def _event(jobs: Jobs, job: Job, before: Job | None) -> bytes:
+def _event(view: schemas.JobView, job: Job, before: Job | None) -> bytes:
     same = before is not None and (before.state, before.attempt, before.cancelling) == (
         job.state,
         job.attempt,
         job.cancelling,
     )
     name = "progress" if same else "state"
-    view = schemas.view(job, jobs.pace, await _ahead(jobs, job), await schemas.lacks_of(jobs, job))
-    data = msgspec.json.encode(view)
-    return sse.event(data, name=name, event_id=str(job.version))
+    return sse.event(msgspec.json.encode(view), name=name, event_id=str(job.version))
 
 
 def _last_event_id(request: AsrRequest) -> int:

@@ -14,6 +14,7 @@ from glagol.asr.jobs.service import Sample
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.jobs.queue import Claim, LeaseLostError, Trouble
+from glagol.jobs.states import Event
 from glagol.jobs.webhooks import payload
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Janitor:
         except InputError:  # it was forgotten: nobody can be told any more
             shared.finish(claim, b"")
             return
-        event: payload.Event = (
+        event: Event = (
             "transcription.cancelled" if dead.state == "cancelled" else "transcription.failed"
         )
         try:

@@ -35,7 +35,9 @@ async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """State, attempt, progress, jobs ahead, estimate, error, links."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    return await answer(jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner))
+    return await answer(
+        request, jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
+    )
 
 
 @get(
@@ -63,7 +65,7 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
     views = []
     for each in found:
         with contextlib.suppress(IntegrityError):  # a newer program's; its own route says so
-            views.append(job_schemas.view(each, desk.pace, None))
+            views.append(job_schemas.view(each, desk.pace, None, request.scope["path"]))
     return _json(
         envelope.success(msgspec.json.encode(job_schemas.JobList(views, page.next(found))))
     )
@@ -80,7 +82,7 @@ async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
-    return await answer(jobs, found, 200 if found.state in ENDED else 202)
+    return await answer(request, jobs, found, 200 if found.state in ENDED else 202)
 
 
 @post(
@@ -94,7 +96,7 @@ async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     found = await asyncio.to_thread(jobs.replay, _known(request, job_id), owner)
-    return await answer(jobs, found, 202)
+    return await answer(request, jobs, found, 202)
 
 
 @get(
@@ -133,11 +135,16 @@ async def job_events(request: AsrRequest, job_id: FromPath[str]) -> Response[Any
 
 
 async def answer(
-    jobs: Jobs, found: Job, status: int = 200, headers: dict[str, str] | None = None
+    request: AsrRequest,
+    jobs: Jobs,
+    found: Job,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
     """The envelope around a job."""
     ahead = await asyncio.to_thread(jobs.queue.ahead, found) if found.state == "queued" else None
-    view = job_schemas.view(found, jobs.pace, ahead, await job_schemas.lacks_of(jobs, found))
+    lacks = await job_schemas.lacks_of(jobs, found)
+    view = job_schemas.view(found, jobs.pace, ahead, request.scope["path"], lacks)
     return _json(envelope.success(msgspec.json.encode(view)), status, headers)
 
 

@@ -11,6 +11,7 @@ from glagol.asr.http import rendering
 from glagol.asr.jobs.payload import Work
 from glagol.jobs.queue import ENDED, Job, State, Trouble
 from glagol.speech.types import Notice
+from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from glagol.asr.jobs.eta import Pace
@@ -36,7 +37,10 @@ class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Links(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where more is told; `result` is null until the job is done."""
+    """Where more is told; `result` is null until the job is done.
+
+    They are relative to the address that was asked for (RFC 3986, section 5.2).
+    """
 
     self: str
     events: str
@@ -106,19 +110,23 @@ async def lacks_of(jobs: Jobs, job: Job) -> rendering.Lacks | None:
     return None if data is None else rendering.lacks(data)
 
 
-def view(job: Job, pace: Pace, ahead: int | None, lacks: rendering.Lacks | None = None) -> JobView:
+def view(
+    job: Job, pace: Pace, ahead: int | None, base: str, lacks: rendering.Lacks | None = None
+) -> JobView:
     """What a caller sees of `job`.
 
     Args:
         job: As the queue has it.
         pace: For the estimate.
         ahead: Jobs due before it, when it waits and that was asked.
+        base: The path of the request, which the links are relative to.
         lacks: What its recording lacks, when it is done and that was asked.
     """
     work = Work.decoded(job.payload)
     total_s = job.total if job.total is not None else work.audio_s
     left_s = None if total_s is None else max(0.0, total_s - job.done)
     path = f"/v1/jobs/{job.id}"
+    done = relative(f"{path}/result", base) if job.state == "done" else None
     return JobView(
         id=job.id,
         state=job.state,
@@ -136,5 +144,5 @@ def view(job: Job, pace: Pace, ahead: int | None, lacks: rendering.Lacks | None 
         error=job.trouble,
         complete=None if lacks is None else lacks.complete,
         warnings=None if lacks is None else lacks.warnings,
-        links=Links(path, f"{path}/events", f"{path}/result" if job.state == "done" else None),
+        links=Links(relative(path, base), relative(f"{path}/events", base), done),
     )

@@ -20,8 +20,8 @@ from glagol.asr.observability.counts import Counts
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
-from glagol.jobs.queue import ENDED, Depth, Job, NewJob, Queue, Trouble
-from glagol.jobs.states import REPLAYABLE, SETTLED
+from glagol.jobs.queue import ENDED, Job, NewJob, Queue, Trouble
+from glagol.jobs.states import REPLAYABLE, SETTLED, Depth, Event
 from glagol.jobs.webhooks import payload, ssrf
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Jobs:
             LimitError: `queue_full`.
             HostError: `queue_unreachable`.
         """
-        if self.queue.depth(KIND).queued >= WAITING_MAX:
+        if self.queue.depth(KIND)["queued"] >= WAITING_MAX:
             raise LimitError("queue_full", f"{WAITING_MAX} jobs wait already", "try again later")
 
     def check_webhook(self, url: str) -> None:
@@ -197,7 +197,7 @@ class Jobs:
         return self.queue.replay(job_id)
 
     def notices(
-        self, job: Job, event: payload.Event, *, result: bytes = b"", trouble: Trouble | None = None
+        self, job: Job, event: Event, *, result: bytes = b"", trouble: Trouble | None = None
     ) -> tuple[NewJob, ...]:
         """The jobs that tell about `event` of `job`: none, or one delivery."""
         work = Work.decoded(job.payload)

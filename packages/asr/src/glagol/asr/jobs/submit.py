@@ -16,6 +16,7 @@ from glagol.asr.jobs import routes
 from glagol.asr.jobs.payload import Work
 from glagol.core.errors import InputError
 from glagol.jobs.queue import ENDED
+from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -86,11 +87,11 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
             idempotency_key=permit.key,
         )
         note["job_id"] = made.id
-        headers = {"location": f"/v1/jobs/{made.id}"}
+        headers = {"location": relative(f"/v1/jobs/{made.id}", request.scope["path"])}
         if replayed:
             headers["idempotency-replayed"] = "true"
         status = 200 if made.state in ENDED else 202
-        return await routes.answer(permit.jobs, made, status, headers)
+        return await routes.answer(request, permit.jobs, made, status, headers)
 
 
 def _permit(request: AsrRequest, wish: Wish) -> Permit:

@@ -37,7 +37,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         rate: Hz, for raw samples.
         channels: Interleaved, for raw samples; their mean is taken.
         model: Model id or alias; empty means the default.
-        language: BCP 47 tag; empty means the model's first.
+        language: BCP 47 tag or English name; auto or empty: the model chooses.
         word_timestamps: Whether finals carry words.
         partials: Whether guesses are sent.
         track: Which audio track of a container, from 0; None lets its flags decide.

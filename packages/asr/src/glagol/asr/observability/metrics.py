@@ -132,7 +132,7 @@ class _JobsState(Collector):
         )
         for kind, found in sample.depths.items():
             for state in COUNTED:
-                depth.add_metric((kind, state), getattr(found, state))
+                depth.add_metric((kind, state), found[state])
         yield depth
         yield GaugeMetricFamily(
             "asr_jobs_oldest_seconds",

@@ -1,13 +1,17 @@
 """`POST /v1/audio/transcriptions`: OpenAI's route, fields, formats, events and errors.
 
 What would change the result and is not supported is refused by name, so that nobody believes it
-worked. The answer carries our provenance beside OpenAI's fields; nothing is made up.
+worked. With ASR_OPENAI_LENIENT=on it is left out instead, the default serves for a model that we do
+not have, and the header `glagol-ignored` lists both. The answer carries our provenance beside
+OpenAI's fields; nothing is made up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +21,7 @@ from litestar.response import Response
 
 from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
-from glagol.asr.http.options import OptionError, language_of, model_of, track_of
+from glagol.asr.http.options import OptionError, language_of, model_of, track_of, traits_of
 from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
 from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
@@ -38,13 +42,17 @@ STAND_IN: Final = "whisper-1"
 """The model name that OpenAI's tools send when nobody chose one; it means the default here."""
 
 _SINGLE: Final = frozenset(
-    {"model", "language", "response_format", "stream", "temperature", "track", "strict"}
+    {"model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"}
 )
+_LISTS: Final = frozenset({"timestamp_granularities"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
 _UNSUPPORTED: Final = frozenset(
-    ["prompt", "include", "chunking_strategy", "keywords", "languages"]
+    ["include", "chunking_strategy", "keywords", "languages"]
     + ["known_speaker_names", "known_speaker_references"]
 )
+_LEAVE: Final = "leave it out"
+_UNPLAIN: Final = re.compile(r"[^A-Za-z0-9_./=:-]")
+_SHOWN: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,9 @@ class Ask:
         streamed: Whether the answer comes as events.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        prompt: Text that is taken for what was said before.
+        temperature: 0..1.
+        ignored: Fields and models that were asked for and left out, for people.
     """
 
     model: Model
@@ -68,28 +79,36 @@ class Ask:
     streamed: bool
     track: int | None = None
     strict: bool = False
+    prompt: str = ""
+    temperature: float = 0.0
+    ignored: tuple[str, ...] = ()
 
 
-def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> Ask:
+def read(
+    fields: Mapping[str, list[str]], registry: Registry, default: str, *, lenient: bool = False
+) -> Ask:
     """Check the form's fields; an empty value counts as not given.
 
     Args:
         fields: By name; names of lists may end in [].
         registry: Knows the models.
         default: Model id when none is asked for, or `whisper-1`.
+        lenient: Leave out what is unknown or not supported, and serve the default for a model
+            that there is not.
 
     Raises:
         OptionError: `option_invalid`, naming the field.
         InputError: `model_unknown`.
     """
-    given = _by_name(fields)
+    ignored: list[str] | None = [] if lenient else None
+    given = _by_name(fields, ignored)
     single = {name: given[name][0] for name in given if name in _SINGLE}
-    model = _model(single.get("model", ""), registry, default)
+    model = _model(single.get("model", ""), registry, default, ignored)
+    prompt, temperature = _decoding(single, model, ignored)
     form = single.get("response_format", "json")
     if form not in FORMS:
         known = ", ".join(FORMS)
         raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
-    _check_temperature(single.get("temperature", "0"))
     streamed = _truth(single, "stream")
     if streamed and form not in STREAMED:
         raise OptionError(
@@ -105,6 +124,9 @@ def read(fields: Mapping[str, list[str]], registry: Registry, default: str) -> A
         streamed,
         track_of(single),
         _truth(single, "strict"),
+        prompt,
+        temperature,
+        tuple(ignored or ()),
     )
 
 
@@ -115,17 +137,17 @@ def _truth(single: Mapping[str, str], name: str) -> bool:
     return value == "true"
 
 
-def _by_name(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def _by_name(fields: Mapping[str, list[str]], ignored: list[str] | None) -> dict[str, list[str]]:
     """Values that are not empty, by name without []; every name is one that we obey."""
     given: dict[str, list[str]] = {}
     for raw, values in fields.items():
         name = raw.removesuffix("[]")
-        if name not in _SINGLE | _UNSUPPORTED | {"timestamp_granularities"}:
-            raise OptionError(raw[:64], f"there is no field {raw[:64]!r}", "leave it out")
         found = [value.strip() for value in values if value.strip()]
-        if found and name in _UNSUPPORTED:
-            raise OptionError(name, f"{name} is not supported", "leave it out")
-        if found:
+        if name not in _SINGLE | _UNSUPPORTED | _LISTS:
+            _leave(ignored, OptionError(raw[:64], f"there is no field {raw[:64]!r}", _LEAVE))
+        elif found and name in _UNSUPPORTED:
+            _leave(ignored, OptionError(name, f"{name} is not supported", _LEAVE))
+        elif found:
             given[name] = given.get(name, []) + found
     for name in _SINGLE & given.keys():
         if len(given[name]) > 1:
@@ -133,26 +155,41 @@ def _by_name(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return given
 
 
-def _model(name: str, registry: Registry, default: str) -> Model:
+def _leave(ignored: list[str] | None, error: OptionError) -> None:
+    """Leave a field out and note its name, where that is allowed."""
+    if ignored is None:
+        raise error
+    ignored.append(error.parameter)
+
+
+def _model(name: str, registry: Registry, default: str, ignored: list[str] | None) -> Model:
+    """The model of that name; `STAND_IN` is the default unless a preset has that name."""
     try:
         return model_of(name or default, registry)
     except InputError as error:
-        if name == STAND_IN and error.code == "model_unknown":
-            return model_of(default, registry)
-        raise
+        if error.code != "model_unknown" or (name != STAND_IN and ignored is None):
+            raise
+        if name != STAND_IN and ignored is not None:
+            ignored.append(f"model={name}")
+        return model_of(default, registry)
 
 
-def _check_temperature(text: str) -> None:
+def _decoding(
+    single: Mapping[str, str], model: Model, ignored: list[str] | None
+) -> tuple[str, float]:
+    """Prompt and temperature as the model takes them."""
+    from glagol.speech.pipeline.options import refused
+    from glagol.speech.types import Options
+
     try:
-        zero = float(text) == 0
+        temperature = float(single.get("temperature", "0"))
     except ValueError:
-        zero = False
-    if not zero:
-        raise OptionError(
-            "temperature",
-            f"temperature={text[:16]!r} is not supported: the likeliest text is the only answer",
-            "leave it out, or use 0",
-        )
+        temperature = math.nan
+    asked = Options(prompt=single.get("prompt", ""), temperature=temperature)
+    wrong = refused(asked, traits_of(model))
+    for name, remedy in wrong.items():
+        _leave(ignored, OptionError(name, f"{model.id} does not take this {name}", remedy))
+    return "" if "prompt" in wrong else asked.prompt, 0.0 if "temperature" in wrong else temperature
 
 
 def _granularities(values: list[str], form: str) -> frozenset[str]:
@@ -193,10 +230,11 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     steps.admit(request, service.default)
     body = await steps.spooled(request, form=True)
     with steps.held(body.file):
-        ask = read(body.fields, service.registry, service.default)
+        lenient = service.settings.openai_lenient == "on"
+        ask = read(body.fields, service.registry, service.default, lenient=lenient)
     box = streaming.Mailbox(asyncio.get_running_loop())
     job = await steps.enqueue(request, body, _order(ask, box))
-    headers = {"glagol-model": ask.model.id}
+    headers = {"glagol-model": ask.model.id, **_ignored(ask)}
     if ask.streamed:
         return await streaming.respond(request, job, box, headers)
     transcript, answer = await steps.wait(request, job)
@@ -205,16 +243,22 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
 
 
 def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
-    render = functools.partial(_event if ask.streamed else _render, ask)
-    on_segment = box.put if ask.streamed else None
     return steps.Order(
         ask.model.id,
         ask.language,
-        render,
+        functools.partial(_event if ask.streamed else _render, ask),
         track=ask.track,
         strict=ask.strict,
-        on_segment=on_segment,
+        on_segment=box.put if ask.streamed else None,
+        prompt=ask.prompt,
+        temperature=ask.temperature,
     )
+
+
+def _ignored(ask: Ask) -> dict[str, str]:
+    """The header that says what was left out; a client's own words are shortened and plain."""
+    shown = [_UNPLAIN.sub("?", each[:_SHOWN]) for each in ask.ignored[:_SHOWN]]
+    return {"glagol-ignored": ", ".join(shown)} if shown else {}
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:

@@ -27,6 +27,7 @@ from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.web import errors
+from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from glagol.asr.tus.store import Uploads, Writer
@@ -97,7 +98,8 @@ async def create(request: AsrRequest) -> Response[None]:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
         kept = uploads_of(request)
         upload_id = await asyncio.to_thread(kept.create, Note(length, owner_of(request), metadata))
-        headers = {"location": f"/v1/uploads/{upload_id}", **_expires(kept, upload_id)}
+        place = relative(f"/v1/uploads/{upload_id}", request.scope["path"])
+        headers = {"location": place, **_expires(kept, upload_id)}
         return _empty(201, headers)
 
     return await _tus(request, made())

@@ -323,7 +323,8 @@ def garbage(target: Target, keep: int) -> list[Path]:
     for item in kept:
         manifest = target.release(item.folder) / "src" / "manifest.json"
         if manifest.is_file():
-            roots |= set(re.findall(r'"sha256": "([0-9a-f]{64})"', manifest.read_text()))
+            text = manifest.read_text(encoding="utf-8")
+            roots |= set(re.findall(r'"sha256": "([0-9a-f]{64})"', text))
     found = [p for p in _inside(target.root / "generations") if p.name not in numbers]
     found += [p for p in _inside(target.root / "releases") if p.name not in names]
     for folder in _inside(target.root / "store" / "sha256"):

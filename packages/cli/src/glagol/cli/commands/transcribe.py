@@ -22,9 +22,10 @@ from glagol.cli import output, report
 from glagol.cli.commands.summarize import ask, llm_options, rendered
 from glagol.cli.options import home_option
 from glagol.cli.progress import Bars
-from glagol.core.errors import GlagolError, InputError
+from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
 from glagol.models.home import load
+from glagol.speech.language import AUTO
 from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
@@ -88,6 +89,12 @@ class Batch:
 @click.option(
     "--strict", is_flag=True, help="Refuse a recording that lacks something instead of warning."
 )
+@click.option(
+    "--language",
+    default=AUTO,
+    show_default=True,
+    help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
+)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
@@ -110,6 +117,7 @@ def transcribe(
     channel: Literal["mix", "split"],
     track: int | None,
     strict: bool,
+    language: str,
     device: str,
     threads: int,
     jobs: int,
@@ -126,9 +134,11 @@ def transcribe(
     from glagol.speech.types import Options
 
     llm = (llm_url, llm_key) if summarize else None
-    batch = Batch(files, form, folder, Options(channel=channel, track=track, strict=strict), llm)
+    options = Options(language, channel=channel, track=track, strict=strict)
+    batch = Batch(files, form, folder, options, llm)
     _check(batch)
     from glagol.runtime.options import Runtime
+    from glagol.speech.pipeline.options import granted
     from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
@@ -137,6 +147,7 @@ def transcribe(
     recognizer = Recognizer.open(
         registry, model=model, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
+    granted(batch.options, recognizer.model.id, recognizer.engine.traits)
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars)
 
@@ -193,10 +204,13 @@ def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
         report.warnings(transcript.warnings, subject=name)
         summary, trouble = _summary(batch, transcript)
         data = _rendered(batch, name, transcript, summary)
-        if batch.folder is None:
-            output.show(data)
-        else:
-            write_atomic(output.targets(batch.names, batch.form, batch.folder)[index], data)
+        try:
+            if batch.folder is None:
+                output.show(data)
+            else:
+                write_atomic(output.targets(batch.names, batch.form, batch.folder)[index], data)
+        except HostError as error:
+            raise output.keep(data, name, batch.form, error) from error
     except GlagolError as error:
         return report.failure(error, subject=name)
     return 0 if trouble is None else report.failure(trouble, subject=name)
@@ -222,7 +236,7 @@ def _rendered(batch: Batch, name: str, transcript: Transcript, summary: bytes | 
     if summary is not None:
         data = b'%b,"summary":%b}' % (data.removesuffix(b"}"), summary)
     if together:
-        file = json.dumps(name.encode(errors="replace").decode(), ensure_ascii=False)
+        file = json.dumps(os.fsencode(name).decode(errors="replace"), ensure_ascii=False)
         data = b'{"file":%b,"data":%b}' % (file.encode(), data)
     return data + b"\n"
 

@@ -28,8 +28,8 @@ from redis.retry import Retry
 
 from glagol.core.errors import HostError, InputError
 from glagol.jobs import validation
-from glagol.jobs.queue import Claim, Depth, Job, LeaseLostError, NewJob, State, Trouble
-from glagol.jobs.states import COUNTED, REPLAYABLE, STATES
+from glagol.jobs.queue import Claim, Job, LeaseLostError, NewJob, State, Trouble
+from glagol.jobs.states import COUNTED, REPLAYABLE, STATES, Depth
 
 __all__ = ["RedisQueue", "script"]
 
@@ -194,7 +194,7 @@ class RedisQueue:
 
     def depth(self, kind: str) -> Depth:
         """See the port."""
-        return Depth(*self._run("depth", kind)[1:])
+        return dict(zip(COUNTED, self._run("depth", kind)[1:], strict=True))
 
     def sweep(self) -> list[Job]:
         """See the port; workers that were not seen for a day are struck off as well."""

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from glagol.jobs import validation
-from glagol.jobs.queue import Claim, Depth, Job, NewJob, State, Trouble
+from glagol.jobs.queue import Claim, Job, NewJob, State, Trouble
 from glagol.jobs.sqlite.connection import Database
 from glagol.jobs.sqlite.schema import (
     FIELDS,
@@ -30,7 +30,17 @@ from glagol.jobs.sqlite.schema import (
     read,
     update,
 )
-from glagol.jobs.states import CANCELLED, COUNTED, DONE, FAILED, QUEUED, REPLAYABLE, RUNNING, sql
+from glagol.jobs.states import (
+    CANCELLED,
+    COUNTED,
+    DONE,
+    FAILED,
+    QUEUED,
+    REPLAYABLE,
+    RUNNING,
+    Depth,
+    sql,
+)
 
 __all__ = ["SqliteQueue"]
 
@@ -288,7 +298,7 @@ class SqliteQueue:
                 f"AND state IN ({sql(*COUNTED)}) GROUP BY state",
                 (kind,),
             ).fetchall()
-        return Depth(**(dict.fromkeys(COUNTED, 0) | dict(rows)))
+        return dict.fromkeys(COUNTED, 0) | dict(rows)
 
     def sweep(self) -> list[Job]:
         """See the port."""

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from glagol.core import stored
 from glagol.jobs.queue import NewJob, Trouble
-from glagol.jobs.states import ENDED, STATES, event_of
+from glagol.jobs.states import EVENTS, Event
 
-__all__ = ["INLINE_BYTES_MAX", "KIND", "Delivery", "Event", "Notice", "notify", "read"]
+__all__ = ["INLINE_BYTES_MAX", "KIND", "Delivery", "Notice", "notify", "read"]
 
 KIND: Final = "deliver"
 INLINE_BYTES_MAX: Final = 64 * 1024
-
-Event = Literal["transcription.completed", "transcription.failed", "transcription.cancelled"]
-_STATES: Final = {event_of(state, "transcription"): state for state in STATES if state in ENDED}
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +109,7 @@ def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400
     inline = 0 < len(notice.result) <= INLINE_BYTES_MAX
     lacks = msgspec.json.decode(notice.result, type=_Lacks) if notice.result else _Lacks()
     data = _Data(
-        job=_Told(notice.job_id, _STATES[notice.event]),
+        job=_Told(notice.job_id, EVENTS[notice.event]),
         complete=lacks.complete,
         warnings=lacks.warnings or None,
         result=msgspec.Raw(notice.result) if inline else None,

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["declared_s", "ending", "loud_track"]
 
+MICROSECONDS = 1e6
+"""Unit of a container's duration."""
+
 CUT_FRAMES = 2
 """So many bad packets at the end are a frame that was cut; more are something else."""
 
@@ -46,7 +49,7 @@ def declared_s(container: InputContainer, stream: AudioStream, stated: Stated) -
         return float(stream.duration * stream.time_base)
     alone = container.format.name == "matroska,webm" and len(container.streams) == 1
     known = container.duration is not None and container.duration > 0
-    return (container.duration or 0) / av.time_base if known and (stated.counted or alone) else None
+    return (container.duration or 0) / MICROSECONDS if known and (stated.counted or alone) else None
 
 
 def ending(
@@ -137,7 +140,7 @@ def _length(container: InputContainer, stream: AudioStream) -> float | None:
     if stream.duration and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if len(container.streams) == 1 and container.duration:
-        return container.duration / av.time_base
+        return container.duration / MICROSECONDS
     return None
 
 

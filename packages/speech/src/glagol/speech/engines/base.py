@@ -51,6 +51,7 @@ class Traits:
         word_times: what the times of words are. With "none" its words are phrases: their times
             order the text and are not shown, and no two windows have common audio.
         takes_prompt: whether `Request.prompt` has an effect.
+        takes_temperature: whether `Request.temperature` may be above 0.
         takes_phrases: whether `Request.phrases` has an effect.
         translates: whether it does the task "translate".
     """
@@ -60,6 +61,7 @@ class Traits:
     detects_language: bool = False
     word_times: WordTimes = "exact"
     takes_prompt: bool = False
+    takes_temperature: bool = False
     takes_phrases: bool = False
     translates: bool = False
 
@@ -72,12 +74,14 @@ class Request:
         language: BCP 47 tag; None lets the engine detect it, or take the only one it knows.
         task: "translate" gives English text.
         prompt: text that is taken for what was said before.
+        temperature: 0..1, how freely words are drawn; 0 gives the likeliest text.
         phrases: words that are likelier than usual.
     """
 
     language: str | None = None
     task: Literal["transcribe", "translate"] = "transcribe"
     prompt: str = ""
+    temperature: float = 0.0
     phrases: tuple[str, ...] = ()
 
 
@@ -162,6 +166,13 @@ class Family(Protocol):
     @property
     def config(self) -> Any:
         """A msgspec.Struct, or a union of some: the form of the manifest's `decoding`."""
+
+    def describe(self, model: Model) -> Traits:
+        """What a model can do, from its manifest entry alone; the `traits` of its engine.
+
+        Raises:
+            IntegrityError: `manifest_invalid`, as `configured`.
+        """
 
     def load(self, opened: OpenModel, runtime: Runtime) -> TranscriptionEngine:
         """Create the sessions of a verified model.

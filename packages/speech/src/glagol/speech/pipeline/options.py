@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from glagol.core.errors import InputError
 from glagol.speech.engines.base import Request
+from glagol.speech.language import AUTO, matched
 
 if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
     from glagol.speech.types import Options
 
-__all__ = ["AUTO", "UNDETERMINED", "granted", "request_of"]
+__all__ = ["TEMPERATURE_MAX", "granted", "language_of", "refused", "request_of"]
 
-AUTO: Final = "auto"
-"""Instead of a language, where the engine detects it."""
-
-UNDETERMINED: Final = "und"
-"""The language of silence, when none was asked for (BCP 47)."""
+TEMPERATURE_MAX = 1.0
 
 
 def granted(options: Options, name: str, traits: Traits) -> Options:
-    """The options as an engine can serve them: without words where it knows no times.
+    """The options as an engine can serve them: its own word for the language; no words untimed.
 
     Args:
         options: what the caller chose.
@@ -30,15 +27,11 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
         traits: of its engine.
 
     Raises:
-        InputError: `option_invalid`, the engine does not know the language, or a length is wrong.
+        InputError: `option_invalid`, the engine does not know the language or takes no such
+            option, or a length is wrong.
     """
-    detected = options.language == AUTO and traits.detects_language
-    if traits.languages and options.language not in traits.languages and not detected:
-        raise InputError(
-            "option_invalid",
-            f"{name} does not know the language {options.language!r}",
-            f"use one of {', '.join(traits.languages)}",
-        )
+    for option, remedy in refused(options, traits).items():
+        raise InputError("option_invalid", f"{name} does not take {option}", remedy)
     if not (options.short_audio_s >= 0 and options.max_audio_s > 0):
         raise InputError(
             "option_invalid",
@@ -46,9 +39,53 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
             "use seconds: short_audio_s from 0, max_audio_s above 0",
         )
     timed = options.word_timestamps and traits.word_times != "none"
-    return replace(options, word_timestamps=timed)
+    language = language_of(options.language, name, traits)
+    return replace(options, language=language, word_timestamps=timed)
+
+
+def language_of(asked: str, name: str, traits: Traits) -> str:
+    """The language that an engine will be asked for, in its own spelling.
+
+    Args:
+        asked: as `glagol.speech.language.matched` takes it.
+        name: of the model, for the message.
+        traits: of its engine.
+
+    Returns:
+        One of `Traits.languages`; any tag where there are none. `AUTO` where the engine detects it.
+
+    Raises:
+        InputError: `option_invalid`, the engine does not know it.
+    """
+    found = matched(asked, traits.languages)
+    if found == AUTO and traits.languages and not traits.detects_language:
+        return traits.languages[0]
+    if found is None:
+        known = f"use one of {', '.join(traits.languages)}, or auto" if traits.languages else ""
+        raise InputError(
+            "option_invalid",
+            f"{name} does not know the language {asked.strip()[:24]!r}",
+            known or "use a BCP 47 tag such as ru, or auto",
+        )
+    return found
+
+
+def refused(options: Options, traits: Traits) -> dict[str, str]:
+    """The options that an engine does not take, each with what to do instead."""
+    found = {}
+    if options.prompt and not traits.takes_prompt:
+        found["prompt"] = "leave it out, or choose a model that takes one"
+    if not 0 <= options.temperature <= TEMPERATURE_MAX:
+        found["temperature"] = f"use 0..{TEMPERATURE_MAX:g}"
+    elif options.temperature and not traits.takes_temperature:
+        found["temperature"] = "leave it out, or use 0: the likeliest text is the only answer"
+    return found
 
 
 def request_of(options: Options) -> Request:
     """What the engine is asked for."""
-    return Request(language=None if options.language == AUTO else options.language)
+    return Request(
+        language=None if options.language == AUTO else options.language,
+        prompt=options.prompt,
+        temperature=options.temperature,
+    )

@@ -15,12 +15,13 @@ from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
+from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.output.notices import refuse
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
-from glagol.speech.pipeline.options import AUTO, UNDETERMINED, granted, request_of
+from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -132,7 +133,7 @@ class Recognizer:
         Raises:
             InputError: an option is wrong.
         """
-        granted(options, self.model.id, self.engine.traits)
+        options = granted(options, self.model.id, self.engine.traits)
         return Hearing(self.engine.begin(request_of(options)))
 
     def transcribe(
@@ -232,8 +233,9 @@ class Recognizer:
             cancelled=cancelled,
         )
         hearings = [self.begin(options) for _ in range(source.channels)]
+        short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
         listeners = [
-            self._listener(hearing, options.short_audio_s, channel if split else None)
+            self._listener(hearing, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []

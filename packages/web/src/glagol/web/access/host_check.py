@@ -56,8 +56,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _PREFLIGHT_S: Final = b"600"
 _EXPOSED: Final = (
-    b"Content-Disposition, Location, Retry-After, Tus-Extension, Tus-Max-Size, Tus-Resumable,"
-    b" Tus-Version, Upload-Expires, Upload-Length, Upload-Offset, X-Request-Id"
+    b"Content-Disposition, Glagol-Ignored, Location, Retry-After, Tus-Extension, Tus-Max-Size,"
+    b" Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Offset, X-Request-Id"
 )
 _VARY: Final = (b"vary", b"Origin")
 

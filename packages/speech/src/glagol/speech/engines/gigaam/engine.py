@@ -12,8 +12,8 @@ from glagol.runtime.batching import Batcher, Tally
 from glagol.runtime.kernels.amx import library, sha256_of
 from glagol.runtime.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.runtime.tensors import read_float32, require_finite
-from glagol.speech.engines.base import EngineProvenance, Hypothesis, Traits, configured
-from glagol.speech.engines.gigaam.config import Config, Rnnt
+from glagol.speech.engines.base import EngineProvenance, Hypothesis, configured
+from glagol.speech.engines.gigaam.config import Config, Rnnt, traits_of
 from glagol.speech.engines.gigaam.ctc import greedy
 from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.engines.gigaam.rnnt import Transducer
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from glagol.runtime.session import Interrupt
     from glagol.speech.engines.base import Request
     from glagol.speech.types import Emission, Token, Word
-
-WINDOW_S = 25.0
-"""Longest audio that the encoder reads, seconds; it was trained on no longer one."""
 
 
 class Acoustic:
@@ -87,7 +84,7 @@ class Acoustic:
         used = given if uses_kernels(self._session) else None
         self._batcher = Batcher.on_card(self._session) if device == "cuda" else None
         self.tally = self._batcher.tally if self._batcher else Tally()
-        self.traits = Traits(window_s=WINDOW_S, languages=opened.model.languages)
+        self.traits = traits_of(opened.model)
         self.provenance = EngineProvenance(
             provider=device_of(self._session),
             kernels_sha256=sha256_of(used) if used else None,
@@ -127,7 +124,7 @@ class Acoustic:
         """Recognise one window.
 
         Args:
-            samples: float32 [N] at 16 kHz, at most 25 s.
+            samples: float32 [N] at 16 kHz, at most `Traits.window_s` long.
             stop: set by another thread to give up.
 
         Returns:
@@ -197,7 +194,7 @@ class GreedyDecoding:
     language: str
 
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
-        """As `glagol.speech.engines.base.Decoding`; samples float32 [N] of at most 25 s."""
+        """As `glagol.speech.engines.base.Decoding`; samples float32 [N]."""
         words = tuple(self.engine.words(samples, stop))
         return Hypothesis(words, " ".join(word.text for word in words), self.language)
 

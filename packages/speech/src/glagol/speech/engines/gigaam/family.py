@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glagol.speech.engines.gigaam.config import Config
+from glagol.speech.engines.gigaam.config import Config, traits_of
 from glagol.speech.engines.gigaam.engine import Acoustic
 
 if TYPE_CHECKING:
+    from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel
     from glagol.runtime.options import Runtime
+    from glagol.speech.engines.base import Traits
     from glagol.speech.types import Array
 
 __all__ = ["FAMILY"]
@@ -22,6 +24,10 @@ class _Gigaam:
 
     name: str = "gigaam"
     config: Any = Config
+
+    def describe(self, model: Model) -> Traits:
+        """As `glagol.speech.engines.base.Family`; raises what `traits_of` raises."""
+        return traits_of(model)
 
     def load(self, opened: OpenModel, runtime: Runtime) -> Acoustic:
         """As `glagol.speech.engines.base.Family`; raises what `Acoustic` raises."""
