@@ -71,9 +71,7 @@ def main(recording):
     path = kept.read_text()
     with recording.open("rb") as file:
         send(file, path)
-    status, _, body = ask(
-        "POST", urljoin(UPLOADS, f"transcribe?upload={path.rpartition('/')[2]}")
-    )
+    status, _, body = ask("POST", urljoin(UPLOADS, f"transcribe?upload={path.rpartition('/')[2]}"))
     answer = json.loads(body)
     if not answer["success"]:
         raise SystemExit("{code}: {message} ({remedy})".format(**answer["error"]))

@@ -12,7 +12,7 @@ from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, InputError
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import recognizer
+from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -25,6 +25,7 @@ WRONG = {
     "ASR_DEVICE": "tpu",
     "ASR_THREADS": "-1",
     "ASR_KERNELS": "yes",
+    "ASR_OPENAI_LENIENT": "yes",
     "ASR_SHORT_AUDIO_THRESHOLD": "nan",
     "ASR_WEBHOOK_TIMEOUT": "0",
     "ASR_REDIS_URL": "http://somewhere",
@@ -41,7 +42,7 @@ def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
     """The error names variable, value and range, and ends the process with 2."""
     rows = Settings.rows()
     assert set(WRONG) == {row.name for row in rows}
-    assert len(rows) <= 18
+    assert len(rows) <= 19
     for row in rows:
         with pytest.raises(InputError) as caught:
             Settings.from_environment({row.name: WRONG[row.name]})
@@ -111,7 +112,7 @@ def test_a_replaced_variant_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator who asked for int8 reads in the log that fp32 runs."""
     lines: list[tuple[str, dict[str, object]]] = []
     monkeypatch.setattr(journal, "write", lambda event, **fields: lines.append((event, fields)))
-    monkeypatch.setattr(recognizer, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "saturates", lambda: True)
     settings = Settings.from_environment({"ASR_VARIANT": "cpu-int8"})
     opener(settings, homes.repository(), homes.ROOT)(homes.MODEL)
     ((event, fields),) = lines

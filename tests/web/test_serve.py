@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import signal
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from glagol.core import journal
-from glagol.core.errors import CODES
-from glagol.web import serve
+from glagol.core.errors import CODES, HostError, InputError
+from glagol.core.settings import ServerSettings
+from glagol.web import bind, serve
 from glagol.web.access.api_keys import Keyring
 
 
@@ -121,3 +123,27 @@ def test_a_server_that_ends_by_itself_says_nothing(lines: Any) -> None:
     """As after the first signal, when no request is under way."""
     asyncio.run(serve.until_signal(asyncio.sleep(0), lambda _task: None))
     assert lines() == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "0"])
+def test_names_and_short_addresses_are_listened_on(host: str) -> None:
+    """The address is known as numbers before anything is loaded: granian knows no names."""
+    given = ServerSettings.from_environment({"HOST": host}).host
+    found = ipaddress.ip_address(bind.probe(given, 0, "ASR_"))
+    assert found.is_loopback or (host == "0" and found.is_unspecified)
+    assert ServerSettings.from_environment({"HOST": "[::1]"}).host == "::1"
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "192.0.2.1"])
+def test_an_address_that_cannot_be_had_is_one_line(host: str) -> None:
+    """What is no name of DNS, and an address of another machine; no resolver is asked."""
+    with pytest.raises(HostError, match=f"cannot listen on {host}:0: .+") as caught:
+        bind.probe(host, 0, "ASR_")
+    assert (caught.value.code, "ASR_HOST" in caught.value.remedy) == ("host_io", True)
+
+
+@pytest.mark.parametrize("host", ["300.1", "1.2.3.4.5", "01.2.3.4", "4294967296", "two words"])
+def test_numbers_that_are_no_address_are_refused(host: str) -> None:
+    """When the settings are read; a name resolver would be asked for them in vain."""
+    with pytest.raises(InputError, match="HOST="):
+        ServerSettings.from_environment({"HOST": host})

@@ -53,7 +53,7 @@ def test_success_is_the_envelope(bench: Bench) -> None:
 @pytest.mark.parametrize("where", ["query", "form"])
 def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -> None:
     """Both places, and a format of each kind."""
-    given = {"model": "ai-sage/Tiny", "language": "ru", "word_timestamps": "false"}
+    given = {"model": "ai-sage/Tiny", "language": "RU-ru", "word_timestamps": "false"}
     for form, mark in (("json", '"да"'), ("text", "да\n"), ("srt", "-->"), ("vtt", "WEBVTT"),
                        ("tsv", "0\t1000\tда")):  # fmt: skip
         options = {**given, "format": form}
@@ -64,6 +64,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         kind = FORMATS[form].media_type.split(";")[0]
         assert answer.headers["content-type"].startswith(kind)
     assert all(not options.word_timestamps for _, options in bench.stub.calls)
+    assert {options.language for _, options in bench.stub.calls} == {"ru"}
 
 
 @pytest.mark.parametrize(

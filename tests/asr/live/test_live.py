@@ -159,8 +159,9 @@ def test_guesses_come_while_somebody_speaks(server: Server) -> None:
     guess = of("partial", messages)[0]
     assert guess["text"]
     assert 0 <= guess["start"] <= guess["end"]
-    quiet = '{"type":"start","partials":false}'
+    quiet = '{"type":"start","partials":false,"language":"ru_RU"}'
     messages, _ = talk(server, sent([quiet, *pieces(raw, 16_000), FINISH]))
+    assert of("ready", messages)[0]["language"] == "ru"  # in any form, as on every route
     assert not of("partial", messages)
     assert of("final", messages)
 

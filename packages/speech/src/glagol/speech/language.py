@@ -88,7 +88,7 @@ def _names() -> Mapping[str, Sequence[str]]:
     from langcodes.registry_parser import parse_registry
 
     names: dict[str, list[str]] = defaultdict(list)
-    for entry in parse_registry():
+    for entry in parse_registry():  # type: ignore[no-untyped-call]
         if entry.get("Type") == "language":
             for name in entry["Description"]:
                 names[_BRACKETS.sub("", name).casefold()].append(entry["Subtag"])
