@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,12 @@ import pytest
 
 import sounds
 from cli.running import Result
+from glagol.cli.commands.transcribe import _settle
 from glagol.core.errors import HostError
 from glagol.core.files import write_atomic
 from glagol.registry.registry import Registry
 from glagol.speech import Recognizer
+from glagol.speech.types import Transcript
 from homes import MODEL, OTHER, altered
 
 Run = Callable[..., Result]
@@ -241,6 +245,30 @@ def test_ctrl_c_leaves_nothing_half_written(home: Path, recording: Path, tmp_pat
     assert process.returncode == 130, err.decode()
     assert b"Traceback" not in err
     assert [path.name for path in folder.iterdir()] == [f"{recording.stem}.txt"]
+
+
+def test_ctrl_c_waits_for_the_running_work_before_it_is_raised() -> None:
+    """Raised inside the lock of a future it would leave that locked, and the worker hanging."""
+    result: Future[Transcript] = Future()
+    stop = threading.Event()
+
+    def work() -> None:
+        while signal.getsignal(signal.SIGINT) == before:  # until it waits
+            time.sleep(0.005)
+        signal.raise_signal(signal.SIGINT)
+        stop.wait(10)
+        time.sleep(0.05)
+        result.set_exception(HostError("cancelled", "stopped", ""))
+
+    before = signal.getsignal(signal.SIGINT)
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    with pytest.raises(KeyboardInterrupt):
+        _settle(result, stop)
+    assert result.done()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_write_that_stops_midway_leaves_the_older_file(

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,11 +190,37 @@ def _run(batch: Batch, recognizer: Recognizer, jobs: int, bars: Bars) -> int:
     workers = ThreadPoolExecutor(jobs, thread_name_prefix="transcribe")
     try:
         results = [workers.submit(one, name) for name in batch.names]
-        statuses = [_deliver(batch, index, result) for index, result in enumerate(results)]
+        statuses = []
+        for index, result in enumerate(results):
+            _settle(result, stop)
+            statuses.append(_deliver(batch, index, result))
     finally:  # on Ctrl-C the running files stop after their current chunk
         stop.set()
         workers.shutdown(cancel_futures=True)
     return next((status for status in statuses if status), 0)
+
+
+def _settle(result: Future[Transcript], stop: threading.Event) -> None:
+    """Wait until a result is there.
+
+    An interrupt that is raised inside a future's lock leaves it locked, and the worker waits for
+    it for ever. So the first Ctrl-C only sets `stop`, which ends the work; a second one is raised.
+
+    Raises:
+        KeyboardInterrupt: the work was stopped.
+    """
+
+    def ask(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        wait((result,))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
