@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from glagol.speech.types import Notice
+
 __all__ = [
     "Channel",
     "Coverage",
@@ -18,7 +20,6 @@ __all__ = [
     "ModelList",
     "Segment",
     "Transcript",
-    "Warning",
     "Word",
 ]
 
@@ -58,19 +59,11 @@ class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: list[Coverage] | None = None
 
 
-class Warning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):  # noqa: A001 - its name
-    """Something that the recording or the model lacks: where, and how much sound, in seconds."""
-
-    code: str
-    message: str
-    at_s: float | None
-    missing_s: float | None
-
-
 class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `data` of a transcription; duration in seconds, `provenance` says what made it.
 
     `complete` is false where sound of the recording is known to be missing; `warnings` say where.
+    Results that earlier versions stored have neither.
 
     Of a job with summarize=true it has `summary`, as llm-server's /v1/summarize gives it, and
     `summary_error {code, message, remedy}`; one of them is null.
@@ -81,9 +74,9 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration: float
     language: str
     coverage: Coverage
-    complete: bool
-    warnings: list[Warning]
     provenance: dict[str, Any]
+    complete: bool = True
+    warnings: tuple[Notice, ...] = ()
     summary: dict[str, Any] | None = None
     summary_error: dict[str, str] | None = None
 
