@@ -26,7 +26,7 @@ from glagol.speech.audio.findings import SILENT, Findings, silent
 from glagol.speech.audio.frames import Frame, Frames
 from glagol.speech.audio.promises.read import stated
 from glagol.speech.audio.resample import resampled
-from glagol.speech.audio.timeline import Timeline, origin_of
+from glagol.speech.audio.timeline import Timeline
 from glagol.speech.types import SAMPLE_RATE, Array, Notice
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Decoded(Iterator[Array]):
             self._container = av.open(self._source, options=options())
         except (FFmpegError, ValueError) as error:
             self._source.check()
-            _unreadable(error, self._stated.missing)
+            _unreadable(error, self._stated.missing or _promised(self._stated.seconds))
         self._source.check()
         self._stream = tracks.chosen(self._container, track)
         tracks.only(self._container, self._stream)
@@ -104,7 +104,7 @@ class Decoded(Iterator[Array]):
         """Resampled blocks, then the checks that need the whole length."""
         total = 0
         frames = Frames(self._container, self._stream, Sound(self._max_seconds), self._file)
-        timeline = Timeline(origin_of(self._container), self._max_seconds, self._findings)
+        timeline = Timeline(self._container, self._max_seconds, self._findings)
         placed = timeline.place(self._checked(frames))
         sound = apart(placed, self._findings) if self._split else mixed(placed, self._findings)
         for block in resampled(sound, self.channels if self._split else None):
@@ -134,8 +134,7 @@ class Decoded(Iterator[Array]):
             InputError: there is no sound, or too little.
         """
         if seconds == 0:
-            promised = f"{self.declared_s} s are promised, none is there" if self.declared_s else ""
-            _without_samples(self._stated.missing or promised, frames.lost)
+            _without_samples(self._stated.missing or _promised(self.declared_s), frames.lost)
         if seconds < MIN_SECONDS:
             raise InputError(
                 "audio_too_short",
@@ -230,6 +229,10 @@ def _check_bytes(file: WatchedFile) -> None:
         raise InputError(
             "audio_empty", "the file is empty (0 bytes)", "check the upload or the recorder"
         )
+
+
+def _promised(seconds: float | None) -> str:
+    return f"{seconds:.2f} s are promised, none is there" if seconds else ""
 
 
 def _without_samples(missing: str, lost: int) -> NoReturn:

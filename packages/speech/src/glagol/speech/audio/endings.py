@@ -37,7 +37,7 @@ MICROSECONDS = 1e6
 CUT_FRAMES = 2
 """So many bad packets at the end are a frame that was cut; more are something else."""
 
-STATING = frozenset({"matroska,webm", "avi", "asf", "flv"})
+STATING = frozenset({"matroska,webm", "flv"})
 """Containers (FFmpeg's names) whose header has a duration; others are counted as far as they go."""
 
 

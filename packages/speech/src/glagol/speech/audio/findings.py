@@ -125,11 +125,11 @@ def _notice(code: str, message: str, at_s: float | None, missing_s: float | None
 
 
 def _damage_notice(place: _Place) -> Notice:
-    message = (
-        f"the recording is damaged near {place.at_s:.2f} s: about {place.missing_s:.2f} s cannot "
-        "be decoded and are missing"
+    lost = (
+        f"about {place.missing_s:.2f} s cannot be decoded" if place.missing_s else "bytes are lost"
     )
-    return _notice("audio_damaged", message, place.at_s, place.missing_s)
+    message = f"the recording is damaged near {place.at_s:.2f} s: {lost}"
+    return _notice("audio_damaged", message, place.at_s, place.missing_s or None)
 
 
 def _gap_notice(place: _Place) -> Notice:

@@ -40,6 +40,9 @@ TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS", b"Xing", b"Info", b"VBRI")
 
 TAG_BYTES = 64
 
+FRAME_BYTES = 8
+"""Less is padding that stands behind the last frame, or nothing."""
+
 
 class Watch(Protocol):
     """Whatever is asked while a recording is read."""
@@ -125,16 +128,16 @@ class Frames:
                     self._watch.call()
                     errors = 0
                     yield packet
-            except FFmpegError:
+            except FFmpegError as error:
                 self._watch.call()
                 errors += 1
-                self.lost += 1
+                self.lost += not isinstance(error, BlockingIOError)  # padding behind the end
             else:
                 return
 
     def _note(self, packet: Packet[Any]) -> None:
         """Count a packet that could not be decoded, unless it is a tag between frames."""
-        if not packet.size:
+        if packet.size < FRAME_BYTES:
             return
         head = bytes(packet)[:TAG_BYTES] if not self.lost else b""
         self._tag |= any(mark in head for mark in TAGS)

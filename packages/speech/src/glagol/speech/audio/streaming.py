@@ -19,7 +19,7 @@ from glagol.speech.audio.channels import mixed
 from glagol.speech.audio.findings import SILENT, Findings, silent, truncated
 from glagol.speech.audio.frames import Frame, Frames
 from glagol.speech.audio.resample import resampled
-from glagol.speech.audio.timeline import Timeline, origin_of
+from glagol.speech.audio.timeline import Timeline
 from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def container(
             stream = tracks.chosen(opened, track)
             tracks.only(opened, stream)
             frames = Frames(opened, stream, Sound(), _Unwatched())
-            timeline = Timeline(origin_of(opened), None, found)
+            timeline = Timeline(opened, None, found)
             placed = timeline.place(_checked(frames, source))
             yield from _heeded(resampled(mixed(placed, found), every_s=EVERY_S), found, frames)
     except Exception as error:

@@ -43,6 +43,9 @@ START_MAX_SECONDS = 600.0
 ZERO_BASED = frozenset({"mov", "matroska", "flv", "asf", "avi"})
 """Containers (FFmpeg's first names) whose time begins at zero; others begin where they begin."""
 
+STAMPED = ZERO_BASED | {"mpegts", "mpeg", "ogg"}
+"""Containers with clocks; the frames of others follow each other, so a gap is damage."""
+
 MICROSECONDS = 1e6
 
 
@@ -53,23 +56,30 @@ def origin_of(container: InputContainer) -> float | None:
     transport streams and the like begin with the first track that begins.
     """
     start = None if container.start_time is None else container.start_time / MICROSECONDS
-    zero_based = container.format.name.split(",")[0] in ZERO_BASED
+    zero_based = _first_name(container) in ZERO_BASED
     if zero_based and (start is None or start <= START_MAX_SECONDS):
         return 0.0
     return start
+
+
+def _first_name(container: InputContainer) -> str:
+    return container.format.name.split(",")[0]
 
 
 class Timeline:
     """Puts the frames of one track where they belong.
 
     Args:
-        origin: stamp of second 0; None for that of the first frame.
+        container: whose track it is.
         limit_s: the longest accepted recording; None where there is no limit.
         findings: told of gaps and damage.
     """
 
-    def __init__(self, origin: float | None, limit_s: float | None, findings: Findings) -> None:
-        self._origin = origin
+    def __init__(
+        self, container: InputContainer, limit_s: float | None, findings: Findings
+    ) -> None:
+        self._origin = origin_of(container)
+        self._stamped = _first_name(container) in STAMPED
         self._limit = float("inf") if limit_s is None else limit_s
         self._findings = findings
         self._position = 0.0
@@ -140,7 +150,7 @@ class Timeline:
             self._findings.jump(self._position, gap)
             self._origin = (self._origin or 0.0) + gap
             return
-        if frame.lost:
+        if frame.lost or not self._stamped:
             self._findings.damaged(self._position, gap)
         elif self._position > 0:
             self._findings.gap(self._position, gap)

@@ -73,8 +73,10 @@ def _aiff_patched(size: int, start: int, there: int, common: tuple[int, bytes] |
     return Stated(patches=tuple(patches), counted=True)
 
 
-def au(file: Seekable, head: bytes) -> Stated:
+def au(file: Seekable) -> Stated:
     """Sun's AU: a header of stated length, then samples; their size may be unknown."""
+    file.seek(0)
+    head = file.read(12)
     start = int.from_bytes(head[4:8], "big")
     stated = int.from_bytes(head[8:12], "big")
     there = max(0, size_of(file) - start)

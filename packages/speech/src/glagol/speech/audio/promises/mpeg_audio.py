@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from glagol.speech.audio.promises.stated import Stated, size_of
-from glagol.speech.audio.promises.zeros import end_of_bytes
+from glagol.speech.audio.promises.zeros import KEPT, end_of_bytes
 
 if TYPE_CHECKING:
     from glagol.speech.audio.promises.stated import Seekable
@@ -75,7 +75,7 @@ def _after_tags(file: Seekable) -> int:
 def _before_tags(file: Seekable, start: int, end: int) -> int:
     """Where the sound ends: before ID3v1, APE and Lyrics3 tags, and zeros, in any order."""
     for _ in range(TAGS_MAX):
-        found = max(start, _before_tag(file, end_of_bytes(file, end)))
+        found = max(start, _before_tag(file, end))
         if found >= end:
             break
         end = found
@@ -83,21 +83,30 @@ def _before_tags(file: Seekable, start: int, end: int) -> int:
 
 
 def _before_tag(file: Seekable, end: int) -> int:
-    """Where the sound ends if a tag ends at `end`."""
-    file.seek(max(0, end - 2 * ID3V1))
-    tail = file.read(min(end, 2 * ID3V1))
-    if tail[-ID3V1 : 3 - ID3V1] == b"TAG":
-        return end - ID3V1
+    """Where the sound ends if a tag, or zeros, or a tag and zeros stand behind it."""
+    last = end_of_bytes(file, end)
+    first = max(0, last - 2 * ID3V1)
+    file.seek(first)
+    window = file.read(min(end, last + ID3V1) - first)
+    for at in range(len(window), max(0, last - KEPT - first), -1):  # tags may end in zeros, too
+        size = _tag_size(window[:at])
+        if size:
+            return first + at - size
+    return last
+
+
+def _tag_size(tail: bytes) -> int:
+    """Bytes of the tag that `tail` ends with; 0 for none."""
+    if tail[-ID3V1 : 3 - ID3V1] == b"TAG" and tail[-ID3V1 - 3 : 5 - ID3V1] != b"APETAGEX":
+        return ID3V1
     if tail[-APE_EDGE : 8 - APE_EDGE] == b"APETAGEX":
-        size = int.from_bytes(tail[-20:-16], "little")
         header = APE_EDGE if tail[-9] & 0x80 else 0
-        return end - size - header
+        return int.from_bytes(tail[-20:-16], "little") + header
     if tail[-9:] == b"LYRICS200" and tail[-LYRICS_END:-9].isdigit():
-        return end - int(tail[-LYRICS_END:-9]) - LYRICS_END
+        return int(tail[-LYRICS_END:-9]) + LYRICS_END
     if tail[-10:-7] == b"3DI" and max(tail[-4:]) < 128:
-        size = tail[-4] << 21 | tail[-3] << 14 | tail[-2] << 7 | tail[-1]
-        return end - size - 20
-    return end
+        return (tail[-4] << 21 | tail[-3] << 14 | tail[-2] << 7 | tail[-1]) + 20
+    return 0
 
 
 def _first_frame(head: bytes) -> int:

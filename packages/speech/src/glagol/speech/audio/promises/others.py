@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from glagol.speech.audio.promises.stated import NOTHING, Stated, size_of
+from glagol.speech.audio.promises.zeros import end_of_bytes
 
 if TYPE_CHECKING:
     from glagol.speech.audio.promises.stated import Seekable
 
-__all__ = ["ASF_HEADER", "asf", "avi", "flv", "matroska"]
+__all__ = ["ASF_HEADER", "asf", "avi", "flv", "matroska", "transport"]
 
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_BROADCAST = 1
+ASF_TICKS = 1e7
 SEGMENT = b"\x18\x53\x80\x67"
 RIFFS_MAX = 10_000
+TRANSPORT_PACKET = 188
 
 
 def matroska(file: Seekable) -> Stated:
@@ -46,7 +50,24 @@ def avi(file: Seekable) -> Stated:
         if length == 0:
             return NOTHING
         position += 8 + length
-    return _compared(position, size)
+    found = _compared(position, size)
+    return replace(found, seconds=_avi_seconds(file)) if found.missing else found
+
+
+def _avi_seconds(file: Seekable) -> float | None:
+    """How long the first sound track is: samples by rate and scale of its stream header."""
+    file.seek(0)
+    head = file.read(1 << 14)
+    at = head.find(b"auds", head.find(b"strh"))
+    scale, rate, _, length = struct.unpack("<4I", head[at + 20 : at + 36].ljust(16, b"\0"))
+    return length * scale / rate if at > 0 and rate and scale else None
+
+
+def transport(file: Seekable) -> Stated:
+    """MPEG transport streams state nothing; zeros behind their packets are left out."""
+    size = size_of(file)
+    end = end_of_bytes(file, size)
+    return Stated(end=min(size, end + -end % TRANSPORT_PACKET))
 
 
 def asf(file: Seekable) -> Stated:
@@ -58,7 +79,10 @@ def asf(file: Seekable) -> Stated:
     body = head[at + 40 : at + 40 + 64 + 4]
     if at < 0 or len(body) < 68 or int.from_bytes(body[48:52], "little") & ASF_BROADCAST:
         return NOTHING
-    return _compared(int.from_bytes(body[:8], "little"), size)
+    found = _compared(int.from_bytes(body[:8], "little"), size)
+    played, preroll = (int.from_bytes(body[at : at + 8], "little") for at in (24, 40))
+    seconds = played / ASF_TICKS - preroll / 1e3
+    return replace(found, seconds=max(0.0, seconds)) if found.missing else found
 
 
 def flv(file: Seekable) -> Stated:

@@ -8,9 +8,26 @@ from glagol.speech.audio.promises import chunked, iso, mpeg_audio, ogg, others, 
 from glagol.speech.audio.promises.stated import NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from glagol.speech.audio.promises.stated import Seekable, Stated
 
 __all__ = ["stated"]
+
+READERS: tuple[tuple[bytes, Callable[[Seekable], Stated]], ...] = (
+    (b"riff", chunked.w64),
+    (b"FORM", chunked.aiff),
+    (b".snd", chunked.au),
+    (b"caff", chunked.caf),
+    (b"OggS", ogg.ogg),
+    (b"\x1aE\xdf\xa3", others.matroska),
+    (others.ASF_HEADER, others.asf),
+    (b"FLV", others.flv),
+    (b"G", others.transport),
+    (b"ID3", mpeg_audio.stream),
+    (b"fLaC", mpeg_audio.stream),
+)
+"""By the first bytes."""
 
 
 def stated(file: Seekable) -> Stated:
@@ -35,24 +52,9 @@ def stated(file: Seekable) -> Stated:
 def _read(file: Seekable, head: bytes) -> Stated:
     if head[:4] in (b"RIFF", b"RF64", b"BW64"):
         return others.avi(file) if head[8:12] == b"AVI " else riff.wave(file, head)
-    if head[:4] == b"riff":
-        return chunked.w64(file)
-    if head[:4] == b"FORM":
-        return chunked.aiff(file)
-    if head[:4] == b".snd":
-        return chunked.au(file, head)
-    if head[:4] == b"caff":
-        return chunked.caf(file)
-    if head[:4] == b"OggS":
-        return ogg.ogg(file)
+    for magic, reader in READERS:
+        if head.startswith(magic):
+            return reader(file)
     if head[4:8] in iso.FIRST_BOXES:
         return iso.iso(file)
-    if head[:4] == b"\x1aE\xdf\xa3":
-        return others.matroska(file)
-    if head[:16] == others.ASF_HEADER:
-        return others.asf(file)
-    if head[:3] == b"FLV":
-        return others.flv(file)
-    if head[:3] == b"ID3" or head[:4] == b"fLaC" or mpeg_audio.is_frame(head):
-        return mpeg_audio.stream(file)
-    return NOTHING
+    return mpeg_audio.stream(file) if mpeg_audio.is_frame(head) else NOTHING

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from glagol.speech.audio.promises.stated import Seekable
 
-__all__ = ["end_of_bytes"]
+__all__ = ["KEPT", "end_of_bytes"]
 
 BLOCK = 1 << 20
 KEPT = 16
