@@ -101,6 +101,8 @@ class Order:
         render: From the transcript to the answer's bytes; called in the inference thread.
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
         on_segment: Called in that thread with each final segment; must not wait.
         prompt: Text that is taken for what was said before, where the model takes one.
         temperature: 0..1, where the model takes it.
@@ -111,6 +113,8 @@ class Order:
     render: Callable[[Transcript], bytes]
     word_timestamps: bool = True
     channel: Channel = "mix"
+    track: int | None = None
+    strict: bool = False
     on_segment: Callable[[Segment], None] | None = None
     prompt: str = ""
     temperature: float = 0.0
@@ -195,7 +199,12 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
 
 
 async def checked(
-    body: Upload, max_audio_s: float, channel: Channel = "mix", *, media: Executor
+    body: Upload,
+    max_audio_s: float,
+    channel: Channel = "mix",
+    track: int | None = None,
+    *,
+    media: Executor,
 ) -> float | None:
     """Open the container: what is no audio, or says that it is too long, needs no queue.
 
@@ -203,6 +212,7 @@ async def checked(
         body: Stays open.
         max_audio_s: The longest audio that is accepted.
         channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
         media: The threads to do it in.
 
     Returns:
@@ -220,6 +230,7 @@ async def checked(
             body.file,
             max_audio_s,
             split=channel == "split",
+            track=track,
             cancelled=left.is_set,
         )
     finally:
@@ -241,9 +252,16 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     with held(body.file):
         if not service.engine.free:
             media = service.executors.media
-            await checked(body, service.settings.max_audio_s, order.channel, media=media)
-        words, channel = order.word_timestamps, order.channel
-        asked = options_for(service, order.language, word_timestamps=words, channel=channel)
+            limit_s = service.settings.max_audio_s
+            await checked(body, limit_s, order.channel, order.track, media=media)
+        asked = options_for(
+            service,
+            order.language,
+            word_timestamps=order.word_timestamps,
+            channel=order.channel,
+            track=order.track,
+            strict=order.strict,
+        )
         job = Job(
             file=body.file,
             audio_sha256=body.sha256,
@@ -259,8 +277,8 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     return job
 
 
-async def wait(request: AsrRequest, job: Job) -> bytes:
-    """The job's answer, unless the client leaves first; then the job is cancelled.
+async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
+    """The job's transcript and answer, unless the client leaves first; then it is cancelled.
 
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
@@ -275,7 +293,7 @@ async def wait(request: AsrRequest, job: Job) -> bytes:
         transcript, answer = result.result()
         report(request, job, transcript)
         await audited(service_of(request), note_of(request), transcript)
-        return answer
+        return transcript, answer
     finally:
         gone.cancel()
         if not result.done():
@@ -323,8 +341,13 @@ async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
 
 
 def _declared_s(
-    file: BinaryIO, max_audio_s: float, *, split: bool, cancelled: Callable[[], bool]
+    file: BinaryIO,
+    max_audio_s: float,
+    *,
+    split: bool,
+    track: int | None,
+    cancelled: Callable[[], bool],
 ) -> float | None:
     from glagol.speech.audio.decode import probe
 
-    return probe(file, max_seconds=max_audio_s, split=split, cancelled=cancelled)
+    return probe(file, max_seconds=max_audio_s, split=split, track=track, cancelled=cancelled)

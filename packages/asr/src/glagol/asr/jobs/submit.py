@@ -86,9 +86,8 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
         await on_queue(request, permit.jobs.admit, sharer_of(request))
         note["model"] = wish.model.id
         service = service_of(request)
-        audio_s = await steps.checked(
-            body, service.settings.max_audio_s, wish.channel, media=service.executors.media
-        )
+        limit_s, media = service.settings.max_audio_s, service.executors.media
+        audio_s = await steps.checked(body, limit_s, wish.channel, wish.track, media=media)
         made, replayed = await on_queue(
             request,
             permit.jobs.submit,
@@ -145,6 +144,8 @@ def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) 
         size_bytes=body.size_bytes,
         audio_s=audio_s,
         channel=wish.channel,
+        track=wish.track,
+        strict=wish.strict,
         webhook_url=wish.webhook_url,
         summarize=wish.summarize,
         request_id=note["request_id"],

@@ -16,6 +16,7 @@ from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
+from glagol.speech.output.notices import refuse
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.runtime.session import Interrupt
-    from glagol.speech.audio.source import Opener
+    from glagol.speech.audio.source import AudioSource, Opener
     from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
     from glagol.speech.types import VadProvenance
@@ -218,7 +219,7 @@ class Recognizer:
             What each step brought. The generator's return value is the transcript.
 
         Raises:
-            InputError: the audio or an option is wrong.
+            InputError: the audio or an option is wrong; with `strict` by the code of a notice.
             LimitError: `audio_too_long`.
             HostError: `cancelled`.
         """
@@ -250,7 +251,7 @@ class Recognizer:
             return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
 
         with closing(source):
-            for block in _watched(source, cancelled):
+            for block in _watched(source, cancelled, strict=options.strict):
                 for listener, samples in zip(listeners, block.T if split else [block], strict=True):
                     for segments in listener.push(np.ascontiguousarray(samples)):
                         yield step(segments)
@@ -384,10 +385,16 @@ def _shown(segment: Segment, options: Options) -> Segment:
     return segment if options.word_timestamps else replace(segment, words=())
 
 
-def _watched(blocks: Iterator[Array], cancelled: Callable[[], bool] | None) -> Iterator[Array]:
-    for block in blocks:
+def _watched(
+    source: AudioSource, cancelled: Callable[[], bool] | None, *, strict: bool
+) -> Iterator[Array]:
+    for block in source:
         _stop_if(cancelled)
+        if strict:
+            refuse(source.warnings)
         yield block
+    if strict:
+        refuse(source.warnings)
 
 
 def _stop_if(cancelled: Callable[[], bool] | None) -> None:
