@@ -68,7 +68,6 @@ def test_codes_are_stable() -> None:
             *("audio_too_long", "upload_too_large", "queue_full", "busy"),
             *("share_used", "body_too_slow"),
             *("manifest_invalid", "manifest_too_new", "state_too_new", "state_damaged"),
-            *("share_used", "body_too_slow"),
             *("artifact_missing", "artifact_altered", "artifact_unpinned", "checkpoint_refused"),
             *("provider_missing", "disk_full", "not_ready", "cancelled", "host_io"),
             *("bundle_not_found", "bundle_source", "bundle_target", "bundle_downgrade"),
