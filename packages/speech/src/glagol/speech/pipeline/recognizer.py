@@ -244,7 +244,7 @@ class Recognizer:
         def step(segments: list[Segment], *, last: bool = False) -> Step:
             told = turns.push(segments, [listener.frontier for listener in listeners])
             told += turns.finish() if last else []
-            shown = tuple(_shown(segment, options) for segment in told)
+            shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in told)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
             settled = min(listener.cutter.settled for listener in listeners)
@@ -378,11 +378,6 @@ def _sum(coverages: Sequence[Coverage]) -> Coverage:
         round(sum(coverage.dropped_s for coverage in coverages), 3),
         tuple(coverages),
     )
-
-
-def _shown(segment: Segment, options: Options) -> Segment:
-    """The segment as the caller wants it."""
-    return segment if options.word_timestamps else replace(segment, words=())
 
 
 def _watched(
