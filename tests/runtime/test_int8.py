@@ -13,7 +13,7 @@ import homes
 from glagol.registry.registry import Registry
 from glagol.runtime.kernels import int8
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import builds as pipeline
+from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 from speech.conftest import MODELS
 
