@@ -24,6 +24,7 @@ from glagol.asr.server import main as server_main
 from glagol.cli.main import main as glagol
 from glagol.core.errors import CODES
 from glagol.runtime.kernels import amx
+from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope
 from homes import MODEL, OTHER, altered
 
@@ -96,9 +97,26 @@ def test_what_people_send_by_mistake(client: httpx.Client, name: str) -> None:
     assert code(client.post(URL, files={"file": (f"{name}.wav", data)})) == expected
 
 
-def test_half_a_file_is_refused(client: httpx.Client) -> None:
-    """A header that promises more than there is."""
-    assert code(client.put(URL, content=sounds.truncated())) == "audio_truncated"
+def test_what_is_left_of_a_file_is_transcribed(client: httpx.Client) -> None:
+    """A header that promises more than there is: told in every form, refused with strict."""
+    half = sounds.truncated()
+    data = client.put(URL, content=half).json()["data"]
+    (warning,) = data["warnings"]
+    assert (warning["code"], data["complete"]) == ("audio_truncated", False)
+    assert warning["at_s"] == pytest.approx(data["duration"], abs=0.001)
+    assert warning["missing_s"] == pytest.approx(data["duration"], abs=0.01)
+    assert data["text"]
+    place = f"audio_truncated;at={warning['at_s']:.3f};missing={warning['missing_s']:.3f}"
+    for form in FORMATS:
+        answer = client.put(f"{URL}?format={form}", content=half)
+        assert answer.headers["glagol-warnings"] == place
+        assert (
+            "glagol-warnings"
+            not in client.put(f"{URL}?format={form}", content=sounds.clip()).headers
+        )
+    assert code(client.put(f"{URL}?strict=true", content=half)) == "audio_truncated"
+    whole = client.put(f"{URL}?strict=true", content=sounds.clip()).json()["data"]
+    assert (whole["complete"], whole["warnings"]) == (True, [])
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (96_000, 1), (16_000, 7)])

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,12 @@ import pytest
 
 import sounds
 from cli.running import Result
+from glagol.cli.commands.transcribe import _settle
 from glagol.core.errors import HostError
 from glagol.core.files import write_atomic
 from glagol.registry.registry import Registry
 from glagol.speech import Recognizer
+from glagol.speech.types import Transcript
 from homes import MODEL, OTHER, altered
 
 Run = Callable[..., Result]
@@ -89,15 +93,12 @@ def test_a_bad_file_does_not_stop_the_others(
     for name, (data, _) in sounds.BAD.items():
         names.append(tmp_path / f"{name}.wav")
         names[-1].write_bytes(data)
-    names.append(tmp_path / "truncated.wav")
-    names[-1].write_bytes(sounds.truncated())
     names += [tmp_path / "nowhere.wav", tmp_path]
     result = glagol("transcribe", "--home", home, *names, recording)
     assert result.status == 2
     assert result.out == f"{recording}: {expected}\n"
     codes = [
         *(code for _, code in sounds.BAD.values()),
-        "audio_truncated",
         *["audio_not_found"] * 2,
     ]
     said = [line for line in result.err.splitlines() if not line.startswith("  what to do: ")]
@@ -105,6 +106,23 @@ def test_a_bad_file_does_not_stop_the_others(
     for line, name, code in zip(said, names, codes, strict=True):
         assert line.startswith(f"glagol: {name}: ")
         assert line.endswith(f"[{code}]")
+
+
+def test_what_a_recording_lacks_is_said(
+    glagol: Run, home: Path, expected: str, tmp_path: Path
+) -> None:
+    """On stderr, with text on stdout and status 0; --strict makes an error of it."""
+    half = tmp_path / "half.wav"
+    half.write_bytes(sounds.truncated())
+    result = glagol("transcribe", "--home", home, half)
+    assert result.status == 0
+    assert result.out.split()[:5] == expected.split()[:5]
+    assert result.err.startswith(f"glagol: {half}: warning: the recording ends early: ")
+    assert result.err.endswith(" [audio_truncated]\n")
+    refused = glagol("transcribe", "--home", home, "--strict", half)
+    assert (refused.status, refused.out) == (2, "")
+    assert "[audio_truncated]" in refused.err
+    assert glagol("transcribe", "--home", home, "--track", 1, half).status == 2
 
 
 def test_other_rates_and_channels(glagol: Run, home: Path, tmp_path: Path) -> None:
@@ -227,6 +245,30 @@ def test_ctrl_c_leaves_nothing_half_written(home: Path, recording: Path, tmp_pat
     assert process.returncode == 130, err.decode()
     assert b"Traceback" not in err
     assert [path.name for path in folder.iterdir()] == [f"{recording.stem}.txt"]
+
+
+def test_ctrl_c_waits_for_the_running_work_before_it_is_raised() -> None:
+    """Raised inside the lock of a future it would leave that locked, and the worker hanging."""
+    result: Future[Transcript] = Future()
+    stop = threading.Event()
+
+    def work() -> None:
+        while signal.getsignal(signal.SIGINT) == before:  # until it waits
+            time.sleep(0.005)
+        signal.raise_signal(signal.SIGINT)
+        stop.wait(10)
+        time.sleep(0.05)
+        result.set_exception(HostError("cancelled", "stopped", ""))
+
+    before = signal.getsignal(signal.SIGINT)
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    with pytest.raises(KeyboardInterrupt):
+        _settle(result, stop)
+    assert result.done()
+    worker.join(10)
+    assert not worker.is_alive()
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_write_that_stops_midway_leaves_the_older_file(

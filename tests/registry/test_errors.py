@@ -45,7 +45,8 @@ def test_codes_say_what_a_client_does_next() -> None:
         *("spool_full", "rate_limited", "share_used"),
     }
     about_the_file = {code for code, entry in CODES.items() if entry.parameter == "file"}
-    assert about_the_file == {c for c in CODES if c.startswith("audio_")} | {"upload_too_large"}
+    of_recordings = {code for code in CODES if code.startswith("audio_")}
+    assert about_the_file == of_recordings | {"channels_cancel", "silent", "upload_too_large"}
 
 
 def test_reference_is_the_table() -> None:
@@ -63,6 +64,7 @@ def test_codes_are_stable() -> None:
     assert sorted(CODES) == sorted(
         [
             *("audio_not_found", "audio_empty", "audio_unreadable", "audio_truncated"),
+            *("audio_damaged", "audio_gap", "channels_cancel", "silent"),
             *("audio_without_sound", "audio_not_finite", "audio_too_short", "option_invalid"),
             *("model_unknown", "setting_invalid", "not_found", "request_invalid"),
             *("audio_too_long", "upload_too_large", "queue_full", "busy"),

@@ -13,7 +13,7 @@ import homes
 from glagol.registry.registry import Registry
 from glagol.runtime.kernels import int8
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import recognizer as pipeline
+from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 from speech.conftest import MODELS
 
@@ -33,7 +33,7 @@ def test_fp32_takes_the_place_of_int8(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The transcript is fp32's, and its provenance names the build that ran."""
-    monkeypatch.setattr(pipeline, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "saturates", lambda: True)
     with CLIP.open("rb") as file:
         found = opened(registry, "cpu-int8").transcribe(file)
     with CLIP.open("rb") as file:
@@ -47,7 +47,7 @@ def test_int8_stays_where_fp32_is_not_in_the_store(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that was given int8 alone is served with it."""
-    monkeypatch.setattr(pipeline, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "saturates", lambda: True)
     model = registry.model(MODELS["ctc"])
     single = {a.sha256 for v in model.variants if v.precision == "fp32" for a in v.artifacts}
     has = registry.store.has
@@ -63,7 +63,7 @@ def test_nothing_is_replaced_where_products_are_exact(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was asked for runs."""
-    monkeypatch.setattr(pipeline, "saturates", lambda: False)
+    monkeypatch.setattr(builds, "saturates", lambda: False)
     found = opened(registry, "cpu-int8").provenance
     assert found.variant == "cpu-int8"
 
@@ -73,7 +73,7 @@ def test_other_precisions_are_not_replaced(
     registry: Registry, variant: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table names int8 alone."""
-    monkeypatch.setattr(pipeline, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "saturates", lambda: True)
     found = opened(registry, variant).provenance
     assert found.variant == "cpu-fp32"
 

@@ -297,7 +297,7 @@ def test_the_openapi_document_needs_no_network(bench: Bench) -> None:
     assert {"post", "put"} == set(transcribe)
     form = transcribe["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     names = {"file", "model", "language", "word_timestamps", "format", "channel"}
-    names |= {"async", "webhook_url", "summarize", "upload"}
+    names |= {"async", "webhook_url", "summarize", "upload", "track", "strict"}
     assert names == set(form["properties"])
     assert {"200", "400", "413", "415", "422", "429", "503"} <= set(transcribe["put"]["responses"])
     for path in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, cast
@@ -21,7 +21,7 @@ from glagol.asr.live.bridge import Feed, Outbox
 from glagol.asr.live.messages import Start
 from glagol.asr.live.session import Listening
 from glagol.core.errors import HostError, LimitError
-from glagol.speech.types import Options, Segment
+from glagol.speech.types import Notice, Options, Segment
 
 PATIENCE_S = 30.0
 
@@ -187,8 +187,9 @@ class Quiet:
         """No finals."""
         return iter(())
 
-    def transcript(self, audio_sha256: str) -> str:
-        """Its digest."""
+    def transcript(self, audio_sha256: str, warnings: Sequence[Notice]) -> str:
+        """Its digest; zeros are silent."""
+        assert [notice.code for notice in warnings] == ["silent"]
         return audio_sha256
 
 

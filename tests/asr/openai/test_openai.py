@@ -53,7 +53,7 @@ def test_formats(bench: Bench) -> None:
     """Each with its media type and OpenAI's fields, the real model told in all of them."""
     bench.stub.texts = ("да", "нет")
     plain = ask(bench, model="whisper-1").json()
-    assert set(plain) == {"text", "usage", "provenance"}
+    assert set(plain) == {"text", "usage", "complete", "warnings", "provenance"}
     assert plain["text"] == "да нет"
     assert plain["usage"] == {"type": "duration", "seconds": 2.0}
     assert plain["provenance"]["model"] == "tiny"

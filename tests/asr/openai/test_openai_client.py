@@ -121,8 +121,24 @@ def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
         create(file=("a.wav", data), model=MODEL)
     assert (unreadable.value.status_code, unreadable.value.code) == (415, code)
     with pytest.raises(openai.APIStatusError) as cut:
-        list(create(file=("a.wav", sounds.truncated()), model=MODEL, stream=True))
-    assert cut.value.code == "audio_truncated"
+        list(create(file=("a.wav", sounds.not_finite()), model=MODEL, stream=True))
+    assert cut.value.code == "audio_not_finite"
+
+
+def test_what_a_recording_lacks_stands_beside_openais_fields(client: openai.OpenAI) -> None:
+    """In each of its JSON forms and at the end of a stream; strict is a field of our own."""
+    create, half = client.audio.transcriptions.create, ("a.wav", sounds.truncated())
+    for form in ("json", "verbose_json"):
+        told = create(file=half, model=MODEL, response_format=form).model_dump()
+        assert (told["complete"], told["warnings"][0]["code"]) == (False, "audio_truncated")
+    *_, last = create(file=half, model=MODEL, stream=True)
+    assert last.model_dump()["warnings"][0]["code"] == "audio_truncated"
+    with pytest.raises(openai.APIStatusError) as refused:
+        create(file=half, model=MODEL, extra_body={"strict": "true"})
+    assert refused.value.code == "audio_truncated"
+    with pytest.raises(openai.BadRequestError) as absent:
+        create(file=file(), model=MODEL, extra_body={"track": "1"})
+    assert absent.value.code == "option_invalid"
 
 
 def test_a_client_that_leaves_its_stream_frees_the_model(

@@ -17,7 +17,8 @@ import pytest
 
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.speech.audio import allowed, budget
-from glagol.speech.audio.decode import GATHERED_MAX, decode, resampled
+from glagol.speech.audio.decode import decode
+from glagol.speech.audio.resample import GATHERED_MAX, resampled
 from glagol.speech.audio.streaming import container
 from glagol.speech.types import Array
 from speech import made
@@ -321,7 +322,7 @@ def test_a_codec_that_is_not_on_the_list_is_named(
     """The error says which it is, and what to do."""
     data = made.encoded(made.tone(1.0, 48_000), 48_000, "matroska", "alac")
     read(data)
-    monkeypatch.setattr("glagol.speech.audio.decode.DECODERS", {"aac": "phones"})
+    monkeypatch.setattr("glagol.speech.audio.tracks.DECODERS", {"aac": "phones"})
     with pytest.raises(InputError, match="the codec alac, which is not accepted") as caught:
         read(data)
     assert caught.value.code == "audio_unreadable"

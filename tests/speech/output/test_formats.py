@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
+import pytest
+
+from glagol.core.errors import InputError
 from glagol.speech.output.formats import (
     as_data,
     as_json,
@@ -14,9 +17,11 @@ from glagol.speech.output.formats import (
     as_vtt,
     of_data,
 )
+from glagol.speech.output.notices import header, refuse
 from glagol.speech.segmentation.segments import SegmentStream
 from glagol.speech.types import (
     Coverage,
+    Notice,
     Provenance,
     SearchedProvenance,
     SearchProvenance,
@@ -63,7 +68,11 @@ ONE = transcript(segment("привет, мир", 0.5, 1.25), Segment(3661.001, 3
 def test_json_is_the_data_of_the_envelope() -> None:
     data = json.loads(as_json(ONE))
     assert data == as_data(ONE)
-    assert list(data) == ["text", "segments", "duration", "language", "coverage", "provenance"]
+    assert list(data) == [
+        *("text", "segments", "duration", "language", "coverage"),
+        *("complete", "warnings", "provenance"),
+    ]
+    assert (data["complete"], data["warnings"]) == (True, [])
     assert data["segments"][0]["words"][0] == {
         "start": 0.5,
         "end": 0.875,
@@ -74,6 +83,28 @@ def test_json_is_the_data_of_the_envelope() -> None:
     assert data["provenance"]["vad"]["parameters"] == {"threshold": 0.5}
     assert "привет" in as_json(ONE).decode()
     assert b"\n" not in as_json(ONE)
+
+
+def test_what_a_recording_lacks_survives_json_and_fits_a_header() -> None:
+    """A gap makes it incomplete, silence does not; unknown seconds are left out of the header."""
+    silent = Notice("silent", "the recording is silent")
+    gap = Notice("audio_gap", "a gap of 4.86 s", 5.12, 4.864)
+    lacking = replace(ONE, warnings=(gap, silent))
+    data = json.loads(as_json(lacking))
+    assert data["warnings"][0] == {
+        "code": "audio_gap", "message": "a gap of 4.86 s", "at_s": 5.12, "missing_s": 4.864
+    }  # fmt: skip
+    assert of_data(data) == lacking
+    assert (data["complete"], replace(ONE, warnings=(silent,)).complete) == (False, True)
+    assert header(lacking.warnings) == {
+        "glagol-warnings": "audio_gap;at=5.120;missing=4.864, silent"
+    }
+    assert header(()) == {}
+    earlier = {name: value for name, value in data.items() if name not in ("warnings", "complete")}
+    assert of_data(earlier) == ONE
+    with pytest.raises(InputError) as refused:
+        refuse(lacking.warnings)
+    assert refused.value.code == "audio_gap"
 
 
 def test_text_is_one_line() -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from glagol.core.errors import CODES, GlagolError
 
-__all__ = ["failure", "note"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glagol.speech.types import Notice
+
+__all__ = ["failure", "note", "warnings"]
 
 
 def failure(error: GlagolError, *, subject: str = "") -> int:
@@ -24,6 +30,17 @@ def failure(error: GlagolError, *, subject: str = "") -> int:
     before = f"{subject}: " if subject else ""
     _say(f"glagol: {before}{error.message} [{error.code}]\n  what to do: {error.remedy}")
     return CODES[error.code].exit_status
+
+
+def warnings(notices: Sequence[Notice], *, subject: str) -> None:
+    """Print what a recording or a model lacks: what and where, and the code.
+
+    Args:
+        notices: of one transcript.
+        subject: the file.
+    """
+    for notice in notices:
+        _say(f"glagol: {subject}: warning: {notice.message} [{notice.code}]")
 
 
 def note(text: str) -> None:

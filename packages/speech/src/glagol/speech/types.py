@@ -137,6 +137,10 @@ class Notice:
     missing_s: float | None = None
 
 
+INCOMPLETE = frozenset({"audio_truncated", "audio_damaged", "audio_gap"})
+"""Codes of notices that sound is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class VadProvenance:
     """Voice activity model: registry id, artifact digests, parameters as in the manifest."""
@@ -230,6 +234,11 @@ class Transcript:
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
 
+    @property
+    def complete(self) -> bool:
+        """Whether no sound of the recording is known to be missing."""
+        return not any(notice.code in INCOMPLETE for notice in self.warnings)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -275,6 +284,8 @@ class Options:
         window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
             own.
         history: whether a window is told the text of the one before.
+        strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
+            first notice about it, instead of transcribing what is there.
     """
 
     language: str = "auto"
@@ -289,3 +300,4 @@ class Options:
     beam: int | None = None
     window: WindowRule | None = None
     history: bool = False
+    strict: bool = False

@@ -38,6 +38,17 @@ _OPTIONS: Final = {
         default="mix",
         description="split transcribes each channel alone (at most 8); segments say which",
     ),
+    "track": Schema(
+        type=OpenAPIType.INTEGER,
+        minimum=0,
+        maximum=99,
+        description="Audio track, from 0; else the container's default, else the first decodable",
+    ),
+    "strict": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Refuse a recording that lacks something instead of warning about it",
+    ),
     "async": Schema(
         type=OpenAPIType.BOOLEAN, default=False, description="Answer 202 with a job at once"
     ),
@@ -162,4 +173,6 @@ _OPENAI: Final = {
         maximum=1,
         description="Above 0 only where the model takes it",
     ),
+    "track": _OPTIONS["track"],
+    "strict": _OPTIONS["strict"],
 }

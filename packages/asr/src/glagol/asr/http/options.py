@@ -25,6 +25,7 @@ __all__ = [
     "model_of",
     "one_of",
     "read",
+    "track_of",
     "traits_of",
 ]
 
@@ -34,6 +35,8 @@ NAMES: Final = (
     "word_timestamps",
     "format",
     "channel",
+    "track",
+    "strict",
     "async",
     "webhook_url",
     "summarize",
@@ -66,6 +69,8 @@ class Wish:
         word_timestamps: Whether segments carry words.
         format: Name of the answer's format.
         channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
         deferred: Whether the answer is a job.
         webhook_url: Who is told when that job ends; empty means nobody.
         summarize: Whether that job's result carries a summary.
@@ -77,6 +82,8 @@ class Wish:
     word_timestamps: bool
     format: str
     channel: Channel = "mix"
+    track: int | None = None
+    strict: bool = False
     deferred: bool = False
     webhook_url: str = ""
     summarize: bool = False
@@ -124,6 +131,8 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
         _truth(options, "word_timestamps", "true"),
         one_of(options, "format", tuple(FORMATS)),
         cast("Channel", one_of(options, "channel", get_args(Channel))),
+        track_of(options),
+        _truth(options, "strict", "false"),
         _truth(options, "async", "false") or bool(webhook_url) or summarize,
         webhook_url,
         summarize,
@@ -136,6 +145,20 @@ def _truth(options: Mapping[str, str], name: str, default: str) -> bool:
     if value.lower() not in _TRUTH:
         raise OptionError(name, f"{name}={value[:16]!r} is not true or false", "use true or false")
     return _TRUTH[value.lower()]
+
+
+def track_of(options: Mapping[str, str]) -> int | None:
+    """The number of the audio track; None when it is not given.
+
+    Raises:
+        OptionError: `option_invalid`, it is no number from 0 to 99.
+    """
+    value = options.get("track") or ""
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) <= 2):
+        raise OptionError("track", f"track={value[:16]!r} is no number of a track", "use 0 to 99")
+    return int(value)
 
 
 def one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from glagol.speech.output import formats
+from glagol.speech.output import formats, notices
+from glagol.speech.types import Notice
 from glagol.web import envelope
 
 if TYPE_CHECKING:
     from glagol.speech.types import Transcript
 
-__all__ = ["render", "render_stored", "stored"]
+__all__ = ["Lacks", "header_stored", "lacks", "render", "render_stored", "stored"]
+
+
+class Lacks(msgspec.Struct, frozen=True):
+    """What a stored result says that its recording lacks; results of before say nothing."""
+
+    warnings: tuple[Notice, ...] = ()
+    complete: bool = True
 
 
 def render(form: str, transcript: Transcript) -> bytes:
@@ -35,3 +43,13 @@ def render_stored(form: str, data: bytes) -> bytes:
     if form == formats.JSON:
         return envelope.success(data)
     return render(form, formats.of_data(msgspec.json.decode(data)))
+
+
+def lacks(data: bytes) -> Lacks:
+    """What the recording of a stored result lacks."""
+    return msgspec.json.decode(data, type=Lacks)
+
+
+def header_stored(data: bytes) -> dict[str, str]:
+    """The header of a stored result's answer."""
+    return notices.header(lacks(data).warnings)

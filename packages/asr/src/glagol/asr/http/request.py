@@ -165,7 +165,13 @@ def timeline_of(request: AsrRequest) -> Timeline:
 
 
 def options_for(
-    service: Service, language: str, *, word_timestamps: bool, channel: Channel = "mix"
+    service: Service,
+    language: str,
+    *,
+    word_timestamps: bool,
+    channel: Channel = "mix",
+    track: int | None = None,
+    strict: bool = False,
 ) -> Options:
     """The recogniser's options: the caller's and the operator's."""
     from glagol.speech.types import Options
@@ -176,6 +182,8 @@ def options_for(
         short_audio_s=service.settings.short_audio_s,
         max_audio_s=service.settings.max_audio_s,
         channel=channel,
+        track=track,
+        strict=strict,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from glagol.speech.types import Notice
+
 __all__ = [
     "Channel",
     "Coverage",
@@ -64,6 +66,9 @@ class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `data` of a transcription; duration in seconds, `provenance` says what made it.
 
+    `complete` is false where sound of the recording is known to be missing; `warnings` say where.
+    Results that earlier versions stored have neither.
+
     Of a job with summarize=true it has `summary`, as llm-server's /v1/summarize gives it, and
     `summary_error {code, message, remedy}`; one of them is null.
     """
@@ -74,6 +79,8 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     language: str
     coverage: Coverage
     provenance: dict[str, Any]
+    complete: bool = True
+    warnings: tuple[Notice, ...] = ()
     summary: dict[str, Any] | None = None
     summary_error: dict[str, str] | None = None
 

@@ -110,6 +110,8 @@ class Order:
         render: From the transcript to the answer's bytes; called in the inference thread.
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
         on_segment: Called in that thread with each final segment; must not wait.
         prompt: Text that is taken for what was said before, where the model takes one.
         temperature: 0..1, where the model takes it.
@@ -120,6 +122,8 @@ class Order:
     render: Callable[[Transcript], bytes]
     word_timestamps: bool = True
     channel: Channel = "mix"
+    track: int | None = None
+    strict: bool = False
     on_segment: Callable[[Segment], None] | None = None
     prompt: str = ""
     temperature: float = 0.0
@@ -242,8 +246,14 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
         HostError: `not_ready`, `cancelled`, `decoder_lost`.
     """
     service, note = service_of(request), note_of(request)
-    words, channel = order.word_timestamps, order.channel
-    asked = options_for(service, order.language, word_timestamps=words, channel=channel)
+    asked = options_for(
+        service,
+        order.language,
+        word_timestamps=order.word_timestamps,
+        channel=order.channel,
+        track=order.track,
+        strict=order.strict,
+    )
     options = replace(asked, prompt=order.prompt, temperature=order.temperature)
     with held(body.file):
         source = _begun(service, body, options) or await opened(request, body, options)
@@ -264,8 +274,8 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     return job
 
 
-async def wait(request: AsrRequest, job: Job) -> bytes:
-    """The job's answer, unless the client leaves first; then the job is cancelled.
+async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
+    """The job's transcript and answer, unless the client leaves first; then it is cancelled.
 
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
@@ -277,7 +287,7 @@ async def wait(request: AsrRequest, job: Job) -> bytes:
             job.cancel()
     report(request, job, transcript)
     await audited(service_of(request), note_of(request), transcript)
-    return answer
+    return transcript, answer
 
 
 def _begun(service: Service, body: Upload, options: Options) -> AudioSource | None:

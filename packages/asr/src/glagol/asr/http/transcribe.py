@@ -16,6 +16,7 @@ from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs import submit
 from glagol.core.errors import HostError
+from glagol.speech.output import notices
 from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope, errors
 
@@ -133,13 +134,22 @@ async def _transcribe(request: AsrRequest, *, form: bool) -> Response[bytes]:
     if received.wish.deferred:  # the form wants it
         return await submit.accept(request, received)
     job = await steps.enqueue(request, received.body, _order(received.wish))
-    answer = await steps.wait(request, job)
-    return Response(answer, media_type=FORMATS[received.wish.format].media_type)
+    transcript, answer = await steps.wait(request, job)
+    kind = FORMATS[received.wish.format].media_type
+    return Response(answer, media_type=kind, headers=notices.header(transcript.warnings))
 
 
 def _order(wish: Wish) -> steps.Order:
     render = functools.partial(rendering.render, wish.format)
-    return steps.Order(wish.model.id, wish.language, render, wish.word_timestamps, wish.channel)
+    return steps.Order(
+        wish.model.id,
+        wish.language,
+        render,
+        word_timestamps=wish.word_timestamps,
+        channel=wish.channel,
+        track=wish.track,
+        strict=wish.strict,
+    )
 
 
 def _json(body: bytes) -> Response[bytes]:

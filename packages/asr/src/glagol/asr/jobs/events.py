@@ -77,7 +77,8 @@ async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> Asy
         if job.version > known:
             known = job.version
             ahead = await _ahead(request, jobs, job)
-            view = schemas.view(job, jobs.pace, ahead, request.scope["path"])
+            lacks = await schemas.lacks_of(request, jobs, job)
+            view = schemas.view(job, jobs.pace, ahead, request.scope["path"], lacks)
             yield _event(view, job, before)
             before, heard_s = job, time.monotonic()
         if job.state in ENDED or jobs.closing.is_set():

@@ -30,6 +30,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         word_timestamps: Whether segments carry words.
         format: Name of the result's format when none is asked for.
         channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
         audio_s: How long its container says it is; None when it does not say.
@@ -47,6 +49,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     size_bytes: int
     audio_s: float | None
     channel: Channel = "mix"
+    track: int | None = None
+    strict: bool = False
     webhook_url: str = ""
     summarize: bool = False
     request_id: str = ""
@@ -67,7 +71,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def sha256(self) -> str:
         """What an idempotency key stands for: the audio and everything asked about it."""
-        asked = msgspec.structs.replace(self, request_id="", traceparent="")
+        asked = msgspec.structs.asdict(self) | {"request_id": "", "traceparent": ""}
+        if self.track is None:  # what was not asked for changes no key of an earlier version
+            del asked["track"]
+        if not self.strict:
+            del asked["strict"]
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 

@@ -146,9 +146,9 @@ async def answer(
 ) -> Response[bytes]:
     """The envelope around a job."""
     ahead = await on_queue(request, jobs.queue.ahead, found) if found.state == "queued" else None
-    view = job_schemas.view(found, jobs.pace, ahead, request.scope["path"])
-    body = envelope.success(msgspec.json.encode(view))
-    return _json(body, status, headers)
+    lacks = await job_schemas.lacks_of(request, jobs, found)
+    view = job_schemas.view(found, jobs.pace, ahead, request.scope["path"], lacks)
+    return _json(envelope.success(msgspec.json.encode(view)), status, headers)
 
 
 def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[bytes]:
@@ -165,7 +165,11 @@ def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[b
             f"the result of the job {job_id} was kept as long as promised",
             "send the audio again, and fetch the result sooner",
         )
-    return Response(rendering.render_stored(chosen, data), media_type=FORMATS[chosen].media_type)
+    return Response(
+        rendering.render_stored(chosen, data),
+        media_type=FORMATS[chosen].media_type,
+        headers=rendering.header_stored(data),
+    )
 
 
 def _known(request: AsrRequest, job_id: str) -> str:

@@ -6,14 +6,28 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from glagol.asr.http import rendering
+from glagol.asr.http.request import on_queue
 from glagol.asr.jobs.payload import Work
 from glagol.jobs.queue import ENDED, Job, State, Trouble
+from glagol.speech.types import Notice
 from glagol.web.links import relative
 
 if TYPE_CHECKING:
+    from glagol.asr.http.request import AsrRequest
     from glagol.asr.jobs.eta import Pace
+    from glagol.asr.jobs.service import Jobs
 
-__all__ = ["JobEnvelope", "JobList", "JobListEnvelope", "JobView", "Links", "Progress", "view"]
+__all__ = [
+    "JobEnvelope",
+    "JobList",
+    "JobListEnvelope",
+    "JobView",
+    "Links",
+    "Progress",
+    "lacks_of",
+    "view",
+]
 
 
 class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +54,7 @@ class JobView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `ahead` jobs are due before it while it waits; `eta_s` is an estimate of the seconds until it is
     done, null when nothing is known; `error` is the trouble of the last attempt, of a job that
     waits for the next one too; `expires_s` is when it will be forgotten, null until it ended.
+    `complete` and `warnings` are those of its transcript, null until it is done and in lists.
     """
 
     id: str
@@ -56,6 +71,8 @@ class JobView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ahead: int | None
     eta_s: float | None
     error: Trouble | None
+    complete: bool | None
+    warnings: tuple[Notice, ...] | None
     links: Links
 
 
@@ -82,7 +99,21 @@ class JobListEnvelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: None
 
 
-def view(job: Job, pace: Pace, ahead: int | None, base: str) -> JobView:
+async def lacks_of(request: AsrRequest, jobs: Jobs, job: Job) -> rendering.Lacks | None:
+    """What the recording of a job lacks; None while it is not done, or when its result is gone.
+
+    Raises:
+        HostError: `queue_unreachable`.
+    """
+    if job.state != "done":
+        return None
+    data = await on_queue(request, jobs.queue.result, job.id)
+    return None if data is None else rendering.lacks(data)
+
+
+def view(
+    job: Job, pace: Pace, ahead: int | None, base: str, lacks: rendering.Lacks | None = None
+) -> JobView:
     """What a caller sees of `job`.
 
     Args:
@@ -90,6 +121,7 @@ def view(job: Job, pace: Pace, ahead: int | None, base: str) -> JobView:
         pace: For the estimate.
         ahead: Jobs due before it, when it waits and that was asked.
         base: The path of the request, which the links are relative to.
+        lacks: What its recording lacks, when it is done and that was asked.
     """
     work = Work.decoded(job.payload)
     total_s = job.total if job.total is not None else work.audio_s
@@ -111,5 +143,7 @@ def view(job: Job, pace: Pace, ahead: int | None, base: str) -> JobView:
         ahead=ahead,
         eta_s=None if job.state in ENDED else pace.eta_s(ahead or 0, left_s),
         error=job.trouble,
+        complete=None if lacks is None else lacks.complete,
+        warnings=None if lacks is None else lacks.warnings,
         links=Links(relative(path, base), relative(f"{path}/events", base), done),
     )

@@ -140,7 +140,11 @@ async def _declared_s(request: AsrRequest, received: steps.Received) -> float | 
     """
     wish = received.wish
     options = options_for(
-        service_of(request), wish.language, word_timestamps=False, channel=wish.channel
+        service_of(request),
+        wish.language,
+        word_timestamps=False,
+        channel=wish.channel,
+        track=wish.track,
     )
     with closing(await steps.opened(request, received.body, options)) as source:
         return source.declared_s
@@ -157,6 +161,8 @@ def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) 
         size_bytes=body.size_bytes,
         audio_s=audio_s,
         channel=wish.channel,
+        track=wish.track,
+        strict=wish.strict,
         webhook_url=wish.webhook_url,
         summarize=wish.summarize,
         request_id=note["request_id"],

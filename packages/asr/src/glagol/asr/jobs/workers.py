@@ -46,6 +46,8 @@ class Crew:
                 short_audio_s=settings.short_audio_s,
                 max_audio_s=settings.max_audio_s,
                 channel=work.channel,
+                track=work.track,
+                strict=work.strict,
             )
 
         def terms() -> Terms:

@@ -40,6 +40,8 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         language: BCP 47 tag or English name; auto or empty: the model chooses.
         word_timestamps: Whether finals carry words.
         partials: Whether guesses are sent.
+        track: Which audio track of a container, from 0; None lets its flags decide.
+        strict: Whether the stream fails when sound is missing or damaged.
     """
 
     encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
@@ -49,6 +51,8 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     language: str = ""
     word_timestamps: bool = True
     partials: bool = True
+    track: Annotated[int, Meta(ge=0, le=99)] | None = None
+    strict: bool = False
 
 
 class Finish(
@@ -99,7 +103,7 @@ def done(transcript: Transcript) -> bytes:
     from glagol.speech.output.formats import as_data
 
     data = as_data(transcript)
-    kept = ("duration", "language", "coverage", "provenance")
+    kept = ("duration", "language", "coverage", "complete", "warnings", "provenance")
     return _json("done", **{name: data[name] for name in kept})
 
 

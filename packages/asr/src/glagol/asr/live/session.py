@@ -17,6 +17,7 @@ from glagol.asr.inference.models import forget_frames
 from glagol.asr.inference.tasks import Call, value_of
 from glagol.asr.live import messages
 from glagol.core.errors import HostError, InputError, LimitError
+from glagol.speech.output.notices import refuse
 from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from glagol.asr.inference.pool import InferencePool
     from glagol.asr.inference.tasks import Task
     from glagol.asr.live.bridge import Feed, Outbox
+    from glagol.speech.audio.findings import Findings
     from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.pipeline.live import Live
     from glagol.speech.pipeline.transcriber import Transcriber
@@ -110,12 +112,14 @@ class Listening:
 
     def _listened(self) -> Transcript:
         """Push what comes until it is over."""
+        from glagol.speech.audio.findings import Findings
         from glagol.speech.types import SAMPLE_RATE
 
         limit, live = self.options.max_audio_s, self._live
         if live is None:
             raise AssertionError("a stream begins with a model")
-        for block in self._blocks():
+        findings = Findings()
+        for block in self._blocks(findings):
             for segment in live.push(block):
                 self._final(segment)
             if live.total > limit * SAMPLE_RATE:
@@ -125,18 +129,28 @@ class Listening:
                     "begin a new stream, or ask the operator to raise the limit",
                 )
             self._offer(live)
+            self._check(findings)
+        self._check(findings)
         if not live.total:
             raise InputError("audio_empty", "no sound was sent", "send audio, then finish")
         for segment in live.finish():
             self._final(segment)
-        return live.transcript(audio_sha256=self.feed.sha256)
+        return live.transcript(audio_sha256=self.feed.sha256, warnings=findings.notices())
 
-    def _blocks(self) -> Iterator[Array]:
+    def _blocks(self, findings: Findings) -> Iterator[Array]:
         from glagol.speech.audio import streaming
 
-        if self.start.encoding == "pcm_s16le":
-            return streaming.pcm(self.feed.read, rate=self.start.rate, channels=self.start.channels)
-        return self.jail.stream(self.feed.read, cancelled=self.left.is_set)
+        read, start = self.feed.read, self.start
+        if start.encoding == "pcm_s16le":
+            return streaming.pcm(read, rate=start.rate, channels=start.channels, findings=findings)
+        return self.jail.stream(
+            read, track=start.track, findings=findings, cancelled=self.left.is_set
+        )
+
+    def _check(self, findings: Findings) -> None:
+        """End a stream that lacks something, if its client wants all or nothing."""
+        if self.options.strict:
+            refuse(findings.notices())
 
     def _hear(self, samples: Array, start: int) -> list[Word]:
         """The words of a chunk, by the engine's quick lane."""

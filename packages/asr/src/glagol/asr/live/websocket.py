@@ -104,7 +104,11 @@ async def _served(
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
     options = options_for(
-        service, language_of(start.language, model), word_timestamps=start.word_timestamps
+        service,
+        language_of(start.language, model),
+        word_timestamps=start.word_timestamps,
+        track=start.track,
+        strict=start.strict,
     )
     return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 

@@ -21,11 +21,12 @@ from litestar.response import Response
 
 from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
-from glagol.asr.http.options import OptionError, language_of, model_of, traits_of
+from glagol.asr.http.options import OptionError, language_of, model_of, track_of, traits_of
 from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
 from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
+from glagol.speech.output import notices
 from glagol.speech.output.formats import FORMATS, JSON
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ STAND_IN: Final = "whisper-1"
 """The model name that OpenAI's tools send when nobody chose one; it means the default here."""
 
 _SINGLE: Final = frozenset(
-    {"model", "language", "prompt", "response_format", "stream", "temperature"}
+    {"model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"}
 )
 _LISTS: Final = frozenset({"timestamp_granularities"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
@@ -64,6 +65,8 @@ class Ask:
         form: Of the answer, one of `forms.FORMS`.
         granularities: What verbose_json tells times of: "word", "segment".
         streamed: Whether the answer comes as events.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        strict: Whether a recording that lacks something is refused.
         prompt: Text that is taken for what was said before.
         temperature: 0..1.
         ignored: Fields and models that were asked for and left out, for people.
@@ -74,6 +77,8 @@ class Ask:
     form: str
     granularities: frozenset[str]
     streamed: bool
+    track: int | None = None
+    strict: bool = False
     prompt: str = ""
     temperature: float = 0.0
     ignored: tuple[str, ...] = ()
@@ -104,10 +109,8 @@ def read(
     if form not in FORMS:
         known = ", ".join(FORMS)
         raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
-    streamed = single.get("stream", "false").lower()
-    if streamed not in ("true", "false"):
-        raise OptionError("stream", f"stream={streamed[:16]!r}", "use true or false")
-    if streamed == "true" and form not in STREAMED:
+    streamed = _truth(single, "stream")
+    if streamed and form not in STREAMED:
         raise OptionError(
             "response_format",
             f"{form} cannot be streamed",
@@ -118,11 +121,20 @@ def read(
         language_of(single.get("language", ""), model),
         form,
         _granularities(given.get("timestamp_granularities", []), form),
-        streamed == "true",
+        streamed,
+        track_of(single),
+        _truth(single, "strict"),
         prompt,
         temperature,
         tuple(ignored or ()),
     )
+
+
+def _truth(single: Mapping[str, str], name: str) -> bool:
+    value = single.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise OptionError(name, f"{name}={value[:16]!r}", "use true or false")
+    return value == "true"
 
 
 def _by_name(fields: Mapping[str, list[str]], ignored: list[str] | None) -> dict[str, list[str]]:
@@ -225,7 +237,8 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     headers = {"glagol-model": ask.model.id, **_ignored(ask)}
     if ask.streamed:
         return await streaming.respond(request, job, box, headers)
-    answer = await steps.wait(request, job)
+    transcript, answer = await steps.wait(request, job)
+    headers |= notices.header(transcript.warnings)
     return Response(answer, media_type=media_type(ask.form), headers=headers)
 
 
@@ -234,6 +247,8 @@ def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
         ask.model.id,
         ask.language,
         functools.partial(_event if ask.streamed else _render, ask),
+        track=ask.track,
+        strict=ask.strict,
         on_segment=box.put if ask.streamed else None,
         prompt=ask.prompt,
         temperature=ask.temperature,
@@ -252,16 +267,23 @@ def _render(ask: Ask, transcript: Transcript) -> bytes:
     usage = {"type": "duration", "seconds": transcript.duration_s}
     if ask.form == VERBOSE:
         return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
-    return msgspec.json.encode(
-        {"text": transcript.text, "usage": usage, "provenance": transcript.provenance}
-    )
+    return msgspec.json.encode({"text": transcript.text, "usage": usage, **_ours(transcript)})
 
 
 def _event(ask: Ask, transcript: Transcript) -> bytes:
     """What the last event holds; its `usage` would be in tokens, which we do not count."""
     if ask.form == VERBOSE:
         return msgspec.json.encode(_verbose(ask, transcript))
-    return msgspec.json.encode({"text": transcript.text, "provenance": transcript.provenance})
+    return msgspec.json.encode({"text": transcript.text, **_ours(transcript)})
+
+
+def _ours(transcript: Transcript) -> dict[str, Any]:
+    """What stands beside OpenAI's fields."""
+    return {
+        "complete": transcript.complete,
+        "warnings": transcript.warnings,
+        "provenance": transcript.provenance,
+    }
 
 
 def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
@@ -283,4 +305,4 @@ def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
             for segment in transcript.segments
             for word in segment.words
         ]
-    return {**found, "provenance": transcript.provenance}
+    return {**found, **_ours(transcript)}

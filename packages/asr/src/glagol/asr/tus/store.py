@@ -261,8 +261,10 @@ class Uploads:
     def _read(self, upload_id: str) -> tuple[Note, int]:
         try:
             note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
-            size = self._path(upload_id).stat().st_size  # first: a mark goes when its bytes count
-            return note, min(size, self._marks.counted(upload_id, size))
+            before = self._marks.counted(upload_id, note.length)
+            size = self._path(upload_id).stat().st_size
+            # twice: a mark may come or go meanwhile, and what it held back may have been cut off
+            return note, min(before, size, self._marks.counted(upload_id, size))
         except OSError:
             raise _unknown() from None
         except IntegrityError as error:

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,12 @@ class Batch:
     help="split: each channel alone, who speaks is told by its number.",
 )
 @click.option(
+    "--track", type=click.IntRange(0, 99), help="Audio track; the default one if not given."
+)
+@click.option(
+    "--strict", is_flag=True, help="Refuse a recording that lacks something instead of warning."
+)
+@click.option(
     "--language",
     default=AUTO,
     show_default=True,
@@ -109,6 +116,8 @@ def transcribe(
     form: str,
     folder: Path | None,
     channel: Literal["mix", "split"],
+    track: int | None,
+    strict: bool,
     language: str,
     device: str,
     threads: int,
@@ -126,7 +135,8 @@ def transcribe(
     from glagol.speech.types import Options
 
     llm = (llm_url, llm_key) if summarize else None
-    batch = Batch(files, form, folder, Options(language, channel=channel), llm)
+    options = Options(language, channel=channel, track=track, strict=strict)
+    batch = Batch(files, form, folder, options, llm)
     _check(batch)
     from glagol.runtime.options import Runtime
     from glagol.speech.pipeline.options import granted
@@ -180,11 +190,37 @@ def _run(batch: Batch, recognizer: Recognizer, jobs: int, bars: Bars) -> int:
     workers = ThreadPoolExecutor(jobs, thread_name_prefix="transcribe")
     try:
         results = [workers.submit(one, name) for name in batch.names]
-        statuses = [_deliver(batch, index, result) for index, result in enumerate(results)]
+        statuses = []
+        for index, result in enumerate(results):
+            _settle(result, stop)
+            statuses.append(_deliver(batch, index, result))
     finally:  # on Ctrl-C the running files stop after their current chunk
         stop.set()
         workers.shutdown(cancel_futures=True)
     return next((status for status in statuses if status), 0)
+
+
+def _settle(result: Future[Transcript], stop: threading.Event) -> None:
+    """Wait until a result is there.
+
+    An interrupt that is raised inside a future's lock leaves it locked, and the worker waits for
+    it for ever. So the first Ctrl-C only sets `stop`, which ends the work; a second one is raised.
+
+    Raises:
+        KeyboardInterrupt: the work was stopped.
+    """
+
+    def ask(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        wait((result,))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
@@ -192,6 +228,7 @@ def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
     name = batch.names[index]
     try:
         transcript = result.result()
+        report.warnings(transcript.warnings, subject=name)
         summary, trouble = _summary(batch, transcript)
         data = _rendered(batch, name, transcript, summary)
         try:
@@ -253,7 +290,7 @@ def _opened(name: str, options: Options) -> Iterator[tuple[BinaryIO, str]]:
                 source = spool
             split = options.channel == "split"
             # before 3 GB are hashed
-            probe(source, max_seconds=options.max_audio_s, split=split)
+            probe(source, max_seconds=options.max_audio_s, split=split, track=options.track)
             sha256 = hashlib.file_digest(source, "sha256").hexdigest()
             source.seek(0)
             yield source, sha256

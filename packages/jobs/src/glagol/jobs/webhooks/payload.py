@@ -69,8 +69,17 @@ class _Told(msgspec.Struct, frozen=True):
     state: str
 
 
+class _Lacks(msgspec.Struct, frozen=True):
+    """What a result says that its recording lacks."""
+
+    complete: bool | None = None
+    warnings: msgspec.Raw = msgspec.Raw()
+
+
 class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
     job: _Told
+    complete: bool | None = None
+    warnings: msgspec.Raw | None = None
     result: msgspec.Raw | None = None
     result_url: str | None = None
     error: Trouble | None = None
@@ -85,7 +94,8 @@ class _Body(msgspec.Struct, frozen=True):
 def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400.0) -> NewJob:
     """The job that tells `url` about `notice`; hand it on as `follow` of finish, fail or cancel.
 
-    A result of up to 64 KiB is part of what is sent, a longer one is named by its link alone.
+    A result of up to 64 KiB is part of what is sent, a longer one is named by its link alone. What
+    its recording lacks is told with both.
 
     Args:
         notice: What happened.
@@ -97,8 +107,11 @@ def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400
         A job of `KIND`. Its id is the `webhook-id` of every try.
     """
     inline = 0 < len(notice.result) <= INLINE_BYTES_MAX
+    lacks = msgspec.json.decode(notice.result, type=_Lacks) if notice.result else _Lacks()
     data = _Data(
         job=_Told(notice.job_id, EVENTS[notice.event]),
+        complete=lacks.complete,
+        warnings=lacks.warnings or None,
         result=msgspec.Raw(notice.result) if inline else None,
         result_url=(notice.link or None) if notice.result else None,
         error=notice.trouble,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import BinaryIO, Protocol
 
@@ -55,6 +55,7 @@ class WatchedFile:
 
     Attributes:
         end: where the file ends for its readers, bytes; what lies behind is never read.
+        patches: bytes that its readers see instead of the file's, by position.
     """
 
     def __init__(self, file: BinaryIO, cancelled: Callable[[], bool] | None = None) -> None:
@@ -64,6 +65,7 @@ class WatchedFile:
         self._furthest = 0
         self._cancelled = cancelled
         self.end = file.seek(0, io.SEEK_END)
+        self.patches: Sequence[tuple[int, bytes]] = ()
         file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
@@ -75,6 +77,8 @@ class WatchedFile:
         self.call()
         left = max(0, self.end - self._at)
         data = self._file.read(left if size < 0 else min(size, left))
+        for position, patch in self.patches:
+            data = _patched(data, position - self._at, patch)
         self._at += len(data)
         self._furthest = max(self._furthest, self._at)
         return data
@@ -115,6 +119,14 @@ class WatchedFile:
     def progress(self) -> None:
         """Start to count anew: there was sound."""
         self._calls = 0
+
+
+def _patched(data: bytes, at: int, patch: bytes) -> bytes:
+    """`data` with `patch` in place of what it has from `at` on, as far as the two overlap."""
+    start, end = max(0, at), min(len(data), at + len(patch))
+    if start >= end:
+        return data
+    return data[:start] + patch[start - at : end - at] + data[end:]
 
 
 class FFmpegFile:

@@ -1,7 +1,9 @@
 """Any audio file to 16 kHz blocks, with memory that does not grow with the file.
 
-FFmpeg (through PyAV) decodes, the mean of the channels is taken or all are kept, libsoxr resamples
-as a stream, each channel as if it were alone.
+FFmpeg (through PyAV) decodes one track (`tracks`, `frames`), its time stamps say where its sound
+belongs (`timeline`), the mean of the channels is taken or all are kept (`channels`), libsoxr
+resamples (`resample`). What is missing is told, not refused: what the container states exactly
+(`promises`) is compared with what is there, and `findings` makes notices of it.
 Only containers and decoders of `glagol.speech.audio.allowed` are used, within the bounds of
 `glagol.speech.audio.budget`. The file's name is never looked at, only its bytes.
 """
@@ -12,53 +14,42 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import av
-import numpy as np
-import soxr
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError, LimitError
-from glagol.speech.audio.allowed import DECODERS, options
-from glagol.speech.audio.budget import FFmpegFile, Sound, WatchedFile, bound_memory, check_sound
-from glagol.speech.audio.containers import cut_off, promises_length, sound_end
+from glagol.speech.audio import tracks
+from glagol.speech.audio.allowed import options
+from glagol.speech.audio.budget import FFmpegFile, Sound, WatchedFile, bound_memory
+from glagol.speech.audio.channels import apart, mixed
+from glagol.speech.audio.endings import declared_s, ending, loud_track
+from glagol.speech.audio.findings import SILENT, Findings, silent
+from glagol.speech.audio.frames import Frame, Frames
+from glagol.speech.audio.promises.read import stated
+from glagol.speech.audio.resample import resampled
+from glagol.speech.audio.timeline import Timeline
 from glagol.speech.types import SAMPLE_RATE, Array, Notice
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext as CodecContext
-    from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
+
+__all__ = ["CHANNELS_MAX", "Decoded", "decode", "probe"]
 
 CHANNELS_MAX = 8
 """Channels that may be kept apart; each costs a pass of the model."""
 
 MIN_SECONDS = 0.1
-MISSING_SECONDS = 0.15
-"""Decoded audio may be this much shorter than promised: encoder delay, rounding."""
-
-RESYNCHRONISING = frozenset({"mp3"})
-"""Formats whose decoders skip damaged packets, as every player does."""
-
-SKIPPED_SECONDS = 1.0
-"""What may be missing where damage is skipped."""
-
-GATHERED_MAX = 192_000
-"""Samples of each channel that are resampled at once: memory does not grow with a stated rate."""
-
-FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
-"""Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
 
 
 class Decoded(Iterator[Array]):
     """Blocks of decoded audio at 16 kHz, about a second each: float32 [n] mono, [n, C] if split.
 
     Attributes:
-        declared_s: duration that the container promises, None when it does not know.
+        declared_s: duration that the container states, None when it states none.
         channels: in a block; 1 unless split.
-        warnings: what was found missing or damaged up to now.
     """
 
     declared_s: float | None
     channels: int
-    warnings: Sequence[Notice]
 
     def __init__(
         self,
@@ -70,38 +61,36 @@ class Decoded(Iterator[Array]):
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         bound_memory()
-        self.warnings = []
+        self._findings = Findings()
         self._file = WatchedFile(file, cancelled)
         _check_bytes(self._file)
-        self._file.end = sound_end(self._file) or self._file.end
+        self._stated = stated(self._file)
+        self._file.end = self._stated.end or self._file.end
+        self._file.patches = self._stated.patches
         self._max_seconds = max_seconds
-        self._sound = Sound(max_seconds)
         self._source = FFmpegFile(self._file.read, self._file.seek, self._file.tell)
         try:
             self._container = av.open(self._source, options=options())
         except (FFmpegError, ValueError) as error:
             self._source.check()
-            _unreadable(error)
+            _unreadable(error, self._stated.missing or _promised(self._stated.seconds))
         self._source.check()
-        name = self._container.format.name
-        if not self._container.streams.audio:
-            raise InputError(
-                "audio_without_sound",
-                f"the {name} file has no audio stream",
-                "send a file with a sound track",
-            )
-        self._stream = _chosen(self._container, track)
-        check_stream(self._stream)
+        self._stream = tracks.chosen(self._container, track)
+        tracks.only(self._container, self._stream)
         self._split = split
-        self.channels = _channels(self._stream) if split else 1
+        context: CodecContext = self._stream.codec_context
+        self.channels = context.layout.nb_channels if split else 1
         if self.channels > CHANNELS_MAX:
             _too_many(self.channels)
-        self._tolerant = name in RESYNCHRONISING
-        exact = promises_length(self._file, name, len(self._container.streams))
-        self.declared_s = _declared(self._container, self._stream) if exact else None
+        self.declared_s = declared_s(self._container, self._stream, self._stated)
         if self.declared_s is not None and self.declared_s > max_seconds:
             _too_long(f"{self.declared_s:.1f} s", max_seconds)
         self._blocks = self._decode()
+
+    @property
+    def warnings(self) -> Sequence[Notice]:
+        """What was found missing or damaged up to now; complete after the last block."""
+        return self._findings.notices()
 
     def __next__(self) -> Array:
         return next(self._blocks)
@@ -114,51 +103,60 @@ class Decoded(Iterator[Array]):
     def _decode(self) -> Generator[Array, None, None]:
         """Resampled blocks, then the checks that need the whole length."""
         total = 0
-        for block in resampled(self._frames(), self.channels if self._split else None):
+        frames = Frames(self._container, self._stream, Sound(self._max_seconds), self._file)
+        timeline = Timeline(self._container, self._max_seconds, self._findings)
+        placed = timeline.place(self._checked(frames))
+        sound = apart(placed, self._findings) if self._split else mixed(placed, self._findings)
+        for block in resampled(sound, self.channels if self._split else None):
             total += len(block)
             if total > self._max_seconds * SAMPLE_RATE:
                 _too_long("more", self._max_seconds)
             yield block
-        seconds = total / SAMPLE_RATE
-        allowed = SKIPPED_SECONDS if self._tolerant else MISSING_SECONDS
-        if self.declared_s is not None and self.declared_s - seconds > allowed:
-            _truncated(f"{self.declared_s:.2f} s are promised, {seconds:.2f} s are there")
-        if total == 0:
-            raise InputError(
-                "audio_empty", "the file holds no sound (0 samples)", "send a recording with sound"
-            )
+        self._source.check()
+        self._ended(total / SAMPLE_RATE, frames)
+
+    def _checked(self, frames: Frames) -> Iterator[Frame]:
+        """Frames, as long as the file can be read and their channels can be kept apart."""
+        seconds = 0.0
+        for frame in frames:
+            self._source.check()
+            channels = frame.samples.shape[1]
+            if self._split and channels != self.channels:
+                _other_channels(self.channels, channels, seconds)
+            seconds += len(frame.samples) / frame.rate
+            yield frame
+        self._source.check()
+
+    def _ended(self, seconds: float, frames: Frames) -> None:
+        """Judge the whole.
+
+        Raises:
+            InputError: there is no sound, or too little.
+        """
+        if seconds == 0:
+            _without_samples(self._stated.missing or _promised(self.declared_s), frames.lost)
         if seconds < MIN_SECONDS:
             raise InputError(
                 "audio_too_short",
                 f"the audio lasts {seconds:.3f} s, at least {MIN_SECONDS} s are needed",
                 "send a longer recording",
             )
+        size = self._file.end
+        told = ending(self._container, self._stream, self._stated, frames, seconds, size)
+        self._findings.ended.extend(told)
+        if self._findings.peak <= SILENT:
+            self._findings.ended.append(silent(self._silence()))
 
-    def _frames(self) -> Iterator[tuple[int, Array]]:
-        """Decoded frames as (rate in Hz, float32 [n] or [n, C])."""
-        position = 0.0
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                self._source.check()
-                if packet is None:
-                    return
-                self._file.call()
-                frames = packet.decode()
-            except FFmpegError as error:
-                self._source.check()
-                if self._tolerant:
-                    continue
-                _truncated(f"the decoder failed after {position:.2f} s ({error.strerror})")
-            for frame in frames:
-                self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
-                self._file.progress()
-                if self._split and frame.layout.nb_channels != self.channels:
-                    _other_channels(self.channels, frame.layout.nb_channels, position)
-                samples = samples_of(frame, position, split=self._split)
-                position += len(samples) / frame.sample_rate
-                yield frame.sample_rate, samples
+    def _silence(self) -> str:
+        """What is to be said of a track without a sound."""
+        own = self._container.streams.audio.index(self._stream)
+        others = [at for at in range(len(self._container.streams.audio)) if at != own]
+        other = loud_track(self._source, self._file, others) if others else None
+        if other is None:
+            return "the recording is silent: no sample is above -84 dB of full scale"
+        return (
+            f"audio track {own} is silent, and track {other} is not: choose it with track={other}"
+        )
 
 
 def decode(
@@ -172,13 +170,15 @@ def decode(
     """Decode audio as a stream.
 
     WAV, FLAC, MP3, Ogg/Opus/Vorbis, M4A/MP4, AAC, WebM/Matroska and the sound of common video
-    containers; 1 to 64 channels, 1 to 768 kHz.
+    containers; 1 to 64 channels, 1 to 768 kHz. A sample is where its time stamp says; what is
+    missing or damaged is in the `warnings` of what is returned.
 
     Args:
         file: seekable binary file, positioned anywhere; it is not closed.
         max_seconds: longest accepted duration, seconds.
         split: keep the channels apart, at most 8, instead of taking their mean.
-        track: which audio track, from 0; None for the first one.
+        track: which audio track, from 0; None for the container's default, else the first one
+            that can be decoded.
         cancelled: asked at each access to the file and each packet; True stops the work.
 
     Returns:
@@ -186,9 +186,9 @@ def decode(
         resampling ripple. A channel's samples are those that it would have alone in a file.
 
     Raises:
-        InputError: audio_empty, audio_without_sound, option_invalid (too many channels) here;
-            audio_unreadable, audio_truncated, audio_not_finite, audio_too_short, audio_empty here
-            or while iterating.
+        InputError: audio_empty, audio_without_sound, option_invalid (too many channels, no such
+            track) here; audio_unreadable, audio_truncated (nothing can be decoded),
+            audio_not_finite, audio_too_short, audio_empty here or while iterating.
         LimitError: audio_too_long, here when the container knows its duration, else at the limit.
         HostError: cancelled, here or while iterating.
     """
@@ -213,7 +213,7 @@ def probe(
         cancelled: as in `decode`.
 
     Returns:
-        Seconds that the container promises; None when it does not know.
+        Seconds that the container states; None when it states none.
 
     Raises:
         InputError, LimitError, HostError: what `decode` raises before its first block.
@@ -225,124 +225,41 @@ def probe(
 
 
 def _check_bytes(file: WatchedFile) -> None:
-    file.seek(0)
     if not file.read(1):
         raise InputError(
             "audio_empty", "the file is empty (0 bytes)", "check the upload or the recorder"
         )
-    missing = cut_off(file)
+
+
+def _promised(seconds: float | None) -> str:
+    return f"{seconds:.2f} s are promised, none is there" if seconds else ""
+
+
+def _without_samples(missing: str, lost: int) -> NoReturn:
     if missing:
-        _truncated(missing)
-
-
-def check_stream(stream: AudioStream) -> None:
-    """Refuse a stream before anything decodes it.
-
-    Raises:
-        InputError: audio_unreadable; its codec is not accepted, or its rate or channels.
-    """
-    context: CodecContext | None = stream.codec_context
-    name = "unknown" if context is None else context.name
-    if context is None or name not in DECODERS:
+        _nothing_left(missing)
+    if lost:
         raise InputError(
             "audio_unreadable",
-            f"the sound is in the codec {name}, which is not accepted",
-            "convert the recording to WAV, FLAC or Opus, for example with ffmpeg",
+            f"none of the sound can be decoded: {lost} packets are damaged",
+            "copy or upload the file again, or convert it to WAV, for example with ffmpeg",
         )
-    context.options = {"max_samples": options()["max_samples"]}
-    if context.sample_rate:  # else the first frame says it
-        check_sound(context.sample_rate, context.layout.nb_channels)
+    raise InputError(
+        "audio_empty", "the file holds no sound (0 samples)", "send a recording with sound"
+    )
 
 
-def _chosen(container: av.container.InputContainer, track: int | None) -> AudioStream:
-    streams = container.streams.audio
-    chosen = track or 0
-    if not 0 <= chosen < len(streams):
-        raise InputError(
-            "option_invalid",
-            f"there is no audio track {chosen}, the file has {len(streams)}",
-            "choose one from 0, or leave the option out",
-        )
-    found: AudioStream = streams[chosen]
-    return found
+def _nothing_left(missing: str) -> NoReturn:
+    raise InputError(
+        "audio_truncated",
+        f"the audio ends before any sound can be decoded: {missing}",
+        "copy or upload the file again, or repair it with ffmpeg",
+    )
 
 
-def _channels(stream: AudioStream) -> int:
-    context: CodecContext = stream.codec_context
-    return context.layout.nb_channels
-
-
-def _declared(container: av.container.InputContainer, stream: AudioStream) -> float | None:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    return None if container.duration is None else container.duration / av.time_base
-
-
-def samples_of(frame: AudioFrame, position: float, *, split: bool) -> Array:
-    """One frame limited to full scale: the mean of its channels float32 [n], or all [n, C].
-
-    Args:
-        frame: any sample format.
-        position: where it is, seconds, for the message.
-        split: keep the channels apart.
-
-    Raises:
-        InputError: audio_not_finite.
-    """
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    name = frame.format.name.removesuffix("p")
-    offset = 128.0 if name == "u8" else 0.0
-    exact = samples.T.astype(np.float64) if split else samples.mean(axis=0, dtype=np.float64)
-    exact = (exact - offset) / FULL_SCALE[name]
-    if not np.isfinite(exact).all():
-        raise InputError(
-            "audio_not_finite",
-            f"the samples near {position:.2f} s are not finite numbers (NaN or infinity)",
-            "export the recording again; 16-bit PCM cannot hold such values",
-        )
-    limited: Array = np.clip(exact, -1.0, 1.0).astype(np.float32)
-    return limited
-
-
-def resampled(
-    frames: Iterator[tuple[int, Array]], channels: int | None = None, *, every_s: float = 1.0
-) -> Iterator[Array]:
-    """Gather samples of one rate and resample them; the rate may change between frames.
-
-    Args:
-        frames: rate in Hz and float32 [n], or [n, channels].
-        channels: of two-dimensional frames; None for one-dimensional ones.
-        every_s: how much is gathered, seconds, within `GATHERED_MAX`; the samples do not depend on
-            it.
-
-    Returns:
-        Blocks at 16 kHz, shaped like the frames.
-    """
-    pending: list[Array] = []
-    count = 0
-    rate = 0
-    empty = np.zeros(0 if channels is None else (0, channels), np.float32)
-    stream: soxr.ResampleStream | None = None
-    for frame_rate, samples in frames:
-        if frame_rate != rate or stream is None:
-            if stream is not None:
-                yield stream.resample_chunk(np.concatenate([*pending, empty]), last=True)
-            rate, count, pending = frame_rate, 0, []
-            stream = soxr.ResampleStream(
-                rate, SAMPLE_RATE, channels or 1, dtype="float32", quality="HQ"
-            )
-        pending.append(samples)
-        count += len(samples)
-        if count >= min(rate * every_s, GATHERED_MAX):
-            yield stream.resample_chunk(np.concatenate(pending))
-            pending, count = [], 0
-    if stream is not None:
-        yield stream.resample_chunk(np.concatenate([*pending, empty]), last=True)
-
-
-def _unreadable(error: Exception) -> NoReturn:
+def _unreadable(error: Exception, missing: str) -> NoReturn:
+    if missing:
+        _nothing_left(missing)
     raise InputError(
         "audio_unreadable",
         "the bytes are not in an audio format that can be decoded",
@@ -363,14 +280,6 @@ def _other_channels(before: int, after: int, position: float) -> NoReturn:
         "audio_unreadable",
         f"the number of channels changes from {before} to {after} near {position:.2f} s",
         "use channel=mix, or convert the recording to WAV",
-    )
-
-
-def _truncated(what: str) -> NoReturn:
-    raise InputError(
-        "audio_truncated",
-        f"the audio ends in the middle: {what}",
-        "copy or upload the file again, or repair it with ffmpeg",
     )
 
 

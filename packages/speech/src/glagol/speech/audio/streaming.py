@@ -12,13 +12,20 @@ import numpy as np
 from av.error import FFmpegError
 
 from glagol.core.errors import InputError
+from glagol.speech.audio import tracks
 from glagol.speech.audio.allowed import STREAMED, options
 from glagol.speech.audio.budget import FFmpegFile, Readable, Sound, bound_memory
-from glagol.speech.audio.decode import check_stream, resampled, samples_of
-from glagol.speech.types import Array
+from glagol.speech.audio.channels import mixed
+from glagol.speech.audio.findings import SILENT, Findings, silent, truncated
+from glagol.speech.audio.frames import Frame, Frames
+from glagol.speech.audio.resample import resampled
+from glagol.speech.audio.timeline import Timeline
+from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from glagol.speech.audio.frames import Wide
 
 __all__ = ["EVERY_S", "RATES", "Reader", "container", "pcm"]
 
@@ -36,7 +43,9 @@ Reader = Readable
 """Bytes that arrive: waits for at least one, gives at most `size`, none at the end."""
 
 
-def pcm(read: Reader, *, rate: int, channels: int) -> Iterator[Array]:
+def pcm(
+    read: Reader, *, rate: int, channels: int, findings: Findings | None = None
+) -> Iterator[Array]:
     """Signed 16-bit little-endian samples, interleaved, as they arrive.
 
     Args:
@@ -44,37 +53,44 @@ def pcm(read: Reader, *, rate: int, channels: int) -> Iterator[Array]:
             dropped.
         rate: Hz, one of `RATES`.
         channels: 1..8; their mean is taken.
+        findings: told of channels that cancel each other, and of silence.
 
     Returns:
         An iterator of float32 [n] blocks, mono 16 kHz.
     """
-    return resampled(_samples(read, rate, channels), every_s=EVERY_S)
+    found = findings or Findings()
+    return _heeded(resampled(mixed(_samples(read, rate, channels), found), every_s=EVERY_S), found)
 
 
-def container(read: Reader) -> Iterator[Array]:
-    """An Ogg or WebM stream, as it arrives.
+def container(
+    read: Reader, *, track: int | None = None, findings: Findings | None = None
+) -> Iterator[Array]:
+    """An Ogg or WebM stream, as it arrives; its time stamps say where its sound belongs.
 
     Args:
         read: the bytes.
+        track: which audio track, as in `glagol.speech.audio.decode.decode`.
+        findings: told of what is missing or damaged.
 
     Yields:
         Blocks float32 [n], mono 16 kHz.
 
     Raises:
-        InputError: audio_unreadable, audio_without_sound, audio_truncated, audio_not_finite.
+        InputError: audio_unreadable, audio_without_sound, audio_not_finite, option_invalid.
         Exception: whatever `read` raises.
     """
     bound_memory()
+    found = findings or Findings()
     source = FFmpegFile(read)
     try:
         with av.open(source, options=options(STREAMED)) as opened:
             source.check()
-            if not opened.streams.audio:
-                raise InputError(
-                    "audio_without_sound", "the stream has no sound", "send a sound track"
-                )
-            check_stream(opened.streams.audio[0])
-            yield from resampled(_frames(opened, source), every_s=EVERY_S)
+            stream = tracks.chosen(opened, track)
+            tracks.only(opened, stream)
+            frames = Frames(opened, stream, Sound(), _Unwatched())
+            timeline = Timeline(opened, None, found)
+            placed = timeline.place(_checked(frames, source))
+            yield from _heeded(resampled(mixed(placed, found), every_s=EVERY_S), found, frames)
     except Exception as error:
         if source.trouble is not None:
             raise source.trouble from None
@@ -87,35 +103,44 @@ def container(read: Reader) -> Iterator[Array]:
         ) from error
 
 
-def _samples(read: Reader, rate: int, channels: int) -> Iterator[tuple[int, Array]]:
+class _Unwatched:
+    """Nothing is counted where whoever sends the bytes has a limit of seconds."""
+
+    def call(self) -> None:
+        """A step."""
+
+    def progress(self) -> None:
+        """There was sound."""
+
+
+def _heeded(
+    blocks: Iterator[Array], findings: Findings, frames: Frames | None = None
+) -> Iterator[Array]:
+    """The blocks; then what can be said at the end."""
+    total = 0
+    for block in blocks:
+        total += len(block)
+        yield block
+    if frames is not None and frames.lost:
+        told = truncated("its last frames cannot be decoded", total / SAMPLE_RATE, None)
+        findings.ended.append(told)
+    if total and findings.peak <= SILENT:
+        findings.ended.append(silent("the stream is silent: no sample is above -84 dB"))
+
+
+def _checked(frames: Frames, source: FFmpegFile) -> Iterator[Frame]:
+    for frame in frames:
+        source.check()
+        yield frame
+    source.check()
+
+
+def _samples(read: Reader, rate: int, channels: int) -> Iterator[tuple[int, Wide]]:
     rest = b""
     while data := read(READ_BYTES):
         data = rest + data
         whole = len(data) // (2 * channels) * 2 * channels
         data, rest = data[:whole], data[whole:]
         frames = np.frombuffer(data, "<i2").reshape(-1, channels)
-        mean = frames.mean(axis=1, dtype=np.float64) / PCM_SCALE
-        yield rate, mean.astype(np.float32)
-
-
-def _frames(opened: av.container.InputContainer, source: FFmpegFile) -> Iterator[tuple[int, Array]]:
-    position, sound = 0.0, Sound()
-    packets = opened.demux(opened.streams.audio[0])
-    while True:
-        try:
-            packet = next(packets, None)
-            source.check()
-            if packet is None:
-                return
-            frames = packet.decode()
-        except FFmpegError as error:
-            raise InputError(
-                "audio_truncated",
-                f"the decoder failed after {position:.2f} s ({error.strerror})",
-                "begin a new stream",
-            ) from error
-        for frame in frames:
-            sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
-            samples = samples_of(frame, position, split=False)
-            position += len(samples) / frame.sample_rate
-            yield frame.sample_rate, samples
+        if len(frames):
+            yield rate, frames / PCM_SCALE

@@ -39,7 +39,8 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
     """The `data` object of the HTTP envelope; plain dicts, lists and numbers.
 
     Keys: text, segments [{start, end, text, words [{start, end, text, confidence}]}], duration,
-    language, coverage {decoded, dropped}, provenance. Times in seconds with 3 digits. With split
+    language, coverage {decoded, dropped}, complete (no sound is known to be missing), warnings
+    [{code, message, at_s, missing_s}], provenance. Times in seconds with 3 digits. With split
     channels segments have `channel` and coverage has `channels [{decoded, dropped}]`.
     """
     return {
@@ -48,6 +49,8 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "duration": transcript.duration_s,
         "language": transcript.language,
         "coverage": _coverage(transcript.coverage),
+        "complete": transcript.complete,
+        "warnings": [asdict(notice) for notice in transcript.warnings],
         "provenance": asdict(transcript.provenance),
     }
 
@@ -60,7 +63,7 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
     """
     import msgspec
 
-    from glagol.speech.types import Segment, Transcript
+    from glagol.speech.types import Notice, Segment, Transcript
 
     return Transcript(
         text=data["text"],
@@ -69,6 +72,7 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         language=data["language"],
         coverage=_coverage_of(data["coverage"]),
         provenance=_provenance_of(data["provenance"]),
+        warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
     )
 
 

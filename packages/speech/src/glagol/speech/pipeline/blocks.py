@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from glagol.core.errors import HostError
 from glagol.speech.audio.source import Paced
+from glagol.speech.output.notices import refuse
 from glagol.speech.types import Progress, Step
 
 if TYPE_CHECKING:
@@ -17,16 +18,20 @@ if TYPE_CHECKING:
 __all__ = ["opening", "stop_if", "watched"]
 
 
-def watched(source: AudioSource, cancelled: Callable[[], bool] | None) -> Iterator[Array | None]:
+def watched(
+    source: AudioSource, cancelled: Callable[[], bool] | None, *, strict: bool
+) -> Iterator[Array | None]:
     """The blocks of `source`, float32 [n] or [n, C]; None while the next one is late.
 
     Raises:
-        InputError, LimitError: as the source.
+        InputError, LimitError: as the source; with `strict` by the code of a notice.
         HostError: `cancelled`; as the source.
     """
     while True:
         yield from _late(source, cancelled)
         block = next(source, None)
+        if strict:
+            refuse(source.warnings)
         if block is None:
             return
         yield block

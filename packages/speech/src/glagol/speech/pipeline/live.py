@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from glagol.speech.pipeline.channels import Listener, Sketch
     from glagol.speech.pipeline.hearing import Hearing
-    from glagol.speech.types import Array, Options, Segment, Transcript
+    from glagol.speech.types import Array, Notice, Options, Segment, Transcript
 
 __all__ = ["LIVE_FRAMES", "Live"]
 
@@ -63,13 +63,17 @@ class Live:
             yield from self._final(segments)
 
     def transcript(
-        self, finals: tuple[Segment, ...] = (), audio_sha256: str | None = None
+        self,
+        finals: tuple[Segment, ...] = (),
+        audio_sha256: str | None = None,
+        warnings: Sequence[Notice] = (),
     ) -> Transcript:
         """The whole, after `finish`: what was covered and what made it, around `finals`.
 
-        They are not kept here: a stream may be long.
+        They are not kept here, since a stream may be long; nor are `warnings` of its sound.
         """
-        return self._whole(finals, audio_sha256)
+        whole = self._whole(finals, audio_sha256)
+        return replace(whole, warnings=(*warnings, *whole.warnings))
 
     def _final(self, segments: list[Segment]) -> Iterator[Segment]:
         for segment in segments:

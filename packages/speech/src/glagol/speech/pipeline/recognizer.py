@@ -221,7 +221,7 @@ class Recognizer:
             generator's return value is the transcript.
 
         Raises:
-            InputError: the audio or an option is wrong.
+            InputError: the audio or an option is wrong; with `strict` by the code of a notice.
             LimitError: `audio_too_long`.
             HostError: `cancelled`.
         """
@@ -241,14 +241,14 @@ class Recognizer:
         def step(segments: list[Segment], *, last: bool = False) -> Step:
             told = turns.push(segments, [listener.frontier for listener in listeners])
             told += turns.finish() if last else []
-            shown = tuple(_shown(segment, options) for segment in told)
+            shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in told)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
             settled = min(listener.cutter.settled for listener in listeners)
             return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
 
         with closing(source):
-            for block in watched(source, cancelled):
+            for block in watched(source, cancelled, strict=options.strict):
                 if block is None:
                     yield replace(step([]), waiting=True)
                     continue

@@ -20,6 +20,7 @@ import numpy as np
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.speech.audio import streaming
 from glagol.speech.audio.decode import decode
+from glagol.speech.audio.findings import Findings
 from glagol.speech.audio.jail.channel import ChildEnd, ClosedError, pair
 from glagol.speech.audio.jail.escape import escape
 from glagol.speech.audio.jail.listening import make_copy
@@ -33,6 +34,7 @@ from glagol.speech.audio.jail.wire import (
     Opened,
     Task,
 )
+from glagol.speech.types import Notice
 
 if TYPE_CHECKING:
     from glagol.speech.audio.jail.limits import Limits
@@ -153,20 +155,27 @@ def _decode(end: ChildEnd, task: Task, descriptor: int | None) -> None:
     source = decode(
         _file(task, descriptor), max_seconds=task.max_seconds, split=task.split, track=task.track
     )
-    warned = len(source.warnings)
-    end.send_value(Kind.OPENED, Opened(source.declared_s, source.channels, list(source.warnings)))
+    warned = list(source.warnings)
+    end.send_value(Kind.OPENED, Opened(source.declared_s, source.channels, warned))
     for block in source:
-        if len(source.warnings) != warned:
-            warned = len(source.warnings)
-            end.send_value(Kind.WARNINGS, list(source.warnings))
+        warned = _warn(end, warned, list(source.warnings))
         _send(end, block)
     end.send_value(Kind.END, End(list(source.warnings)))
 
 
-def _stream(end: ChildEnd, _task: Task, _descriptor: int | None) -> None:
-    for block in streaming.container(end.need):
+def _stream(end: ChildEnd, task: Task, _descriptor: int | None) -> None:
+    findings, warned = Findings(), list[Notice]()
+    for block in streaming.container(end.need, track=task.track, findings=findings):
+        warned = _warn(end, warned, findings.notices())
         _send(end, block)
-    end.send_value(Kind.END, End())
+    end.send_value(Kind.END, End(findings.notices()))
+
+
+def _warn(end: ChildEnd, before: list[Notice], now: list[Notice]) -> list[Notice]:
+    """Send the warnings, if there is something new; what was sent last."""
+    if now != before:
+        end.send_value(Kind.WARNINGS, now)
+    return now
 
 
 def _copy(end: ChildEnd, task: Task, descriptor: int | None) -> None:

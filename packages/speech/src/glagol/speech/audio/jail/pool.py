@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from glagol.speech.audio.findings import Findings
     from glagol.speech.audio.jail.spawner import Tell
     from glagol.speech.audio.jail.wire import Confinement
     from glagol.speech.types import Array, Notice
@@ -187,12 +188,19 @@ class Jail:
         return self._threads.submit(owner, wanted)
 
     def stream(
-        self, read: Callable[[int], bytes], *, cancelled: Callable[[], bool] | None = None
+        self,
+        read: Callable[[int], bytes],
+        *,
+        track: int | None = None,
+        findings: Findings | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Array]:
         """As `glagol.speech.audio.streaming.container`, in a child; takes no slot.
 
         Args:
             read: waits for bytes; called in the caller's thread.
+            track: as in `container`.
+            findings: its `ended` becomes what is missing or damaged.
             cancelled: asked while the child is waited for.
 
         Yields:
@@ -201,9 +209,9 @@ class Jail:
         Raises:
             InputError, LimitError, HostError: as `open`, and what `read` raises.
         """
-        answers = self._begun(Task("stream"), cancelled)
+        answers = self._begun(Task("stream", track=track), cancelled)
         with closing(answers):
-            yield from streamed(answers, read)
+            yield from streamed(answers, read, findings)
 
     def copy(
         self,

@@ -16,6 +16,7 @@ from glagol.speech.types import SAMPLE_RATE, Array, Notice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from glagol.speech.audio.findings import Findings
     from glagol.speech.audio.jail.limits import Limits
     from glagol.speech.audio.jail.spawner import Spawner
     from glagol.speech.audio.jail.wire import Task
@@ -285,14 +286,11 @@ class JailedSource:
         return block
 
     def _other(self, kind: Kind, data: bytearray) -> None:
-        if kind is Kind.WARNINGS:
-            found = self._answers.value(data, list[Notice])
-        elif kind is Kind.END:
-            found = self._answers.value(data, wire.End).warnings
+        if kind not in (Kind.WARNINGS, Kind.END):
+            self._answers.check(lambda: _violated(kind))
+        self._warnings = _told(self._answers, kind, data)
+        if kind is Kind.END:
             self.close()
-        else:
-            found = self._answers.check(lambda: _violated(kind))
-        self._warnings = self._answers.check(lambda: wire.notices(found))
 
     def __enter__(self) -> Self:
         return self
@@ -301,12 +299,15 @@ class JailedSource:
         self.close()
 
 
-def streamed(answers: Answers, read: Callable[[int], bytes]) -> Iterator[Array]:
+def streamed(
+    answers: Answers, read: Callable[[int], bytes], findings: Findings | None = None
+) -> Iterator[Array]:
     """Blocks of a stream whose bytes arrive; `read` as for `streaming.container`.
 
     Args:
         answers: of a child that has a stream as its task.
         read: waits for bytes.
+        findings: its `ended` becomes what the child found.
 
     Yields:
         float32 [n], mono 16 kHz.
@@ -324,12 +325,25 @@ def streamed(answers: Answers, read: Callable[[int], bytes]) -> Iterator[Array]:
                 block = answers.check(lambda: wire.block_of(data, 1, split=False))  # noqa: B023
                 answers.sound_s += len(block) / SAMPLE_RATE
                 yield block
-            elif kind is Kind.END:
-                return
+            elif kind in (Kind.WARNINGS, Kind.END):
+                found = _told(answers, kind, data)
+                if findings is not None:
+                    findings.ended = list(found)
+                if kind is Kind.END:
+                    return
             else:
                 answers.check(lambda: _violated(kind))  # noqa: B023
     finally:
         answers.close()
+
+
+def _told(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, ...]:
+    """The warnings of a frame."""
+    if kind is Kind.END:
+        found = answers.value(data, wire.End).warnings
+    else:
+        found = answers.value(data, list[Notice])
+    return answers.check(lambda: wire.notices(found))
 
 
 def _violated(kind: Kind) -> NoReturn:

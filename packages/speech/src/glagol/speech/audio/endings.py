@@ -1,0 +1,161 @@
+"""What is missing at the end of a recording: what was stated beside what was decoded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+from av.error import FFmpegError
+
+from glagol.speech.audio import tracks
+from glagol.speech.audio.allowed import options
+from glagol.speech.audio.budget import Sound
+from glagol.speech.audio.findings import (
+    COUNTED_SECONDS,
+    MISSING_SECONDS,
+    SILENT,
+    truncated,
+    undecoded,
+)
+from glagol.speech.audio.frames import Frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+    from glagol.speech.audio.budget import FFmpegFile, WatchedFile
+    from glagol.speech.audio.promises.stated import Stated
+    from glagol.speech.types import Notice
+
+__all__ = ["declared_s", "ending", "loud_track"]
+
+MICROSECONDS = 1e6
+"""Unit of a container's duration."""
+
+CUT_FRAMES = 2
+"""So many bad packets at the end are a frame that was cut; more are something else."""
+
+CUT_BYTES = 4_096
+"""Fewer bytes behind the last frame are a rest of one, or padding."""
+
+STATING = frozenset({"matroska,webm", "flv"})
+"""Containers (FFmpeg's names) whose header has a duration; others are counted as far as they go."""
+
+
+def declared_s(container: InputContainer, stream: AudioStream, stated: Stated) -> float | None:
+    """Seconds that the container states and does not estimate; None when there are none."""
+    if stated.seconds is not None:
+        return stated.seconds
+    if stated.counted and stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    alone = container.format.name == "matroska,webm" and len(container.streams) == 1
+    known = container.duration is not None and container.duration > 0
+    return (container.duration or 0) / MICROSECONDS if known and (stated.counted or alone) else None
+
+
+def ending(
+    container: InputContainer,
+    stream: AudioStream,
+    stated: Stated,
+    frames: Frames,
+    seconds: float,
+    size: int,
+) -> list[Notice]:
+    """Notices about the end of a recording.
+
+    Args:
+        container: still open.
+        stream: the track that was decoded.
+        stated: what the container states.
+        frames: at its end.
+        seconds: how long the decoded sound is.
+        size: of the file as its readers see it, bytes.
+    """
+    found = [undecoded(stated.remark, None)] if stated.remark else []
+    if stated.missing:
+        missing_s = _missing_s(container, stream, stated, seconds, size)
+        least = MISSING_SECONDS if stated.share is not None else COUNTED_SECONDS
+        if missing_s is None or missing_s >= least:
+            return [*found, truncated(stated.missing, seconds, missing_s)]
+        return found
+    if stated.seconds is not None:
+        missing_s = stated.seconds - seconds
+        if missing_s >= COUNTED_SECONDS:
+            what = f"{stated.seconds:.2f} s are promised, {seconds:.2f} s are there"
+            return [*found, truncated(what, seconds, missing_s)]
+        return found
+    if 0 < frames.lost <= CUT_FRAMES:
+        found.append(truncated("its last frame is cut", seconds, frames.lost_s or None))
+    elif frames.lost or (frames.broken and size - (frames.end or size) > CUT_BYTES):
+        found.append(undecoded(f"what stands behind {seconds:.2f} s cannot be decoded", seconds))
+    return found
+
+
+def loud_track(source: FFmpegFile, file: WatchedFile, others: Sequence[int]) -> int | None:
+    """The first of other audio tracks that is not silent; None when all are.
+
+    Args:
+        source: what FFmpeg reads from; it is read from its start.
+        file: the same, whose steps are counted.
+        others: numbers of audio tracks.
+
+    Raises:
+        HostError: cancelled.
+    """
+    for number in others:
+        file.seek(0)
+        try:
+            with av.open(source, options=options()) as container:
+                stream = container.streams.audio[number]
+                if not tracks.decodable(stream):
+                    continue
+                tracks.only(container, stream)
+                for frame in Frames(container, stream, Sound(None), file):
+                    if abs(frame.samples).max(initial=0) > SILENT:
+                        return number
+        except (FFmpegError, ValueError, IndexError):
+            continue
+        finally:
+            source.check()
+    return None
+
+
+def _missing_s(
+    container: InputContainer, stream: AudioStream, stated: Stated, seconds: float, size: int
+) -> float | None:
+    """How many seconds the missing bytes are; None when that is unknown."""
+    if stated.share is not None:
+        return seconds * stated.share
+    if stated.seconds is not None:
+        return max(0.0, stated.seconds - seconds)
+    if container.format.name.startswith("mov,"):
+        return _unindexed(stream, size)
+    if container.format.name not in STATING:
+        return None
+    length = _length(container, stream)
+    return None if length is None else max(0.0, length - seconds)
+
+
+def _length(container: InputContainer, stream: AudioStream) -> float | None:
+    """Of the track as its container states it, or of the whole where it has one track."""
+    if stream.duration and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if len(container.streams) == 1 and container.duration:
+        return container.duration / MICROSECONDS
+    return None
+
+
+def _unindexed(stream: AudioStream, size: int) -> float | None:
+    """Seconds from the first sample of the index that lies behind the end of the file."""
+    entries = stream.index_entries
+    last = len(entries) - 1
+    at = last
+    while at >= 0 and entries[at].pos + entries[at].size > size:
+        at -= 1
+    if at == last or stream.time_base is None:
+        return 0.0 if last >= 0 else None
+    step = entries[last].timestamp - entries[last - 1].timestamp if last else 0
+    ticks = int(entries[last].timestamp - entries[at + 1].timestamp + step)
+    return ticks * float(stream.time_base)

@@ -1,0 +1,189 @@
+"""Packets of one track to frames with their time stamps; what cannot be decoded is counted.
+
+A bad packet costs itself alone: hours of sound are not refused for one frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+from av.error import FFmpegError
+
+from glagol.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+
+    from glagol.speech.audio.budget import Sound
+
+__all__ = ["Frame", "Frames", "Watch", "Wide"]
+
+Wide: TypeAlias = "npt.NDArray[np.float64]"
+"""Samples as they were decoded, without a loss, [n, channels]."""
+
+FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
+"""Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
+
+DEMUXER_ERRORS_MAX = 100
+"""In a row, without a frame between them."""
+
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICS", b"Xing", b"Info", b"VBRI")
+"""What stands between two MP3 files that were joined; it is no sound."""
+
+TAG_BYTES = 64
+
+FRAME_BYTES = 8
+"""Less is padding that stands behind the last frame, or nothing."""
+
+
+class Watch(Protocol):
+    """Whatever is asked while a recording is read."""
+
+    def call(self) -> None:
+        """Count a step; it raises when the work must end."""
+
+    def progress(self) -> None:
+        """There was sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Decoded samples.
+
+    Attributes:
+        rate: Hz.
+        samples: float64 [n, channels], full scale is 1.
+        stamp: when the first one is due, seconds by the container's clock; None when unknown.
+        lost: whether packets before it could not be decoded.
+        lost_s: how long those say they are, seconds.
+    """
+
+    rate: int
+    samples: Wide
+    stamp: float | None
+    lost: bool = False
+    lost_s: float = 0.0
+
+
+class Frames:
+    """Iterates over the frames of a track.
+
+    Args:
+        container: opened.
+        stream: one of its audio streams, checked.
+        sound: counts samples.
+        watch: counts steps.
+        check: raises what ended the bytes for FFmpeg.
+
+    Attributes:
+        lost: packets since the last frame that could not be decoded.
+        lost_s: how long those say they are, seconds.
+        broken: whether the demuxer found something else than packets since the last frame.
+        end: where the last frame's packet ends, bytes; 0 when that is unknown.
+    """
+
+    def __init__(
+        self, container: InputContainer, stream: AudioStream, sound: Sound, watch: Watch
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._sound = sound
+        self._watch = watch
+        self._tag = False
+        self._seconds = 0.0
+        self.lost = 0
+        self.lost_s = 0.0
+        self.broken = False
+        self.end = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames in their order.
+
+        Raises:
+            InputError: audio_unreadable, audio_not_finite.
+            LimitError: audio_too_long.
+        """
+        for packet in self._packets():
+            try:
+                decoded = packet.decode()
+            except (FFmpegError, EOFError):
+                self._note(packet)
+                continue
+            for frame in cast("list[AudioFrame]", decoded):
+                self._watch.progress()
+                self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
+                if frame.samples:
+                    yield self._framed(frame)
+                    self.end = packet.pos + packet.size if packet.pos else self.end
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """Packets of the track, beyond errors of the demuxer; the last one is empty."""
+        errors = 0
+        while errors < DEMUXER_ERRORS_MAX:
+            try:
+                for packet in self._container.demux(self._stream):
+                    self._watch.call()
+                    errors = 0
+                    yield packet
+            except FFmpegError as error:
+                self._watch.call()
+                errors += 1
+                self.broken |= not isinstance(error, BlockingIOError)  # padding behind the end
+            else:
+                return
+
+    def _note(self, packet: Packet[Any]) -> None:
+        """Count a packet that could not be decoded, unless it is a tag between frames."""
+        if packet.size < FRAME_BYTES:
+            return
+        head = bytes(packet)[:TAG_BYTES] if not self.lost else b""
+        self._tag |= any(mark in head for mark in TAGS)
+        if self._tag:
+            return
+        self.lost += 1
+        if packet.duration and packet.time_base:
+            self.lost_s += float(packet.duration * packet.time_base)
+
+    def _framed(self, frame: AudioFrame) -> Frame:
+        stamp = None
+        if frame.pts is not None and frame.time_base is not None:
+            stamp = float(frame.pts * frame.time_base)
+        found = Frame(
+            frame.sample_rate,
+            _samples(frame, self._seconds),
+            stamp,
+            self.broken or self.lost > 0,
+            self.lost_s,
+        )
+        self.lost, self.lost_s, self.broken, self._tag = 0, 0.0, False, False
+        self._seconds += frame.samples / frame.sample_rate
+        return found
+
+
+def _samples(frame: AudioFrame, position: float) -> Wide:
+    """All channels of a frame of any sample format, float64 [n, C], full scale is 1.
+
+    Raises:
+        InputError: audio_not_finite, naming the position.
+    """
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    name = frame.format.name.removesuffix("p")
+    offset = 128.0 if name == "u8" else 0.0
+    exact: Wide = (samples.T.astype(np.float64) - offset) / FULL_SCALE[name]
+    if not np.isfinite(exact).all():
+        raise InputError(
+            "audio_not_finite",
+            f"the samples near {position:.2f} s are not finite numbers (NaN or infinity)",
+            "export the recording again; 16-bit PCM cannot hold such values",
+        )
+    return exact

@@ -1,0 +1,1 @@
+"""What containers state exactly about their sound, read from their own bytes before FFmpeg does."""

@@ -1,0 +1,59 @@
+"""The statement of a container, and the reader of it that a file's first bytes choose.
+
+FFmpeg reads a file that was cut off as if it were a shorter one, and gives estimates by bit rate as
+durations. So what a container states exactly is read here and compared, after decoding, with what
+is there. Nothing here refuses a recording: what cannot be understood states nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["NOTHING", "Seekable", "Stated", "size_of"]
+
+
+class Seekable(Protocol):
+    """What is needed of a file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a position and return it."""
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a container states about its sound, and what its readers must see instead.
+
+    Attributes:
+        end: position where the file ends for FFmpeg, bytes; None leaves it where it is.
+        patches: bytes that FFmpeg sees instead of wrong sizes, by position.
+        missing: a phrase about bytes that are promised and not there; empty when all are.
+        share: missing seconds for each second that is there, where bytes are seconds.
+        seconds: the exact duration that is stated, or that the bytes have; None when unknown.
+        counted: whether FFmpeg's own duration of the stream is a count, no estimate by bit rate.
+        remark: a phrase about sound that the header does not describe; empty when there is none.
+    """
+
+    end: int | None = None
+    patches: tuple[tuple[int, bytes], ...] = ()
+    missing: str = ""
+    share: float | None = None
+    seconds: float | None = None
+    counted: bool = False
+    remark: str = ""
+
+
+NOTHING = Stated()
+"""What a container states that cannot tell its length."""
+
+
+def size_of(file: Seekable) -> int:
+    """Bytes of the file."""
+    return file.seek(0, io.SEEK_END)
