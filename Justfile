@@ -50,7 +50,7 @@ test-llm *ARGS: setup
 parity-upstream DIR *ARGS: setup
     build/parity-upstream "$@"
 
-# slow proofs, each a script build/proof-NAME: native forge rebuild packages nix bazel image processors s3 v3 jobs service siege hours fuzz people
+# slow proofs, each a script build/proof-NAME: pythons native forge rebuild packages nix bazel image processors s3 v3 jobs service siege hours fuzz people
 [group('check')]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done
@@ -73,9 +73,7 @@ lock:
 # the offline bundle of this commit, its locks and its manifest, in dist/
 [group('build')]
 bundle-offline *ARGS: setup
-    case " $* " in *"variant full "* | *"variant=full "*) set -- asr-cuda llm-cuda ;; *"variant cuda "* | *"variant=cuda "*) set -- asr-cuda ;; *) set -- asr-cpu ;; esac; \
-        build/wheels .work/wheels tools/uv "$@"
-    {{glagol}} bundle pack "$@"
+    build/bundle-offline "$@"
 
 # train gigaam-nano from nothing but synthesised speech
 [group('build')]

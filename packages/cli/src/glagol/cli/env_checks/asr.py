@@ -13,6 +13,7 @@ import importlib.metadata
 import platform
 import shutil
 import sys
+import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from glagol.registry.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-PYTHON = (3, 11)
+PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))  # what the locks have wheels for
 GLIBC_MIN = (2, 28)  # the manylinux tag of the wheels in a lock; others:
 GLIBC_MINS = {"llm-cuda": (2, 31)}
 FREE_BYTES_MIN = 2 << 30
@@ -91,9 +92,11 @@ def run(question: Question, checks: Mapping[str, Check] | None = None) -> list[F
 
 
 def _python(_: Question) -> Iterator[Finding]:
-    good = sys.version_info[:2] == PYTHON
-    remedy = "" if good else "use Python 3.11: the locks pin wheels for it"
-    yield Finding("python", "ok" if good else "fail", platform.python_version(), remedy)
+    free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    good = sys.version_info[:2] in PYTHONS and not free
+    found = platform.python_version() + (" free-threaded" if free else "")
+    remedy = "" if good else "use CPython 3.11, 3.12, 3.13 or 3.14: the locks pin wheels for them"
+    yield Finding("python", "ok" if good else "fail", found, remedy)
 
 
 def _glibc(question: Question) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from glagol.cli.env_checks import asr
-from glagol.cli.env_checks.asr import PYTHON, Finding
+from glagol.cli.env_checks.asr import Finding
 from glagol.core.errors import HostError, InputError
 from glagol.llm.vllm import ENGINE
 from glagol.llm.vllm.arguments import interpreter, served
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
 
 SHARED = ("python", "libc", "clock", "disk", "manifest")  # checks that both reports have
+PYTHON = (3, 11)  # lock/llm-cuda.txt was resolved for it alone
 PROBE_S = 900.0  # several GiB are hashed
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 NVIDIA_SMI_S = 30.0
