@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from glagol.cli.env_checks import lock
+from glagol.cli.home import packaged_home
 from glagol.core.errors import GlagolError
 from glagol.registry.registry import Registry
 
@@ -170,48 +171,19 @@ def _matrix_unit(question: Question) -> Iterator[Finding]:
 
 
 def _lock(question: Question) -> Iterator[Finding]:
-    installed: dict[str, str] = {}
-    for found in importlib.metadata.distributions():
-        installed.setdefault(canonicalize_name(found.name), found.version)  # the first is imported
-    count, wrong = differences(question, installed)
-    remedy = f"make the environment again from lock/{question.lock}.txt" if wrong else ""
+    path = question.home / "lock" / f"{question.lock}.txt"
+    count, wrong = lock.departures(path)
+    if packaged_home() is None:
+        remedy = f"make the environment again from lock/{question.lock}.txt"
+    else:
+        remedy = "install the command again: uv tool install, pipx install or pip install, alone"
     text = "; ".join(wrong) or f"{count} packages as locked"
-    yield Finding("lock", "fail" if wrong else "ok", text, remedy)
-
-
-def differences(question: Question, installed: Mapping[str, str]) -> tuple[int, list[str]]:
-    """How many packages the lock pins, and each way in which an environment is not the lock's.
-
-    Args:
-        question: names the lock.
-        installed: versions by canonical name.
-    """
-    pins = dict(_pins(question.home / "lock" / f"{question.lock}.txt"))
-    wrong = []
-    for name, version in sorted(pins.items()):
-        if name not in installed:
-            wrong.append(f"{name} is absent")
-        elif installed[name] != version:
-            wrong.append(f"{name} is {installed[name]}, not {version}")
-    extra = set(installed) - set(pins)
-    wrong += [f"{name} is not in the lock" for name in sorted(extra)]
-    return len(pins), wrong
-
-
-def _pins(path: Path) -> Iterator[tuple[str, str]]:
-    """(canonical name, version) of the lock lines whose markers hold here."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if "==" not in line or line.startswith(("#", " ")):
-            continue
-        requirement = Requirement(line.removesuffix("\\").strip())
-        if requirement.marker is None or requirement.marker.evaluate():
-            (specifier,) = requirement.specifier
-            yield canonicalize_name(requirement.name), specifier.version
+    yield Finding("lock", "fail" if wrong else "ok", text, remedy if wrong else "")
 
 
 def _records(question: Question) -> Iterator[Finding]:
     """Every installed file against the sha256 that its wheel's RECORD gives."""
-    names = dict(_pins(question.home / "lock" / f"{question.lock}.txt"))
+    names = dict(lock.pins(question.home / "lock" / f"{question.lock}.txt"))
     changed, count = [], 0
     for distribution in importlib.metadata.distributions():
         if canonicalize_name(distribution.name) not in names:
