@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 import click
 
 from glagol.cli import report, streams
+from glagol.cli.texts.help import Formatter
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError
 from glagol.core.files import DISK_FULL, host_error
 
@@ -25,15 +26,15 @@ __all__ = ["main"]
 _COMMANDS: Final = {
     "transcribe": (
         "glagol.cli.commands.transcribe:transcribe",
-        "Write what is said in audio files.",
+        "Transcribe audio files and folders.",
     ),
-    "summarize": ("glagol.cli.commands.summarize:summarize", "Say what matters of a transcript."),
+    "summarize": ("glagol.cli.commands.summarize:summarize", "Summarise a transcript."),
     "serve": ("glagol.cli.commands.serve:serve", "Start the HTTP server."),
     "serve-llm": (
         "glagol.cli.commands.serve_llm:serve_llm",
         "Start the language model's HTTP server.",
     ),
-    "worker": ("glagol.cli.commands.worker:worker", "Work the queue of jobs beside servers."),
+    "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",
         "List every setting of the servers.",
@@ -60,7 +61,10 @@ _COMMANDS: Final = {
         "glagol.cli.completion:completion",
         "Print the completion script of a shell.",
     ),
-    "env-check": ("glagol.cli.commands.env_check:env_check", "Say what this machine lacks."),
+    "env-check": (
+        "glagol.cli.commands.env_check:env_check",
+        "Check that this machine can run Glagol.",
+    ),
 }
 
 
@@ -127,7 +131,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show release, commit, manifest, default model and environment.",
 )
 def glagol() -> None:
-    """Offline Russian speech recognition with provable models."""
+    """Speech to text on your own machine, with models that can be proven."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,11 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         streams.utf8(stream)
+    click.Context.formatter_class = Formatter
     try:
         status = glagol.main(arguments, prog_name="glagol", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return report.usage(error)
     except (click.Abort, KeyboardInterrupt):
         report.note("interrupted")
         return EXIT_INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from glagol.cli.home import default_home
+from glagol.cli.texts.catalogue import language
 
 if TYPE_CHECKING:
     from glagol.core.settings import Row
@@ -54,5 +56,5 @@ class ServerCommand(click.Command):
         from glagol.core.settings_page import help_lines
 
         with formatter.section("Environment variables (ranges: glagol settings)"):
-            formatter.write_dl(help_lines(self._rows()))
+            formatter.write_dl(help_lines(self._rows(), language(os.environ)))
         super().format_epilog(ctx, formatter)

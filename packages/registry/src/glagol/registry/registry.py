@@ -106,12 +106,10 @@ class Registry:
             name, [n for model in self.manifest.models for n in (model.id, *model.aliases)]
         )
         known = ", ".join(sorted(model.id for model in self.manifest.models))
-        asked = f"did you mean {' or '.join(near)}? " if near else ""
-        raise InputError(
-            "model_unknown",
-            f"no model is called {name!r}",
-            f"{asked}use one of the known ids: {known}",
-        )
+        remedy = f"use one of the known ids: {known}"
+        if near:
+            remedy = f"did you mean {' or '.join(near)}? use one of the known ids: {known}"
+        raise InputError("model_unknown", f"no model is called {name!r}", remedy)
 
     def variant(self, model: Model, variant_id: str | None = None) -> Variant:
         """A build of a model; without an id the first one that has artifacts.

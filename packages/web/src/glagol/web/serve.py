@@ -189,7 +189,7 @@ def listening(host: str, port: int, model: str, **pages: str) -> None:
     everywhere = host in {"", "0.0.0.0", "::", "0"}  # noqa: S104 - it is read, not bound
     name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
     address = f"http://{name}:{port}"
-    where = {what: address + path for what, path in pages.items()}
+    where: dict[str, Any] = {what: address + path for what, path in pages.items()}
     journal.write("listening", address=f"{address}/", **where, model=model)
 
 

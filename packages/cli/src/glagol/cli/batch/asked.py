@@ -17,7 +17,7 @@ DEFAULT: Final = "text"  # on standard output: a line for each recording
 DEFAULT_FILE: Final = "txt"  # in files: paragraphs
 
 
-class Forms(click.ParamType):
+class Forms(click.ParamType[tuple[str, ...]]):
     """One format or several, separated by commas."""
 
     name = "format"

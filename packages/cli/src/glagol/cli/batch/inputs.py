@@ -76,11 +76,16 @@ def _expanded(name: str, *, recursive: bool) -> list[Input] | None:
         files = _below(path, recursive=recursive)
         inputs = [Input(str(file), file.parent.relative_to(path)) for file in files]
         if not inputs:
-            more = "" if recursive else "; -r searches the folders below it as well"
+            remedy = (
+                "name the files themselves, whatever their names end in"
+                if recursive
+                else "name the files themselves, whatever their names end in;"
+                " -r searches the folders below it as well"
+            )
             raise InputError(
                 "audio_not_found",
                 f"{name} holds no recording (.wav, .mp3, .m4a, .ogg, .mp4 and others)",
-                f"name the files themselves, whatever their names end in{more}",
+                remedy,
             )
         return inputs
     if name == STDIN or not glob.has_magic(name) or path.exists():

@@ -71,10 +71,11 @@ def planned(
         ]
     paths = Counter(path for job in jobs for _, path in job.targets)
     if twice := next((path for path, count in paths.items() if count > 1), None):
-        what = "inputs" if len(forms) == 1 else "results"
         raise InputError(
             "option_invalid",
-            f"several {what} would be written to {twice}",
+            f"several inputs would be written to {twice}"
+            if len(forms) == 1
+            else f"several results would be written to {twice}",
             "give them different names, or transcribe them one after the other",
         )
     if existing is Existing.SKIP:

@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from glagol.cli.texts.catalogue import translated
+
 if TYPE_CHECKING:
     from glagol.cli.batch.targets import Job
     from glagol.cli.progress import Bars
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Tally", "carried_out"]
 
 AHEAD: Final = 2  # recordings submitted for each worker; finished ones wait for their turn
+MINUTE_S, MINUTES, TENTHS_S = 60, 60, 10
 SHOWN_FROM: Final = 2  # jobs for which a bar of the whole is worth its line
 
 
@@ -54,8 +57,9 @@ class Tally:
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.left} left"] if self.left else []
-        speed = f"{self.audio_s / took:.1f} times real time"
-        return f"{', '.join(parts)}: {_span(self.audio_s)} of audio in {_span(took)}, {speed}"
+        audio, speed = _span(self.audio_s), f"{self.audio_s / took:.1f}"
+        speeds = f"{audio} of audio in {_span(took)}, {speed} times real time"
+        return f"{', '.join(map(translated, parts))}: {translated(speeds)}"
 
 
 def carried_out(
@@ -105,7 +109,8 @@ def carried_out(
 
 def _span(seconds: float) -> str:
     """`12 s`, `3 min 5 s` or `2 h 7 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if seconds < MINUTE_S:
+        return translated(f"{seconds:.1f} s" if seconds < TENTHS_S else f"{seconds:.0f} s")
+    minutes, rest = divmod(round(seconds), MINUTE_S)
+    hours, left = divmod(minutes, MINUTES)
+    return translated(f"{hours} h {left} min" if hours else f"{minutes} min {rest} s")

@@ -109,14 +109,14 @@ class Batch:
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
 @click.option(
-    "--prompt", default="", help="Text taken for what was said before, where a model can."
+    "--prompt", default="", help="Text taken for what was said before; where the model takes one."
 )
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
     type=click.IntRange(0, 256),
     default=0,
-    help="Of one inference; 0 = one per physical core.",
+    help="CPU threads of one inference; 0: one for each physical core.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Files at a time."
