@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from packaging.utils import canonicalize_name
 
-from glagol.cli.env_checks import lock
+from glagol.cli.env_checks import lock, wsl
 from glagol.cli.home import packaged_home
 from glagol.core.errors import GlagolError
 from glagol.registry.registry import Registry
@@ -126,6 +126,12 @@ def _disk(question: Question) -> Iterator[Finding]:
     good = free >= FREE_BYTES_MIN
     remedy = "" if good else f"free at least {FREE_BYTES_MIN >> 30} GiB for models and uploads"
     yield Finding("disk", "ok" if good else "warn", f"{free / (1 << 30):.1f} GiB free", remedy)
+
+
+def _wsl(question: Question) -> Iterator[Finding]:
+    """Lines for Windows Subsystem for Linux; none elsewhere."""
+    store = question.store or question.home / "store"
+    yield from (Finding(*fact) for fact in wsl.facts(wsl.kernel(), store.absolute()))
 
 
 def _cpu(_: Question) -> Iterator[Finding]:
@@ -237,7 +243,8 @@ def driver() -> Finding:
     try:
         library = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return Finding("cuda driver", "fail", NO_DRIVER, "install the NVIDIA driver")
+        remedy = wsl.DRIVER_REMEDY if wsl.inside(wsl.kernel()) else "install the NVIDIA driver"
+        return Finding("cuda driver", "fail", NO_DRIVER, remedy)
     version = ctypes.c_int(0)
     status = library.cuInit(0) or library.cuDriverGetVersion(ctypes.byref(version))
     good = status == 0 and version.value >= CUDA_MIN
@@ -274,6 +281,7 @@ CHECKS: dict[str, Check] = {
     "libc": _glibc,
     "clock": _clock,
     "disk": _disk,
+    "wsl": _wsl,
     "cpu": _cpu,
     "matrix unit": _matrix_unit,
     "lock": _lock,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from glagol.llm.settings import Settings
     from glagol.registry.manifest.types import Model
 
-SHARED = ("python", "libc", "clock", "disk", "manifest")  # checks that both reports have
+SHARED = ("python", "libc", "clock", "disk", "wsl", "manifest")  # checks that both reports have
 PYTHON = (3, 11)  # lock/llm-cuda.txt was resolved for it alone
 PROBE_S = 900.0  # several GiB are hashed
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
