@@ -33,7 +33,7 @@ State = Literal["uploading", "queued", "running", "done", "failed"]
 TITLE_MAX: Final = 300
 _FIELDS: Final = (
     "r.id, r.folder, r.owner, r.title, r.created_s, r.audio_sha256, r.bytes, r.duration_ms, "
-    "r.channels, r.state, r.job, r.trouble, r.held, r.text_sha256, r.number"
+    "r.channels, r.state, r.job, r.trouble, r.held, r.model, r.runs, r.text_sha256, r.number"
 )
 
 
@@ -54,6 +54,8 @@ class Recording(msgspec.Struct, frozen=True):
         job: Id of the job that transcribes it; empty for none.
         trouble: Code of the error that ended its job; empty for none.
         held: Whether retention must leave it alone.
+        model: Which transcribes it; empty for the server's default.
+        runs: How often it was begun again.
         text_sha256: Digest of its text as it is now.
         number: Grows with time.
     """
@@ -71,6 +73,8 @@ class Recording(msgspec.Struct, frozen=True):
     job: str
     trouble: str
     held: bool
+    model: str
+    runs: int
     text_sha256: str
     number: int
 
@@ -107,8 +111,8 @@ class Library:
                 )
             db.execute(
                 "INSERT INTO recording (id, folder, owner, title, created_s, audio_sha256, bytes, "
-                "state, job, trouble, held, text_sha256) "
-                "VALUES (?, ?, ?, ?, ?, '', ?, 'uploading', '', '', 0, '')",
+                "state, job, trouble, held, model, runs, text_sha256) "
+                "VALUES (?, ?, ?, ?, ?, '', ?, 'uploading', '', '', 0, '', 0, '')",
                 (identity, folder, owner, _title(title), self._clock(), bytes_),
             )
             return _read(db, identity)
@@ -154,6 +158,13 @@ class Library:
     def queued(self, identity: str, job: str) -> Recording:
         """The recording waits for job `job`."""
         return self._update(identity, "state = 'queued', job = ?, trouble = ''", job)
+
+    def again(self, identity: str, model: str | None = None) -> Recording:
+        """Transcribe it once more, by another model where one is named; edits stay."""
+        what = "state = 'queued', job = '', trouble = '', runs = runs + 1"
+        if model is None:
+            return self._update(identity, what)
+        return self._update(identity, f"{what}, model = ?", model)
 
     def running(self, identity: str) -> Recording:
         """Its job has begun."""

@@ -20,7 +20,8 @@ CREATE TABLE recording (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NU
     folder INTEGER NOT NULL REFERENCES folder(id), owner TEXT NOT NULL, title TEXT NOT NULL,
     created_s REAL NOT NULL, audio_sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
     duration_ms INTEGER, channels INTEGER, state TEXT NOT NULL, job TEXT NOT NULL,
-    trouble TEXT NOT NULL, held INTEGER NOT NULL, text_sha256 TEXT NOT NULL) STRICT;
+    trouble TEXT NOT NULL, held INTEGER NOT NULL, model TEXT NOT NULL, runs INTEGER NOT NULL,
+    text_sha256 TEXT NOT NULL) STRICT;
 CREATE INDEX recording_by_folder ON recording (folder, number);
 CREATE INDEX recording_by_state ON recording (state, number);
 CREATE TABLE machine (recording INTEGER NOT NULL, number INTEGER NOT NULL, made_s REAL NOT NULL,
