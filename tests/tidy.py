@@ -55,6 +55,7 @@ ONLY_IN = {
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
     "sqlite3": (
+        "glagol.jobs.sqlite.clock",
         "glagol.jobs.sqlite.connection",
         "glagol.jobs.sqlite.queue",
         "glagol.jobs.sqlite.schema",

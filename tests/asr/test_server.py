@@ -255,7 +255,7 @@ def test_wrong_settings_end_the_start(
     """Exit status by the table, one line that names variable, value and range."""
     cases = [
         ({"ASR_PORT": "eighty"}, 2, "ASR_PORT='eighty' is not a whole number 1..65535"),
-        ({"ASR_MODEL_NAME": "whisper"}, 2, "ASR_MODEL_NAME='whisper'"),
+        ({"ASR_MODEL_NAME": "no-such-model"}, 2, "ASR_MODEL_NAME='no-such-model'"),
         ({"GLAGOL_HOME": "/nowhere"}, 2, "there is no /nowhere/manifest.json"),
         ({"ASR_PORT": server.url.rpartition(":")[2]}, 5, "cannot listen on"),
     ]

@@ -26,6 +26,7 @@ from glagol.bundle.pack.plan import Inputs, Wheel, glibc, place_of, plan
 from glagol.bundle.pack.sources import Sources
 from glagol.bundle.verify import Entry
 from glagol.core.errors import InputError, IntegrityError
+from glagol.registry.manifest.types import SourceFile
 from glagol.registry.store import Store
 
 
@@ -84,6 +85,19 @@ def test_language_models_are_carried_when_named(inputs: Inputs) -> None:
     assert "large" not in {model.id for model, _ in plan(both).models}
     named = plan(replace(both, models=("tiny", "large")))
     assert [model.id for model, _ in named.models] == ["large", "tiny"]
+
+
+def test_models_of_a_package_index_are_carried_when_named(inputs: Inputs) -> None:
+    """A store has them only where somebody fetched them, so no bundle waits for them."""
+    tiny = next(model for model in inputs.manifest.models if model.id == "tiny")
+    wheel = SourceFile(path="a.whl", sha256="0" * 64, urls=("pkg:pypi/a@1",))
+    source = msgspec.structs.replace(tiny.source, files=(wheel,))
+    packaged = msgspec.structs.replace(tiny, id="packaged", source=source)
+    manifest = msgspec.structs.replace(inputs.manifest, models=(*inputs.manifest.models, packaged))
+    both = replace(inputs, manifest=manifest)
+    assert "package index" in dict(plan(both).left_out)["packaged"]
+    named = plan(replace(both, models=("tiny", "packaged")))
+    assert [model.id for model, _ in named.models] == ["packaged", "tiny"]
 
 
 def test_wheel_plan_must_agree_with_the_lock(inputs: Inputs) -> None:

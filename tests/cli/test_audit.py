@@ -69,6 +69,21 @@ def test_a_jobs_lines_are_shown_as_they_are(
     assert altered.out.splitlines() == [rows[0]]
 
 
+def test_callers_that_choose_one_id_are_told_apart(glagol: Glagol, tmp_path: Path) -> None:
+    """By the server's own id, by which each can be asked for alone."""
+    path = tmp_path / "audit.log"
+    writer = AuditLog(path)
+    for call, job, owner in (("c1", "", "anna"), ("c2", "", "boris"), ("", "j1", "boris")):
+        writer.append(Entry(event="transcribed", job=job, request="same", call=call, owner=owner))
+    shown = glagol("audit", "show", path, "--job", "same")
+    assert len(shown.out.splitlines()) == 3
+    assert "3 requests of 2 keys have the id same" in shown.err
+    for name, owner in (("c1", "anna"), ("c2", "boris"), ("j1", "boris")):
+        one = glagol("audit", "show", path, "--job", name)
+        assert [json.loads(line)["owner"] for line in one.out.splitlines()] == [owner]
+        assert one.err == ""
+
+
 def test_no_log_is_the_callers_business(glagol: Glagol, tmp_path: Path) -> None:
     """Exit 2, with the place where it was looked for."""
     result = glagol("audit", "verify", tmp_path / "none.log")

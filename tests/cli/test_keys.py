@@ -56,6 +56,16 @@ def test_list_and_revoke(glagol: Glagol, state: Path) -> None:
     assert parse((state / "keys.json").read_bytes()).keys == ()
 
 
+def test_keys_that_are_on_stay_on_until_they_are_switched_off(glagol: Glagol, state: Path) -> None:
+    """The mark outlives keys.json; `off` takes both, and only then the list says off."""
+    assert glagol("keys", "add", "alice").status == 0
+    (state / "keys.json").unlink()
+    assert "the server does not start" in glagol("keys", "list").err
+    assert glagol("keys", "off").status == 0
+    assert not [*state.iterdir()]
+    assert "keys are off" in glagol("keys", "list").err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

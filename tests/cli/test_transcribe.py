@@ -179,7 +179,7 @@ def test_what_cannot_end_well_is_refused_first(
         (["--output-dir", tmp_path, recording, twin], "several inputs would be written to"),
         (["--format", "srt", recording, twin], "several srt files"),
         (["-", "-"], "- is given twice"),
-        (["--model", "whisper", recording], "use one of the known ids"),
+        (["--model", "no-such-model", recording], "use one of the known ids"),
         (["--variant", "cpu-fp8", recording], "cpu-int8"),
     ):
         result = glagol("transcribe", "--home", home, *arguments)

@@ -160,12 +160,13 @@ class Model:
         self._insert(follow)
         return job
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         entry = self._held(claim)
         if entry.job.cancelling:
             return self._orphan(entry)
         attempts_max = entry.job.attempts_max + 1
-        return self._change(entry, state="queued", due_s=self._clock(), attempts_max=attempts_max)
+        due_s = self._clock() + delay_s
+        return self._change(entry, state="queued", due_s=due_s, attempts_max=attempts_max)
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         entry = self._known(job_id)
@@ -202,7 +203,10 @@ class Model:
     ) -> list[Job]:  # fmt: skip
         jobs = [entry.job for entry in self.entries.values()]
         if before:
-            jobs = jobs[: jobs.index(self._known(before).job)]
+            last = self._known(before).job
+            if last.kind != kind or owner not in {None, last.owner}:
+                raise InputError("job_unknown", before, "")
+            jobs = jobs[: jobs.index(last)]
         found = [
             job
             for job in reversed(jobs)
@@ -220,6 +224,14 @@ class Model:
     def depth(self, kind: str) -> Depth:
         states = [e.job.state for e in self.entries.values() if e.job.kind == kind]
         return {state: states.count(state) for state in COUNTED}
+
+    def forget(self, job_id: str) -> Job:
+        job = self._known(job_id).job
+        del self.entries[job_id]
+        return job
+
+    def set_aside(self) -> int:
+        return 0
 
     def sweep(self) -> list[Job]:
         gone = [

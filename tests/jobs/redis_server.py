@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -48,6 +49,11 @@ class RedisServer:
                     time.sleep(0.01)
                 else:
                     return
+
+    def pause(self) -> None:
+        """Let it answer nothing more, while its connections stay (SIGSTOP)."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """SIGKILL, in the middle of whatever it does."""

@@ -284,6 +284,19 @@ def test_a_running_job_is_asked_to_stop(turned: Turned) -> None:
     assert queue.finish(finishes, b"").state == "done"
 
 
+def test_a_job_given_back_may_be_put_off(turned: Turned) -> None:
+    """Nobody gets it before, and no attempt is lost by it."""
+    queue = turned.queue
+    queue.put(new())
+    job = queue.release(claimed(queue), 5.0)
+    assert (job.state, job.due_s) == ("queued", turned.now() + 5.0)
+    assert job.attempts_max - job.attempt == new().attempts_max
+    turned.advance(4.9)
+    assert queue.claim("w", ["read"], LEASE_S) is None
+    turned.advance(0.1)
+    assert claimed(queue).job.attempt == 2
+
+
 @pytest.mark.parametrize("how", ["died", "failed", "released"])
 def test_a_cancelled_job_is_not_tried_again(turned: Turned, how: str) -> None:
     """Whoever did not obey: it is cancelled, and its heir says so."""
@@ -345,7 +358,9 @@ def test_pages_go_back_in_time(turned: Turned) -> None:
     assert [job.id for job in queue.page(kind="read", owner="anna")] == ["job5", "job3", "job1"]
     assert [j.id for j in queue.page(kind="read", owner="anna", state="queued")] == ["job5", "job1"]
     assert queue.page(kind="send") == []
-    refused("job_unknown", lambda: queue.page(kind="read", before="nobody"))
+    for options in ({"before": "nobody"}, {"before": "job0", "owner": "anna"}):
+        refused("job_unknown", lambda options=options: queue.page(kind="read", **options))
+    refused("job_unknown", lambda: queue.page(kind="send", before="job0"))
 
 
 def test_ahead_counts_what_is_due_before(turned: Turned) -> None:

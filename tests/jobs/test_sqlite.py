@@ -42,6 +42,98 @@ def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
     queue.close()
 
 
+@pytest.mark.parametrize("how", ["forget", "sweep"])
+def test_no_byte_of_what_was_forgotten_stays_in_the_files(tmp_path: Path, how: str) -> None:
+    """Payload and result, small and of many pages, are neither in the file nor in its log."""
+    time_s = [1000.0]
+    queue = SqliteQueue(tmp_path / "jobs.sqlite", clock=lambda: time_s[0])
+    other = SqliteQueue(tmp_path / "jobs.sqlite", clock=lambda: time_s[0])
+    for name, size in (("small", 1), ("large", 5000)):
+        words = f"тайна {name} ".encode() * size
+        queue.put(NewJob(id=name, kind="read", payload=words, ttl_s=60.0))
+        other.put(NewJob(id=f"kept-{name}", kind="keep", payload=b"kept"))
+        claim = queue.claim("w", ["read"], 10.0)
+        assert claim is not None
+        queue.finish(claim, words)
+    files = [*tmp_path.iterdir()]
+    assert any("тайна".encode() in path.read_bytes() for path in files)
+    if how == "forget":
+        queue.forget("small")
+        queue.forget("large")
+    else:
+        time_s[0] += 60.0
+        assert len(queue.sweep()) == 2
+    for path in files:
+        assert "тайна".encode() not in path.read_bytes(), path.name
+    assert other.get("kept-large").payload == b"kept"
+    queue.close()
+    other.close()
+
+
+class SetClock:
+    """A queue whose clock an operator, or NTP, sets."""
+
+    def __init__(self, path: Path, now_s: float = 1_800_000_000.0) -> None:
+        self.path, self.now_s = path, now_s
+        self.queue = self.opened()
+
+    def opened(self) -> SqliteQueue:
+        """Another one on the same file, as of another process."""
+        return SqliteQueue(self.path, clock=lambda: self.now_s)
+
+
+@pytest.mark.parametrize("step_s", [0.4, 2.0, 3600.0, 3e8])
+def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path, step_s: float) -> None:
+    """What was due is due, what was delayed keeps its delay, and a lease its length."""
+    made = SetClock(tmp_path / "jobs.sqlite")
+    queue, slack_s = made.queue, 1.0
+    for name in ("dead", "waits", "later"):
+        queue.put(NewJob(id=name, kind="read", payload=b"", delay_s=60.0 * (name == "later")))
+    dead = queue.claim("w", ["read"], 30.0)
+    assert dead is not None
+    assert dead.job.id == "dead"
+    made.now_s += 5.0
+    queue.renew(dead)
+    age_s = made.now_s - queue.get("waits").created_s
+    made.now_s -= step_s
+    again = made.opened()
+    claim = again.claim("w", ["read"], 300.0)
+    assert claim is not None
+    assert claim.job.id == "waits"
+    assert abs(made.now_s - claim.job.created_s - age_s) <= slack_s
+    assert again.claim("w", ["read"], 30.0) is None
+    made.now_s += 30.0 + slack_s
+    claim = queue.claim("w", ["read"], 300.0)
+    assert claim is not None
+    assert claim.job.id == "dead"
+    made.now_s += 30.0
+    claim = queue.claim("w", ["read"], 300.0)
+    assert claim is not None
+    assert claim.job.id == "later"
+    queue.finish(claim, b"r")
+    expires_s = queue.get("later").expires_s
+    made.now_s -= step_s
+    queue.ping()
+    queue.put(new("fresh"))
+    assert queue.get("later").expires_s - expires_s <= -step_s + slack_s or step_s <= slack_s
+    made.queue.close()
+    again.close()
+
+
+def test_a_file_of_before_gets_its_clock(tmp_path: Path) -> None:
+    """One that the last release wrote, and a clock that was set back before this one started."""
+    made = SetClock(tmp_path / "jobs.sqlite")
+    made.queue.put(new())
+    made.queue.close()
+    with sqlite3.connect(made.path) as db:
+        db.execute("DROP TABLE clock")
+    db.close()
+    made.now_s -= 3600.0
+    queue = made.opened()
+    assert queue.claim("w", ["read"], 1.0) is not None
+    queue.close()
+
+
 def test_every_commit_is_synced(tmp_path: Path) -> None:
     """On each connection, those of later threads too."""
     queue = SqliteQueue(tmp_path / "jobs.sqlite")

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from glagol.jobs import states
-from glagol.jobs.redis.queue import script
+from glagol.jobs.redis.script import script
 from glagol.jobs.sqlite import queue, schema
 
 LUA = Path(script.__code__.co_filename).with_name("queue.lua")

@@ -42,7 +42,7 @@ def test_codes_say_what_a_client_does_next() -> None:
     """What is full or not ready may be asked again; audio at fault is the field `file`."""
     assert {code for code, entry in CODES.items() if entry.retry} == {
         *("queue_full", "busy", "llm_unavailable", "not_ready", "queue_unreachable"),
-        *("spool_full", "rate_limited"),
+        *("spool_full", "rate_limited", "share_used"),
     }
     about_the_file = {code for code, entry in CODES.items() if entry.parameter == "file"}
     of_recordings = {code for code in CODES if code.startswith("audio_")}
@@ -68,7 +68,8 @@ def test_codes_are_stable() -> None:
             *("audio_without_sound", "audio_not_finite", "audio_too_short", "option_invalid"),
             *("model_unknown", "setting_invalid", "not_found", "request_invalid"),
             *("audio_too_long", "upload_too_large", "queue_full", "busy"),
-            *("manifest_invalid", "manifest_too_new", "state_too_new"),
+            *("share_used", "body_too_slow"),
+            *("manifest_invalid", "manifest_too_new", "state_too_new", "state_damaged"),
             *("artifact_missing", "artifact_altered", "artifact_unpinned", "checkpoint_refused"),
             *("provider_missing", "disk_full", "not_ready", "cancelled", "host_io"),
             *("bundle_not_found", "bundle_source", "bundle_target", "bundle_downgrade"),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -106,6 +107,29 @@ def test_altered_file_is_refused_at_the_next_open(store: Store, other: bytes, tr
         assert part in caught.value.message
     assert "glagol models fetch nano" in caught.value.remedy
     assert not store.verify(ENTRY.sha256)
+
+
+@pytest.mark.parametrize("offset", [0, len(DATA)])
+def test_a_file_that_is_written_while_it_is_hashed_is_refused(
+    store: Store, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place, by its owner, just after its right bytes went through the hash."""
+    path = store.path_of(store.add_bytes(DATA))
+    os.utime(path, (1, 1))  # the clock of a file system has ticks
+    right = hashlib.sha256
+
+    def hashed(data: memoryview) -> Any:
+        digest = right(data)
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.seek(offset)
+            file.write(b"!")
+        return digest
+
+    monkeypatch.setattr("glagol.registry.store.hashlib.sha256", hashed)
+    with pytest.raises(IntegrityError, match="was written while it was read") as caught:
+        store.open(ENTRY)
+    assert caught.value.code == "artifact_altered"
 
 
 def test_missing_file_says_how_to_bring_it(store: Store) -> None:

@@ -18,6 +18,7 @@ from litestar.response import Response
 from glagol.core.errors import LimitError
 from glagol.web import api_docs
 from glagol.web.access.api_keys import Keyring, Scope, now_utc
+from glagol.web.access.body_rate import BodyRate
 from glagol.web.access.host_check import Rules
 from glagol.web.access.refusal import plain
 from glagol.web.app import Application, build
@@ -93,7 +94,7 @@ THIRD = Application(
 
 def made(watcher: Watcher, operator: Operator = UNRESTRICTED) -> httpx.AsyncClient:
     """A client of the server; it comes from another machine."""
-    app: Any = build(THIRD, {}, watcher, lambda: 7, operator, Rules("THIRD_"))
+    app: Any = build(THIRD, {}, watcher, lambda: 7, operator, Rules("THIRD_"), BodyRate(500))
     transport = httpx.ASGITransport(app, client=("192.0.2.7", 5))
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, cast
 
 from glagol.asr.http import steps
@@ -33,12 +34,12 @@ class Held(io.BytesIO):
 
 
 def test_a_cancelled_check_stops_its_thread() -> None:
-    """`asyncio.run` waits for the thread: it ends a step after the request, not after the walk."""
-    file = Held(HOLLOW)
+    """`shutdown` waits for the thread: it ends a step after the request, not after the walk."""
+    file, media = Held(HOLLOW), ThreadPoolExecutor(1)
 
     async def leave() -> None:
         body = Upload(cast("BinaryIO", file), "", len(HOLLOW), {})
-        task = asyncio.create_task(steps.checked(body, 60.0))
+        task = asyncio.create_task(steps.checked(body, 60.0, media=media))
         await asyncio.to_thread(file.reached.wait, 30)
         task.cancel()
         await asyncio.wait([task])
@@ -46,4 +47,5 @@ def test_a_cancelled_check_stops_its_thread() -> None:
         file.resume.set()
 
     asyncio.run(leave())
+    media.shutdown()
     assert 10 <= file.calls < 15

@@ -56,9 +56,18 @@ def test_a_job_belongs_to_whoever_made_it(bench: Bench) -> None:
     assert mine[0].id != mine[1].id
     assert bench.jobs.get(mine[0].id, "anna").owner == "anna"
     assert bench.jobs.get(mine[0].id, None).owner == "anna"
-    for act in (bench.jobs.get, bench.jobs.cancel, bench.jobs.replay):
+    for act in (bench.jobs.get, bench.jobs.end, bench.jobs.replay):
         with pytest.raises(InputError, match="there is no job"):
             act(mine[0].id, "boris")
+    ancient = "0" * 12 + "a" * 20  # of 1970: one that is not there has expired
+    bench.jobs.queue.put(NewJob(id=ancient, kind="transcribe", payload=order.encoded(), owner="a"))
+    for job_id in (ancient, "0" * 12 + "b" * 20):
+        with pytest.raises(InputError) as caught:
+            bench.jobs.get(job_id, "boris")
+        assert caught.value.code == "job_expired"
+    for delivery_id in (ancient, "wh_none"):
+        refused = bench.send("GET", f"/v1/deliveries/{delivery_id}").json()["error"]
+        assert refused["message"] == f"there is no delivery {delivery_id!r}"
 
 
 def test_the_spool_has_a_quota_and_leaves_room_on_the_disk(
@@ -144,8 +153,12 @@ def test_shutting_down_gives_the_job_back(make_bench: Callable[..., Bench], tmp_
 def test_metrics_show_the_queue(bench: Bench) -> None:
     """What this process did, at once; what the queue holds, within seconds."""
     until(bench, submit(bench).id, "done")
-    text = bench.send("GET", "/metrics").text
+    end = time.monotonic() + PATIENCE_S  # it is counted just after it is done
+    while 'outcome="done"} 1.0' not in (text := bench.send("GET", "/metrics").text):
+        assert time.monotonic() < end, text
+        time.sleep(0.02)
     assert 'asr_job_attempts_total{outcome="done"} 1.0' in text
+    assert "asr_jobs_set_aside_total 0.0" in text
     assert "asr_jobs_reachable 1.0" in text
     assert 'path="/v1/jobs/{job_id}"' in text or 'route="/v1/jobs/{job_id}"' in text
 
@@ -162,7 +175,9 @@ def test_every_transcript_leaves_a_line_in_the_audit_log(bench: Bench) -> None:
     assert (audit_log.verify(log).lines, audit_log.verify(log).fault) == (3, "")
     first, second, _ = audit_log.lines(log)
     assert (first["request"], first.get("job", "")) == ("first", "")
+    assert len(first["call"]) == 32
     assert second["job"] == made.id
+    assert "call" not in second
     for line in (first, second):
         assert line["transcript_sha256"] == hashlib.sha256("да".encode()).hexdigest()
         assert line["input_sha256"] == hashlib.sha256(audio).hexdigest()

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 import sounds
 from asr.bench import Bench
 from asr.process import PATIENCE_S, Server, start
-from glagol.asr.live.limits import STREAMS_MAX, Streams
+from glagol.asr.live.limits import Streams
 from glagol.core.errors import CODES
 from glagol.registry.registry import Registry
 from glagol.speech import Options, Recognizer
@@ -205,19 +205,20 @@ def test_silence_has_no_finals_but_an_end(server: Server) -> None:
 
 
 def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
-    """Every place is taken, one more is refused, and all are free again afterwards."""
+    """Its share is taken, one more is refused, and all are free again afterwards."""
+    share = 10  # of STREAMS_MAX, for one address alone
 
     async def conversation(first: ClientConnection) -> None:
         url = server.url.replace("http", "ws", 1) + "/v1/stream"
-        others = [await connect(url, proxy=None) for _ in range(STREAMS_MAX - 1)]
+        others = [await connect(url, proxy=None) for _ in range(share - 1)]
         await first.send(b"\0" * 32_000)  # this one is under way
         assert json.loads(await first.recv())["type"] == "ready"
         async with connect(url, proxy=None) as late:
             messages, code = await rest(late)
         with server.client() as client:
-            assert f"asr_streams {STREAMS_MAX}.0" in client.get("/metrics").text
-        assert messages[-1]["error"]["code"] == "busy"
-        assert code == 4000 + CODES["busy"].http_status
+            assert f"asr_streams {share}.0" in client.get("/metrics").text
+        assert messages[-1]["error"]["code"] == "share_used"
+        assert code == 4000 + CODES["share_used"].http_status
         for socket in others:
             socket.transport.abort()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.process import PATIENCE_S, Server, start
+from glagol.asr.tus import promised, routes
 from glagol.asr.tus.store import EXPIRES_S, Note, Uploads
 from glagol.core.errors import CODES, GlagolError, InputError, LimitError
 
@@ -33,7 +37,8 @@ def store(folder: Path, quota: int = GIB, limit: int = GIB) -> Uploads:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(st.tuples(st.binary(max_size=60), st.sampled_from(["go on", "restart", "undo"])),
+    st.lists(st.tuples(st.binary(max_size=60),
+                       st.sampled_from(["go on", "restart", "confirm", "undo"])),
              min_size=1, max_size=8)
 )  # fmt: skip
 def test_the_digest_is_that_of_the_bytes_whatever_happens(
@@ -48,11 +53,14 @@ def test_the_digest_is_that_of_the_bytes_whatever_happens(
         if event == "restart":
             uploads = store(tmp_path / "uploads")
         room = event == "undo" and len(whole) - offset < len(data)
-        with uploads.writer(upload_id, "", offset) as writer:
+        checked = event in {"confirm", "undo"}
+        with uploads.writer(upload_id, "", offset, whole=checked) as writer:
             if not room:
                 writer.write(data)
-            if event == "undo":
-                writer.undo()
+            if checked:
+                assert store(tmp_path / "uploads").look(upload_id, "")[1] == offset
+            if event == "confirm":
+                writer.confirm()
         assert uploads.look(upload_id, "")[1] == offset + len(data) * (event != "undo")
         offset = uploads.look(upload_id, "")[1]
     if not whole:
@@ -93,13 +101,40 @@ def test_what_the_store_refuses(tmp_path: Path) -> None:
 
 
 def test_what_nobody_touches_is_forgotten(tmp_path: Path) -> None:
-    uploads = store(tmp_path, quota=10)
-    old = uploads.create(Note(10))
+    """A store looks for such uploads when it begins its first one, then once a minute."""
+    old = store(tmp_path, quota=10).create(Note(10))
     for path in tmp_path.iterdir():
         os.utime(path, (1, time.time() - EXPIRES_S - 1))
+    uploads = store(tmp_path, quota=10)
     new = uploads.create(Note(10))  # its room is free again
     assert {path.name for path in tmp_path.iterdir()} == {new, f"{new}.json"}
     assert code(uploads.look, old, "") == "upload_unknown"
+
+
+def test_uploads_are_shared(tmp_path: Path) -> None:
+    """By bytes and by number, an upload of nothing counts; the share is free when they are gone."""
+    gib = 1 << 30
+    uploads = store(tmp_path, quota=32 * gib, limit=2 * gib)
+    # three quarters of seven eighths of 16
+    mine = [uploads.create(Note(2 * gib), "@192.0.2.1") for _ in range(10)]
+    assert code(uploads.create, Note(2 * gib), "@192.0.2.1") == "share_used"
+    uploads.create(Note(2 * gib), "@192.0.2.2")
+    for each in mine:
+        uploads.drop(each)
+    assert uploads.create(Note(2 * gib), "@192.0.2.1")
+
+
+def test_uploads_of_nothing_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And they keep nobody else out, nor does another process forget them."""
+    monkeypatch.setattr(promised, "UPLOADS_MAX", 64)
+    uploads = store(tmp_path, quota=1 << 30)
+    for _ in range(42):
+        uploads.create(Note(0, owner="mallory"))
+    with pytest.raises(LimitError, match="your share of uploads is used up: 42"):
+        uploads.create(Note(0, owner="mallory"))
+    again = store(tmp_path, quota=1 << 30)
+    assert code(again.create, Note(0, owner="mallory")) == "share_used"
+    again.create(Note(5, owner="alice"))
 
 
 def begun(client: httpx.Client, length: int, **headers: str) -> str:
@@ -201,30 +236,40 @@ def test_what_is_wrong_is_told(
         assert client.delete(url, headers=TUS).status_code == 204
 
 
-def half_sent(server: Server, url: str, data: bytes, announced: int) -> socket.socket:
+def half_sent(server: Server, url: str, data: bytes, announced: int, **more: str) -> socket.socket:
     """A request that announces more than it sends, and stays open."""
     where = urlsplit(server.url)
     connection = socket.create_connection((where.hostname or "", where.port or 0))
     head = [f"PATCH {url} HTTP/1.1", "Host: localhost", "Upload-Offset: 0"]
     head += [f"Content-Length: {announced}"]
-    head += [f"{name}: {value}" for name, value in BODY.items()]
+    head += [f"{name}: {value}" for name, value in {**BODY, **more}.items()]
     connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
     return connection
 
 
 def test_a_killed_server_goes_on_where_it_was(home: Path, tmp_path: Path) -> None:
-    """kill -9 in the middle of a body; then the same digest as if nothing had happened."""
+    """kill -9 in the middle of two bodies: what came counts, but of one with a checksum nothing.
+
+    Then each upload has the digest of its file, as if nothing had happened.
+    """
     data = sounds.long_speech(120)
     assert len(data) > 3 << 20
+    checksum = f"sha256 {base64.b64encode(hashlib.sha256(data).digest()).decode()}"
     server = start(home, tmp_path / "first", wait=False, ASR_STATE=str(tmp_path / "state"))
     with server.client() as client:
-        url = begun(client, len(data))
-    file = tmp_path / "state/uploads" / url.rpartition("/")[2]
-    with half_sent(server, url, data[: 5 << 19], len(data)):
+        url, checked = begun(client, len(data)), begun(client, len(data))
+    part = data[: 5 << 19]
+    wrong = part[: 1 << 19] + b"\xff" + part[(1 << 19) + 1 :]  # the checksum would have told
+    with (
+        half_sent(server, url, part, len(data)),
+        half_sent(server, checked, wrong, len(data), **{"Upload-Checksum": checksum}),
+    ):
         until = time.monotonic() + PATIENCE_S
-        while file.stat().st_size < 1 << 20:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        for each in (url, checked):
+            file = tmp_path / "state/uploads" / each.rpartition("/")[2]
+            while file.stat().st_size < 1 << 20:
+                assert time.monotonic() < until
+                time.sleep(0.01)
         server.process.kill()
         server.process.wait()
     server = start(home, tmp_path / "second", ASR_STATE=str(tmp_path / "state"))
@@ -232,10 +277,51 @@ def test_a_killed_server_goes_on_where_it_was(home: Path, tmp_path: Path) -> Non
         offset = int(client.head(url, headers=TUS).headers["upload-offset"])
         assert 1 << 20 <= offset < len(data)
         assert sent(client, url, offset, data[offset:]).status_code == 204
+        assert client.head(checked, headers=TUS).headers["upload-offset"] == "0"
+        again = sent(client, checked, 0, data, **{"Upload-Checksum": checksum})
+        assert again.status_code == 204, again.text
         name = {"upload": url.rpartition("/")[2], "format": "json"}
         answer = client.post("/v1/transcribe", params=name).json()["data"]
     assert answer["provenance"]["audio_sha256"] == hashlib.sha256(data).hexdigest()
+    assert (tmp_path / "state/uploads" / checked.rpartition("/")[2]).read_bytes() == data
+    assert not [*(tmp_path / "state/uploads").glob("*.unchecked")]
     assert server.stop() == 0
+
+
+def test_a_checksummed_body_that_is_too_long_leaves_nothing(server: Server) -> None:
+    """It is refused in mid-body, after some of it was written."""
+    data = os.urandom(3 << 20)
+    checksum = f"sha1 {base64.b64encode(hashlib.sha1(data).digest()).decode()}"  # noqa: S324
+    with server.client() as client:
+        url = begun(client, 2 << 20)
+        answer = sent(client, url, 0, data, **{"Upload-Checksum": checksum})
+        assert answer.json()["error"]["code"] == "upload_too_large"
+        assert client.head(url, headers=TUS).headers["upload-offset"] == "0"
+        assert client.delete(url, headers=TUS).status_code == 204
+
+
+def test_who_stops_a_writer_waits_for_its_write() -> None:
+    """A write in a thread ends before the cancelled request does, so none goes on beside it."""
+    written, order = threading.Event(), []
+
+    def write() -> None:
+        written.wait(PATIENCE_S)
+        order.append("written")
+
+    async def stopped() -> None:
+        task = asyncio.create_task(routes._ended(threads, write))
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            task.cancel()
+            assert not task.done()
+        written.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        order.append("stopped")
+
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.run(stopped())
+    assert order == ["written", "stopped"]
 
 
 def test_a_client_that_comes_again_does_not_wait_for_its_old_connection(server: Server) -> None:

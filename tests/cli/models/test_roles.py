@@ -66,7 +66,8 @@ def test_a_new_entry_has_every_parameter_of_its_family(glagol: Run, shelf: Path)
     assert added(glagol, shelf, "new-vad", "silero").status == 0
     assert added(glagol, shelf, "new-llm", "vllm").status == 0
     rnnt, vad, talker = (model.decoding for model in now(shelf).models[-3:])
-    assert rnnt == {"kind": "rnnt", "max_symbols": 10, "sample_rate": 16_000, "subsampling": 4}
+    parameters = {"max_symbols": 10, "sample_rate": 16_000, "subsampling": 4, "window_s": 25.0}
+    assert rnnt == {"kind": "rnnt", **parameters}
     assert vad is not None
     assert (vad["kind"], vad["threshold"], vad["sample_rate"]) == ("vad", 0.5, 16_000)
     assert talker == {"kind": "llm"}

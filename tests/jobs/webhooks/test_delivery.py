@@ -19,7 +19,7 @@ from glagol.jobs.sqlite.queue import SqliteQueue
 from glagol.jobs.webhooks.payload import INLINE_BYTES_MAX, KIND, Delivery, Notice, notify, read
 from glagol.jobs.webhooks.send import Outcome, Terms
 from glagol.jobs.webhooks.ssrf import Rules
-from glagol.jobs.webhooks.worker import Deliverer, attempts_of
+from glagol.jobs.webhooks.worker import PARKED_S, Deliverer, attempts_of
 from jobs.adapters import Turned
 from jobs.webhooks.receiver import PATIENCE_S, Receiver, receiver
 
@@ -232,7 +232,8 @@ def test_names_that_are_not_found_delay_nobody(tmp_path: Path) -> None:
         deliverer = Deliverer(queue, lambda: terms, worker="w", resolve=resolve)
         for _ in range(10):
             queue.put(notify(done(b"{}"), f"http://slow.example:{to.port}/"))
-        queue.put(notify(done(b"{}"), f"http://quick.example:{to.port}/quick"))
+        another = msgspec.structs.replace(done(b"{}"), owner="bob")
+        queue.put(notify(another, f"http://quick.example:{to.port}/quick"))
         deliverer.start()
         (request,) = to.wait(1)
         assert len(hanging) == 10
@@ -240,6 +241,37 @@ def test_names_that_are_not_found_delay_nobody(tmp_path: Path) -> None:
         free.set()
         to.wait(11)
         deliverer.close(5.0)
+    queue.close()
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_receivers_that_never_answer_delay_no_other_owner(tmp_path: Path, *, keys: bool) -> None:
+    """45 deliveries of one owner (or to one host) hold a share; what finds no place is put off."""
+    queue = SqliteQueue(tmp_path / "jobs.sqlite")
+
+    def owned(owner: str) -> Notice:
+        return msgspec.structs.replace(done(b"{}"), owner=owner if keys else "")
+
+    with receiver() as slow, receiver() as quick:
+        slow.answers = [(0, {})] * 100
+        rules = Rules.of(["127.0.0.0/8"], [slow.port, quick.port])
+        deliverer = Deliverer(queue, lambda: Terms((SECRET,), rules, PATIENCE_S), worker="w")
+        for _ in range(45):
+            queue.put(notify(owned("bob"), slow.url))
+        deliverer.start()
+        slow.wait(10)
+        queue.put(notify(owned("alice"), quick.url))
+        began = time.monotonic()
+        quick.wait(1)
+        assert time.monotonic() - began < PARKED_S
+        time.sleep(0.1)
+        assert len(slow.requests) == 10  # of 16 places
+        deliverer.close(0.1)
+        until = time.monotonic() + PATIENCE_S
+        while len(waiting := queue.page(kind=KIND, state="queued", limit=200)) < 45:
+            assert time.monotonic() < until, f"{len(waiting)} of 45 were given back"
+            time.sleep(0.05)
+        assert {job.attempts_max - job.attempt for job in waiting} == {10}
     queue.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import httpcore
 import pytest
@@ -59,7 +60,10 @@ def answering(*answers: Sequence[str]) -> Callable[[str, int], Awaitable[Sequenc
     return resolve
 
 
-def dial(url: str, rules: Rules = RULES, resolve: object = system_resolver) -> None:
+SYSTEM = system_resolver(ThreadPoolExecutor(1))
+
+
+def dial(url: str, rules: Rules = RULES, resolve: object = SYSTEM) -> None:
     """What a delivery does up to the connection."""
     target = check_url(url, rules)
     backend = GuardedBackend(rules, resolve)  # type: ignore[arg-type]
@@ -206,7 +210,7 @@ def test_the_next_address_is_dialled_when_one_is_silent() -> None:
 def test_a_local_socket_is_no_receiver() -> None:
     """httpcore could do it; we do not."""
     with pytest.raises(InputError):
-        asyncio.run(GuardedBackend(EVERYTHING).connect_unix_socket("/run/docker.sock"))
+        asyncio.run(GuardedBackend(EVERYTHING, SYSTEM).connect_unix_socket("/run/docker.sock"))
 
 
 def test_refusals_name_no_address() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -18,10 +18,13 @@ from glagol.speech.output.formats import (
     of_data,
 )
 from glagol.speech.output.notices import header, refuse
+from glagol.speech.segmentation.segments import SegmentStream
 from glagol.speech.types import (
     Coverage,
     Notice,
     Provenance,
+    SearchedProvenance,
+    SearchProvenance,
     Segment,
     Transcript,
     VadProvenance,
@@ -128,3 +131,43 @@ def test_tsv_counts_milliseconds() -> None:
     assert as_tsv(ONE) == (
         "start_ms\tend_ms\ttext\n500\t1250\tпривет, мир\n3661001\t3662000\ta < b & c\n"
     )
+
+
+def test_a_search_is_only_told_of_where_there_was_one() -> None:
+    """Without one the provenance has the fields that it always had; with one it comes back."""
+    assert "search" not in as_data(ONE)["provenance"]
+    assert of_data(json.loads(as_json(ONE))) == ONE
+    known = {each.name: getattr(PROVENANCE, each.name) for each in fields(PROVENANCE)}
+    searched = SearchedProvenance(**known, search=SearchProvenance(1, "cropped", 5, 0.4))
+    told = replace(ONE, provenance=searched)
+    data = json.loads(as_json(told))
+    assert data["provenance"]["search"] == {
+        "rules": 1,
+        "window": "cropped",
+        "beam": 5,
+        "temperature": 0.4,
+    }
+    assert of_data(data) == told
+
+
+def test_words_without_spaces_are_joined_without_them() -> None:
+    """In the segment, in JSON and back, and in subtitles, where lines count them as one space less.
+
+    A line of 42 characters is full with them, and would not hold them with spaces.
+    """
+    signs = "今天天气很好我们去公园散步吧" * 3
+    assert len(signs) == 42
+    stream = SegmentStream()
+    words = [Word(n * 0.05, n * 0.05 + 0.05, sign, 0.9, glued=True) for n, sign in enumerate(signs)]
+    stream.push([*words, Word(2.3, 2.4, "GPS", 0.9), Word(2.4, 2.5, "。", 0.9, glued=True)])
+    (found,) = stream.finish()
+    assert found.text == f"{signs} GPS。"
+    one = transcript(found)
+    data = json.loads(as_json(one))
+    assert data["segments"][0]["words"][1]["glued"] is True
+    assert "glued" not in data["segments"][0]["words"][42]
+    assert of_data(data) == one
+    cues = as_srt(one).split("\n")
+    assert cues[2] + cues[3] == f"{signs} GPS。"
+    alone = replace(found, words=found.words[:42])
+    assert as_srt(transcript(alone)).split("\n")[2:4] == [signs, ""]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glagol.core.errors import InputError
-from glagol.web.access.api_keys import Key, KeyFile, Keyring, parse, sha256_of
+from glagol.web.access.api_keys import MARK, Key, KeyFile, Keyring, parse, sha256_of, was_on
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -137,6 +137,53 @@ def test_changes_count_at_once_and_accidents_open_nothing(tmp_path: Path) -> Non
     assert later() == keys.without("bob"), "a vanished file must not open the server"
     path.write_bytes(Keyring().written())
     assert later() == Keyring(), "no key left: closed to everybody, not open to all"
+
+
+def test_a_start_without_the_file_opens_nothing_that_was_closed(tmp_path: Path) -> None:
+    """Once keys were on, a file that is gone is an error until somebody takes the mark away."""
+    path, keys = tmp_path / "keys.json", ring("alice")[0]
+    assert KeyFile(path).current() is None
+    assert not was_on(tmp_path), "a server that never had keys leaves no mark"
+    path.write_bytes(keys.written())
+    assert KeyFile(path).current() == keys
+    assert (tmp_path / MARK).stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    with pytest.raises(InputError, match=r"keys were on, and .*keys\.json is gone"):
+        KeyFile(path)
+    (tmp_path / MARK).unlink()
+    assert KeyFile(path).current() is None
+
+
+def test_a_link_to_nothing_is_no_absent_file(tmp_path: Path) -> None:
+    """Its target may be on a volume that is not mounted."""
+    path = tmp_path / "keys.json"
+    path.symlink_to(tmp_path / "volume" / "keys.json")
+    with pytest.raises(InputError, match="link to a file that is not there"):
+        KeyFile(path)
+    (tmp_path / "volume").mkdir()
+    path.write_bytes(Keyring().written())
+    assert KeyFile(path).current() == Keyring()
+
+
+def test_required_keys_must_be_there(tmp_path: Path) -> None:
+    """Also where the whole directory is another one, such as a volume's mount point."""
+    with pytest.raises(InputError, match="keys are required") as caught:
+        KeyFile(tmp_path / "unmounted" / "keys.json", required=True)
+    assert "ASR_KEYS" in caught.value.remedy
+
+
+def test_a_directory_that_cannot_be_written_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys count there as well; the log says that nothing will remember them."""
+    (tmp_path / "keys.json").write_bytes(Keyring().written())
+    tmp_path.chmod(0o500)
+    try:
+        assert KeyFile(tmp_path / "keys.json").current() == Keyring()
+    finally:
+        tmp_path.chmod(0o700)
+    told = [record.getMessage() for record in caplog.records]
+    assert ("no mark that keys are on" in told) != was_on(tmp_path)  # root may write anywhere
 
 
 def test_a_broken_file_at_start_is_an_error(tmp_path: Path) -> None:

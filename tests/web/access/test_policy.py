@@ -145,3 +145,37 @@ def test_a_broken_file_at_start_is_an_error(tmp_path: Path) -> None:
     path.write_text("[limits]\nrate = 3\n")
     with pytest.raises(InputError, match="there are rate_per_minute"):
         PolicyFile(path)
+
+
+@pytest.mark.parametrize(
+    ("file_mode", "folder_mode", "text", "told"),
+    [
+        (0o644, 0o755, f'[webhooks]\nsecrets = ["{SECRET}"]', True),
+        (0o644, 0o755, '[summaries]\nkey = "glagol_x"', True),
+        (0o640, 0o755, f'[webhooks]\nsecrets = ["{SECRET}"]', False),
+        (0o644, 0o700, f'[webhooks]\nsecrets = ["{SECRET}"]', False),
+        (0o644, 0o755, "[jobs]\nattempts = 2", False),
+    ],
+)
+def test_secrets_that_others_can_read_are_told(
+    file_mode: int, folder_mode: int, text: str, *, told: bool, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """A warning with the command that mends it, at start and after a change; no secret in it."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    path = folder / "policy.toml"
+    path.write_text(text)
+    path.chmod(file_mode)
+    folder.chmod(folder_mode)
+    clock = Clock()
+    file = PolicyFile(path, clock)
+    for count in (1, 2):
+        lines = [r for r in caplog.records if "can read the secrets" in r.getMessage()]
+        assert len(lines) == (count if told else 0)
+        path.write_text(text + "\n")
+        clock.now_s += 1.0
+        file.current()
+    assert all(vars(line)["fields"]["remedy"] == f"chmod 600 {path}" for line in lines)
+    assert SECRET not in caplog.text
+    folder.chmod(0o700)

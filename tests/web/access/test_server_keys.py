@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import sounds
 from asr.process import Server, start
+from glagol.asr.server import main as asr_main
 from glagol.cli.main import main as glagol
+from glagol.llm.server import main as llm_main
 from homes import make_home
 
 PATIENCE_S = 30.0
@@ -80,6 +84,32 @@ def test_keys_come_and_go_while_it_runs(
     assert key not in server.log.read_text()
 
 
+@pytest.mark.parametrize("program", ["asr", "llm"])
+@pytest.mark.parametrize("case", ["gone", "dangling", "required", "nowhere"])
+def test_a_server_does_not_start_without_its_keys(
+    program: str, case: str, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with 2 before it listens, and says what is missing and what to do."""
+    main, prefix = (asr_main, "ASR_") if program == "asr" else (llm_main, "LLM_")
+    settings = {"GLAGOL_HOME": str(server.home), f"{prefix}HOST": "192.0.2.1"}
+    state = tmp_path / "state"
+    if case == "gone":
+        assert glagol(["keys", "--state", str(state), "add", "alice"]) == 0
+        (state / "keys.json").unlink()
+    if case == "dangling":
+        state.mkdir()
+        (state / "keys.json").symlink_to("/nonexistent/keys.json")
+    if case != "nowhere":
+        settings[f"{prefix}STATE"] = str(state)
+    if case in {"required", "nowhere"}:
+        settings[f"{prefix}KEYS"] = "required"
+    capfd.readouterr()
+    assert main(settings) == 2
+    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert (line["event"], line["code"]) == ("cannot start", "setting_invalid")
+    assert "keys" in line["message"]
+
+
 def test_a_large_body_without_a_key_is_refused_before_it_is_sent(
     server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +140,49 @@ def test_a_stream_needs_a_key_too(
     assert caught.value.response.status_code == 403
     with connect(url, proxy=None, additional_headers={"authorization": f"Bearer {key}"}):
         pass
+
+
+def test_a_revoked_key_ends_its_streams(
+    server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The live one by a message and a code, that of events by an event; another key's goes on."""
+    keys = {name: add(folder, capfd, name) for name in ("gone", "stays")}
+    headers = {name: {"authorization": f"Bearer {key}"} for name, key in keys.items()}
+    url = server.url.replace("http://", "ws://") + "/v1/stream"
+    with server.client() as client, ExitStack() as stack:
+        for key in keys.values():
+            until(client, 200, key=key)
+        audio = sounds.long_speech(1200)
+        events, streams = {}, {}
+        for name, own in headers.items():
+            made = client.put("/v1/transcribe?async=true", content=audio, headers=own)
+            assert made.status_code == 202, made.text
+            path = f"/v1/jobs/{made.json()['data']['id']}"
+            stack.callback(client.delete, path, headers=own)
+            answer = stack.enter_context(client.stream("GET", f"{path}/events", headers=own))
+            events[name] = answer.iter_lines()
+            assert "retry" in next(events[name])
+            streams[name] = stack.enter_context(
+                connect(url, proxy=None, additional_headers=own, close_timeout=PATIENCE_S)
+            )
+            streams[name].send(b"\0" * 3200)
+            assert json.loads(streams[name].recv(PATIENCE_S))["type"] == "ready"
+        assert glagol(["keys", "--state", str(folder / "state"), "revoke", "gone"]) == 0
+        assert json.loads(streams["gone"].recv(PATIENCE_S))["error"]["code"] == "key_refused"
+        with pytest.raises(ConnectionClosed):
+            streams["gone"].recv(PATIENCE_S)
+        assert streams["gone"].close_code == 4401
+        told = [line for line in events["gone"] if line.startswith("data: ")]
+        assert json.loads(told[-1].removeprefix("data: "))["code"] == "key_refused"
+        streams["stays"].send('{"type": "finish"}')
+        assert json.loads(streams["stays"].recv(PATIENCE_S))["type"] == "done"
+        assert "data: " in "".join(next(events["stays"]) for _ in range(4))
+        admin = add(folder, capfd, "after", "--scope", "admin")
+        until(client, 200, key=admin)
+        for job in client.get("/v1/jobs", headers={"authorization": f"Bearer {admin}"}).json()[
+            "data"
+        ]["jobs"]:
+            client.delete(job["links"]["self"], headers={"authorization": f"Bearer {admin}"})
 
 
 def test_jobs_belong_to_keys(

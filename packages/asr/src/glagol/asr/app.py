@@ -54,5 +54,11 @@ def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
     state = {"service": service, "keyring": operator.keys}
     rules = Rules.of(service.settings)
     return app.build(
-        _APPLICATION, state, service.metrics, service.engine.retry_after_s, operator, rules
+        _APPLICATION,
+        state,
+        service.metrics,
+        service.engine.retry_after_s,
+        operator,
+        rules,
+        service.body_rate,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -15,8 +16,17 @@ from glagol.asr import bootstrap
 from glagol.asr.inference.pool import CHUNK_S
 from glagol.core import journal
 from glagol.core.errors import HostError
-from glagol.web.bind import listener, probe
-from glagol.web.serve import Operator, announce_access, exit_status, key_file, until_signal
+from glagol.web.access.connections import Connections
+from glagol.web.bind import listener, probe, room
+from glagol.web.serve import (
+    STOPPED_S,
+    Operator,
+    announce_access,
+    end_by,
+    exit_status,
+    key_file,
+    until_signal,
+)
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -29,8 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "serve"]
 
-DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
-SETTLE_S: Final = 5.0
+# An orchestrator usually kills after 30 s, so all this together takes less: bodies that are still
+# arriving get 10 s, transcriptions 20 s and a chunk, answers until 25 s, jobs 3 s to be given back.
+BODIES_S: Final = 10.0
+DRAIN_S: Final = 20.0
+ANSWERS_S: Final = DRAIN_S + CHUNK_S
+SETTLE_S: Final = 3.0
 FAREWELL_S: Final = 2.0
 FAREWELLS: Final = 40
 
@@ -65,7 +79,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         HostError: `host_io`, the address cannot be bound.
     """
     settings, engine = found.settings, found.engine
-    keys = key_file(settings.state)
+    keys = key_file(settings.state, required=settings.keys == "required")
     address = probe(settings.host, settings.port, "ASR_")
     bootstrap.announce(found)
     announce_access(keys(), settings.host, prefix="ASR_", add="glagol keys add NAME")
@@ -91,18 +105,42 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     app = build(service, Operator(keys, found.policy, traces))
     if crew is not None:
         crew.start()
-    asyncio.run(_run(app, address, service, crew))
+    # beside the loop, which answers what is transcribed meanwhile
+    drain = threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True)
+    asyncio.run(_run(app, address, service, crew, drain))
+    service.executors.close()
+    if drain.ident is not None:
+        drain.join()
     if crew is not None:
         crew.close(SETTLE_S)
     journal.write("stopped")
 
 
-async def _run(app: Any, address: str, service: Service, crew: Crew | None) -> None:
-    server = listener(app, address, service.settings.port, websockets=True)
-    await until_signal(server.serve(), partial(_stop, server, service, crew))
+async def _run(
+    app: Any, address: str, service: Service, crew: Crew | None, drain: threading.Thread
+) -> None:
+    settings, most = service.settings, room()
+    connections = Connections(settings.port, most, settings.owner_share)
+    service.metrics.watch(
+        "asr_connections", "Connections of clients that are open", connections.__len__
+    )
+    server = listener(
+        connections.around(app), address, settings.port, websockets=True, connections=most
+    )
+    connections.start()
+    try:
+        await until_signal(server.serve(), partial(_stop, server, service, crew, drain))
+    finally:
+        connections.stop()
 
 
-def _stop(server: Server, service: Service, crew: Crew | None, task: asyncio.Task[None]) -> None:
+def _stop(
+    server: Server,
+    service: Service,
+    crew: Crew | None,
+    drain: threading.Thread,
+    task: asyncio.Task[None],
+) -> None:
     """Stop listening, fail what waits, let the running transcription finish for a while.
 
     A second signal does not wait.
@@ -116,10 +154,11 @@ def _stop(server: Server, service: Service, crew: Crew | None, task: asyncio.Tas
         crew.stop()
     engine.queue.close()
     service.streams.close()
+    service.body_rate.stop(BODIES_S)
     _hang_up(server, service, FAREWELLS)
-    loop = asyncio.get_running_loop()
-    loop.run_in_executor(None, engine.close, DRAIN_S)
-    loop.call_later(DRAIN_S + 2 * CHUNK_S, task.cancel)
+    drain.start()
+    asyncio.get_running_loop().call_later(ANSWERS_S, task.cancel)
+    end_by(STOPPED_S)
 
 
 def _hang_up(server: Server, service: Service, turns: int) -> None:
@@ -143,6 +182,7 @@ def _uploads(found: Outfit) -> Uploads | None:
             Path(settings.state) / "uploads",
             settings.max_upload_bytes,
             lambda: found.policy().jobs.spool_bytes,
+            alone=settings.owner_share,
         )
     except HostError as error:
         journal.write("no resumable uploads", level=logging.WARNING, message=error.message)

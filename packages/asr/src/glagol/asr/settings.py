@@ -7,10 +7,19 @@ from typing import ClassVar, Final, Literal
 
 from glagol.asr.inference.threads import THREADS
 from glagol.core.settings import ServerSettings, choice, integer, number, setting, url, word
+from glagol.core.shares import ALONE
+from glagol.web.access.body_rate import rate_setting
 
 __all__ = ["SERVER_ONLY", "Settings"]
 
-SERVER_ONLY: Final = ("ASR_HOST", "ASR_PORT", "ASR_HOSTS", "ASR_ORIGINS")
+SERVER_ONLY: Final = (
+    "ASR_HOST",
+    "ASR_PORT",
+    "ASR_HOSTS",
+    "ASR_ORIGINS",
+    "ASR_KEYS",
+    "ASR_MIN_BODY_RATE",
+)
 """Variables that asr-worker does not use."""
 
 
@@ -97,6 +106,17 @@ class Settings(ServerSettings):
         number(1, 604800),
         text="Longest audio that is accepted.",
         text_ru="Самая длинная запись, которая принимается.",
+    )
+    min_body_rate: float = rate_setting()
+    owner_share: float = setting(
+        "ASR_OWNER_SHARE",
+        ALONE,
+        number(0.1, 1, "a part", "доля"),
+        text="Part of each pool that one key (without keys: one address) may use alone: bodies,"
+        " uploads, streams, waiting jobs, webhooks, connections. 1: no shares.",
+        text_ru="Доля каждого запаса, которую один ключ (без ключей: один адрес) может занять в"
+        " одиночку: тела запросов, загрузки, потоки, ждущие задания, вебхуки, соединения."
+        " 1: без долей.",
     )
     queue_size: int = setting(
         "ASR_QUEUE_SIZE",

@@ -22,15 +22,16 @@ from glagol.asr import bootstrap
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import HostError
-from glagol.web.serve import exit_status
+from glagol.core.files import private_folder
+from glagol.web.serve import STOPPED_S, end_by, exit_status
 
 if TYPE_CHECKING:
     from glagol.asr.bootstrap import Outfit
 
 __all__ = ["check", "main"]
 
-DRAIN_S: Final = 25.0  # an orchestrator usually kills after 30
-SETTLE_S: Final = 5.0
+DRAIN_S: Final = 20.0  # with what follows it less than STOPPED_S
+SETTLE_S: Final = 3.0
 BEAT_S: Final = 5.0
 SILENT_S: Final = 30.0
 
@@ -93,6 +94,7 @@ def _work(found: Outfit) -> None:
     finally:
         beat.unlink(missing_ok=True)
     journal.write("stopping")
+    end_by(STOPPED_S)
     crew.stop()
     found.engine.close(DRAIN_S)
     crew.close(SETTLE_S)
@@ -105,8 +107,8 @@ def _beats(settings: Settings) -> Path:
 
 def _touch(beat: Path) -> None:
     with contextlib.suppress(OSError):  # a full disk is no reason to stop
-        beat.parent.mkdir(exist_ok=True)
-        beat.touch()
+        private_folder(beat.parent)
+        beat.touch(mode=0o600)
 
 
 if __name__ == "__main__":

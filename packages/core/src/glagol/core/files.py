@@ -15,8 +15,16 @@ from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
-__all__ = ["DISK_FULL", "host_error", "sync_folder", "write_atomic"]
+__all__ = [
+    "DISK_FULL",
+    "host_error",
+    "new_private_file",
+    "private_folder",
+    "sync_folder",
+    "write_atomic",
+]
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -66,6 +74,30 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder, and what is missing above it, for its owner alone, whatever the umask.
+
+    One that is there keeps its mode: an operator may have chosen it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for each in reversed([folder, *folder.parents]):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # raises for a file in its place
+
+
+def new_private_file(path: Path) -> BinaryIO:
+    """Make a file that only its owner may read, whatever the umask; open for writing.
+
+    Raises:
+        OSError: It is there already, or cannot be made.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def sync_folder(folder: Path) -> None:

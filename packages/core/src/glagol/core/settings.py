@@ -8,14 +8,13 @@ the log line at start, `--help` and docs/reference/settings.md are made from it,
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 from glagol.core.errors import InputError
 from glagol.core.hosts import HOSTS_TAKE, ORIGINS_TAKE, listening
+from glagol.core.takes import Takes, choice, folder, integer, number, url, word
 
 __all__ = [
     "LOG_LEVELS",
@@ -52,23 +51,6 @@ class Text:
 
     text: str
     text_ru: str
-
-
-@dataclass(frozen=True, slots=True)
-class Takes:
-    """What a variable takes.
-
-    Attributes:
-        words: Type, unit and range in words, as the error message says them.
-        words_ru: The same in Russian.
-        parse: Text to value; raises ValueError for anything outside the range.
-        unit: "bytes" when the value is a size in bytes.
-    """
-
-    words: str
-    words_ru: str
-    parse: Callable[[str], Any]
-    unit: Literal["", "bytes"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,113 +150,6 @@ def state_home(environment: Mapping[str, str]) -> str:
     return f"{home.rstrip('/')}/.local/state/glagol" if home.startswith("/") else ""
 
 
-def integer(
-    low: int, high: int, unit: Literal["", "bytes"] = "", note: tuple[str, str] = ("", "")
-) -> Takes:
-    """Takes a whole number `low..high`.
-
-    Args:
-        low: The least value.
-        high: The greatest value.
-        unit: "bytes" for a size.
-        note: What to add in brackets, in English and in Russian.
-
-    Raises:
-        ValueError: By `parse` of what it gives, for any other text.
-    """
-
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    of, of_ru = (" of bytes", " байтов") if unit else ("", "")
-    more, more_ru = (f" ({text})" if text else "" for text in note)
-    return Takes(
-        f"a whole number{of} {low}..{high}{more}",
-        f"целое число{of_ru} {low}..{high}{more_ru}",
-        parse,
-        unit,
-    )
-
-
-def number(low: float, high: float, noun: str = "seconds", noun_ru: str = "секунды") -> Takes:
-    """Takes a finite number `low..high` of what the nouns say.
-
-    Raises:
-        ValueError: By `parse` of what it gives, for any other text.
-    """
-
-    def parse(text: str) -> float:
-        value = float(text)
-        if not (math.isfinite(value) and low <= value <= high):
-            raise ValueError(text)
-        return value
-
-    span = f"{low:.15g}..{high:.15g}"
-    return Takes(f"{noun} {span}", f"{noun_ru} {span}", parse)
-
-
-def choice(*allowed: str) -> Takes:
-    """Takes one of `allowed`, in any case.
-
-    Raises:
-        ValueError: By `parse` of what it gives, for any other text.
-    """
-
-    def parse(text: str) -> str:
-        if text.lower() not in allowed:
-            raise ValueError(text)
-        return text.lower()
-
-    listed = ", ".join(allowed)
-    return Takes(f"one of {listed}", f"одно из {listed}", parse)
-
-
-def word(words: str, words_ru: str) -> Takes:
-    """Takes printable text without spaces."""
-    return Takes(words, words_ru, _word)
-
-
-def url(*schemes: str) -> Takes:
-    """Takes an address that begins with one of `schemes`, such as `http`.
-
-    Raises:
-        ValueError: By `parse` of what it gives, for any other text.
-    """
-
-    def parse(text: str) -> str:
-        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(text)
-        return _word(text)
-
-    starts = [f"{scheme}://" for scheme in schemes]
-    article = "an" if starts[0].startswith("http") else "a"
-    return Takes(
-        f"{article} {', '.join(starts[:-1])} or {starts[-1]} address",
-        f"адрес {', '.join(starts[:-1])} или {starts[-1]}",
-        parse,
-    )
-
-
-def folder(words: str, words_ru: str) -> Takes:
-    """Takes a path; made absolute."""
-    return Takes(words, words_ru, _path)
-
-
-def _word(text: str) -> str:
-    if not text or any(c.isspace() or not c.isprintable() for c in text):
-        raise ValueError(text)
-    return text
-
-
-def _path(text: str) -> str:
-    if not text or "\0" in text:
-        raise ValueError(text)
-    return str(Path(text).absolute())
-
-
 def port_setting(default: int) -> int:
     """The row of the TCP port, which each server has with its own default."""
     return setting(
@@ -329,6 +204,15 @@ class ServerSettings:
         Takes(*ORIGINS_TAKE),
         text="Pages of other sites that may use the server from a browser.",
         text_ru="Страницы других сайтов, которым можно обращаться к серверу из браузера.",
+    )
+    keys: Literal["optional", "required"] = setting(
+        "KEYS",
+        "optional",
+        choice("optional", "required"),
+        text="Whether keys must be on. required: without keys.json the server does not start."
+        " optional: it starts and serves everybody, unless keys were on before.",
+        text_ru="Обязательны ли ключи. required: без keys.json сервер не запускается."
+        " optional: запускается и обслуживает всех, если ключи раньше не включались.",
     )
     model_name: str = setting(
         "MODEL_NAME",

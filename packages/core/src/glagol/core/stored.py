@@ -28,10 +28,15 @@ def read(data: bytes, form: type[T], what: str, reads: int = 1) -> T:
         reads: The version that `form` describes.
 
     Raises:
-        IntegrityError: `state_too_new`, naming the version found and the one that is read.
-        msgspec.DecodeError: It is no JSON object.
+        IntegrityError: `state_too_new`, naming the version found and the one that is read;
+            `state_damaged`, it is no JSON object.
     """
-    fields = msgspec.json.decode(data, type=dict[str, Any])
+    try:
+        fields = msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise IntegrityError(
+            "state_damaged", f"{what} is no JSON object", "see who else writes to what is stored"
+        ) from error
     found = fields.pop("version", 1)
     both = f"{what} has version {found!r}, this program reads version {reads}"
     if found != reads:

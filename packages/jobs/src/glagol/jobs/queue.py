@@ -212,10 +212,10 @@ class Queue(Protocol):
             LeaseLostError: Nothing was stored.
         """
 
-    def release(self, claim: Claim) -> Job:
-        """Give the job back unfinished (the worker shuts down): queued, due now, and the attempt
-        does not count against `attempts_max`. One that was being cancelled is `cancelled`, its heir
-        put.
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
+        """Give the job back unfinished (the worker shuts down, or has no place for it): queued, due
+        after `delay_s`, and the attempt does not count against `attempts_max`. One that was being
+        cancelled is `cancelled`, its heir put.
 
         Raises:
             LeaseLostError: Nothing was stored.
@@ -260,7 +260,7 @@ class Queue(Protocol):
             limit: 1..200.
 
         Raises:
-            InputError: `job_unknown`, `before` was forgotten.
+            InputError: `job_unknown`, `before` was forgotten, or is of another kind or owner.
         """
 
     def ahead(self, job: Job) -> int:
@@ -271,11 +271,25 @@ class Queue(Protocol):
 
     def sweep(self) -> list[Job]:
         """Forget the ended jobs whose time is over, their results and idempotency keys. Nothing is
-        forgotten but by this.
+        forgotten but by this and `forget`.
 
         Returns:
             What was forgotten, at most 1,000 at a time, so that the caller can clean up after them.
         """  # noqa: D205
+
+    def forget(self, job_id: str) -> Job:
+        """Remove a job in any state, with its payload, its result and its idempotency key. A claim
+        that holds it has lost its lease.
+
+        Returns:
+            The job as it was.
+
+        Raises:
+            InputError: `job_unknown`.
+        """  # noqa: D205
+
+    def set_aside(self) -> int:
+        """How many records this object found that cannot be read, and set aside."""
 
     def ping(self) -> None:
         """Check that the queue can be used now."""

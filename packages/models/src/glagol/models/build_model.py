@@ -12,6 +12,7 @@ import msgspec
 from glagol.core.errors import InputError
 from glagol.models import build as builder
 from glagol.models import sources
+from glagol.models.bringing import bring
 from glagol.models.build_plan import plan
 from glagol.models.engines import known
 
@@ -88,16 +89,19 @@ def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Ite
     recorder = builder.Recorder(registry, order.home)
     if absent and order.fetch:
         plan(wanted, registry, located).check()
+        lost: list[str] = []
         with bars.counter(f"{model.id} sources", least=0) as progress:
-            model = sources.bring(
+            model = bring(
                 model,
                 registry,
                 located,
                 pinned=recorder.write if order.record else None,
+                gone=lost.append,
                 progress=progress,
             )
+        yield from lost
         located = sources.find(model, registry, order.folders)
-    files = sources.found(model, located, order.folders)
+    files = sources.found(model, located, registry, order.folders)
     plan(wanted, registry, located).check()
     with bars.counter(f"{model.id} variants", least=0) as progress:
         if order.record:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glagol.core.errors import HostError
 from glagol.models.build import makeable
-from glagol.models.sources import Found, missing
+from glagol.models.sources import Found, lacking_archives, missing
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model, SourceFile, Variant
@@ -75,8 +75,11 @@ class Plan:
             if place is not None:
                 state = f"{_size(place.path.stat().st_size)}, at {place.path}"
             elif file in self.absent:
+                archives = lacking_archives(self.model, file, self.located)
+                places = [" and ".join(a.path for a in archives)] if archives else []
+                places += file.urls[:1]
                 state = f"{_size(file.size_bytes)}, to fetch: " + (
-                    file.urls[0] if file.urls else "no address is known"
+                    ", else ".join(places) if places else "no address is known"
                 )
             else:
                 state = "not needed"

@@ -118,9 +118,8 @@ def golden_again(model: Model, home: Path) -> Golden | None:
 
 
 def _with(local: SourceFile, before: SourceFile) -> SourceFile:
-    return msgspec.structs.replace(
-        local, urls=before.urls, archive=before.archive, alternative_to=before.alternative_to
-    )
+    kept = ("urls", "archive", "joined", "alternative_to")
+    return msgspec.structs.replace(local, **{name: getattr(before, name) for name in kept})
 
 
 def _address(text: str) -> Origin:

@@ -1,18 +1,18 @@
 """Source files of a model: where they are, whether they are right, and how to bring them.
 
 A file is looked for under its own name and under the name by which its addresses serve it, in each
-folder and in the store. Only `bring` talks to a network, and only when it was asked to.
+folder and in the store. One that is in an archive, or in parts, is taken out or put together when a
+build asks for it. What is missing, `bringing` brings.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from glagol.core.errors import IntegrityError
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model, SourceFile
     from glagol.registry.registry import Registry
 
-    Progress = Callable[[int, int | None], None]
-
-__all__ = ["Found", "bring", "find", "found", "missing"]
+__all__ = ["Found", "find", "found", "lacking_archives", "missing"]
 
 CONFIG = "config.json"
 """Settings beside published weights; read where they lie, since the weights can do without."""
@@ -71,24 +69,37 @@ def find(model: Model, registry: Registry, folders: Sequence[Path]) -> dict[str,
 def missing(model: Model, located: dict[str, Found]) -> list[SourceFile]:
     """The files of `model` that a build needs and this machine lacks.
 
-    An alternative stands for the file it replaces; an archive is not needed when the files inside
-    it are there.
+    An alternative stands for the file it replaces. Archives and parts are needed for what is in
+    them alone.
     """
     files = model.source.files
-    archives = {file.archive for file in files if file.archive}
+    named = {file.path: file for file in files}
     replaced = {file.alternative_to for file in files if file.path in located}
     return [
         file
-        for file in files
-        if not file.alternative_to and file.path not in {*located, *archives, *replaced}
+        for file in _whole(model)
+        if file.path not in replaced and not _within(file, named, located)
     ]
 
 
-def found(model: Model, located: dict[str, Found], folders: Sequence[Path]) -> dict[str, Path]:
+def _whole(model: Model) -> list[SourceFile]:
+    """The files that a build reads, each in its first form: no archive, part or alternative."""
+    files = model.source.files
+    inner = {path for file in files for path in (file.archive, *file.joined)}
+    return [file for file in files if not file.alternative_to and file.path not in inner]
+
+
+def found(
+    model: Model, located: dict[str, Found], registry: Registry, folders: Sequence[Path]
+) -> dict[str, Path]:
     """Every source file that a build needs, and the settings that lie beside the weights.
+
+    What is in an archive or in parts is put into the store.
 
     Raises:
         IntegrityError: `artifact_missing`, `located` is not enough; it was sought in `folders`.
+            `artifact_altered`, an archive is broken, or what came out has another digest.
+        HostError: `disk_full`, `host_io`.
     """
     absent = missing(model, located)
     if absent:
@@ -99,78 +110,61 @@ def found(model: Model, located: dict[str, Found], folders: Sequence[Path]) -> d
             "give its folder with --source DIR"
             + (f", or --fetch it from {absent[0].urls[0]}" if absent[0].urls else ""),
         )
+    named = {file.path: file for file in model.source.files}
     paths = {name: file.path for name, file in located.items()}
+    for file in _whole(model):
+        if file.path not in paths and _within(file, named, located):
+            paths[file.path] = _taken(file, named, located, registry)
     if any(name.endswith(CONFIG) for name in paths):
         return paths
     beside = [path.with_name(CONFIG) for name, path in paths.items() if name.endswith(".bin")]
     return paths | ({CONFIG: beside[0]} if beside and beside[0].is_file() else {})
 
 
-def bring(
-    model: Model,
-    registry: Registry,
+def lacking_archives(model: Model, file: SourceFile, located: dict[str, Found]) -> list[SourceFile]:
+    """The archives that are not here and hold a file, or the parts of it that are not here."""
+    named = {other.path: other for other in model.source.files}
+    parts = [named[path] for path in file.joined] if file.joined else [file]
+    archives = {part.archive for part in parts if part.archive and part.path not in located}
+    return [named[path] for path in sorted(archives) if path not in located]
+
+
+def _within(file: SourceFile, named: dict[str, SourceFile], located: dict[str, Found]) -> bool:
+    """Whether a file is here, or in an archive that is, or its parts are."""
+    if file.path in located or file.archive in located:
+        return True
+    return bool(file.joined) and all(_within(named[p], named, located) for p in file.joined)
+
+
+def _taken(
+    file: SourceFile,
+    named: dict[str, SourceFile],
     located: dict[str, Found],
-    *,
-    pinned: Callable[[Model], None] | None,
-    progress: Progress | None = None,
-) -> Model:
-    """Fetch what a build of `model` lacks into the store; what was begun before is continued.
-
-    Args:
-        model: The entry.
-        registry: Its store takes the files.
-        located: What is here already.
-        pinned: Called with the entry whenever a digest was learnt; None forbids to fetch a file
-            that has none.
-        progress: Called with bytes done and bytes in all.
-
-    Returns:
-        The entry, with the digests of files that were fetched for the first time.
-
-    Raises:
-        IntegrityError: no address delivered; `artifact_unpinned`, a digest is needed first.
-        HostError: `disk_full` or `host_io`.
-    """
-    for file in missing(model, located):
-        others = [other for other in model.source.files if other.alternative_to == file.path]
-        first: IntegrityError | None = None
-        for candidate in (file, *others):
-            try:
-                came = _fetched(candidate, registry, pinned is not None, progress)
-            except IntegrityError as error:
-                first = first or error
-                continue
-            if came != candidate:
-                model = _with(model, came)
-                assert pinned is not None  # noqa: S101 - else it were not fetched
-                pinned(model)
-            break
-        else:
-            assert first is not None  # noqa: S101 - there is at least one candidate
-            raise first
-    return model
-
-
-def _fetched(
-    file: SourceFile, registry: Registry, pinning: bool, progress: Progress | None
-) -> SourceFile:
-    from glagol.registry.fetch import fetch, pin
-
-    if file.sha256 is not None:
-        fetch(file, registry.store, progress=progress)
-        return file
-    if not pinning:
-        raise IntegrityError(
-            "artifact_unpinned",
-            f"{file.path} has no sha256 in the manifest: {file.unpinned}",
-            "add --record to take what upstream serves now, and review the diff",
+    registry: Registry,
+) -> Path:
+    """Where a file is that is here; one that is in parts or in an archive goes into the store."""
+    if file.path in located:
+        return located[file.path].path
+    store = registry.store
+    if file.archive:
+        data = _member(located[file.archive].path, file.path)
+    else:
+        data = b"".join(
+            _taken(named[p], named, located, registry).read_bytes() for p in file.joined
         )
-    return pin(file, registry.store, progress=progress)
+    return store.path_of(store.add_bytes(data, file.sha256))
 
 
-def _with(model: Model, file: SourceFile) -> Model:
-    files = tuple(file if old.path == file.path else old for old in model.source.files)
-    return msgspec.structs.replace(model, source=msgspec.structs.replace(model.source, files=files))
+def _member(archive: Path, path: str) -> bytes:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.read(path)
+    except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise IntegrityError(
+            "artifact_altered",
+            f"the source file {archive} does not give {path}: {error}",
+            "get the file again from where it came",
+        ) from error
 
 
 def _locate(

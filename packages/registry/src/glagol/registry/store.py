@@ -9,9 +9,14 @@ Rules:
 
 1. a blob gets its name only after its bytes were hashed and synced, by one atomic rename, so a kill
    or a full disk at any moment leaves no half blob and concurrent writers of one digest agree;
-2. an opened blob is the very mapping that was hashed: checking one read and using another is not
-   possible;
-3. a blob is replaced by rename, never written in place, so open mappings keep their bytes;
+2. an opened blob is the very mapping that was hashed, so replacing the file by rename between
+   check and use is not possible. A mapping is no copy: who writes into the file in place (mode 0444
+   leaves that to its owner and root) changes what is mapped, also after the check. A write while
+   the file is hashed is refused where its size or time of change tells; one between the hash and
+   the moment when a session has copied the weights is not seen, and later ones do not matter. A
+   copy would be safe from this, and would double the memory that opening takes;
+3. a blob is replaced by rename, never written in place by anything of ours, so open mappings keep
+   their bytes;
 4. nothing here repairs: wrong bytes are an `IntegrityError` that an operator acts on.
 """
 
@@ -240,6 +245,13 @@ def _verified(file: BufferedReader, artifact: Artifact, trust: Trust, model_id: 
         if trust == Trust.receipt and _vouches(receipt, _Receipt.of(before)):
             return Blob(artifact.sha256, data)
         found = hashlib.sha256(data).hexdigest()
+        after = os.fstat(file.fileno())
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise IntegrityError(
+                "artifact_altered",
+                f"{artifact.path} of {model_id} was written while it was read: {file.name}",
+                "see which process writes into the store, then open it again",
+            )
     else:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != artifact.sha256:

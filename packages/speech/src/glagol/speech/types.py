@@ -7,12 +7,15 @@ the audio rounded to a millisecond.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from glagol.runtime.tensors import Array as Array  # noqa: PLC0414 - exported to all of speech
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+Task: TypeAlias = Literal["transcribe", "translate"]
+WindowRule: TypeAlias = Literal["cropped", "full"]
 
 SAMPLE_RATE = 16_000
 """Hz; every waveform inside the package has this rate and one channel."""
@@ -69,12 +72,21 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word: start and end in seconds, text without spaces, confidence 0..1."""
+    """A word: start and end in seconds, text without spaces, confidence 0..1.
+
+    `glued` words follow the one before without a space, as in Chinese.
+    """
 
     start: float
     end: float
     text: str
     confidence: float
+    glued: bool = False
+
+
+def text_of(words: Iterable[Word]) -> str:
+    """The text of words, one space between two that are not glued."""
+    return "".join(f"{'' if word.glued else ' '}{word.text}" for word in words).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +96,7 @@ class Segment:
     Attributes:
         start: seconds.
         end: seconds.
-        text: the words joined by one space.
+        text: the words as `text_of` joins them.
         words: empty when word times were not asked for.
         channel: in which it was spoken, from 0; None when the channels were mixed.
     """
@@ -139,6 +151,26 @@ class VadProvenance:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchProvenance:
+    """How an engine that searches for a text chose between texts.
+
+    The seeds of whatever was sampled follow from the model's files and the audio, so none is kept.
+
+    Attributes:
+        rules: version of the rules that forbid tokens, repeat attempts and move windows.
+        window: what the encoder read first, "cropped" or "full"; it reads the full window where
+            the cropped one gave no sound text.
+        beam: beams of the search; 1 is greedy.
+        temperature: the highest that a text was taken from; 0 where none was sampled.
+    """
+
+    rules: int
+    window: str
+    beam: int
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Everything that decided a transcript besides the processor.
 
@@ -173,6 +205,17 @@ class Provenance:
     vad: VadProvenance | None
     chunk_plan_sha256: str
     audio_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedProvenance(Provenance):
+    """That of an engine that chooses between texts; others have no field for it.
+
+    Attributes:
+        search: how texts were chosen.
+    """
+
+    search: SearchProvenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +279,11 @@ class Options:
         track: which audio track is transcribed, from 0; None lets the container's flags decide.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
+        task: "translate" gives English text, where the engine can.
+        beam: beams of the search, where the engine searches; 1 is greedy, None the model's own.
+        window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
+            own.
+        history: whether a window is told the text of the one before.
     """
 
     language: str = "auto"
@@ -247,3 +295,7 @@ class Options:
     temperature: float = 0.0
     track: int | None = None
     strict: bool = False
+    task: Task = "transcribe"
+    beam: int | None = None
+    window: WindowRule | None = None
+    history: bool = False

@@ -2,7 +2,7 @@
 
 From outside to inside: `request_log` (request id, headers, log line, metrics, trace), `drain_body`
 (reads the rest of a short refused body), `access` (keys and limits), `methods` (HEAD, overrides),
-then Litestar's routes.
+`body_rate` (the least rate of bodies), then Litestar's routes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from glagol.web.request_log import Observed
 
 if TYPE_CHECKING:
     from glagol.web.access.api_keys import Scope
+    from glagol.web.access.body_rate import BodyRate
     from glagol.web.access.host_check import Rules
     from glagol.web.request_log import Asgi, Watcher
     from glagol.web.serve import Operator
@@ -68,6 +69,7 @@ def build(
     retry_after_s: Callable[[], int],
     operator: Operator,
     rules: Rules,
+    bodies: BodyRate,
 ) -> Observed:
     """The whole application.
 
@@ -78,6 +80,7 @@ def build(
         retry_after_s: Whole seconds after which a refused client may find a place.
         operator: Keys, limits and traces.
         rules: Hosts and pages that are answered.
+        bodies: How slowly a body may come.
     """
     speaker = errors.Speaker(about.openai, retry_after_s)
     app = Litestar(
@@ -97,7 +100,8 @@ def build(
     )
     doors = Doors(_OPEN, {"/metrics": "metrics"}, about.scopes)
     paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
-    meant = Methods(cast("Asgi", app), {*_OPEN, "/metrics"}, about.overridden)
+    inner = bodies.around(cast("Asgi", app))
+    meant = Methods(inner, {*_OPEN, "/metrics"}, about.overridden)
     access = Access(meant, doors, operator.keys, operator.policy, speaker)
     guarded = Lingering(HostCheck(access, rules, speaker))
     return Observed(guarded, watcher, paths, operator.traces)

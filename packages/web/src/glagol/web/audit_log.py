@@ -42,7 +42,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         event: A short fixed word, such as `transcribed`, `failed`, `refused`, `torn`.
         job: Id of the job.
-        request: Id of the request.
+        request: Id of the request; its caller may have chosen it, and may use one twice.
+        call: The server's own id of the request, which no other has; a job has its own in `job`.
         owner: Name of the key.
         input_sha256: Of the audio as it was sent.
         model: Id of the model.
@@ -57,6 +58,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event: str
     job: str = ""
     request: str = ""
+    call: str = ""
     owner: str = ""
     input_sha256: str = ""
     model: str = ""

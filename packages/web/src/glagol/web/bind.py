@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -13,10 +15,11 @@ from glagol.core.errors import HostError
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-__all__ = ["CONNECTIONS_MAX", "CONNECTIONS_WAITING", "bound", "listener", "probe"]
+__all__ = ["CONNECTIONS_MAX", "CONNECTIONS_WAITING", "bound", "listener", "probe", "room"]
 
-CONNECTIONS_MAX: Final = 4096  # granian's own limit is 128, and then health is not heard
+CONNECTIONS_MAX: Final = 4096
 CONNECTIONS_WAITING: Final = 1024
+FILES_KEPT: Final = 256  # descriptors that are not for connections
 # granian's allocator (jemalloc) would keep what a crowd made it take until the next crowd
 ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
 
@@ -63,7 +66,24 @@ def probe(host: str, port: int, prefix: str) -> str:
         return socket.getnameinfo(taken.getsockname(), numeric)[0]
 
 
-def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Server:
+def room() -> int:
+    """Connections that there is room for, once the limit of open files is as high as may be.
+
+    Twice as many can be accepted: those above are there until `glagol.web.access.connections` has
+    looked which of all have to go, so that the limit is never what keeps a probe out.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return max(8, min(CONNECTIONS_MAX, (now - FILES_KEPT) // 2))
+
+
+def listener(
+    app: Any, host: str, port: int, *, websockets: bool = False, connections: int = CONNECTIONS_MAX
+) -> Server:
     """A server of this process around an ASGI application; `serve()` it.
 
     Args:
@@ -71,6 +91,7 @@ def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Ser
         host: Address that `probe` gave: granian knows no names.
         port: TCP port.
         websockets: Whether it speaks them.
+        connections: That there is room for, see `room`; granian's own limit would be 128.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)  # read when granian is loaded
     from granian.constants import Interfaces
@@ -84,7 +105,7 @@ def listener(app: Any, host: str, port: int, *, websockets: bool = False) -> Ser
         interface=Interfaces.ASGINL,
         websockets=websockets,
         backlog=CONNECTIONS_WAITING,
-        backpressure=CONNECTIONS_MAX,
+        backpressure=2 * connections,
         log_level=LogLevels.error,
         log_dictconfig=journal.granian_config(),
     )

@@ -2,7 +2,8 @@
 
 It gives the request its id, adds the headers that every answer carries, and writes one log line
 when the request is over. It wraps the framework from outside, so that an unknown path is treated
-alike.
+alike. A caller may choose the request id, and use one twice; `call`, in the log and in the audit
+log, is always the server's own.
 """
 
 from __future__ import annotations
@@ -87,8 +88,9 @@ class Observed:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        request_id = _request_id(headers.get(b"x-request-id", b""))
-        note: dict[str, Any] = {"request_id": request_id}
+        call = uuid.uuid4().hex
+        request_id = _request_id(headers.get(b"x-request-id", b""), call)
+        note: dict[str, Any] = {"request_id": request_id, "call": call}
         timeline = Timeline()
         scope.setdefault("state", {}).update(note=note, timeline=timeline)
         trace = None
@@ -137,10 +139,10 @@ class Observed:
         return next(found, "other")
 
 
-def _request_id(given: bytes) -> str:
-    """The caller's id when it is a plain token, else a fresh one."""
+def _request_id(given: bytes, call: str) -> str:
+    """The caller's id when it is a plain token, else ours."""
     text = given.decode("latin-1")
-    return text if _REQUEST_ID.fullmatch(text) else uuid.uuid4().hex
+    return text if _REQUEST_ID.fullmatch(text) else call
 
 
 def _plain(route: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core import journal
-from glagol.core.errors import CODES, GlagolError
+from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.hosts import is_loopback
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.policy import Policy, PolicyFile
@@ -23,16 +25,21 @@ if TYPE_CHECKING:
     from glagol.web.tracing import Traces
 
 __all__ = [
+    "STOPPED_S",
     "UNRESTRICTED",
     "Operator",
     "Settings",
     "announce_access",
+    "end_by",
     "exit_status",
     "key_file",
     "policy_file",
     "starting",
     "until_signal",
 ]
+
+STOPPED_S: Final = 29.0
+"""When a process that was told to stop is gone; an orchestrator usually kills after 30 s."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -84,13 +91,25 @@ def exit_status(run: Callable[[], None]) -> int:
     return 0
 
 
-def key_file(state: str) -> Callable[[], Keyring | None]:
+def key_file(state: str, *, required: bool = False) -> Callable[[], Keyring | None]:
     """Gives the keys as they are now in a state directory; none when `state` is empty.
 
+    Args:
+        state: The directory.
+        required: There must be keys.
+
     Raises:
-        InputError: `setting_invalid`, keys.json cannot be used.
+        InputError: `setting_invalid`, keys.json cannot be used, or is gone, or is required.
     """
-    return KeyFile(Path(state) / "keys.json").current if state else _no_keys
+    if state:
+        return KeyFile(Path(state) / "keys.json", required=required).current
+    if required:
+        raise InputError(
+            "setting_invalid",
+            "keys are required, and there is no directory of state",
+            "set ASR_STATE (LLM_STATE) to the directory of keys.json",
+        )
+    return _no_keys
 
 
 def policy_file(state: str) -> Callable[[], Policy]:
@@ -116,7 +135,7 @@ def starting(settings: Settings, **fields: Any) -> None:
 
 
 def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -> None:
-    """Log whether keys are on; a warning when they are off and other machines reach the server.
+    """Log whether keys are on; a warning when they are off.
 
     Args:
         ring: The keys; None while they are off.
@@ -134,6 +153,27 @@ def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -
             remedy=f"run `{add}`, put an authenticating proxy in front,"
             f" or set {prefix}HOST=127.0.0.1",
         )
+    else:
+        journal.write(
+            "keys are off",
+            level=logging.WARNING,
+            message="every program of this machine may use the server, and all that a proxy here"
+            " passes on",
+            remedy=f"run `{add}`, and set {prefix}KEYS=required where keys must be on",
+        )
+
+
+def end_by(seconds: float) -> None:
+    """End the process after `seconds`, whatever still runs; a thread may wait for a dead disk."""
+
+    def end() -> None:
+        journal.write("stopped with threads under way", level=logging.WARNING)
+        logging.shutdown()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def until_signal(

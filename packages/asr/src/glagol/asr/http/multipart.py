@@ -7,8 +7,8 @@ Names of files are not used, and may be in any encoding.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -21,6 +21,7 @@ from multipart import (  # type: ignore[import-untyped]
 
 from glagol.asr.http.spool import Place, Spool, too_large
 from glagol.core.errors import HostError, InputError
+from glagol.core.executors import call
 
 __all__ = [
     "FormError",
@@ -39,7 +40,6 @@ PARTS_MAX: Final = 16
 UPLOAD: Final = "upload"
 """A form with this field needs no file: it names a resumable upload."""
 
-IDLE_S: Final = 60.0
 _FRAMING_BYTES: Final = 128 * 1024  # what boundaries, part headers and text fields may add
 
 
@@ -72,11 +72,11 @@ def refuse_announced(headers: Mapping[str, str], limit_bytes: int, *, form: bool
         raise too_large(limit_bytes)
 
 
-async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Upload:
-    """Spool the whole body in `place`.
+async def read_raw(receive: Receive, place: Place, *, limit_bytes: int, disk: Executor) -> Upload:
+    """Spool the whole body in `place`, written in a thread of `disk`.
 
     Raises:
-        InputError: `request_invalid` (stalled), `audio_empty`.
+        InputError: `audio_empty`.
         LimitError: `upload_too_large`, `spool_full`.
         HostError: `cancelled` (the client left), `disk_full`, `host_io`.
     """
@@ -84,7 +84,7 @@ async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Uploa
     try:
         async for chunk in chunks(receive):
             if spool.feed(chunk):
-                await asyncio.to_thread(spool.flush)
+                await call(disk, spool.flush)
         return _finished(spool, {})
     except BaseException:
         spool.close()
@@ -92,7 +92,13 @@ async def read_raw(receive: Receive, place: Place, *, limit_bytes: int) -> Uploa
 
 
 async def read_multipart(
-    receive: Receive, place: Place, *, content_type: str, limit_bytes: int, bare: bool = False
+    receive: Receive,
+    place: Place,
+    *,
+    content_type: str,
+    limit_bytes: int,
+    disk: Executor,
+    bare: bool = False,
 ) -> Upload:
     """Spool the part `file` in `place`, collect the text fields.
 
@@ -101,6 +107,7 @@ async def read_multipart(
         place: Where the file goes.
         content_type: With the boundary.
         limit_bytes: Of the file.
+        disk: The threads that write it.
         bare: Whether the file may be missing; it may, too, where a field names an upload.
 
     Raises:
@@ -112,7 +119,7 @@ async def read_multipart(
     try:
         async for chunk in chunks(receive):
             if form.feed(chunk):
-                await asyncio.to_thread(form.spool.flush)
+                await call(disk, form.spool.flush)
         return form.finished()
     except MultipartError as error:
         form.spool.close()
@@ -205,20 +212,12 @@ async def chunks(receive: Receive) -> AsyncIterator[bytes]:
     """The body's chunks as the server delivers them.
 
     Raises:
-        InputError: `request_invalid`, it stalled.
+        LimitError: `body_too_slow`, by the layer around the application.
         HostError: `cancelled`, the client left.
     """
     more = True
     while more:
-        try:
-            async with asyncio.timeout(IDLE_S):
-                message = await receive()
-        except TimeoutError:
-            raise InputError(
-                "request_invalid",
-                f"no byte of the body arrived for {IDLE_S:.0f} s",
-                "send the request again over a working connection",
-            ) from None
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise HostError("cancelled", "the client left while sending", "send it again")
         if message.get("body"):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from litestar import Request
 from litestar.datastructures import State
 
 from glagol.asr.live.limits import Streams
 from glagol.core.errors import HostError
+from glagol.core.executors import Executors, call
+from glagol.core.shares import Shares
+from glagol.web.access import owner
 from glagol.web.access.auth import caller_of
+from glagol.web.access.body_rate import BodyRate
 
 if TYPE_CHECKING:
     from glagol.asr.http.multipart import Receive
@@ -34,16 +37,25 @@ __all__ = [
     "disconnected",
     "jobs_of",
     "note_of",
+    "on_queue",
+    "on_uploads",
     "options_for",
     "owner_of",
     "report",
     "sees",
     "service_of",
+    "sharer_of",
     "timeline_of",
     "uploads_of",
 ]
 
 AsrRequest = Request[Any, Any, State]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BODIES_MAX: Final = 64
+READERS_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -57,12 +69,14 @@ class Service:
         metrics: What operators watch.
         default: Id of the model that serves when none is asked for.
         clock: Monotonic seconds.
-        uploads: Bodies being received now.
         jobs: The durable queue; None when there is none.
         jobs_off: Why there is none.
-        readers: Streams of events that are open now.
+        executors: The threads that handlers wait in.
         streams: Live streams that are open now.
         resumable: Where uploads that can be resumed lie; None when there is no such place.
+        body_rate: How slowly a body may come.
+        bodies: Bodies being received now.
+        readers: Streams of events that are open now.
     """
 
     settings: Settings
@@ -71,12 +85,21 @@ class Service:
     metrics: Metrics
     default: str
     clock: Callable[[], float]
-    uploads: int = 0
     jobs: Jobs | None = None
     jobs_off: HostError | None = None
-    readers: int = 0
-    streams: Streams = field(default_factory=Streams)
+    executors: Executors = field(default_factory=Executors)
     resumable: Uploads | None = None
+    body_rate: BodyRate = field(init=False)
+    bodies: Shares = field(init=False)
+    readers: Shares = field(init=False)
+    streams: Streams = field(init=False)
+
+    def __post_init__(self) -> None:
+        alone = self.settings.owner_share
+        self.body_rate = BodyRate(self.settings.min_body_rate)
+        self.bodies = Shares(BODIES_MAX, "bodies being received", alone)
+        self.readers = Shares(READERS_MAX, "streams of events", alone)
+        self.streams = Streams(alone=alone)
 
 
 def service_of(request: AsrRequest) -> Service:
@@ -115,6 +138,11 @@ def uploads_of(request: AsrRequest) -> Uploads:
 def owner_of(request: AsrRequest) -> str:
     """Whose request it is: the name of its key; empty while keys are off."""
     return caller_of(cast("dict[str, Any]", request.scope)).name
+
+
+def sharer_of(request: AsrRequest) -> str:
+    """Whose share of a pool the request uses; see `glagol.web.access.owner.owner_of`."""
+    return owner.owner_of(cast("dict[str, Any]", request.scope))
 
 
 def sees(request: AsrRequest) -> str | None:
@@ -169,12 +197,28 @@ def report(request: AsrRequest, job: Job, transcript: Transcript) -> None:
 async def audited(service: Service, note: dict[str, Any], transcript: Transcript) -> None:
     """Write the transcript's line in the audit log, where there is one; then it may be answered."""
     if service.jobs is not None:
-        await asyncio.to_thread(
+        await call(
+            service.executors.disk,
             service.jobs.audit.transcribed,
             transcript,
             request=note["request_id"],
+            call=note["call"],
             owner=note.get("key", ""),
         )
+
+
+async def on_queue(
+    request: AsrRequest, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call `function`, which may wait for the durable queue, in a thread for that."""
+    return await call(service_of(request).executors.queue, function, *args, **kwargs)
+
+
+async def on_uploads(
+    request: AsrRequest, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call `function`, which works on resumable uploads, in a thread for that."""
+    return await call(service_of(request).executors.uploads, function, *args, **kwargs)
 
 
 async def disconnected(receive: Receive) -> None:

@@ -27,12 +27,16 @@ Channel = Literal["mix", "split"]
 
 
 class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A word; start and end in seconds of the input, confidence 0..1."""
+    """A word; start and end in seconds of the input, confidence 0..1.
+
+    `glued` is only there, and true, where no space stands before it, as in Chinese.
+    """
 
     start: float
     end: float
     text: str
     confidence: float
+    glued: bool | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,27 +13,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from glagol.asr.http import multipart, options
 from glagol.asr.http.request import (
     audited,
     disconnected,
     note_of,
+    on_uploads,
     options_for,
     owner_of,
     report,
     service_of,
+    sharer_of,
     timeline_of,
     uploads_of,
 )
 from glagol.asr.http.spool import ANYWHERE, Place
 from glagol.asr.inference.tasks import Job
 from glagol.core import journal
-from glagol.core.errors import HostError, LimitError
+from glagol.core.errors import HostError
+from glagol.core.executors import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Executor
 
     from glagol.asr.http.multipart import Upload
     from glagol.asr.http.options import Wish
@@ -55,8 +59,6 @@ __all__ = [
     "spooled",
     "wait",
 ]
-
-UPLOADS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) ->
     Raises:
         OptionError: `option_invalid`, in the form; or there are a file and an upload.
         InputError: The body is wrong; `upload_unknown`, `upload_state`.
-        LimitError: `busy`, `upload_too_large`, `spool_full`.
+        LimitError: `share_used`, `busy`, `body_too_slow`, `upload_too_large`, `spool_full`.
         HostError: `cancelled`, `disk_full`, `host_io`, `not_ready`.
     """
     if asked.bare:
@@ -179,20 +181,15 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
     """The body in `place`; the note learns its digest, size and time.
 
     Raises:
-        LimitError: `busy`, too many uploads at a time; `upload_too_large`, `spool_full`.
+        LimitError: `share_used`, `busy`, too many bodies at a time; `body_too_slow`;
+            `upload_too_large`, `spool_full`.
         InputError: `request_invalid`, `audio_empty`.
         HostError: `cancelled`, `disk_full`, `host_io`.
     """
     service = service_of(request)
-    if service.uploads >= UPLOADS_MAX:
-        raise LimitError("busy", f"{UPLOADS_MAX} uploads are under way already", "try again later")
-    service.uploads += 1
     began = service.clock()
-    try:
-        with timeline_of(request).phase("receive"):
-            body = await _read(request, place, form=form)
-    finally:
-        service.uploads -= 1
+    with service.bodies.held(sharer_of(request)), timeline_of(request).phase("receive"):
+        body = await _read(request, place, form=form)
     note_of(request).update(
         receive_s=round(service.clock() - began, 3),
         audio_sha256=body.sha256,
@@ -202,9 +199,21 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
 
 
 async def checked(
-    body: Upload, max_audio_s: float, channel: Channel = "mix", track: int | None = None
+    body: Upload,
+    max_audio_s: float,
+    channel: Channel = "mix",
+    track: int | None = None,
+    *,
+    media: Executor,
 ) -> float | None:
     """Open the container: what is no audio, or says that it is too long, needs no queue.
+
+    Args:
+        body: Stays open.
+        max_audio_s: The longest audio that is accepted.
+        channel: Whether channels are mixed or each is transcribed alone.
+        track: Which audio track, from 0; None lets the container's flags decide.
+        media: The threads to do it in.
 
     Returns:
         Seconds that it says it is long; None when it does not say.
@@ -215,7 +224,8 @@ async def checked(
     """
     left = Event()
     try:
-        return await asyncio.to_thread(
+        return await call(
+            media,
             _declared_s,
             body.file,
             max_audio_s,
@@ -241,7 +251,8 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
     service, note = service_of(request), note_of(request)
     with held(body.file):
         if not service.engine.free:
-            await checked(body, service.settings.max_audio_s, order.channel, order.track)
+            limit_s, media = service.settings.max_audio_s, service.executors.media
+            await checked(body, limit_s, order.channel, order.track, media=media)
         asked = options_for(
             service,
             order.language,
@@ -308,21 +319,22 @@ def _wish(
 
 async def _resumed(request: AsrRequest, upload_id: str) -> Upload:
     """A finished resumable upload in place of the request's body."""
-    kept = uploads_of(request)
-    body = await asyncio.to_thread(kept.finished, upload_id, owner_of(request))
+    body = await on_uploads(request, uploads_of(request).finished, upload_id, owner_of(request))
     note_of(request).update(audio_sha256=body.sha256, size_bytes=body.size_bytes)
     return body
 
 
 async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
-    limit_bytes = service_of(request).settings.max_upload_bytes
+    service = service_of(request)
+    limit_bytes, disk = service.settings.max_upload_bytes, service.executors.disk
     if not form:
-        return await multipart.read_raw(request.receive, place, limit_bytes=limit_bytes)
+        return await multipart.read_raw(request.receive, place, limit_bytes=limit_bytes, disk=disk)
     return await multipart.read_multipart(
         request.receive,
         place,
         content_type=request.headers.get("content-type", ""),
         limit_bytes=limit_bytes,
+        disk=disk,
         bare=multipart.UPLOAD in request.query_params,
     )
 

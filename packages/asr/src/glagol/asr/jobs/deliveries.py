@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http.pagination import only, page_of
-from glagol.asr.http.request import AsrRequest, jobs_of, note_of, sees
+from glagol.asr.http.request import AsrRequest, jobs_of, note_of, on_queue, sees
 from glagol.asr.jobs.openapi import JobsOperation, responses
 from glagol.core.errors import InputError, IntegrityError
 from glagol.jobs.queue import Job, Queue, State
@@ -91,7 +90,7 @@ async def deliveries(request: AsrRequest) -> Response[bytes]:
                 views.append(_view(queue, job))
         return DeliveryList(views, page.next(found))
 
-    return _answer(await asyncio.to_thread(listed))
+    return _answer(await on_queue(request, listed))
 
 
 @get(
@@ -104,7 +103,7 @@ async def delivery(request: AsrRequest, delivery_id: FromPath[str]) -> Response[
     only(request, ())
     queue, owner = jobs_of(request).queue, sees(request)
     return _answer(
-        await asyncio.to_thread(lambda: _view(queue, _known(request, queue, delivery_id, owner)))
+        await on_queue(request, lambda: _view(queue, _known(request, queue, delivery_id, owner)))
     )
 
 
@@ -122,7 +121,7 @@ async def replay(request: AsrRequest, delivery_id: FromPath[str]) -> Response[by
     def again() -> DeliveryView:
         return _view(queue, queue.replay(_known(request, queue, delivery_id, owner).id))
 
-    return _answer(await asyncio.to_thread(again), 202)
+    return _answer(await on_queue(request, again), 202)
 
 
 def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | None) -> Job:
@@ -132,8 +131,10 @@ def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | Non
         InputError: `job_unknown`.
         HostError: `queue_unreachable`.
     """
-    job = queue.get(delivery_id)
-    if job.kind != payload.KIND or (owner is not None and job.owner != owner):
+    job = None
+    with contextlib.suppress(InputError):
+        job = queue.get(delivery_id)
+    if job is None or job.kind != payload.KIND or (owner is not None and job.owner != owner):
         raise InputError(
             "job_unknown",
             f"there is no delivery {delivery_id[:64]!r}",

@@ -8,91 +8,100 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar.response import Response
 
-from glagol.asr.http.request import note_of, service_of
+from glagol.asr.http.request import note_of, on_queue, service_of, sharer_of
 from glagol.asr.jobs import schemas
-from glagol.core.errors import GlagolError, HostError, LimitError
+from glagol.core.errors import GlagolError, HostError
 from glagol.jobs.queue import ENDED, Job
 from glagol.web import errors, sse
+from glagol.web.access.auth import recheck
 
 if TYPE_CHECKING:
-    from glagol.asr.http.request import AsrRequest, Service
+    from glagol.asr.http.request import AsrRequest
     from glagol.asr.jobs.service import Jobs
 
-__all__ = ["KEEP_ALIVE_S", "READERS_MAX", "respond"]
+__all__ = ["KEEP_ALIVE_S", "respond"]
 
 KEEP_ALIVE_S: Final = 15.0
 LOOK_S: Final = 0.5
-READERS_MAX: Final = 256
 _RETRY_MS: Final = 2000
 
 
-def respond(request: AsrRequest, jobs: Jobs, job: Job) -> Response[Any]:
+async def respond(request: AsrRequest, jobs: Jobs, job: Job) -> Response[Any]:
     """The stream of `job` for this request.
 
     Raises:
-        LimitError: `busy`, too many streams are open.
+        LimitError: `share_used`, `busy`, too many streams are open.
     """
     known = _last_event_id(request)
     if job.state in ENDED and job.version <= known:
         return Response(b"", status_code=204)
-    service = service_of(request)
-    if service.readers >= READERS_MAX:
-        raise LimitError("busy", f"{READERS_MAX} streams of events are open", "poll the job")
-    return sse.respond(_steps(request, service, jobs, job, known))
+    steps = _steps(request, jobs, job, known)
+    # the first step takes the place, while the request can still be refused: the generator has
+    # begun then, so its end gives the place back, whoever ends it
+    return sse.respond(_from(await anext(steps), steps))
+
+
+async def _from(first: bytes, steps: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with aclosing(steps):
+        yield first
+        async for step in steps:
+            yield step
 
 
 async def _steps(
-    request: AsrRequest, service: Service, jobs: Jobs, job: Job, known: int
-) -> AsyncIterator[bytes]:
+    request: AsrRequest, jobs: Jobs, job: Job, known: int
+) -> AsyncGenerator[bytes, None]:
+    with service_of(request).readers.held(sharer_of(request)):
+        yield sse.retry(_RETRY_MS)
+        try:
+            async for step in _changes(request, jobs, job, known):
+                yield step
+        except GlagolError as error:  # the status is sent already
+            fault = errors.told(error, request.scope["path"], note_of(request))
+            data = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+            yield sse.event(msgspec.json.encode(data), name="error")
+
+
+async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> AsyncIterator[bytes]:
+    """An event for each change of `job` after the version `known`, and signs of life between."""
     before: Job | None = None
     heard_s = time.monotonic()
-    service.readers += 1
-    try:
-        yield sse.retry(_RETRY_MS)
-        while True:
-            if job.version > known:
-                known = job.version
-                view = schemas.view(
-                    job,
-                    jobs.pace,
-                    await _ahead(jobs, job),
-                    request.scope["path"],
-                    await schemas.lacks_of(jobs, job),
-                )
-                yield _event(view, job, before)
-                before, heard_s = job, time.monotonic()
-            if job.state in ENDED or jobs.closing.is_set():
-                return
-            if time.monotonic() - heard_s >= KEEP_ALIVE_S:
-                heard_s = time.monotonic()
-                yield sse.comment("the job goes on")
-            await asyncio.sleep(LOOK_S)
-            job = await _looked(jobs, job)
-    except GlagolError as error:  # the status is sent already
-        fault = errors.told(error, request.scope["path"], note_of(request))
-        data = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
-        yield sse.event(msgspec.json.encode(data), name="error")
-    finally:
-        service.readers -= 1
+    while True:
+        if job.version > known:
+            known = job.version
+            ahead = await _ahead(request, jobs, job)
+            lacks = await schemas.lacks_of(request, jobs, job)
+            view = schemas.view(job, jobs.pace, ahead, request.scope["path"], lacks)
+            yield _event(view, job, before)
+            before, heard_s = job, time.monotonic()
+        if job.state in ENDED or jobs.closing.is_set():
+            return
+        if time.monotonic() - heard_s >= KEEP_ALIVE_S:
+            heard_s = time.monotonic()
+            yield sse.comment("the job goes on")
+        await asyncio.sleep(LOOK_S)
+        recheck(request.scope)
+        job = await _looked(request, jobs, job)
 
 
-async def _looked(jobs: Jobs, job: Job) -> Job:
+async def _looked(request: AsrRequest, jobs: Jobs, job: Job) -> Job:
     """The job now; as it was while the queue does not answer."""
     try:
-        return await asyncio.to_thread(jobs.get, job.id, job.owner)
+        return await on_queue(request, jobs.get, job.id, job.owner)
     except HostError:
         return job
 
 
-async def _ahead(jobs: Jobs, job: Job) -> int | None:
+async def _ahead(request: AsrRequest, jobs: Jobs, job: Job) -> int | None:
     try:
-        return await asyncio.to_thread(jobs.queue.ahead, job) if job.state == "queued" else None
+        return await on_queue(request, jobs.queue.ahead, job) if job.state == "queued" else None
     except HostError:
         return None
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 from glagol.asr.http.spool import Place, host_error
 from glagol.core.errors import HostError, InputError, LimitError
-from glagol.core.files import sync_folder
+from glagol.core.files import new_private_file, private_folder, sync_folder
 
 __all__ = ["FREE_BYTES_MIN", "ORPHAN_S", "Inputs"]
 
@@ -48,8 +48,8 @@ class Inputs:
         self._arriving_bytes = 0
         self._used = (-_FRESH_S, 0)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (folder / f".{os.getpid()}{_PART}").touch()
+            private_folder(folder)
+            (folder / f".{os.getpid()}{_PART}").touch(mode=0o600)
             (folder / f".{os.getpid()}{_PART}").unlink()
         except OSError as error:
             raise host_error(error, "ASR_STATE") from error
@@ -198,7 +198,7 @@ class Inputs:
     def _copied(self, file: BinaryIO, job_id: str) -> None:
         part = self._folder / f".{job_id}{_PART}"
         try:
-            with part.open("xb") as copy:
+            with new_private_file(part) as copy:
                 file.seek(0)
                 shutil.copyfileobj(file, copy, 1 << 20)
                 copy.flush()

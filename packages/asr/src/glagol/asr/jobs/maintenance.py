@@ -52,10 +52,10 @@ class Janitor:
         """Stop soon. Returns at once."""
         self._stopping.set()
 
-    def join(self) -> None:
+    def join(self, patience_s: float) -> None:
         """Wait for the end."""
         if self._thread.is_alive():
-            self._thread.join(2 * WAIT_S)
+            self._thread.join(patience_s)
 
     def _run(self) -> None:
         looked_s = swept_s = float("-inf")
@@ -128,7 +128,7 @@ class Janitor:
             follow = self._jobs.notices(dead, event, trouble=dead.trouble)
         except IntegrityError as error:  # it names a webhook that a newer program can read
             trouble = Trouble(error.code, error.message, error.remedy)
-            shared.fail(claim, trouble, LEASE_S)
+            shared.fail(claim, trouble, LEASE_S if error.code == "state_too_new" else None)
             return
         shared.finish(claim, b"", follow)
         self._jobs.settle(dead)

@@ -65,7 +65,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """What `encoded` gave.
 
         Raises:
-            IntegrityError: `state_too_new`.
+            IntegrityError: `state_too_new`, `state_damaged`.
         """
         return stored.read(payload, cls, "the order of this job")
 

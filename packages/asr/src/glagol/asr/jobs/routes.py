@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from litestar.response import Response
 from glagol.asr.http import rendering, schemas
 from glagol.asr.http.options import one_of
 from glagol.asr.http.pagination import only, page_of
-from glagol.asr.http.request import AsrRequest, jobs_of, note_of, sees
+from glagol.asr.http.request import AsrRequest, jobs_of, note_of, on_queue, sees
 from glagol.asr.jobs import events
 from glagol.asr.jobs import schemas as job_schemas
 from glagol.asr.jobs.openapi import EventsOperation, JobsOperation, ResultOperation, responses
@@ -36,7 +35,7 @@ async def job(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     return await answer(
-        request, jobs, await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
+        request, jobs, await on_queue(request, jobs.get, _known(request, job_id), owner)
     )
 
 
@@ -54,7 +53,8 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
         InputError: `job_unknown`, `before` was forgotten.
     """
     page, desk = page_of(request), jobs_of(request)
-    found = await asyncio.to_thread(
+    found = await on_queue(
+        request,
         desk.queue.page,
         kind=KIND,
         state=page.state,
@@ -74,14 +74,17 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
 @delete(
     "/v1/jobs/{job_id:str}",
     status_code=200,
-    summary="Cancel a job",
+    summary="Cancel a job, or remove one that has ended",
     responses=responses(),
 )
 async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
-    """A waiting job is cancelled at once, a running one (202) after the chunk it is in."""
+    """A waiting job is cancelled at once, a running one (202) after the chunk it is in.
+
+    One that has ended is removed, with its result and its deliveries; the answer says how it was.
+    """
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.cancel, _known(request, job_id), owner)
+    found = await on_queue(request, jobs.end, _known(request, job_id), owner)
     return await answer(request, jobs, found, 200 if found.state in ENDED else 202)
 
 
@@ -95,7 +98,7 @@ async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     """The job gets its first number of attempts anew; its attempt number goes on."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.replay, _known(request, job_id), owner)
+    found = await on_queue(request, jobs.replay, _known(request, job_id), owner)
     return await answer(request, jobs, found, 202)
 
 
@@ -117,7 +120,7 @@ async def result(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     if form:
         one_of(given, "format", tuple(FORMATS))
     jobs, owner = jobs_of(request), sees(request)
-    return await asyncio.to_thread(_result, jobs, _known(request, job_id), owner, form)
+    return await on_queue(request, _result, jobs, _known(request, job_id), owner, form)
 
 
 @get(
@@ -130,8 +133,8 @@ async def job_events(request: AsrRequest, job_id: FromPath[str]) -> Response[Any
     """Server-sent events `state` and `progress`; their ids resume with Last-Event-ID."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
-    found = await asyncio.to_thread(jobs.get, _known(request, job_id), owner)
-    return events.respond(request, jobs, found)
+    found = await on_queue(request, jobs.get, _known(request, job_id), owner)
+    return await events.respond(request, jobs, found)
 
 
 async def answer(
@@ -142,8 +145,8 @@ async def answer(
     headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
     """The envelope around a job."""
-    ahead = await asyncio.to_thread(jobs.queue.ahead, found) if found.state == "queued" else None
-    lacks = await job_schemas.lacks_of(jobs, found)
+    ahead = await on_queue(request, jobs.queue.ahead, found) if found.state == "queued" else None
+    lacks = await job_schemas.lacks_of(request, jobs, found)
     view = job_schemas.view(found, jobs.pace, ahead, request.scope["path"], lacks)
     return _json(envelope.success(msgspec.json.encode(view)), status, headers)
 

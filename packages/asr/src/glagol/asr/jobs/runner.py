@@ -133,9 +133,10 @@ class Runner:
         )
 
     def _refused(self, claim: Claim, error: IntegrityError) -> None:
-        """Leave a job that this program cannot read to a newer worker; without one it fails."""
+        """Leave a job to a newer worker that can read it; without one it fails."""
         trouble = Trouble(error.code, error.message, error.remedy)
-        pause_s = TRANSCRIPTION.pause_s(claim.job.attempt)
+        newer = error.code == "state_too_new"
+        pause_s = TRANSCRIPTION.pause_s(claim.job.attempt) if newer else None
         job = self._settled(claim, lambda: self._jobs.queue.fail(claim, trouble, pause_s))
         outcome = "overtaken" if job is None else "again" if job.state == "queued" else job.state
         self._jobs.attempts.add(outcome)

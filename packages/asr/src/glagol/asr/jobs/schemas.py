@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from glagol.asr.http import rendering
+from glagol.asr.http.request import AsrRequest, on_queue
 from glagol.asr.jobs.payload import Work
 from glagol.jobs.queue import ENDED, Job, State, Trouble
 from glagol.speech.types import Notice
@@ -98,7 +98,7 @@ class JobListEnvelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: None
 
 
-async def lacks_of(jobs: Jobs, job: Job) -> rendering.Lacks | None:
+async def lacks_of(request: AsrRequest, jobs: Jobs, job: Job) -> rendering.Lacks | None:
     """What the recording of a job lacks; None while it is not done, or when its result is gone.
 
     Raises:
@@ -106,7 +106,7 @@ async def lacks_of(jobs: Jobs, job: Job) -> rendering.Lacks | None:
     """
     if job.state != "done":
         return None
-    data = await asyncio.to_thread(jobs.queue.result, job.id)
+    data = await on_queue(request, jobs.queue.result, job.id)
     return None if data is None else rendering.lacks(data)
 
 

@@ -5,6 +5,7 @@ Everything here may wait for a disk or a network, so an event loop calls it in a
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,11 +18,12 @@ from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
 from glagol.asr.observability.audit import Audit
 from glagol.asr.observability.counts import Counts
-from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.jobs import validation
 from glagol.jobs.factory import open_queue
 from glagol.jobs.queue import ENDED, Job, NewJob, Queue, Trouble
-from glagol.jobs.states import REPLAYABLE, SETTLED, Depth, Event
+from glagol.jobs.states import CANCELLED, REPLAYABLE, SETTLED, Depth, Event
+from glagol.jobs.waiting import Waiting
 from glagol.jobs.webhooks import payload, ssrf
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
 WAITING_MAX: Final = 10_000
 """Jobs that may wait; the spool's quota usually comes first."""
 
+_PAGE: Final = 200
 _PUT_TRIES: Final = 3
 _PUT_PAUSE_S: Final = 0.5
 
@@ -70,6 +73,7 @@ class Jobs:
         sample: What waits, runs and lies dead, as of a few seconds ago.
         traces: Where spans go; None while traces are off.
         audit: Where every transcript of this process leaves a line.
+        waiting: Whose the jobs are that wait, as far as this process put them.
         clock: Unix seconds.
     """
 
@@ -83,17 +87,20 @@ class Jobs:
     sample: Sample = Sample()
     traces: Traces | None = None
     audit: Audit = field(default_factory=Audit)
+    waiting: Waiting = field(default_factory=Waiting)
     clock: Callable[[], float] = time.time
 
-    def admit(self) -> None:
-        """Check that the queue can be reached and is not full.
+    def admit(self, owner: str) -> None:
+        """Check that the queue can be reached and has room for a job of `owner`.
+
+        Args:
+            owner: As shares count it; see `glagol.web.access.owner.owner_of`.
 
         Raises:
-            LimitError: `queue_full`.
+            LimitError: `queue_full`; `share_used`, too many jobs of `owner` wait.
             HostError: `queue_unreachable`.
         """
-        if self.queue.depth(KIND)["queued"] >= WAITING_MAX:
-            raise LimitError("queue_full", f"{WAITING_MAX} jobs wait already", "try again later")
+        self.waiting.admit(owner, self.queue.depth(KIND)["queued"], WAITING_MAX)
 
     def check_webhook(self, url: str) -> None:
         """See that somebody could be told at `url`.
@@ -157,30 +164,68 @@ class Jobs:
             InputError: `job_unknown`; `job_expired`, it is certain that its time is over.
             HostError: `queue_unreachable`.
         """
-        try:
+        job: Job | None = None
+        with contextlib.suppress(InputError):
             job = self.queue.get(job_id)
-        except InputError as error:
+            if job.kind != KIND or owner not in (None, job.owner):
+                job = None
+        if job is None:  # another's is answered as one that is not there
             made, kept_s = made_s(job_id), self.policy().jobs.result_ttl_s
             if made is not None and 0 <= made < self.clock() - kept_s:
-                raise _expired(job_id) from error
-            raise
-        if job.kind != KIND or owner not in (None, job.owner):
+                raise _expired(job_id)
             raise validation.unknown(job_id)
         if job.state in ENDED and 0 < job.expires_s <= self.clock():
             raise _expired(job_id)
         return job
 
-    def cancel(self, job_id: str, owner: str | None) -> Job:
+    def end(self, job_id: str, owner: str | None) -> Job:
         """Cancel a job of `owner`: now when it waits, after its current chunk when it runs.
+
+        One that has ended is removed, with its result, its input and its deliveries.
+
+        Returns:
+            The job; one that was removed as it was.
 
         Raises:
             InputError: `job_unknown`, `job_expired`.
             HostError: `queue_unreachable`.
         """
         job = self.get(job_id, owner)
-        job = self.queue.cancel(job_id, self.notices(job, "transcription.cancelled"))
-        self.settle(job)
+        if job.state not in ENDED:
+            job = self.queue.cancel(job_id, self.notices(job, "transcription.cancelled"))
+            self.settle(job)
+            if job.state not in ENDED or job.state == CANCELLED:
+                return job
+        self._remove(job)
         return job
+
+    def _remove(self, job: Job) -> None:
+        """Remove all that is kept of an ended job; its deliveries first, as they hold its text."""
+        for delivery_id in self._deliveries(job):
+            with contextlib.suppress(InputError):  # it was forgotten meanwhile
+                self.queue.forget(delivery_id)
+        with contextlib.suppress(InputError):
+            self.queue.forget(job.id)
+        self.inputs.drop(job.id)
+
+    def _deliveries(self, job: Job) -> list[str]:
+        """Ids of the webhook deliveries that tell about `job`, in whatever state they are."""
+        with contextlib.suppress(IntegrityError):
+            if not Work.decoded(job.payload).webhook_url:
+                return []
+        found: list[str] = []
+        before = ""
+        while page := self.queue.page(
+            kind=payload.KIND, owner=job.owner, before=before, limit=_PAGE
+        ):
+            for each in page:
+                with contextlib.suppress(IntegrityError):
+                    if payload.read(each.payload).job_id == job.id:
+                        found.append(each.id)
+            before = page[-1].id
+            if page[-1].created_s < job.created_s:  # all others are older still
+                break
+        return found
 
     def replay(self, job_id: str, owner: str | None) -> Job:
         """Let a failed job of `owner` wait again.
@@ -296,7 +341,7 @@ def open_jobs(settings: Settings, policy: Callable[[], Policy]) -> Jobs:
     try:
         inputs = Inputs(state / "spool", lambda: policy().jobs.spool_bytes)
         queue, audit = open_queue(settings.redis_url, state), Audit(state / "audit.log")
-        return Jobs(queue, inputs, policy, audit=audit)
+        return Jobs(queue, inputs, policy, audit=audit, waiting=Waiting(settings.owner_share))
     except HostError as error:
         raise _off(error.message) from error
 

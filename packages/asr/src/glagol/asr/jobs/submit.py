@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 from glagol.asr.http import steps
 from glagol.asr.http.options import OptionError
-from glagol.asr.http.request import AsrRequest, jobs_of, note_of, owner_of, service_of
+from glagol.asr.http.request import (
+    AsrRequest,
+    jobs_of,
+    note_of,
+    on_queue,
+    owner_of,
+    service_of,
+    sharer_of,
+)
 from glagol.asr.http.spool import ANYWHERE
 from glagol.asr.jobs import routes
 from glagol.asr.jobs.payload import Work
@@ -55,11 +62,11 @@ async def job(request: AsrRequest, asked: steps.Asked) -> Response[bytes]:
     Raises:
         InputError: `webhook_refused`, `idempotency_conflict`, or what `steps.receive` raises.
         OptionError: `option_invalid`, this server knows no llm-server.
-        LimitError: `queue_full`, `spool_full`.
+        LimitError: `queue_full`, `share_used`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
     jobs = _permit(request, asked.wish).jobs
-    await asyncio.to_thread(jobs.admit)
+    await on_queue(request, jobs.admit, sharer_of(request))
     with _arrival(request, jobs, asked.wish) as place:
         return await accept(request, await steps.receive(request, asked, place))
 
@@ -70,22 +77,32 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
     Raises:
         InputError: `webhook_refused`, `idempotency_conflict`, or the audio is wrong.
         OptionError: `option_invalid`, this server knows no llm-server.
-        LimitError: `queue_full`, `spool_full`.
+        LimitError: `queue_full`, `share_used`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
     body, wish, note = received.body, received.wish, note_of(request)
     with body.file:
         permit = _permit(request, wish)
+        await on_queue(request, permit.jobs.admit, sharer_of(request))
         note["model"] = wish.model.id
-        limit_s = service_of(request).settings.max_audio_s
-        audio_s = await steps.checked(body, limit_s, wish.channel, wish.track)
-        made, replayed = await asyncio.to_thread(
+        service = service_of(request)
+        audio_s = await steps.checked(
+            body,
+            service.settings.max_audio_s,
+            wish.channel,
+            wish.track,
+            media=service.executors.media,
+        )
+        made, replayed = await on_queue(
+            request,
             permit.jobs.submit,
             _work(request, received, audio_s),
             body.file,
             owner=owner_of(request),
             idempotency_key=permit.key,
         )
+        if not replayed:
+            permit.jobs.waiting.add(sharer_of(request))
         note["job_id"] = made.id
         headers = {"location": relative(f"/v1/jobs/{made.id}", request.scope["path"])}
         if replayed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from glagol.asr.jobs.maintenance import Janitor
@@ -57,7 +58,9 @@ class Crew:
             Runner(jobs, engine, options, worker=worker) for _ in range(engine.workers)
         ]
         self._janitor = Janitor(jobs, worker=worker)
-        self._deliverer = Deliverer(jobs.queue, terms, worker=worker, told=jobs.delivered)
+        self._deliverer = Deliverer(
+            jobs.queue, terms, worker=worker, told=jobs.delivered, alone=settings.owner_share
+        )
 
     def start(self) -> None:
         """Begin to work."""
@@ -67,20 +70,23 @@ class Crew:
         self._deliverer.start()
 
     def stop(self) -> None:
-        """Claim no more jobs; streams of events end. Returns at once."""
+        """Claim no more jobs and deliveries; streams of events end. Returns at once."""
         self._jobs.closing.set()
+        self._deliverer.stop()
         self._janitor.stop()
         for runner in self._runners:
             runner.stop()
 
     def close(self, patience_s: float) -> None:
-        """Wait for what is under way to be settled, then let go of the queue.
+        """Wait at most `patience_s` for what is under way to be settled, then let go of the queue.
 
-        Call it when the engine is closed; then jobs are done, or given back.
+        Call it when the engine is closed; then jobs are done, or given back. Deliveries that are
+        not over by then are given back.
         """
         self.stop()
+        end = time.monotonic() + patience_s
         for runner in self._runners:
-            runner.join(patience_s)
-        self._janitor.join()
-        self._deliverer.close(patience_s)
+            runner.join(max(0.0, end - time.monotonic()))
+        self._deliverer.close(max(0.0, end - time.monotonic()))
+        self._janitor.join(max(0.0, end - time.monotonic()))
         self._jobs.queue.close()

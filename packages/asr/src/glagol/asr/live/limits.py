@@ -5,7 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from glagol.core.errors import HostError, LimitError
+from glagol.core.errors import HostError
+from glagol.core.shares import ALONE, Shares
 
 if TYPE_CHECKING:
     from glagol.asr.live.bridge import Feed
@@ -23,35 +24,39 @@ class Streams:
     Args:
         most: How many may be open at a time.
         idle_s: How long a client may say nothing.
+        alone: The part of them that one owner may have alone.
     """
 
-    def __init__(self, most: int = STREAMS_MAX, idle_s: float = IDLE_S) -> None:
-        self.most = most
+    def __init__(
+        self, most: int = STREAMS_MAX, idle_s: float = IDLE_S, alone: float = ALONE
+    ) -> None:
         self.idle_s = idle_s
+        self._places = Shares(most, "live streams", alone)
         self.threads = ThreadPoolExecutor(most, thread_name_prefix="listening")
-        self._feeds: set[Feed] = set()
+        self._feeds: dict[Feed, str] = {}
         self._closed = False
 
     def __len__(self) -> int:
         """Streams that are open now."""
         return len(self._feeds)
 
-    def enter(self, feed: Feed) -> None:
-        """Take a place.
+    def enter(self, feed: Feed, owner: str) -> None:
+        """Take a place of the share of `owner`.
 
         Raises:
-            LimitError: `busy`.
+            LimitError: `share_used`, `busy`.
             HostError: `not_ready`.
         """
         if self._closed:
             raise stopping()
-        if len(self._feeds) >= self.most:
-            raise LimitError("busy", f"{self.most} streams are open already", "try again later")
-        self._feeds.add(feed)
+        self._places.take(owner)
+        self._feeds[feed] = owner
 
     def leave(self, feed: Feed) -> None:
-        """Give the place back."""
-        self._feeds.discard(feed)
+        """Give the place back, if there is one."""
+        owner = self._feeds.pop(feed, None)
+        if owner is not None:
+            self._places.leave(owner)
 
     def close(self) -> None:
         """Refuse new streams, and end the open ones with `not_ready`."""

@@ -17,6 +17,8 @@ from glagol.asr.live.bridge import Feed, Outbox
 from glagol.asr.live.session import Listening
 from glagol.core.errors import HostError, InputError
 from glagol.web import errors
+from glagol.web.access.auth import RECHECK_S, recheck
+from glagol.web.access.owner import owner_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,7 +47,7 @@ async def stream(socket: AsrSocket) -> None:
     code = NORMAL
     try:
         try:
-            service.streams.enter(feed)
+            service.streams.enter(feed, owner_of(cast("dict[str, Any]", socket.scope)))
             last = live_wire.done(await _served(socket, service, feed, note))
         except Exception as error:  # noqa: BLE001 - sent to the client, and logged
             fault = errors.told(error, socket.scope["path"], note)
@@ -72,6 +74,7 @@ async def _served(
     listening.timeline = socket.scope["state"]["timeline"]
     service.engine.admit(listening.model)
     reading = asyncio.create_task(_read(messages, first, feed, listening.left))
+    watching = asyncio.create_task(_watch_key(socket, feed))
     heard = loop.run_in_executor(service.streams.threads, listening.run)
     try:
         hello = live_wire.ready(note["request_id"], listening.model, listening.options.language)
@@ -84,6 +87,7 @@ async def _served(
         feed.fail(_left())
         outbox.close()
         reading.cancel()
+        watching.cancel()
         await asyncio.wait([heard])  # the place is free when the thread is
         heard.exception()  # it was raised above, or the client has left
     note.update(
@@ -130,6 +134,16 @@ async def _read(
     except Exception as error:  # noqa: BLE001 - raised by the thread; the client gets it
         if isinstance(error, HostError) and error.code == "cancelled":
             left.set()
+        feed.fail(error)
+
+
+async def _watch_key(socket: AsrSocket, feed: Feed) -> None:
+    """End the stream when its key counts no more."""
+    try:
+        while True:
+            recheck(socket.scope)
+            await asyncio.sleep(RECHECK_S)
+    except InputError as error:
         feed.fail(error)
 
 

@@ -30,13 +30,20 @@ class Audit:
         self._log = AuditLog(path) if path else None
 
     def transcribed(
-        self, transcript: Transcript, *, request: str = "", job: str = "", owner: str = ""
+        self,
+        transcript: Transcript,
+        *,
+        request: str = "",
+        call: str = "",
+        job: str = "",
+        owner: str = "",
     ) -> None:
         """Write that `transcript` was made; waits for the disk, never raises.
 
         Args:
             transcript: What was made.
             request: Id of the request that asked for it.
+            call: The server's own id of that request, if it was answered at once.
             job: Id of the job; empty for a request that was answered at once.
             owner: Name of the key.
         """
@@ -47,6 +54,7 @@ class Audit:
             event="transcribed",
             job=job,
             request=request,
+            call=call,
             owner=owner,
             input_sha256=origin.audio_sha256 or "",
             model=origin.model,

@@ -139,6 +139,11 @@ class _JobsState(Collector):
             "How long the oldest waiting job waits",
             value=sample.oldest_s,
         )
+        yield CounterMetricFamily(
+            "asr_jobs_set_aside",
+            "Records of the queue that this process could not read and set aside",
+            value=self._jobs.queue.set_aside(),
+        )
         for name, text, counts in (
             ("asr_job_attempts", "Attempts at jobs by this process", self._jobs.attempts),
             ("asr_webhook_tries", "Tries to deliver by this process", self._jobs.deliveries),

@@ -10,10 +10,10 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Awaitable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack, closing
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from litestar import delete, head, patch, post, route
 from litestar.enums import HttpMethod
@@ -22,17 +22,30 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.asr.http.multipart import chunks
-from glagol.asr.http.request import AsrRequest, owner_of, service_of, uploads_of
+from glagol.asr.http.request import (
+    AsrRequest,
+    on_uploads,
+    owner_of,
+    service_of,
+    sharer_of,
+    uploads_of,
+)
 from glagol.asr.http.spool import BATCH_BYTES
 from glagol.asr.tus.store import Note
 from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.core.executors import call
 from glagol.web import errors
 from glagol.web.links import relative
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from glagol.asr.tus.store import Uploads, Writer
 
 __all__ = ["HANDLERS"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 VERSION: Final = "1.0.0"
 BODY_TYPE: Final = "application/offset+octet-stream"
@@ -97,7 +110,10 @@ async def create(request: AsrRequest) -> Response[None]:
         if len(metadata) > METADATA_MAX:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
         kept = uploads_of(request)
-        upload_id = await asyncio.to_thread(kept.create, Note(length, owner_of(request), metadata))
+        note = Note(length, owner_of(request), metadata)
+        # creations wait for the disk, so a crowd of them may not take every thread that does
+        with service_of(request).bodies.held(sharer_of(request)):
+            upload_id = await on_uploads(request, kept.create, note, sharer_of(request))
         place = relative(f"/v1/uploads/{upload_id}", request.scope["path"])
         headers = {"location": place, **_expires(kept, upload_id)}
         return _empty(201, headers)
@@ -116,9 +132,9 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
 
     async def looked() -> Response[None]:
         kept = uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        note, size = await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        note, size = await on_uploads(request, kept.look, upload_id, owner_of(request))
         headers = {"upload-offset": str(size), "upload-length": str(note.length)}
         if note.metadata:
             headers["upload-metadata"] = note.metadata
@@ -144,9 +160,9 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
         if request.headers.get("content-type", "").partition(";")[0].strip() != BODY_TYPE:
             raise _wrong("Content-Type", f"it is not {BODY_TYPE}")
         begin, kept = _number(request, "upload-offset"), uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        task = asyncio.create_task(_write(request, kept, upload_id, begin))
+        task = asyncio.create_task(_held(request, _write(request, kept, upload_id, begin)))
         kept.writing[upload_id] = task
         try:
             size = await task
@@ -172,42 +188,70 @@ async def terminate(request: AsrRequest, upload_id: FromPath[str]) -> Response[N
 
     async def dropped() -> Response[None]:
         kept = uploads_of(request)
-        await asyncio.to_thread(kept.look, upload_id, owner_of(request))
+        await on_uploads(request, kept.look, upload_id, owner_of(request))
         await _stopped(kept, upload_id)
-        await asyncio.to_thread(kept.drop, upload_id)
+        await on_uploads(request, kept.drop, upload_id)
         return _empty(204, {})
 
     return await _tus(request, dropped())
+
+
+async def _held(request: AsrRequest, writing: Coroutine[Any, Any, int]) -> int:
+    """What `writing` gives, as one of the bodies being received."""
+    with closing(writing), service_of(request).bodies.held(sharer_of(request)):
+        return await writing
 
 
 async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int) -> int:
     """Append the body; how many bytes there are then."""
     check = _checksum(request)
     held = ExitStack()
-    right = kept.writer(upload_id, owner_of(request), begin)
-    writer: Writer = await asyncio.to_thread(held.enter_context, right)
+    executor = service_of(request).executors.uploads
+    right = kept.writer(upload_id, owner_of(request), begin, whole=check is not None)
     batch = bytearray()
     try:
+        writer: Writer = await _ended(executor, held.enter_context, right)
         try:
             async for chunk in chunks(request.receive):
                 batch += chunk
                 if check is not None:
                     check[0].update(chunk)
                 if len(batch) >= BATCH_BYTES:
-                    await asyncio.to_thread(writer.write, bytes(batch))
-                    batch.clear()
+                    full, batch = bytes(batch), bytearray()
+                    await _ended(executor, writer.write, full)
         finally:
-            if batch:
-                await asyncio.to_thread(writer.write, bytes(batch))
-            if check is not None and check[0].digest() != check[1]:
-                writer.undo()  # also what came of a body that broke off
-        if check is not None and check[0].digest() != check[1]:
-            raise InputError(
-                "upload_checksum", "the checksum does not match", "send these bytes again"
-            )
+            if batch and check is None:  # what came of a body that broke off counts too
+                await _ended(executor, writer.write, bytes(batch))
+        if check is not None:
+            if check[0].digest() != check[1]:
+                raise InputError(
+                    "upload_checksum", "the checksum does not match", "send these bytes again"
+                )
+            await _ended(executor, writer.write, bytes(batch))
+            writer.confirm()
     finally:
-        await asyncio.to_thread(held.close)
+        await _ended(executor, held.close)
     return writer.size
+
+
+async def _ended(
+    executor: Executor, function: Callable[P, T], *args: P.args, **options: P.kwargs
+) -> T:
+    """What `function` gives in a thread; who is cancelled meanwhile leaves only when it has ended.
+
+    Otherwise a write could go on beside the next one.
+    """
+    work = asyncio.ensure_future(call(executor, function, *args, **options))
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        work.exception()  # asked for, so that it counts as seen: the cancellation comes first
+        raise cancelled
+    return work.result()
 
 
 async def _stopped(kept: Uploads, upload_id: str) -> None:

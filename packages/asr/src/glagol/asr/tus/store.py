@@ -1,7 +1,10 @@
 """Uploads that can be resumed: a file and a note on disk for each, whatever happens to the process.
 
-The length of the file is how far the upload is, so nothing has to be recorded while it grows. A
-hash's inner state cannot be stored; after a restart what is there already is read again.
+The length of the file is how far the upload is, so nothing has to be recorded while it grows. While
+a body with a checksum arrives, `ID.unchecked` holds the length before it, and that length counts:
+after a crash the rest is cut off. The mark is removed when the checksum was found right and the
+bytes are on the disk. A hash's inner state cannot be stored; after a restart what is there already
+is read again.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -24,9 +28,12 @@ import msgspec
 from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
+from glagol.asr.tus import marks
+from glagol.asr.tus.promised import Promise, Promised
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
-from glagol.core.files import sync_folder
+from glagol.core.files import new_private_file, private_folder, sync_folder
+from glagol.core.shares import ALONE
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,6 +44,8 @@ __all__ = ["EXPIRES_S", "Note", "Uploads", "Writer"]
 EXPIRES_S: Final = 86_400.0
 """An upload that was not touched for so long is forgotten."""
 
+SWEEP_S: Final = 60.0
+FRESH_S: Final = 1.0
 HASHES_MAX: Final = 64
 READ_BYTES: Final = 1 << 20
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -65,6 +74,7 @@ class Uploads:
         limit_bytes: Of one upload.
         quota_bytes: Of all together, finished or not; asked whenever it matters.
         clock: Unix seconds, as the file system has them.
+        alone: The part of the quota that one owner may promise to fill alone.
 
     Attributes:
         limit_bytes: Of one upload.
@@ -80,24 +90,32 @@ class Uploads:
         limit_bytes: int,
         quota_bytes: Callable[[], int],
         clock: Callable[[], float] = time.time,
+        alone: float = ALONE,
     ) -> None:
         self._folder = folder
+        self._promised = Promised(alone)
+        self._swept_s = self._seen_s = -math.inf
         self.limit_bytes = limit_bytes
         self.writing: dict[str, asyncio.Task[int]] = {}
         self._quota_bytes = quota_bytes
         self._clock = clock
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._marks = marks.Marks(folder)
         with _told():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
 
-    def create(self, note: Note) -> str:
+    def create(self, note: Note, owner: str = "") -> str:
         """Begin an upload; its room is taken at once.
+
+        Args:
+            note: What the upload will be.
+            owner: Whose share it uses; empty: that of `note.owner`.
 
         Returns:
             Its id.
 
         Raises:
-            LimitError: `upload_too_large`, `spool_full`.
+            LimitError: `upload_too_large`, `spool_full`, `share_used`, `busy`.
             HostError: `disk_full`, `host_io`.
         """
         if note.length > self.limit_bytes:
@@ -106,34 +124,30 @@ class Uploads:
                 f"the upload would be larger than {self.limit_bytes} bytes",
                 "send a shorter or compressed file, or raise ASR_MAX_UPLOAD_BYTES",
             )
+        upload_id = secrets.token_hex(16)
         with _told():
-            self.sweep()
-            promised = missing = 0
-            for upload_id in self._ids():
-                with contextlib.suppress(InputError, IntegrityError):  # just removed, or too new
-                    other, size = self._read(upload_id)
-                    promised += other.length
-                    missing += other.length - size
-            if promised + note.length > self._quota_bytes():
-                raise LimitError(
-                    "spool_full",
-                    f"uploads would take more than {self._quota_bytes()} bytes",
-                    "finish or delete others first, or raise spool_bytes in policy.toml",
-                )
-            free = shutil.disk_usage(self._folder).free
-            if free - missing - note.length < FREE_BYTES_MIN:
-                raise HostError(
-                    "disk_full", "no space left for the upload", "free space in ASR_STATE"
-                )
-            upload_id = secrets.token_hex(16)
-            self._path(upload_id).touch(mode=0o600, exist_ok=False)
-            part = self._path(f".{upload_id}")
-            with part.open("xb") as file:
-                file.write(msgspec.json.encode(note))
-                os.fsync(file.fileno())
-            part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
-            sync_folder(self._folder)
+            self._looked_around()
+            promise = Promise(owner or note.owner, note.length)
+            self._promised.begin(upload_id, promise, self._quota_bytes())
+            try:
+                self._begin(upload_id, note)
+            except BaseException:
+                self._promised.drop(upload_id)
+                raise
+            self._promised.begun(upload_id)
         return upload_id
+
+    def _begin(self, upload_id: str, note: Note) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free - self._promised.missing < FREE_BYTES_MIN:
+            raise HostError("disk_full", "no space left for the upload", "free space in ASR_STATE")
+        self._path(upload_id).touch(mode=0o600, exist_ok=False)
+        part = self._path(f".{upload_id}")
+        with new_private_file(part) as file:
+            file.write(msgspec.json.encode(note))
+            os.fsync(file.fileno())
+        part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
+        sync_folder(self._folder)
 
     def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
         """An upload and how many bytes of it are there.
@@ -150,8 +164,17 @@ class Uploads:
         return note, size
 
     @contextlib.contextmanager
-    def writer(self, upload_id: str, owner: str, offset: int) -> Iterator[Writer]:
+    def writer(
+        self, upload_id: str, owner: str, offset: int, *, whole: bool = False
+    ) -> Iterator[Writer]:
         """The right to append, one at a time; what was written is on the disk afterwards.
+
+        Args:
+            upload_id: Which upload.
+            owner: Whose it is.
+            offset: How many bytes the caller believes to be there.
+            whole: Nothing of what is written counts before `Writer.confirm`, not even after a
+                crash; without it each byte counts as soon as it is written.
 
         Raises:
             InputError: `upload_unknown`; `upload_state`, the offset is another one, or somebody
@@ -164,15 +187,20 @@ class Uploads:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise _state("another request is writing it", "ask for the offset again") from None
-            size = file.seek(0, os.SEEK_END)
+            size = self._mended(upload_id, file)
             if offset != size:
                 raise _state(f"{size} bytes are there, not {offset}", "go on from Upload-Offset")
             known, digest = self._hashes.pop(upload_id, (-1, None))
-            writer = Writer(file, note.length, size, digest if known == size else _hash_of(file))
+            digest = digest if known == size else _hash_of(file)
+            if whole:
+                self._marks.put(upload_id, size)
+            writer = Writer(file, note.length, size, digest, confirmed=not whole)
             try:
                 yield writer
             finally:
                 writer.settle()
+                if whole:
+                    self._marks.clear(upload_id)
                 self._hashes[upload_id] = (writer.size, writer.digest)
                 while len(self._hashes) > HASHES_MAX:
                     self._hashes.popitem(last=False)
@@ -201,9 +229,11 @@ class Uploads:
     def drop(self, upload_id: str) -> None:
         """Forget an upload, if it is there."""
         self._hashes.pop(upload_id, None)
+        self._promised.drop(upload_id)
         with _told():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
+            self._path(upload_id + marks.SUFFIX).unlink(missing_ok=True)
 
     def expires_s(self, upload_id: str) -> float:
         """When an upload will be forgotten if nobody touches it, Unix seconds.
@@ -218,11 +248,12 @@ class Uploads:
 
     def sweep(self) -> None:
         """Forget what was not touched for `EXPIRES_S`, and what is no upload."""
-        now = self._clock()
+        now = self._swept_s = self._clock()
+        self._seen_s = -math.inf
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if now - path.stat().st_mtime > EXPIRES_S:
-                    name = path.name.removesuffix(_NOTE)
+                    name = path.name.removesuffix(_NOTE).removesuffix(marks.SUFFIX)
                     data = self._path(name)
                     if not (data.exists() and now - data.stat().st_mtime <= EXPIRES_S):
                         path.unlink()
@@ -230,12 +261,51 @@ class Uploads:
     def _read(self, upload_id: str) -> tuple[Note, int]:
         try:
             note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
-            return note, self._path(upload_id).stat().st_size
-        except (OSError, msgspec.DecodeError):
+            size = self._path(upload_id).stat().st_size  # first: a mark goes when its bytes count
+            return note, min(size, self._marks.counted(upload_id, size))
+        except OSError:
             raise _unknown() from None
+        except IntegrityError as error:
+            if error.code == "state_damaged":  # as a crash may leave it
+                raise _unknown() from None
+            raise
 
-    def _ids(self) -> list[str]:
-        return [p.name.removesuffix(_NOTE) for p in self._folder.glob("*" + _NOTE)]
+    def _mended(self, upload_id: str, file: BinaryIO) -> int:
+        """Cut off what a crash left of a body that was never confirmed; the length is then true.
+
+        Call it with the file's lock: without, the mark may be that of a body that arrives now.
+        """
+        size = file.seek(0, os.SEEK_END)
+        counts = self._marks.counted(upload_id, size)
+        if counts < size:
+            file.truncate(counts)
+            os.fsync(file.fileno())
+        if self._marks.there(upload_id):
+            self._marks.clear(upload_id)
+        return file.seek(0, os.SEEK_END)
+
+    def _looked_around(self) -> None:
+        """Know what is in the folder: other processes and other days have uploads there, too."""
+        now = self._clock()
+        if now - self._swept_s > SWEEP_S:
+            self.sweep()
+        if now - self._seen_s <= FRESH_S:
+            return
+        self._seen_s = now
+        with os.scandir(self._folder) as entries:
+            found = {entry.name: entry for entry in entries}
+        missing, promises = 0, {}
+        for upload_id in (name.removesuffix(_NOTE) for name in found if name.endswith(_NOTE)):
+            with contextlib.suppress(InputError, IntegrityError, KeyError, FileNotFoundError):
+                # just removed, or a newer program's
+                known = self._promised.of(upload_id) or self._noted(upload_id)
+                missing += known.length - found[upload_id].stat().st_size
+                promises[upload_id] = known
+        self._promised.seen(promises, missing)
+
+    def _noted(self, upload_id: str) -> Promise:
+        note, _ = self._read(upload_id)
+        return Promise(note.owner, note.length)
 
     def _path(self, name: str) -> Path:
         return self._folder / name
@@ -249,12 +319,16 @@ class Writer:
         length: More than this is refused.
         size: Bytes that are there.
         digest: sha256 of them.
+        confirmed: Whether what is written counts without `confirm`.
     """
 
-    def __init__(self, file: BinaryIO, length: int, size: int, digest: Any) -> None:
+    def __init__(
+        self, file: BinaryIO, length: int, size: int, digest: Any, *, confirmed: bool = True
+    ) -> None:
         self._file = file
         self._length = length
         self._begin, self._before = size, digest.copy()
+        self._confirmed = confirmed
         self.size = size
         self.digest = digest
 
@@ -278,9 +352,9 @@ class Writer:
         self.digest.update(data)
         self.size += len(data)
 
-    def undo(self) -> None:
-        """Take back everything that this writer wrote."""
-        self.size, self.digest = self._begin, self._before
+    def confirm(self) -> None:
+        """Let everything that this writer wrote count."""
+        self._confirmed = True
 
     def settle(self) -> None:
         """Bring what counts, and nothing else, to the disk.
@@ -288,6 +362,8 @@ class Writer:
         Raises:
             HostError: `disk_full`, `host_io`.
         """
+        if not self._confirmed:
+            self.size, self.digest = self._begin, self._before
         with _told():
             self._file.truncate(self.size)
             self._file.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from glagol.bundle.errors import error
 from glagol.bundle.pack.index import Acceptance, Release, Requires
-from glagol.registry.manifest.rules import role_of
+from glagol.registry.manifest.rules import PACKAGE, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,8 +81,9 @@ class Inputs:
         tool_wheels: wheel plan of the tools.
         system: as in `x86_64-linux`.
         variant: a key of `LOCKS`.
-        models: ids to carry; empty means every model that has artifacts for the variant, and of
-            language models the manifest's default where the variant has an environment for it.
+        models: ids to carry; empty means every model that has artifacts for the variant and whose
+            sources are no packages, and of language models the manifest's default where the
+            variant has an environment for it.
         llm_lock: text of the hash lock of the language model's environment; empty without one.
         llm_wheels: wheel plan of that lock.
     """
@@ -254,6 +255,8 @@ def _models(
             left_out.append((model.id, "not asked for"))
         elif role_of(model) == "llm" and not inputs.models and model.id != own:
             left_out.append((model.id, "a language model goes where it is asked for by its id"))
+        elif _is_packaged(model) and not inputs.models:
+            left_out.append((model.id, "a model of a package index goes where it is asked for"))
         elif fitting:
             carried.append((model, fitting))
         elif model.id in inputs.models:
@@ -263,6 +266,11 @@ def _models(
                 (model.id, model.unpinned or f"no build for the variant {inputs.variant}")
             )
     return tuple(carried), tuple(left_out)
+
+
+def _is_packaged(model: Model) -> bool:
+    """Whether its sources come from a package index: it is large, and not in every store."""
+    return any(url.startswith(PACKAGE) for file in model.source.files for url in file.urls)
 
 
 def _acceptance(inputs: Inputs, carried: frozenset[str]) -> Acceptance:

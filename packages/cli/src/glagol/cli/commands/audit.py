@@ -59,21 +59,30 @@ def verify(file: Path | None, head: str | None, as_json: bool) -> int:
 
 @audit.command()
 @_argument
-@click.option("--job", required=True, metavar="ID", help="Id of the job or of the request.")
+@click.option("--job", required=True, metavar="ID", help="Id of the job, request or call.")
 def show(file: Path | None, job: str) -> int:
-    """Print the lines of a job, as they are in the file; all lines are checked on the way."""
+    """Print the lines of a job, as they are in the file; all lines are checked on the way.
+
+    A request's id may be its caller's choice, and stand for several requests: `call` is ours.
+    """
     import msgspec
 
     from glagol.cli import output, report
     from glagol.web import audit_log as log
 
-    found = False
+    origins = set()
     for line in log.lines(_found(file)):
-        if job in {line.get("job"), line.get("request")}:
-            found = True
+        if job in {line.get("job"), line.get("request"), line.get("call")}:
+            origins.add((line.get("owner"), line.get("job") or line.get("call") or line["seq"]))
             output.show(msgspec.json.encode(line, order="sorted") + b"\n")
-    if not found:
+    if not origins:
         report.note(f"no line names {job}")
+    if len(origins) > 1:
+        keys = len({owner for owner, _ in origins})
+        report.note(
+            f"{len(origins)} requests of {keys} keys have the id {job}, which their callers chose:"
+            " call and job tell them apart"
+        )
     return 0
 
 

@@ -1,4 +1,7 @@
-"""`glagol keys`: add, list and revoke API keys (`glagol.web.access.api_keys` reads the file)."""
+"""`glagol keys`: add, list, revoke and switch off API keys.
+
+`glagol.web.access.api_keys` reads the file.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ _FILE: Final = "keys.json"
 def keys(context: click.Context, state: Path | None) -> None:
     """Add, list and revoke keys; the server notices within a second.
 
-    Without keys.json the server is open to everybody who reaches it.
+    Until there is a key the server is open to everybody who reaches it.
     """
     context.obj = state
 
@@ -87,11 +90,12 @@ def add(
 def list_keys(state: Path | None) -> int:
     """List names, scopes and limits."""
     from glagol.cli import report
-    from glagol.web.access.api_keys import now_utc
+    from glagol.web.access.api_keys import now_utc, was_on
 
     folder = _folder(state)
     if not (folder / _FILE).exists():
-        report.note(f"there is no {folder / _FILE}: keys are off")
+        on = "keys were on, so the server does not start" if was_on(folder) else "keys are off"
+        report.note(f"there is no {folder / _FILE}: {on}")
         return 0
     now = now_utc()
     click.echo("name\tcreated\texpires\tscopes\trate\tconcurrent")
@@ -124,8 +128,28 @@ def revoke(state: Path | None, name: str) -> int:
         _write(folder, ring)
     report.note(f"the key of {name} is revoked")
     if not ring.keys:
-        report.note("no key is left and the server is closed to everybody: add one, or remove "
-                    f"{folder / _FILE} and start the server anew")  # fmt: skip
+        report.note(
+            "no key is left and the server is closed to everybody: add one; to serve without"
+            " keys, run `glagol keys off` and start the server anew"
+        )
+    return 0
+
+
+@keys.command()
+@click.pass_obj
+def off(state: Path | None) -> int:
+    """Remove all keys: from its next start on the server serves everybody who reaches it."""
+    from glagol.cli import report
+    from glagol.core.files import host_error
+    from glagol.web.access.api_keys import MARK
+
+    with _locked(_folder(state)) as folder:
+        try:
+            for name in (_FILE, MARK):  # in this order: a crash between them leaves it closed
+                (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise host_error(error, folder) from error
+    report.note("keys are off; a server that runs still wants its last keys until it starts anew")
     return 0
 
 
@@ -162,10 +186,10 @@ def _locked(folder: Path) -> Iterator[Path]:
     Raises:
         HostError: `disk_full` or `host_io`.
     """
-    from glagol.core.files import host_error
+    from glagol.core.files import host_error, private_folder
 
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise host_error(error, folder) from error
@@ -191,5 +215,7 @@ def _read(folder: Path) -> Keyring:
 def _write(folder: Path, ring: Keyring) -> None:
     """Replace the key file; only its owner may read it."""
     from glagol.core.files import write_atomic
+    from glagol.web.access.api_keys import mark
 
     write_atomic(folder / _FILE, ring.written(), mode=0o600)
+    mark(folder)

@@ -2,9 +2,10 @@
 
 Such a file is a zip archive: a pickle that describes the tensors, and one raw member per storage.
 ``archive`` gives the members as views, ``pickles`` reads the description as data, and the tensors
-here are views of the storages. Both published forms are understood: a dictionary of tensors
-(Hugging Face) and ``{cfg, state_dict}`` (upstream's ``.ckpt``), whose settings come out of
-omegaconf's objects as plain dictionaries and lists.
+here are views of the storages. Three published forms are understood: a dictionary of tensors
+(Hugging Face), ``{cfg, state_dict}`` (a ``.ckpt``), whose settings come out of omegaconf's objects
+as plain dictionaries and lists, and ``{dims, model_state_dict}`` (OpenAI), whose dims are integers
+by name.
 
 Source: the zip format of ``torch.save`` (torch/serialization.py, torch/_utils.py); the state of
 omegaconf 2.3's ``DictConfig``, ``ListConfig`` and nodes.
@@ -35,6 +36,9 @@ ELEMENTS_MAX: Final = 1 << 40
 is 2**63 bytes."""
 SETTINGS_MAX: Final = 100_000
 """Values in the settings; those of v3 are a few hundred."""
+
+SIZES_MAX: Final = 32
+"""Named sizes; OpenAI's checkpoints have ten."""
 
 _DEPTH_MAX = 32
 _BRAIN = "bfloat16"
@@ -127,10 +131,12 @@ class Checkpoint:
     Attributes:
         tensors: by name, as views of the file.
         settings: upstream's ``cfg``, plain; None where there is none (Hugging Face).
+        sizes: OpenAI's ``dims``, integers by name; None where there are none.
     """
 
     tensors: StoredTensors
     settings: Mapping[str, Any] | None
+    sizes: Mapping[str, int] | None = None
 
 
 def read_torch(data: bytes | memoryview) -> Checkpoint:
@@ -164,8 +170,10 @@ def read_torch(data: bytes | memoryview) -> Checkpoint:
     found = pickles.read(archive[described[0]], table)
     if not isinstance(found, dict):
         raise refused("it holds no dictionary")
-    state, settings = found, None
-    if "state_dict" in found:
+    state, settings, sizes = found, None, None
+    if set(found) == {"dims", "model_state_dict"}:
+        state, sizes = found["model_state_dict"], _sizes(found["dims"])
+    elif "state_dict" in found:
         state, settings = found["state_dict"], _Plain().value(found.get("cfg"))
     if not isinstance(state, dict) or not state:
         raise refused("it holds no tensors")
@@ -174,7 +182,16 @@ def read_torch(data: bytes | memoryview) -> Checkpoint:
             raise refused(f"{name[:80]!r} is no tensor but a {type(value).__name__}")
     if not isinstance(settings, dict | None):
         raise refused("its cfg is no dictionary")
-    return Checkpoint(StoredTensors(state), settings)
+    return Checkpoint(StoredTensors(state), settings, sizes)
+
+
+def _sizes(dims: object) -> dict[str, int]:
+    if not isinstance(dims, dict) or len(dims) > SIZES_MAX:
+        raise refused(f"its dims are no dictionary of at most {SIZES_MAX} integers")
+    for value in dims.values():
+        if type(value) is not int or not 0 <= value <= ELEMENTS_MAX:
+            raise refused("its dims are not all integers that can be a size")
+    return dims
 
 
 @dataclass(slots=True)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from glagol.forge.adopt import Adopted
 from glagol.forge.families.gigaam.family import FAMILY as GIGAAM
+from glagol.forge.families.whisper.family import FAMILY as WHISPER
 
 if TYPE_CHECKING:
     from glagol.forge.families.base import BuildFamily
 
 __all__ = ["FAMILIES"]
 
-_ROWS: Final[tuple[BuildFamily, ...]] = (GIGAAM, Adopted("silero"))
+_ROWS: Final[tuple[BuildFamily, ...]] = (GIGAAM, WHISPER, Adopted("silero"))
 
 FAMILIES: Final[Mapping[str, BuildFamily]] = MappingProxyType(
     {family.name: family for family in _ROWS}

@@ -7,6 +7,7 @@ the data file is written, so building holds the source and the result but no thi
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ class _Weight:
     name: str
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
-    make: Callable[[], Array]
+    make: Callable[[], Array] | None
+    same: str = ""
 
 
 class Graph:
@@ -140,6 +142,20 @@ class Graph:
         self._weights[self._claim(name)] = _Weight(name, np.dtype(dtype), tuple(shape), make)
         return name
 
+    def reshaped(self, name: str, shape: Sequence[int], of: str) -> str:
+        """Add a tensor that has the bytes of the weight ``of``, once in the data file.
+
+        Raises:
+            KeyError: there is no such weight.
+            ValueError: the name is taken, the sizes differ, or ``of`` is too small to lie there.
+        """
+        base = self._weights[of]
+        count = math.prod(shape)
+        if count != math.prod(base.shape) or count * base.dtype.itemsize < _INLINE_BYTES:
+            raise ValueError(f"{name} of shape {tuple(shape)} cannot be {of} of shape {base.shape}")
+        self._weights[self._claim(name)] = _Weight(name, base.dtype, tuple(shape), None, of)
+        return name
+
     def finish(self, producer_version: str, metadata: Mapping[str, str]) -> tuple[bytes, bytes]:
         """Return the bytes of the model file and of the data file.
 
@@ -147,7 +163,8 @@ class Graph:
             ValueError: a maker returned another type or shape than was announced.
         """
         data = io.BytesIO()
-        initializers = [self._write(weight, data) for weight in self._weights.values()]
+        places: dict[str, External] = {}
+        initializers = [self._write(weight, data, places) for weight in self._weights.values()]
         encoded = protobuf.graph(
             self._name,
             nodes=self._nodes,
@@ -165,7 +182,10 @@ class Graph:
         )
         return model, data.getvalue()
 
-    def _write(self, weight: _Weight, data: io.BytesIO) -> bytes:
+    def _write(self, weight: _Weight, data: io.BytesIO, places: dict[str, External]) -> bytes:
+        kind = _KINDS[weight.dtype]
+        if weight.make is None:
+            return protobuf.tensor(weight.name, kind, weight.shape, places[weight.same])
         value = weight.make()
         if value.dtype != weight.dtype or value.shape != weight.shape:
             raise ValueError(
@@ -173,11 +193,10 @@ class Graph:
                 f"made {value.dtype} {value.shape}"
             )
         little = np.ascontiguousarray(value, dtype=weight.dtype.newbyteorder("<"))
-        kind = _KINDS[weight.dtype]
         if little.nbytes < _INLINE_BYTES:
             return protobuf.tensor(weight.name, kind, weight.shape, little.tobytes())
         data.write(b"\0" * (-data.tell() % ALIGNMENT))
-        where = External(self._location, data.tell(), little.nbytes)
+        where = places[weight.name] = External(self._location, data.tell(), little.nbytes)
         data.write(little.data)
         return protobuf.tensor(weight.name, kind, weight.shape, where)
 

@@ -14,24 +14,28 @@ takes over lacks what had not reached it. `caveat` says which of this does not h
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
 
 import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from glagol.core.errors import HostError, InputError
+from glagol.core import journal
+from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.jobs import validation
 from glagol.jobs.queue import Claim, Job, LeaseLostError, NewJob, State, Trouble
-from glagol.jobs.states import COUNTED, REPLAYABLE, STATES, Depth
+from glagol.jobs.redis.script import damaged, job, newcomers, script
+from glagol.jobs.states import COUNTED, Depth
 
-__all__ = ["RedisQueue", "script"]
+__all__ = ["RedisQueue"]
+
+T = TypeVar("T")
 
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
@@ -88,21 +92,30 @@ class RedisQueue:
         self._place = _place(pool.connection_kwargs)
         self._secret = pool.connection_kwargs.get("password") or ""
         self._client = redis.Redis(connection_pool=pool)
+        self._set_aside = 0
         self._script = self._client.register_script(script())
 
     def put(self, new: NewJob) -> Job:
         """See the port."""
         validation.check(new)
-        word, *answer = self._run("put", *_newcomers([new]))
-        if word == b"conflict":
-            raise validation.conflict(new.idempotency_key)
-        return _job(answer)
+
+        def stored() -> Job:
+            word, *answer = self._run("put", *newcomers([new]))
+            if word == b"conflict":
+                raise validation.conflict(new.idempotency_key)
+            return job(answer)
+
+        return self._mended(stored)
 
     def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
         """See the port."""
         exhausted = msgspec.json.encode(validation.EXHAUSTED)
-        word, *answer = self._run("claim", worker, lease_s, exhausted, *kinds)
-        return None if word == b"none" else Claim(_job(answer), worker, lease_s)
+
+        def claimed() -> Claim | None:
+            word, *answer = self._run("claim", worker, lease_s, exhausted, *kinds)
+            return None if word == b"none" else Claim(job(answer), worker, lease_s)
+
+        return self._mended(claimed)
 
     def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
         """See the port."""
@@ -129,7 +142,7 @@ class RedisQueue:
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
         validation.check_followers(follow)
-        return _job(self._fenced("finish", claim, result, *_newcomers(follow)))
+        return self._ended("finish", claim, result, *newcomers(follow))
 
     def fail(
         self,
@@ -142,40 +155,53 @@ class RedisQueue:
         validation.check_followers(follow)
         retry = "" if retry_in_s is None else retry_in_s
         why = msgspec.json.encode(trouble)
-        return _job(self._fenced("fail", claim, why, retry, *_newcomers(follow)))
+        return self._ended("fail", claim, why, retry, *newcomers(follow))
 
     def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
         validation.check_followers(follow)
-        return _job(self._fenced("stop", claim, *_newcomers(follow)))
+        return self._ended("stop", claim, *newcomers(follow))
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         """See the port."""
-        return _job(self._fenced("release", claim))
+        return self._ended("release", claim, delay_s)
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
         """See the port."""
         validation.check_followers(follow)
-        return _job(self._known("cancel", job_id, *_newcomers(follow)))
+        return self._mended(lambda: job(self._known("cancel", job_id, *newcomers(follow))))
 
     def replay(self, job_id: str) -> Job:
         """See the port."""
-        word, *answer = self._run("replay", job_id)
-        if word == b"unknown":
-            raise validation.unknown(job_id)
-        if word == b"state":
-            raise validation.wrong_state(_job(answer))
-        return _job(answer)
+
+        def replayed() -> Job:
+            word, *answer = self._run("replay", job_id)
+            if word == b"unknown":
+                raise validation.unknown(job_id)
+            if word == b"state":
+                raise validation.wrong_state(job(answer))
+            return job(answer)
+
+        return self._mended(replayed)
 
     def get(self, job_id: str) -> Job:
         """See the port."""
-        return _job(self._known("get", job_id))
+        return self._mended(lambda: job(self._known("get", job_id)))
 
     def result(self, job_id: str) -> bytes | None:
         """See the port."""
-        with self._reached():
-            found: Any = self._client.get(f"{self._prefix}:result:{job_id}")
-        return None if found is None else bytes(found)
+
+        def read() -> bytes | None:
+            with self._reached():
+                try:
+                    found: Any = self._client.get(f"{self._prefix}:result:{job_id}")
+                except redis.exceptions.ResponseError as error:
+                    if "WRONGTYPE" in str(error):
+                        raise damaged(f"the result of {job_id}") from None
+                    raise
+            return None if found is None else bytes(found)
+
+        return self._mended(read)
 
     def page(
         self, *, kind: str, state: State | None = None, owner: str | None = None,
@@ -183,10 +209,14 @@ class RedisQueue:
     ) -> list[Job]:  # fmt: skip
         """See the port."""
         listed = "" if owner is None else f"o{owner}"
-        word, *answer = self._run("page", kind, state or "", listed, before, limit)
-        if word == b"unknown":
-            raise validation.unknown(before)
-        return [_job(fields[1:]) for fields in answer]
+
+        def read() -> list[Job]:
+            word, *answer = self._run("page", kind, state or "", listed, before, limit)
+            if word == b"unknown":
+                raise validation.unknown(before)
+            return [job(fields[1:]) for fields in answer]
+
+        return self._mended(read)
 
     def ahead(self, job: Job) -> int:
         """See the port."""
@@ -202,10 +232,20 @@ class RedisQueue:
         gone: list[Job] = []
         while len(gone) < _SWEEP_MAX:
             answer = self._run("sweep", _SWEEP_AT_ONCE)[1:]
-            gone += [_job(fields[1:]) for fields in answer]
+            for fields in answer:
+                with suppress(IntegrityError):  # it is forgotten, however it looked
+                    gone.append(job(fields[1:]))
             if len(answer) < _SWEEP_AT_ONCE:
                 break
         return gone
+
+    def forget(self, job_id: str) -> Job:
+        """See the port; the server's append-only file keeps it until it is rewritten."""
+        return self._mended(lambda: job(self._known("forget", job_id)))
+
+    def set_aside(self) -> int:
+        """See the port."""
+        return self._set_aside
 
     def ping(self) -> None:
         """See the port; writes a key, so that a full or read-only server is seen."""
@@ -238,6 +278,8 @@ class RedisQueue:
     def _run(self, *arguments: str | bytes | float) -> list[Any]:
         with self._reached():
             answer: list[Any] = self._script(keys=[self._prefix], args=arguments)
+        if answer[0] == b"aside":
+            answer = self._told(*answer[1:])
         if answer[0] == b"newer":
             raise HostError(
                 "queue_unreachable",
@@ -246,6 +288,35 @@ class RedisQueue:
                 "start the newer program that wrote it, or name another server",
             )
         return answer
+
+    def _told(self, aside: list[bytes], answer: list[Any]) -> list[Any]:
+        """Count and log what the script set aside; its answer."""
+        self._set_aside += len(aside)
+        for name in aside:
+            journal.write(
+                "a record of the queue cannot be read, and is set aside",
+                level=logging.ERROR,
+                code="state_damaged",
+                record=name[:200].decode("ascii", "backslashreplace"),
+                remedy=f"look at {self._prefix}:aside:* within a week; see who else writes to"
+                f" {self._place}",
+            )
+        return answer
+
+    def _mended(self, call: Callable[[], T]) -> T:
+        """What `call` gives; once more after `mend` if it met what cannot be read.
+
+        Raises:
+            IntegrityError: `state_damaged`, it met some again.
+        """
+        try:
+            return call()
+        except IntegrityError:
+            self._run("mend")
+            return call()
+
+    def _ended(self, transition: str, claim: Claim, *arguments: str | bytes | float) -> Job:
+        return self._mended(lambda: job(self._fenced(transition, claim, *arguments)))
 
     def _known(self, transition: str, job_id: str, *arguments: str | bytes | float) -> list[Any]:
         word, *answer = self._run(transition, job_id, *arguments)
@@ -283,59 +354,6 @@ class RedisQueue:
         )
 
 
-def script() -> str:
-    """`queue.lua` after one line of locals: the states by name, sets of them, a job's fields.
-
-    The line ends in a space, so that an error's line number is that of `queue.lua`.
-    """
-    names = [state.upper() for state in STATES]
-    values = [repr(state) for state in STATES]
-    counted, fields = (", ".join(map(repr, words)) for words in (COUNTED, Job.__struct_fields__))
-    replayable = ", ".join(f"{state} = true" for state in STATES if state in REPLAYABLE)
-    head = (
-        f"local {', '.join(names)} = {', '.join(values)} "
-        f"local COUNTED, REPLAYABLE = {{{counted}}}, {{{replayable}}} "
-        f"local FIELDS = {{{fields}}} "
-    )
-    return head + Path(__file__).with_name("queue.lua").read_text(encoding="ascii")
-
-
 def _place(options: dict[str, Any]) -> str:
     where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return f"Redis at {where}"
-
-
-def _newcomers(jobs: Iterable[NewJob]) -> list[str | bytes | float]:
-    """Ten arguments for each."""
-    return [
-        value
-        for new in jobs
-        for value in (
-            new.id,
-            new.kind,
-            new.payload,
-            new.owner,
-            new.idempotency_key,
-            new.request_sha256,
-            new.delay_s,
-            new.attempts_max,
-            new.ttl_s,
-            new.heir_kind,
-        )
-    ]
-
-
-def _job(fields: Sequence[bytes]) -> Job:
-    """A job of the fields that `queue.lua` shows: the port's, in its order."""
-    named = dict(zip(Job.__struct_fields__, fields, strict=True))
-    payload, trouble, total = named.pop("payload"), named.pop("trouble"), named.pop("total")
-    return msgspec.convert(
-        {
-            **{name: value.decode() for name, value in named.items()},
-            "payload": payload,
-            "trouble": msgspec.json.decode(trouble, type=Trouble) if trouble else None,
-            "total": float(total) if total else None,
-        },
-        Job,
-        strict=False,  # numbers and booleans come as text
-    )

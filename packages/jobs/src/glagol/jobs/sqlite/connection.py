@@ -1,6 +1,7 @@
 """One SQLite file used by many threads and processes: connections, transactions, the schema.
 
-The file is in WAL mode with `synchronous=FULL`: what was committed is on the disk. WAL needs memory
+The file is in WAL mode with `synchronous=FULL`: what was committed is on the disk. What was deleted
+is overwritten in the file at once, and in the log by `truncate_log`. WAL needs memory
 shared between the processes, so the file has to be on a local disk.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from glagol.core.errors import HostError
+from glagol.core.files import private_folder
 
 __all__ = ["Database"]
 
@@ -29,19 +31,21 @@ class Database:
         path: The file; made, with its directory, when it is not there. Only its owner may read it.
         schema: Statements that make the tables.
         version: Of the schema, 1 or more; kept in the file's `user_version`.
+        added: Statements that are run at every opening, and change nothing the second time.
 
     Raises:
         HostError: `queue_unreachable`, the file's schema is newer, or it stayed locked for 10 s;
             `disk_full`; `host_io`. Every method raises the same.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, schema: str, version: int, added: str = "") -> None:
         self.path = path
+        self.log_left = False
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
         self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise _host_io(path, error.strerror or str(error)) from error
@@ -50,7 +54,7 @@ class Database:
         if mode != "wal":  # as on network disks, where no two processes could share it
             raise _host_io(path, f"its disk allows no write-ahead log, only {mode}")
         with self.writing() as db:
-            self._prepare(db, schema, version)
+            self._prepare(db, schema, version, added)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -93,6 +97,15 @@ class Database:
                     db.execute("ROLLBACK")
                 raise
 
+    def truncate_log(self) -> None:
+        """Empty the write-ahead log, which still holds pages as they were before a deletion.
+
+        A reader of another process can be in the way; the next call then tries again.
+        """
+        with self.reading() as db:
+            busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        self.log_left = bool(busy)
+
     def close(self) -> None:
         """Close every connection, those in use when they come back."""
         with self._lock:
@@ -113,7 +126,7 @@ class Database:
             raise
         return db
 
-    def _prepare(self, db: sqlite3.Connection, schema: str, version: int) -> None:
+    def _prepare(self, db: sqlite3.Connection, schema: str, version: int, added: str) -> None:
         found = int(db.execute("PRAGMA user_version").fetchone()[0])
         if found > version:
             raise HostError(
@@ -125,6 +138,8 @@ class Database:
             for statement in schema.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {version}")
+        for statement in added.split(";"):
+            db.execute(statement)
 
 
 def _use_wal(db: sqlite3.Connection) -> str:

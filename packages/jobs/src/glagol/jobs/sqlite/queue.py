@@ -17,6 +17,7 @@ import msgspec
 
 from glagol.jobs import validation
 from glagol.jobs.queue import Claim, Job, NewJob, State, Trouble
+from glagol.jobs.sqlite import clock as file_clock
 from glagol.jobs.sqlite.connection import Database
 from glagol.jobs.sqlite.schema import (
     FIELDS,
@@ -24,6 +25,7 @@ from glagol.jobs.sqlite.schema import (
     SCHEMA,
     SCHEMA_VERSION,
     SELECT,
+    delete,
     get,
     held,
     insert,
@@ -90,7 +92,7 @@ class SqliteQueue:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(path, SCHEMA, SCHEMA_VERSION)
+        self._database = Database(path, SCHEMA, SCHEMA_VERSION, file_clock.ADDED)
         self._clock = clock
         self._puts = 0
         self._changed = threading.Condition()
@@ -109,7 +111,7 @@ class SqliteQueue:
                     if seen[-1] != new.request_sha256:
                         raise validation.conflict(new.idempotency_key)
                     return read(seen[:-1])
-            insert(db, [new], self._clock())
+            insert(db, [new], self._now(db))
             job = get(db, new.id)
         self._wake()
         return job
@@ -117,11 +119,12 @@ class SqliteQueue:
     def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
         """See the port."""
         with self._database.reading() as db:  # idle workers leave the writer's lock alone
-            if _ready(db, kinds, self._clock()) is None:
+            idle = _ready(db, kinds, self._clock()) is None
+            if idle and not file_clock.stepped_back(db, self._clock()):
                 return None
         job = None
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             while job is None and (seq := _ready(db, kinds, now)) is not None:
                 if not _buried(db, seq, now):
                     job = _claimed(db, seq, worker, lease_s, now)
@@ -145,15 +148,16 @@ class SqliteQueue:
     def renew(self, claim: Claim) -> bool:
         """See the port."""
         with self._database.writing() as db:
+            now = self._now(db)
             job = held(db, claim)
-            until_s = self._clock() + claim.lease_s
+            until_s = now + claim.lease_s
             db.execute("UPDATE job SET lease_until_s = ? WHERE id = ?", (until_s, job.id))
         return not job.cancelling
 
     def progress(self, claim: Claim, done: float, total: float | None) -> bool:
         """See the port."""
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             values = (done, total, now + claim.lease_s)
             sets = "done = ?, total = ?, lease_until_s = ?"
             job = update(db, sets, values, now, held(db, claim))
@@ -163,7 +167,7 @@ class SqliteQueue:
         """See the port."""
         validation.check_followers(follow)
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             job = update(db, _END, (DONE, None, now), now, held(db, claim))
             db.execute(
                 "INSERT OR REPLACE INTO result SELECT seq, ? FROM job WHERE id = ?",
@@ -184,7 +188,7 @@ class SqliteQueue:
         validation.check_followers(follow)
         why = msgspec.json.encode(trouble)
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             job = held(db, claim)
             if retry_in_s is None or job.attempt >= job.attempts_max:
                 job = update(db, _END, (FAILED, why, now), now, job)
@@ -200,21 +204,21 @@ class SqliteQueue:
         """See the port."""
         validation.check_followers(follow)
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             job = update(db, _END, (CANCELLED, None, now), now, held(db, claim))
             insert(db, follow, now)
         self._wake()
         return job
 
-    def release(self, claim: Claim) -> Job:
+    def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         """See the port."""
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             job = held(db, claim)
             if job.cancelling:
                 job = _orphan(db, job, None, now)
             else:
-                job = update(db, _GIVEN_BACK, (now,), now, job)
+                job = update(db, _GIVEN_BACK, (now + delay_s,), now, job)
         self._wake()
         return job
 
@@ -222,7 +226,7 @@ class SqliteQueue:
         """See the port."""
         validation.check_followers(follow)
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             job = get(db, job_id)
             if job.state == QUEUED:
                 job = update(db, _END, (CANCELLED, None, now), now, job)
@@ -235,7 +239,7 @@ class SqliteQueue:
     def replay(self, job_id: str) -> Job:
         """See the port."""
         with self._database.writing() as db:
-            now = self._clock()
+            now = self._now(db)
             job = get(db, job_id)
             if job.state not in REPLAYABLE:
                 raise validation.wrong_state(job)
@@ -271,7 +275,9 @@ class SqliteQueue:
             values.append(before)
         with self._database.reading() as db:
             if before:
-                get(db, before)
+                last = get(db, before)
+                if last.kind != kind or owner not in (None, last.owner):
+                    raise validation.unknown(before)
             rows = db.execute(
                 f"SELECT {FIELDS} FROM job WHERE {' AND '.join(tests)} "  # noqa: S608 - constants
                 "ORDER BY seq DESC LIMIT ?",
@@ -303,14 +309,29 @@ class SqliteQueue:
     def sweep(self) -> list[Job]:
         """See the port."""
         with self._database.reading() as db:
-            if not db.execute(_OVER, (self._clock(), 1)).fetchall():
-                return []
+            idle = not db.execute(_OVER, (self._clock(), 1)).fetchall()
+        if idle:
+            if self._database.log_left:
+                self._database.truncate_log()
+            return []
         with self._database.writing() as db:
-            rows = db.execute(_OVER, (self._clock(), _SWEEP_MAX)).fetchall()
-            gone = [(row[-1],) for row in rows]
-            for table in ("job", "payload", "result"):
-                db.executemany(f"DELETE FROM {table} WHERE seq = ?", gone)  # noqa: S608 - constants
+            rows = db.execute(_OVER, (self._now(db), _SWEEP_MAX)).fetchall()
+            delete(db, [row[-1] for row in rows])
+        self._database.truncate_log()
         return [read(row[:-1]) for row in rows]
+
+    def forget(self, job_id: str) -> Job:
+        """See the port."""
+        with self._database.writing() as db:
+            job = get(db, job_id)
+            [(seq,)] = db.execute("SELECT seq FROM job WHERE id = ?", (job_id,)).fetchall()
+            delete(db, [seq])
+        self._database.truncate_log()
+        return job
+
+    def set_aside(self) -> int:
+        """See the port; the file's types leave nothing that cannot be read."""
+        return 0
 
     def ping(self) -> None:
         """See the port; takes the writer's lock, so that a full or read-only disk is seen."""
@@ -324,6 +345,10 @@ class SqliteQueue:
     def close(self) -> None:
         """See the port."""
         self._database.close()
+
+    def _now(self, db: sqlite3.Connection) -> float:
+        """The time of a transaction that writes."""
+        return file_clock.now(db, self._clock())
 
     def _wake(self) -> None:
         """Let the waits of this process look again."""

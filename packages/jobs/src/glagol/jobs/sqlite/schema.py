@@ -21,6 +21,7 @@ __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "SELECT",
+    "delete",
     "get",
     "held",
     "insert",
@@ -74,6 +75,13 @@ def insert(db: sqlite3.Connection, jobs: Iterable[NewJob], now: float) -> None:
         ).fetchall()
         for row in rows:
             db.execute("INSERT INTO payload VALUES (?, ?)", (row[0], new.payload))
+
+
+def delete(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Remove jobs with their payloads and results."""
+    rows = [(seq,) for seq in seqs]
+    for table in ("job", "payload", "result"):
+        db.executemany(f"DELETE FROM {table} WHERE seq = ?", rows)  # noqa: S608 - constants
 
 
 def held(db: sqlite3.Connection, claim: Claim) -> Job:

@@ -140,6 +140,6 @@ def read(payload: bytes) -> Delivery:
     """The delivery that a job of `KIND` carries.
 
     Raises:
-        IntegrityError: `state_too_new`.
+        IntegrityError: `state_too_new`, `state_damaged`.
     """
     return stored.read(payload, Delivery, "this delivery")

@@ -26,7 +26,6 @@ from glagol.jobs.webhooks.ssrf import (
     Rules,
     Target,
     check_url,
-    system_resolver,
 )
 
 __all__ = ["Outcome", "Terms", "send", "trust"]
@@ -80,7 +79,7 @@ async def send(
     terms: Terms,
     *,
     tls: ssl.SSLContext,
-    resolve: Resolver = system_resolver,
+    resolve: Resolver,
 ) -> Outcome:
     """Try to deliver once; whatever the world does becomes an outcome.
 

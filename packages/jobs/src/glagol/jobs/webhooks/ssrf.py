@@ -10,11 +10,11 @@ Source of the networks: the IANA special-purpose address registries (RFC 6890 an
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from glagol.core.errors import InputError
+from glagol.core.executors import call
 
 __all__ = ["GuardedBackend", "Rules", "Target", "check_url", "permitted", "system_resolver"]
 
@@ -144,14 +145,17 @@ def permitted(address: Address, rules: Rules) -> bool:
     return _inside(address, rules.allow) or (address.is_global and not _inside(address, _SPECIAL))
 
 
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """Every address that the system knows for `host`.
+def system_resolver(threads: Executor) -> Resolver:
+    """Gives every address that the system knows for a name; waits for it in one of `threads`.
 
-    Raises:
-        OSError: None is known, or nobody can be asked.
+    What it gives raises OSError when no address is known or no name server answers.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        found = await call(threads, socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        return [str(entry[4][0]) for entry in found]
+
+    return resolve
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -162,7 +166,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         resolve: From name and port to addresses.
     """
 
-    def __init__(self, rules: Rules, resolve: Resolver = system_resolver) -> None:
+    def __init__(self, rules: Rules, resolve: Resolver) -> None:
         self._rules = rules
         self._resolve = resolve
         self._inner = httpcore.AnyIOBackend()

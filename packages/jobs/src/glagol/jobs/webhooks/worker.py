@@ -1,23 +1,30 @@
 """Delivers webhooks: claims jobs of kind `deliver`, sends, and says what came of it.
 
-What was tried is kept with the job, as times and outcomes. Several deliveries run side by side, so
-that a receiver that never answers delays nobody else's.
+What was tried is kept with the job, as times and outcomes. Several deliveries run side by side.
+Each owner has a share of them, so that receivers of one owner that never answer do not delay
+another's: what finds no place within `PARKED_S` goes back to the queue for `PUT_OFF_S`, and the
+attempt does not count. Without keys, the name of the receiver stands for the owner.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from glagol.core.errors import HostError, IntegrityError
+from glagol.core.executors import call
+from glagol.core.shares import ALONE, Shares
 from glagol.jobs.backoff import DELIVERY
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Queue, Trouble
 from glagol.jobs.webhooks.payload import KIND, Delivery, read
@@ -27,12 +34,19 @@ from glagol.jobs.webhooks.ssrf import Resolver, system_resolver
 __all__ = ["Attempt", "Deliverer", "attempts_of"]
 
 PARALLEL_MAX: Final = 16
+PARKED_MAX: Final = 64
+PARKED_S: Final = 2.0
+PUT_OFF_S: Final = 15.0
+QUEUE_THREADS: Final = 8
 WAIT_S: Final = 1.0
+LOOK_S: Final = 0.05
 LEASE_MARGIN_S: Final = 30.0
 ATTEMPTS_KEPT: Final = 100
 _LOGGER: Final = logging.getLogger("glagol")
 _SEPARATOR: Final = "; "
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Told = Callable[[Delivery, Outcome, float, float], None]
 
 
@@ -72,7 +86,8 @@ class Deliverer:
         worker: This process's name in the queue.
         told: Called after every try with the delivery, its outcome, and the Unix seconds when it
             began and ended; for metrics and traces. Must not raise.
-        resolve: From name and port to addresses.
+        resolve: From name and port to addresses; None asks the system.
+        alone: The part of the deliveries that one owner may have alone.
         clock: Unix seconds.
     """
 
@@ -83,18 +98,24 @@ class Deliverer:
         *,
         worker: str,
         told: Told = lambda *_: None,
-        resolve: Resolver = system_resolver,
+        resolve: Resolver | None = None,
+        alone: float = ALONE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._terms = terms
         self._worker = worker
         self._told = told
-        self._resolve = resolve
+        self._threads = ThreadPoolExecutor(QUEUE_THREADS, thread_name_prefix="deliverer")
+        # each delivery may hold a thread for its name lookup, and none may wait for another's
+        self._names = ThreadPoolExecutor(2 * PARALLEL_MAX, thread_name_prefix="names")
+        self._resolve = resolve or system_resolver(self._names)
+        self._places = Shares(PARALLEL_MAX, "deliveries of webhooks", alone)
+        self._left = asyncio.Event()  # set when a place is given back
         self._clock = clock
         self._tls = trust()
         self._stop = threading.Event()
-        self._grace_s = 0.0
+        self._end_s = math.inf  # when tries that are under way are given up, monotonic
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._run()), name="deliverer", daemon=True
         )
@@ -103,40 +124,44 @@ class Deliverer:
         """Begin to deliver."""
         self._thread.start()
 
+    def stop(self) -> None:
+        """Claim no more; tries under way go on. Returns at once."""
+        self._stop.set()
+
     def close(self, grace_s: float) -> None:
         """Claim no more; let tries under way end for `grace_s`, then give their jobs back."""
-        self._grace_s = grace_s
-        self._stop.set()
+        self._end_s = time.monotonic() + grace_s
+        self.stop()
         if self._thread.is_alive():
             self._thread.join(grace_s + 2 * WAIT_S)
 
     async def _run(self) -> None:
-        # each delivery may hold a thread for its name lookup, and none may wait for another's
-        threads = ThreadPoolExecutor(2 * PARALLEL_MAX, thread_name_prefix="deliverer")
-        asyncio.get_running_loop().set_default_executor(threads)
         tasks: set[asyncio.Task[None]] = set()
         while not self._stop.is_set():
-            if len(tasks) >= PARALLEL_MAX:
+            if len(tasks) >= PARALLEL_MAX + PARKED_MAX:
                 await asyncio.wait(tasks, timeout=WAIT_S, return_when=asyncio.FIRST_COMPLETED)
                 continue
             claim = await self._claimed()
             if claim is not None:
-                task = asyncio.create_task(self._deliver(claim))
+                task = asyncio.create_task(self._placed(claim))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        while tasks and time.monotonic() < self._end_s:
+            await asyncio.wait(tasks, timeout=LOOK_S)
+        late = list(tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for pool in (self._threads, self._names):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _claimed(self) -> Claim | None:
         """The next delivery; None after waiting for one in vain."""
         try:
             lease_s = self._terms().timeout_s + LEASE_MARGIN_S
-            claim = await asyncio.to_thread(self._queue.claim, self._worker, [KIND], lease_s)
+            claim = await self._in_thread(self._queue.claim, self._worker, [KIND], lease_s)
             if claim is None:
-                await asyncio.to_thread(self._queue.wait, [KIND], WAIT_S)
+                await self._in_thread(self._queue.wait, [KIND], WAIT_S)
         except HostError as error:
             _log(logging.WARNING, "deliveries wait for the queue", code=error.code)
         except Exception:  # the thread outlives bugs; the log has the traceback
@@ -146,27 +171,27 @@ class Deliverer:
         await asyncio.sleep(WAIT_S)
         return None
 
-    async def _deliver(self, claim: Claim) -> None:
+    async def _placed(self, claim: Claim) -> None:
+        """Deliver in a place of the owner's share, or put the delivery off."""
         job = claim.job
         try:
             if job.cancelling:
-                await asyncio.to_thread(self._queue.stop, claim)
+                await self._in_thread(self._queue.stop, claim)
                 return
             try:
                 delivery = read(job.payload)
             except IntegrityError as error:
-                await asyncio.to_thread(self._refuse, claim, error)
+                await self._in_thread(self._refuse, claim, error)
                 return
-            began_s = self._clock()
             try:
-                outcome = await send(
-                    delivery, job.id, began_s, self._terms(), tls=self._tls, resolve=self._resolve
-                )
+                tried = await self._tried(job, delivery)
             except asyncio.CancelledError:
                 self._queue.release(claim)
                 raise
-            self._told(delivery, outcome, began_s, self._clock())
-            await asyncio.to_thread(self._settle, claim, delivery, outcome, began_s)
+            if tried is None:
+                await self._in_thread(self._queue.release, claim, PUT_OFF_S)
+            else:
+                await self._in_thread(self._settle, claim, delivery, *tried)
         except LeaseLostError:
             _log(logging.WARNING, "delivery was overtaken", delivery=job.id)
         except HostError as error:  # its lease runs out, and it is tried again
@@ -174,8 +199,37 @@ class Deliverer:
         except Exception:  # one bad delivery must not end the others
             _LOGGER.exception("unexpected exception", extra={"fields": {"delivery": job.id}})
 
+    async def _place(self, owner: str) -> bool:
+        """Wait for a place of the owner's share; whether there was one in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARKED_S):
+                while not self._places.offer(owner):
+                    self._left.clear()
+                    await self._left.wait()
+                return True
+        return False
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await call(self._threads, function, *args, **kwargs)
+
+    async def _tried(self, job: Job, delivery: Delivery) -> tuple[Outcome, float] | None:
+        """What came of one try, and when it began, Unix seconds; None without a place for it."""
+        owner = job.owner or f"@{urlsplit(delivery.url).netloc}"
+        if not await self._place(owner):
+            return None
+        try:
+            began_s = self._clock()
+            outcome = await send(
+                delivery, job.id, began_s, self._terms(), tls=self._tls, resolve=self._resolve
+            )
+            self._told(delivery, outcome, began_s, self._clock())
+            return outcome, began_s
+        finally:
+            self._places.leave(owner)
+            self._left.set()
+
     def _refuse(self, claim: Claim, error: IntegrityError) -> None:
-        """Leave a delivery that this program cannot read to a newer one; without one it fails."""
+        """Leave a delivery to a newer program that can read it; without one it fails."""
         job = claim.job
         _log(
             logging.WARNING,
@@ -186,7 +240,8 @@ class Deliverer:
             message=error.message,
         )
         trouble = Trouble(error.code, error.message, error.remedy)
-        self._queue.fail(claim, trouble, DELIVERY.pause_s(job.attempt))
+        again_s = DELIVERY.pause_s(job.attempt) if error.code == "state_too_new" else None
+        self._queue.fail(claim, trouble, again_s)
 
     def _settle(self, claim: Claim, delivery: Delivery, outcome: Outcome, at_s: float) -> None:
         """Store the outcome with those before it."""

@@ -14,7 +14,7 @@ import msgspec
 
 from glagol.core.errors import InputError, IntegrityError
 from glagol.registry.manifest.read import canonical, parse
-from glagol.registry.manifest.rules import ROLE_READER, ROLES, role_of
+from glagol.registry.manifest.rules import ROLES, reader_of, role_of
 from glagol.registry.manifest.types import Artifact, Model
 
 if TYPE_CHECKING:
@@ -272,8 +272,7 @@ def _replaced(manifest: Manifest, model: Model) -> Manifest:
 def _next(manifest: Manifest, **changed: object) -> Manifest:
     version = manifest.manifest_version + 1
     after = msgspec.structs.replace(manifest, manifest_version=version, **changed)
-    stated = any(model.role is not None for model in after.models)
-    reader = max(after.min_reader_version, ROLE_READER if stated else 1)
+    reader = max(after.min_reader_version, reader_of(after.models))
     return _sound(msgspec.structs.replace(after, min_reader_version=reader))
 
 

@@ -49,8 +49,9 @@ __all__ = [
     "schema",
 ]
 
-READER_VERSION = 2
-"""1 knew five engines by name and no `role`; an entry with a `role` needs 2."""
+READER_VERSION = 3
+"""1 knew five engines by name and no `role`; an entry with a `role` needs 2; one whose source files
+are joined, or come from a package index, needs 3."""
 
 MANIFEST_BYTES_MAX = 8 * 1024 * 1024
 

@@ -5,7 +5,8 @@ with the place (`models[2].variants[0].artifacts[1].path`). The rules:
 
 * model ids and aliases name one model each; variant ids, artifact and source paths are unique;
 * a default exists and fits its role; decoding parameters have a kind;
-* a stated role does not contradict that kind, and needs a reader that knows the field;
+* a stated role does not contradict that kind;
+* the oldest reader that is let in knows every field;
 * paths are relative, use '/', and have no '.', '..' or empty part;
 * one digest has one size everywhere;
 * an absent digest has a reason in `unpinned`, and a reason stands only where a digest is absent.
@@ -26,7 +27,19 @@ ROLES: Final = ("asr", "vad", "llm")
 ROLE_READER: Final = 2
 """`min_reader_version` of a manifest in which an entry states its role."""
 
-_KINDS: Final[dict[str, Role]] = {"ctc": "asr", "rnnt": "asr", "vad": "vad", "llm": "llm"}
+SOURCE_READER: Final = 3
+"""`min_reader_version` of a manifest with joined source files or addresses of packages."""
+
+PACKAGE: Final = "pkg:"
+"""How the address of a package begins."""
+
+_KINDS: Final[dict[str, Role]] = {
+    "attention": "asr",
+    "ctc": "asr",
+    "rnnt": "asr",
+    "vad": "vad",
+    "llm": "llm",
+}
 """Roles by kind of decoding parameters, for entries that state none."""
 
 
@@ -34,9 +47,22 @@ def faults(manifest: Manifest) -> Iterator[str]:
     """Every broken rule of a manifest, as `place: what is wrong`; nothing when it is sound."""
     yield from _names(manifest)
     yield from _defaults(manifest)
+    yield from _reader(manifest)
     yield from _sizes(manifest)
     for index, model in enumerate(manifest.models):
         yield from _model(f"models[{index}]", model)
+
+
+def reader_of(models: Iterable[Model]) -> int:
+    """The `min_reader_version` that a manifest with these entries needs."""
+    needed = 1
+    for model in models:
+        if model.role is not None:
+            needed = max(needed, ROLE_READER)
+        for file in model.source.files:
+            if file.joined or any(url.startswith(PACKAGE) for url in file.urls):
+                needed = max(needed, SOURCE_READER)
+    return needed
 
 
 def role_of(model: Model) -> Role | None:
@@ -78,10 +104,14 @@ def _defaults(manifest: Manifest) -> Iterator[str]:
             yield f"defaults.{role}: no model has the id {name!r}"
         elif roles[name] != role:
             yield f"defaults.{role}: {name!r} has the role {roles[name]}, so it cannot serve"
-    if manifest.min_reader_version < ROLE_READER:
-        for index, model in enumerate(manifest.models):
-            if model.role is not None:
-                yield f"models[{index}].role: needs min_reader_version {ROLE_READER}"
+
+
+def _reader(manifest: Manifest) -> Iterator[str]:
+    for index, model in enumerate(manifest.models):
+        needed = reader_of([model])
+        if manifest.min_reader_version < needed:
+            what = "role" if needed == ROLE_READER else "source"
+            yield f"models[{index}].{what}: needs min_reader_version {needed}"
 
 
 def _sizes(manifest: Manifest) -> Iterator[str]:
@@ -133,7 +163,19 @@ def _source(place: str, files: tuple[SourceFile, ...]) -> Iterator[str]:
             yield f"{where}.alternative_to: no file to replace at {file.alternative_to!r}"
         if file.archive and file.archive not in whole:
             yield f"{where}.archive: no file to look into at {file.archive!r}"
+        yield from _joined(f"{where}.joined", file, files)
         yield from _reason(f"{where}.unpinned", file.unpinned, absent=file.sha256 is None)
+
+
+def _joined(place: str, file: SourceFile, files: tuple[SourceFile, ...]) -> Iterator[str]:
+    if not file.joined:
+        return
+    plain = {other.path for other in files if not other.joined and not other.alternative_to}
+    if len(file.joined) < 2 or len(set(file.joined)) < len(file.joined) or file.archive:
+        yield f"{place}: two or more different files are joined, and they are no archive's"
+    for path in file.joined:
+        if path not in plain:
+            yield f"{place}: no file to join at {path!r}"
 
 
 def _variants(place: str, model: Model) -> Iterator[str]:

@@ -23,6 +23,15 @@ Md5: TypeAlias = Annotated[
 Id: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$(?!\n)")]
 Alias: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$(?!\n)")]
 Url: TypeAlias = Annotated[str, Meta(pattern=r"^((https?|s3)://[^/\s]+|file://)/\S+$(?!\n)")]
+Address: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(((https?|s3)://[^/\s]+|file://)/\S+"
+        r"|pkg:pypi/[a-z0-9-]+@[0-9][0-9a-z.]*)$(?!\n)",
+        description="a URL, or a wheel of the package index that the machine uses, as a package URL"
+        " (pkg:pypi/NAME@VERSION)",
+    ),
+]
 RelativePath: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=255, description="relative, '/' as separator, no '..'")
 ]
@@ -49,8 +58,9 @@ class SourceFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, 
         sha256: pin; absent only with a reason in `unpinned`.
         size_bytes: exact size when known.
         md5: digest that upstream publishes; helps a first fetch, pins nothing.
-        urls: where the file can be had, in order of preference.
+        urls: where the file can be had, in order of preference; after `archive` and `joined`.
         archive: path of the source file, a zip or wheel, that contains this one.
+        joined: paths of the source files whose bytes, one after the other, are this one.
         alternative_to: path of the file in whose place this one may be read.
         note: provenance of the digest.
         unpinned: why `sha256` is absent.
@@ -60,8 +70,9 @@ class SourceFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, 
     sha256: Sha256 | None = None
     size_bytes: Bytes | None = None
     md5: Md5 | None = None
-    urls: tuple[Url, ...] = ()
+    urls: tuple[Address, ...] = ()
     archive: str = ""
+    joined: tuple[str, ...] = ()
     alternative_to: str = ""
     note: str = ""
     unpinned: str = ""

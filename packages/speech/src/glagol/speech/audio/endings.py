@@ -37,6 +37,9 @@ MICROSECONDS = 1e6
 CUT_FRAMES = 2
 """So many bad packets at the end are a frame that was cut; more are something else."""
 
+CUT_BYTES = 4_096
+"""Fewer bytes behind the last frame are a rest of one, or padding."""
+
 STATING = frozenset({"matroska,webm", "flv"})
 """Containers (FFmpeg's names) whose header has a duration; others are counted as far as they go."""
 
@@ -85,7 +88,7 @@ def ending(
         return found
     if 0 < frames.lost <= CUT_FRAMES:
         found.append(truncated("its last frame is cut", seconds, frames.lost_s or None))
-    elif frames.lost:
+    elif frames.lost or (frames.broken and size - (frames.end or size) > CUT_BYTES):
         found.append(undecoded(f"what stands behind {seconds:.2f} s cannot be decoded", seconds))
     return found
 

@@ -86,6 +86,8 @@ class Frames:
     Attributes:
         lost: packets since the last frame that could not be decoded.
         lost_s: how long those say they are, seconds.
+        broken: whether the demuxer found something else than packets since the last frame.
+        end: where the last frame's packet ends, bytes; 0 when that is unknown.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ class Frames:
         self._seconds = 0.0
         self.lost = 0
         self.lost_s = 0.0
+        self.broken = False
+        self.end = 0
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in their order.
@@ -118,6 +122,7 @@ class Frames:
                 self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
                 if frame.samples:
                     yield self._framed(frame)
+                    self.end = packet.pos + packet.size if packet.pos else self.end
 
     def _packets(self) -> Iterator[Packet[Any]]:
         """Packets of the track, beyond errors of the demuxer; the last one is empty."""
@@ -131,7 +136,7 @@ class Frames:
             except FFmpegError as error:
                 self._watch.call()
                 errors += 1
-                self.lost += not isinstance(error, BlockingIOError)  # padding behind the end
+                self.broken |= not isinstance(error, BlockingIOError)  # padding behind the end
             else:
                 return
 
@@ -155,10 +160,10 @@ class Frames:
             frame.sample_rate,
             _samples(frame, self._seconds),
             stamp,
-            bool(self.lost),
+            self.broken or self.lost > 0,
             self.lost_s,
         )
-        self.lost, self.lost_s, self._tag = 0, 0.0, False
+        self.lost, self.lost_s, self.broken, self._tag = 0, 0.0, False, False
         self._seconds += frame.samples / frame.sample_rate
         return found
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from glagol.core.errors import IntegrityError
-from glagol.speech.types import Word
+from glagol.speech.types import Notice, SearchProvenance, Task, WindowRule, Word
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
@@ -54,6 +54,9 @@ class Traits:
         takes_temperature: whether `Request.temperature` may be above 0.
         takes_phrases: whether `Request.phrases` has an effect.
         translates: whether it does the task "translate".
+        searches: whether `Request.beam`, `window` and `history` have an effect.
+        needs_speech: whether it writes text where nobody speaks; voice detection then decides for
+            short audio too.
     """
 
     window_s: float
@@ -64,6 +67,8 @@ class Traits:
     takes_temperature: bool = False
     takes_phrases: bool = False
     translates: bool = False
+    searches: bool = False
+    needs_speech: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,19 @@ class Request:
         prompt: text that is taken for what was said before.
         temperature: 0..1, how freely words are drawn; 0 gives the likeliest text.
         phrases: words that are likelier than usual.
+        beam: beams of the search, from 1, which is greedy; None for the model's own.
+        window: what the encoder reads; None for the model's own.
+        history: whether a window is told the text of the one before.
     """
 
     language: str | None = None
-    task: Literal["transcribe", "translate"] = "transcribe"
+    task: Task = "transcribe"
     prompt: str = ""
     temperature: float = 0.0
     phrases: tuple[str, ...] = ()
+    beam: int | None = None
+    window: WindowRule | None = None
+    history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +103,16 @@ class Hypothesis:
     Attributes:
         words: by rising time; times in seconds from the window's start.
         text: of the whole window.
-        language: BCP 47 tag of what was said.
+        language: BCP 47 tag of the text; empty where nothing was understood.
+        search: how the text was chosen; None where there was no choice.
+        warnings: what could not be done as it was asked for.
     """
 
     words: tuple[Word, ...]
     text: str
     language: str
+    search: SearchProvenance | None = None
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

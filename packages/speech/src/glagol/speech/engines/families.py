@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from glagol.core.errors import InputError
 from glagol.speech.engines.gigaam.family import FAMILY as GIGAAM
+from glagol.speech.engines.whisper.family import FAMILY as WHISPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "family_of", "load"]
 
-_ROWS: Final[tuple[Family, ...]] = (GIGAAM,)
+_ROWS: Final[tuple[Family, ...]] = (GIGAAM, WHISPER)
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in _ROWS})
 """By the manifest's `engine`."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from glagol.speech.types import Coverage, Provenance, Segment, Transcript
+    from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
 
 __all__ = [
     "FORMATS",
@@ -82,7 +82,7 @@ def segment_data(segment: Segment) -> dict[str, Any]:
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
-        "words": [asdict(word) for word in segment.words],
+        "words": [_word(word) for word in segment.words],
     }
     return data if segment.channel is None else {**data, "channel": segment.channel}
 
@@ -157,12 +157,27 @@ def _mark(channel: int | None) -> str:
     return f"[{channel}]"
 
 
+def _word(word: Word) -> dict[str, Any]:
+    data = asdict(word)
+    if not word.glued:
+        del data["glued"]
+    return data
+
+
 def _provenance_of(data: Mapping[str, Any]) -> Provenance:
-    from glagol.speech.types import Provenance, VadProvenance
+    from glagol.speech.types import (
+        Provenance,
+        SearchedProvenance,
+        SearchProvenance,
+        VadProvenance,
+    )
 
     vad = data["vad"]
     found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
-    return Provenance(**{"kernels_sha256": None, **found})  # not in results of earlier versions
+    found = {"kernels_sha256": None, **found}  # not in results of earlier versions
+    if "search" not in found:
+        return Provenance(**found)
+    return SearchedProvenance(**{**found, "search": SearchProvenance(**found["search"])})
 
 
 def _coverage_of(data: Mapping[str, Any]) -> Coverage:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glagol.speech.types import Segment, Word
+from glagol.speech.types import Segment, Word, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,18 +38,18 @@ def cues(segments: Iterable[Segment], *, mark: str = "") -> list[Segment]:
         needed. Times in seconds with 3 digits.
     """
     shown: list[Segment] = []
-    head = [mark] if mark else []
+    head = [Word(0.0, 0.0, mark, 1.0)] if mark else []
     taken = [cue for segment in segments for cue in _split(_timed(segment), head)]
     edge = 0.0
     for words in taken:
         start = max(words[0].start, edge)
         end = round(min(max(words[-1].end, start + CUE_S_MIN), start + CUE_S_MAX), 3)
-        shown.append(Segment(round(start, 3), end, _lines([*head, *(w.text for w in words)])))
+        shown.append(Segment(round(start, 3), end, _lines([*head, *words])))
         edge = end
     return shown
 
 
-def _split(words: Iterable[Word], head: list[str]) -> Iterator[list[Word]]:
+def _split(words: Iterable[Word], head: list[Word]) -> Iterator[list[Word]]:
     """Fill cues word by word; a full one ends at its widest pause."""
     taken: list[Word] = []
     for word in words:
@@ -62,10 +62,10 @@ def _split(words: Iterable[Word], head: list[str]) -> Iterator[list[Word]]:
         yield taken
 
 
-def _holds(words: Sequence[Word], head: list[str]) -> bool:
+def _holds(words: Sequence[Word], head: list[Word]) -> bool:
     """Whether one cue may hold `words` after the `head`."""
     short = words[-1].end - words[0].start <= CUE_S_MAX
-    return short and _fits([*head, *(word.text for word in words)])
+    return short and _fits([*head, *words])
 
 
 def _widest(words: Sequence[Word]) -> int:
@@ -88,20 +88,21 @@ def _timed(segment: Segment) -> Sequence[Word]:
     return words
 
 
-def _fits(words: Sequence[str]) -> bool:
+def _fits(words: Sequence[Word]) -> bool:
     lines, length = 1, 0
     for word in words:
-        longer = length + 1 + len(word) if length else len(word)
+        size, space = len(word.text), 0 if word.glued else 1
+        longer = length + space + size if length else size
         if length and longer > LINE_CHARACTERS:
-            lines, longer = lines + 1, len(word)
+            lines, longer = lines + 1, size
         length = longer
     return lines <= CUE_LINES
 
 
-def _lines(words: Sequence[str]) -> str:
+def _lines(words: Sequence[Word]) -> str:
     """One line if it fits, else two of the most even length."""
-    text = " ".join(words)
+    text = text_of(words)
     if len(text) <= LINE_CHARACTERS or len(words) == 1:
         return text
-    pairs = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
+    pairs = [(text_of(words[:at]), text_of(words[at:])) for at in range(1, len(words))]
     return "\n".join(min(pairs, key=lambda pair: max(map(len, pair))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from glagol.speech.segmentation.overlap import after, before, seam_of
 from glagol.speech.segmentation.segments import SegmentStream
-from glagol.speech.types import SAMPLE_RATE, Array, Segment, Word
+from glagol.speech.types import SAMPLE_RATE, Array, Segment, Word, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,9 +113,8 @@ class Sketch:
         told = [*self._told, *self._joiner.new(words)]
         if not told:
             return None
-        text = " ".join(word.text for word in told)
         start, end = round(told[0].start, 3), round(told[-1].end, 3)
-        return Segment(start, max(start, end), text, channel=self._channel)
+        return Segment(start, max(start, end), text_of(told), channel=self._channel)
 
 
 class Turns:

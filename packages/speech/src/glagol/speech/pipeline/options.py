@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["TEMPERATURE_MAX", "granted", "language_of", "refused", "request_of"]
 
 TEMPERATURE_MAX = 1.0
+BEAM_MAX = 16
 
 
 def granted(options: Options, name: str, traits: Traits) -> Options:
@@ -79,6 +80,14 @@ def refused(options: Options, traits: Traits) -> dict[str, str]:
         found["temperature"] = f"use 0..{TEMPERATURE_MAX:g}"
     elif options.temperature and not traits.takes_temperature:
         found["temperature"] = "leave it out, or use 0: the likeliest text is the only answer"
+    if options.task == "translate" and not traits.translates:
+        found["task"] = "transcribe, or choose a model that translates: glagol models list"
+    usual = type(options)()
+    for option in ("beam", "window", "history"):
+        if not traits.searches and getattr(options, option) != getattr(usual, option):
+            found[option] = "leave it out, or choose a model that searches for its text"
+    if options.beam is not None and not 1 <= options.beam <= BEAM_MAX:
+        found["beam"] = f"use 1..{BEAM_MAX}"
     return found
 
 
@@ -86,6 +95,10 @@ def request_of(options: Options) -> Request:
     """What the engine is asked for."""
     return Request(
         language=None if options.language == AUTO else options.language,
+        task=options.task,
         prompt=options.prompt,
         temperature=options.temperature,
+        beam=options.beam,
+        window=options.window,
+        history=options.history,
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from glagol.core.errors import HostError
 from glagol.runtime.batching import Tally
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
@@ -16,12 +15,12 @@ from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
-from glagol.speech.output.notices import refuse
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing
+from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
+from glagol.speech.pipeline.watch import stop_if, watched
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -40,12 +39,12 @@ from glagol.speech.vad import families as detectors
 from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.runtime.session import Interrupt
-    from glagol.speech.audio.source import AudioSource, Opener
+    from glagol.speech.audio.source import Opener
     from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
     from glagol.speech.types import VadProvenance
@@ -251,20 +250,19 @@ class Recognizer:
             return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
 
         with closing(source):
-            for block in _watched(source, cancelled, strict=options.strict):
+            for block in watched(source, cancelled, strict=options.strict):
                 for listener, samples in zip(listeners, block.T if split else [block], strict=True):
                     for segments in listener.push(np.ascontiguousarray(samples)):
                         yield step(segments)
-                        _stop_if(cancelled)
+                        stop_if(cancelled)
         for listener in listeners:
             for segments in listener.finish():
                 yield step(segments)
-                _stop_if(cancelled)
+                stop_if(cancelled)
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
-        language = _language(hearings, options)
-        transcript = self._transcript(tuple(found), cutters, options, audio_sha256, language)
-        return replace(transcript, warnings=tuple(source.warnings))
+        transcript = self._transcript(tuple(found), cutters, options, audio_sha256, hearings)
+        return replace(transcript, warnings=(*source.warnings, *transcript.warnings))
 
     def live(
         self,
@@ -289,8 +287,7 @@ class Recognizer:
         listener = self._listener(hear or hearing, 0.0, None, block_frames=LIVE_FRAMES)
 
         def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
-            language = _language([hearing], options)
-            return self._transcript(segments, [listener.cutter], options, sha256, language)
+            return self._transcript(segments, [listener.cutter], options, sha256, [hearing])
 
         return Live(listener, hearing, whole, options)
 
@@ -314,7 +311,8 @@ class Recognizer:
         *,
         block_frames: int = BLOCK_FRAMES,
     ) -> Listener:
-        cutter = Cutter(self.vad, rule=self.rule, short_s=short_s, block_frames=block_frames)
+        uncut_s = 0.0 if self.engine.traits.needs_speech else short_s
+        cutter = Cutter(self.vad, rule=self.rule, short_s=uncut_s, block_frames=block_frames)
         return Listener(cutter, hear, rule=self.rule, channel=channel)
 
     def _transcript(
@@ -323,7 +321,7 @@ class Recognizer:
         cutters: Sequence[Cutter],
         options: Options,
         sha256: str | None,
-        language: str,
+        hearings: Sequence[Hearing],
     ) -> Transcript:
         coverages = [
             Coverage(round(c.decoded / SAMPLE_RATE, 3), round(c.dropped / SAMPLE_RATE, 3))
@@ -335,13 +333,17 @@ class Recognizer:
             text=" ".join(segment.text for segment in segments),
             segments=segments,
             duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
-            language=language,
+            language=_language(hearings, options),
             coverage=_sum(coverages) if split else coverages[0],
-            provenance=replace(
-                self.provenance,
-                vad=self.provenance.vad if any(c.used_vad for c in cutters) else None,
-                chunk_plan_sha256=combined(plans) if split else plans[0],
-                audio_sha256=sha256,
+            warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
+            provenance=searched(
+                replace(
+                    self.provenance,
+                    vad=self.provenance.vad if any(c.used_vad for c in cutters) else None,
+                    chunk_plan_sha256=combined(plans) if split else plans[0],
+                    audio_sha256=sha256,
+                ),
+                hearings,
             ),
         )
 
@@ -380,20 +382,3 @@ def _sum(coverages: Sequence[Coverage]) -> Coverage:
 def _shown(segment: Segment, options: Options) -> Segment:
     """The segment as the caller wants it."""
     return segment if options.word_timestamps else replace(segment, words=())
-
-
-def _watched(
-    source: AudioSource, cancelled: Callable[[], bool] | None, *, strict: bool
-) -> Iterator[Array]:
-    for block in source:
-        _stop_if(cancelled)
-        if strict:
-            refuse(source.warnings)
-        yield block
-    if strict:
-        refuse(source.warnings)
-
-
-def _stop_if(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise HostError("cancelled", "the transcription was cancelled", "send it again if needed")

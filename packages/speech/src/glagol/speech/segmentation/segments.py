@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from glagol.speech.types import Segment, Word
+from glagol.speech.types import Segment, Word, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,5 +76,4 @@ class SegmentStream:
 
     def _take(self, count: int) -> Segment:
         words, self._words = tuple(self._words[:count]), self._words[count:]
-        text = " ".join(word.text for word in words)
-        return Segment(words[0].start, words[-1].end, text, words)
+        return Segment(words[0].start, words[-1].end, text_of(words), words)

@@ -1,7 +1,8 @@
 """Bearer keys: `keys.json` in ASR_STATE, hashed at rest, read again when it changes.
 
 No file, no keys: everybody may do everything, as on a machine of one's own. A file, even an empty
-one, closes the server to whoever has no key in it. The file holds SHA-256 digests. A fast hash is
+one, closes the server to callers without a key in it. Once there was a file, its absence opens
+nothing: `keys.on` beside it remembers that. The file holds SHA-256 digests. A fast hash is
 right here: a key is 256 random bits, so there is nothing that a slow hash would keep from being
 guessed, and every request would pay for it.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
+import os
 import re
 import secrets
 from collections.abc import Callable
@@ -20,15 +23,32 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from glagol.core.errors import InputError
+from glagol.core import journal
+from glagol.core.errors import HostError, InputError
+from glagol.core.files import write_atomic
 from glagol.web.access.policy import Count
 from glagol.web.access.watched_file import Reloaded
 
-__all__ = ["SCOPES", "Key", "KeyFile", "Keyring", "Scope", "now_utc", "parse", "sha256_of"]
+__all__ = [
+    "MARK",
+    "SCOPES",
+    "Key",
+    "KeyFile",
+    "Keyring",
+    "Scope",
+    "mark",
+    "now_utc",
+    "parse",
+    "sha256_of",
+    "was_on",
+]
 
 Scope = Literal["transcribe", "jobs", "llm", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "glagol_"
+MARK: Final = "keys.on"
+"""Name of the file beside keys.json that says that keys were on."""
+
 VERSION: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -81,6 +101,10 @@ class Keyring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             if hmac.compare_digest(key.sha256, digest):
                 found = key
         return found
+
+    def same(self, key: Key) -> Key | None:
+        """The key of the same name and text as it is in this ring; None when it is not there."""
+        return next((k for k in self.keys if (k.name, k.sha256) == (key.name, key.sha256)), None)
 
     def add(self, name: str, *, created: datetime, **rest: Any) -> tuple[Keyring, str]:
         """This ring and a new key.
@@ -166,18 +190,24 @@ def parse(data: bytes) -> Keyring:
 class KeyFile:
     """`keys.json`, read again when it changes; see `Reloaded`.
 
-    A file that goes away while the process runs does not open the server: the last keys count
-    until the process starts anew.
+    A file that goes away does not open the server: while the process runs, the last keys count;
+    at its next start, `MARK` or `required` makes the absence an error.
 
     Args:
         path: The file; absent means that keys are off.
         clock: Monotonic seconds; None takes the system's.
+        required: There must be a file.
 
     Raises:
-        InputError: `setting_invalid`, the file is there and cannot be used.
+        InputError: `setting_invalid`, the file is there and cannot be used, or it is absent and
+            keys were on, or are required.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float] | None = None, *, required: bool = False
+    ) -> None:
+        self._folder = path.parent
+        self._required = required
         self._on = False
         self._file: Reloaded[Keyring | None]
         self._file = Reloaded(path, self._parse, clock) if clock else Reloaded(path, self._parse)
@@ -189,15 +219,60 @@ class KeyFile:
     def _parse(self, data: bytes | None) -> Keyring | None:
         if data is not None:
             ring = parse(data)
-            self._on = True
+            if not self._on:
+                self._on = True
+                self._remember()
             return ring
         if self._on:
             raise InputError(
                 "setting_invalid",
                 "keys.json is gone, the keys that it held still count",
-                "bring it back, or start the server anew to serve without keys",
+                "bring it back; to serve without keys, run `glagol keys off` and start anew",
+            )
+        if was_on(self._folder):
+            raise InputError(
+                "setting_invalid",
+                f"keys were on, and {self._folder / 'keys.json'} is gone",
+                "bring it back, or add keys (`glagol keys add NAME`);"
+                " to serve without keys, run `glagol keys off`",
+            )
+        if self._required:
+            raise InputError(
+                "setting_invalid",
+                f"keys are required, and there is no {self._folder / 'keys.json'}",
+                "mount the right directory, add a key (`glagol keys add NAME`),"
+                " or do not set ASR_KEYS (LLM_KEYS) to required",
             )
         return None
+
+    def _remember(self) -> None:
+        """Leave the mark; a directory that cannot be written may do without, but says so."""
+        try:
+            mark(self._folder)
+        except HostError as error:
+            journal.write(
+                "no mark that keys are on",
+                level=logging.WARNING,
+                message=error.message,
+                remedy="let the server write its directory of state, or require keys"
+                " (ASR_KEYS=required, LLM_KEYS=required)",
+            )
+
+
+def was_on(folder: Path) -> bool:
+    """Whether keys were on in this directory of state, as far as `mark` could say."""
+    return os.path.lexists(folder / MARK)
+
+
+def mark(folder: Path) -> None:
+    """Note that keys are on in this directory of state; on the disk when this returns.
+
+    Raises:
+        HostError: `disk_full` or `host_io`.
+    """
+    if not was_on(folder):
+        told = b"Keys are on: without keys.json the server does not start. See `glagol keys off`.\n"
+        write_atomic(folder / MARK, told, mode=0o600)
 
 
 def now_utc() -> datetime:

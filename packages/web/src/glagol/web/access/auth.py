@@ -3,6 +3,8 @@
 It sits inside `Observed`, which gives the request its id and logs it, and around the application.
 With keys on, a request needs `Authorization: Bearer KEY`, the scope of its route, and room in the
 key's limits. With keys off, only the rate of a client's address can be limited.
+
+A request that lasts, such as a stream, asks `recheck` again and again whether its key still counts.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import GlagolError, InputError
@@ -20,6 +23,7 @@ from glagol.core.hosts import is_loopback
 from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
 from glagol.web.access.host_check import named_host
+from glagol.web.access.owner import client_of
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
 from glagol.web.access.refusal import plain, refuse
@@ -28,9 +32,12 @@ if TYPE_CHECKING:
     from glagol.web.request_log import Asgi, Receive, Send
     from glagol.web.request_log import Scope as AsgiScope
 
-__all__ = ["KEY_PROTOCOL", "Access", "Caller", "Doors", "caller_of"]
+__all__ = ["KEY_PROTOCOL", "RECHECK_S", "Access", "Caller", "Doors", "caller_of", "recheck"]
 
 KEY_PROTOCOL: Final = "glagol.key."
+RECHECK_S: Final = 1.0
+"""How often a request that lasts looks whether its key still counts."""
+
 _REALM: Final = 'Bearer realm="glagol"'
 _FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-", b"x-real-ip")
 
@@ -52,6 +59,17 @@ def caller_of(scope: Mapping[str, Any]) -> Caller:
     """Who asks; also `note["key"]` of the scope's state holds the name."""
     caller: Caller = scope.get("state", {}).get("caller", Caller())
     return caller
+
+
+def recheck(scope: Mapping[str, Any]) -> None:
+    """Check that the key of a request still allows it; without keys it does.
+
+    Raises:
+        InputError: `key_refused`, it was revoked or changed, or it expired.
+    """
+    allowed: Callable[[], bool] = scope.get("state", {}).get("still_allowed", lambda: True)
+    if not allowed():
+        raise _key_refused()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +150,7 @@ class Access:
             return None
         key = ring.find(_bearer(scope))
         if key is None or key.expired(self._now()):
-            raise _Refused(
-                InputError(
-                    "key_refused",
-                    "the key is unknown, revoked or expired",
-                    "ask the operator for a key (`glagol keys add NAME`)",
-                )
-            )
+            raise _Refused(_key_refused())
         wanted = self._doors.scope_of(path)
         if not key.may(wanted):
             raise _Refused(
@@ -157,10 +169,11 @@ class Access:
         limits = self._policy().limits
         if key is None:
             if self._keys() is None and plain(scope["path"]) not in self._doors.open:
-                self._take(f"@{_client(scope)}", limits.client_rate_per_minute)
+                self._take(f"@{client_of(scope)}", limits.client_rate_per_minute)
             yield
             return
         state["caller"] = Caller(key.name, "admin" in key.scopes)
+        state["still_allowed"] = partial(self._still_allows, key)
         state.setdefault("note", {})["key"] = key.name
         rate, concurrent = key.rate_per_minute, key.concurrent
         self._take(key.name, limits.rate_per_minute if rate is None else rate)
@@ -174,11 +187,27 @@ class Access:
         finally:
             self._concurrency.leave(key.name)
 
+    def _still_allows(self, key: Key) -> bool:
+        """Whether a request that `key` opened may go on."""
+        ring = self._keys()
+        now = None if ring is None else ring.same(key)
+        return ring is None or (
+            now is not None and not now.expired(self._now()) and set(key.scopes) <= set(now.scopes)
+        )
+
     def _take(self, caller: str, per_minute: int) -> None:
         try:
             self._rate.take(caller, per_minute, self._clock())
         except RateLimitError as error:
             raise _Refused(error) from None
+
+
+def _key_refused() -> InputError:
+    return InputError(
+        "key_refused",
+        "the key is unknown, revoked or expired",
+        "ask the operator for a key (`glagol keys add NAME`)",
+    )
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -214,20 +243,6 @@ def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
     if error.code == "key_refused":
         return [(b"www-authenticate", f'{_REALM}, error="invalid_token"'.encode())]
     return [(b"www-authenticate", f'{_REALM}, error="insufficient_scope"'.encode())]
-
-
-def _client(scope: AsgiScope) -> str:
-    """Whose rate it is: an IPv4 address, or the /64 network of an IPv6 one."""
-    host = (scope.get("client") or ("",))[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _from_here(scope: AsgiScope) -> bool:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import difflib
 import ipaddress
+import logging
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from glagol.core import journal
 from glagol.core.errors import InputError
 from glagol.core.settings import Text
 from glagol.web.access.watched_file import Reloaded
@@ -295,11 +297,31 @@ class PolicyFile:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] | None = None) -> None:
-        self._file = Reloaded(path, parse, clock) if clock else Reloaded(path, parse)
+        self._path = path
+        self._file = Reloaded(path, self._read, clock) if clock else Reloaded(path, self._read)
 
     def current(self) -> Policy:
         """The policy as it is now; a broken change keeps the one before, and is logged."""
         return self._file.current()
+
+    def _read(self, text: bytes | None) -> Policy:
+        policy = parse(text)
+        if (policy.webhooks.secrets or policy.summaries.key) and _others_can_read(self._path):
+            journal.write(
+                "other users of this machine can read the secrets in policy.toml",
+                level=logging.WARNING,
+                file=str(self._path),
+                remedy=f"chmod 600 {self._path}",
+            )
+        return policy
+
+
+def _others_can_read(path: Path) -> bool:
+    """Whether users outside the file's group get to its bytes; the folder may keep them out."""
+    try:
+        return bool(path.stat().st_mode & 0o004 and path.parent.stat().st_mode & 0o001)
+    except OSError:
+        return False
 
 
 _SECTIONS: Final[Mapping[str, type[_Section]]] = {

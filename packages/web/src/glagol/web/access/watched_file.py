@@ -85,7 +85,13 @@ class Reloaded(Generic[T]):
     def _read(self) -> bytes | None:
         try:
             return self._path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self._path.is_symlink():
+                raise InputError(
+                    "setting_invalid",
+                    f"{self._path.name} is a link to a file that is not there",
+                    "bring the file back, or remove the link",
+                ) from error
             return None
         except OSError as error:
             raise InputError(

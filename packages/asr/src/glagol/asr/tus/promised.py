@@ -1,0 +1,101 @@
+"""What uploads promise to fill, and whose promises they are.
+
+An upload takes its room when it begins, in bytes and as one of `UPLOADS_MAX`; it counts as at least
+`LEAST_BYTES`, so that uploads of nothing are not free. Each owner has a share of both. Without keys
+the notes on the disk have no owner; then this process remembers which address began which upload,
+and those of before its start belong to no address.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from glagol.core.errors import LimitError
+from glagol.core.shares import ALONE, allowed, refusal
+
+__all__ = ["LEAST_BYTES", "UPLOADS_MAX", "Promise", "Promised"]
+
+UPLOADS_MAX: Final = 1024
+LEAST_BYTES: Final = 64 * 1024
+_REMEDY: Final = "finish and delete one of yours, then try again"
+
+
+class Promise(NamedTuple):
+    """What one upload promises: whose it is, as shares count it, and its length in bytes."""
+
+    owner: str
+    length: int
+
+
+class Promised:
+    """The promises of the uploads that are there; safe from any thread.
+
+    Args:
+        alone: The part that one owner may have alone.
+
+    Attributes:
+        missing: Bytes of them that have not come yet, as of the last `seen`.
+    """
+
+    def __init__(self, alone: float = ALONE) -> None:
+        self.missing = 0
+        self._alone = alone
+        self._known: dict[str, Promise] = {}
+        self._beginning: set[str] = set()  # not on the disk yet
+        self._lock = threading.Lock()
+
+    def of(self, upload_id: str) -> Promise | None:
+        """The promise of an upload, if it is known; a promise never changes."""
+        return self._known.get(upload_id)
+
+    def seen(self, uploads: Mapping[str, Promise], missing: int) -> None:
+        """Take note of all uploads that are on the disk, whoever began them."""
+        with self._lock:
+            own = {each: self._known[each] for each in self._beginning}
+            self._known = {**uploads, **own}
+            self.missing = missing + sum(each.length for each in own.values())
+
+    def begin(self, upload_id: str, promise: Promise, quota_bytes: int) -> None:
+        """Take the room of a new upload; `begun` must follow, or `drop`.
+
+        Args:
+            upload_id: Its id.
+            promise: What it promises.
+            quota_bytes: What all may promise together.
+
+        Raises:
+            LimitError: `spool_full`, `share_used`, `busy`.
+        """
+        with self._lock:
+            self._admit(promise, quota_bytes)
+            self._known[upload_id] = promise
+            self._beginning.add(upload_id)
+            self.missing += promise.length
+
+    def begun(self, upload_id: str) -> None:
+        """The upload is on the disk."""
+        with self._lock:
+            self._beginning.discard(upload_id)
+
+    def drop(self, upload_id: str) -> None:
+        """The upload is gone."""
+        with self._lock:
+            self._known.pop(upload_id, None)
+            self._beginning.discard(upload_id)
+
+    def _admit(self, new: Promise, quota_bytes: int) -> None:
+        least = min(LEAST_BYTES, quota_bytes // UPLOADS_MAX)
+        mine = [max(p.length, least) for p in self._known.values() if p.owner == new.owner]
+        used = sum(max(p.length, least) for p in self._known.values())
+        if used + new.length > quota_bytes:
+            raise LimitError(
+                "spool_full",
+                f"uploads would take more than {quota_bytes} bytes",
+                "finish or delete others first, or raise spool_bytes in policy.toml",
+            )
+        if not allowed(UPLOADS_MAX, len(self._known), len(mine), 1, self._alone):
+            raise refusal("uploads", len(mine), _REMEDY)
+        if not allowed(quota_bytes, used, sum(mine), max(new.length, least), self._alone):
+            raise refusal("bytes of uploads", sum(mine), _REMEDY)

@@ -1,0 +1,1 @@
+"""Whisper: sizes, weights, tokens and the authored graphs of encoder and decoder."""

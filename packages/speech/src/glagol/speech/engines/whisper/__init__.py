@@ -1,0 +1,1 @@
+"""Whisper: log-mel front end, attention encoder and decoder, search by rules, word times."""

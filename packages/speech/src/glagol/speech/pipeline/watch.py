@@ -1,0 +1,49 @@
+"""What ends a transcription early: a caller that left, or a recording that lacks something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glagol.core.errors import HostError
+from glagol.speech.output.notices import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from glagol.speech.audio.source import AudioSource
+    from glagol.speech.types import Array
+
+__all__ = ["stop_if", "watched"]
+
+
+def watched(
+    source: AudioSource, cancelled: Callable[[], bool] | None, *, strict: bool
+) -> Iterator[Array]:
+    """The blocks of a recording.
+
+    Args:
+        source: opened audio.
+        cancelled: asked before each block; True stops the work.
+        strict: whether a notice about the recording is an error.
+
+    Raises:
+        InputError: by the code of the first notice; or as the source.
+        HostError: `cancelled`.
+    """
+    for block in source:
+        stop_if(cancelled)
+        if strict:
+            refuse(source.warnings)
+        yield block
+    if strict:
+        refuse(source.warnings)
+
+
+def stop_if(cancelled: Callable[[], bool] | None) -> None:
+    """Stop when the caller wants it.
+
+    Raises:
+        HostError: `cancelled`.
+    """
+    if cancelled is not None and cancelled():
+        raise HostError("cancelled", "the transcription was cancelled", "send it again if needed")

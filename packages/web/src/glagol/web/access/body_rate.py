@@ -1,0 +1,136 @@
+"""A least rate for bodies: a client that sends a byte a minute does not keep its place.
+
+A request has `GRACE_S` seconds of patience. Waiting for the body uses it up, and each byte that
+arrives gives `1 / rate` seconds back, up to `GRACE_S`. So a body may pause for `GRACE_S` at any
+time, and over a longer time it must bring at least `rate` bytes per second. Only the time that the
+application waits for the client counts, not the time that it works. Apache's module reqtimeout has
+the same rule with the same default values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from glagol.core.errors import HostError, LimitError
+from glagol.core.settings import number, setting
+
+if TYPE_CHECKING:
+    from glagol.web.request_log import Asgi, Receive, Scope, Send
+
+__all__ = ["GRACE_S", "BodyRate", "rate_setting"]
+
+GRACE_S: Final = 20.0
+
+
+def rate_setting() -> float:
+    """The row of the least rate, which each server has."""
+    return setting(
+        "MIN_BODY_RATE",
+        500.0,
+        number(0, 1e9, "bytes per second", "байты в секунду"),
+        text="Least speed of a request's body, which may pause for 20 s; a slower one is ended."
+        " 0: any.",
+        text_ru="Наименьшая скорость тела запроса с паузами до 20 с; более медленное обрывается."
+        " 0: любая.",
+    )
+
+
+class BodyRate:
+    """The rule for the bodies of one server.
+
+    Args:
+        rate: Bytes per second that a body must bring; 0 for no limit.
+        grace_s: Seconds of patience.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self, rate: float, grace_s: float = GRACE_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate = rate
+        self._grace_s = grace_s
+        self._clock = clock
+        self._end_s = math.inf
+        self._waiting: set[asyncio.Timeout] = set()
+
+    def around(self, app: Asgi) -> Asgi:
+        """The application, whose `receive` raises once a body comes too slowly.
+
+        It raises `body_too_slow`, and `not_ready` when the server stops meanwhile; the application
+        answers either as any other error.
+        """
+
+        async def ruled(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                receive = _Body(self, receive).receive
+            await app(scope, receive, send)
+
+        return ruled
+
+    def stop(self, within_s: float) -> None:
+        """Let bodies that are not there within `within_s` fail: the server is stopping."""
+        self._end_s = self._clock() + within_s
+        end = asyncio.get_running_loop().time() + within_s
+        for each in self._waiting:
+            due = each.when()
+            each.reschedule(end if due is None else min(due, end))
+
+    async def message(self, receive: Receive, patience_s: float) -> tuple[Any, float]:
+        """The next message, and the patience that is left after it.
+
+        Raises:
+            LimitError: `body_too_slow`.
+            HostError: `not_ready`, the server is stopping.
+        """
+        began = self._clock()
+        limit_s = min(patience_s if self._rate else math.inf, max(0.0, self._end_s - began))
+        try:
+            async with asyncio.timeout(None if limit_s == math.inf else limit_s) as waiting:
+                self._waiting.add(waiting)
+                try:
+                    message = await receive()
+                finally:
+                    self._waiting.discard(waiting)
+        except TimeoutError:
+            raise self._late() from None
+        now = self._clock()
+        if self._rate:
+            patience_s += began - now + len(message.get("body", b"")) / self._rate
+        return message, min(max(patience_s, 0.0), self._grace_s)
+
+    def begin(self) -> float:
+        """The patience with a body that begins."""
+        return self._grace_s
+
+    def _late(self) -> LimitError | HostError:
+        if self._clock() >= self._end_s:
+            return HostError(
+                "not_ready", "the server is stopping", "send the request to another one"
+            )
+        return LimitError(
+            "body_too_slow",
+            f"the body brought less than {self._rate:g} bytes per second for {self._grace_s:g} s",
+            "send it again over a faster connection, or a long recording by /v1/uploads",
+        )
+
+
+class _Body:
+    """The body of one request."""
+
+    def __init__(self, rule: BodyRate, receive: Receive) -> None:
+        self._rule = rule
+        self._receive = receive
+        self._patience_s = rule.begin()
+        self._over = False
+
+    async def receive(self) -> Any:
+        """The next message; after the end of the body there is no hurry."""
+        if self._over:
+            return await self._receive()
+        message, self._patience_s = await self._rule.message(self._receive, self._patience_s)
+        self._over = not message.get("more_body", False)
+        return message
