@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import av
 import numpy as np
 import pytest
 
@@ -267,3 +268,24 @@ def test_importing_the_package_loads_no_torch() -> None:
     )
     assert ran.returncode == 0, ran.stderr
     print(ran.stdout.strip())  # noqa: T201 - told, not judged
+
+
+@pytest.mark.parametrize(("container", "codec"), [("ipod", "aac"), ("ogg", "libopus")])
+def test_eight_channels_in_planes_are_read_to_the_last(container: str, codec: str) -> None:
+    """The channel that sounds is heard as the one that it is; no plane behind the last is read."""
+    tone = made.tone(1.0, 48_000)
+    for sounding in (0, 6):
+        planes = np.zeros((8, len(tone)), np.float32)
+        planes[sounding] = tone
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            stream = output.add_stream(codec, rate=48_000, layout="7.1")
+            for start in range(0, len(tone), 960):
+                packed = planes[:, start : start + 960].T.reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(packed.copy(), "flt", "7.1")
+                frame.sample_rate, frame.pts = 48_000, start
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+        blocks = np.concatenate([*decode(file, max_seconds=9.0, split=True)])
+        assert blocks.shape[1] == 8
+        assert np.abs(blocks).max(axis=0).argmax() == sounding
