@@ -120,14 +120,3 @@ def test_image_is_well_formed_and_repeatable(tmp_path: Path, closure: Path) -> N
     assert (program.mode, program.uid, program.mtime) == (0o755, 0, 315532800)
     assert next(m for name, m in inside.items() if name.endswith("link")).linkname == "bin/run"
     assert inside["tmp"].mode == 0o1777
-
-
-@pytest.mark.parametrize("home", ["/dev/null", None])
-def test_recipes_need_no_home(home: str | None) -> None:
-    """Where uv cannot keep its cache below HOME, it is beside the environments."""
-    kept = ("HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR")
-    environment = {name: value for name, value in os.environ.items() if name not in kept}
-    environment |= {"HOME": home} if home else {}
-    command = [ROOT / "just", "--command", "printenv", "UV_CACHE_DIR"]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == str(ROOT / ".env/.cache")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from glagol.cli import streams
 from glagol.core.errors import CODES, GlagolError
 
 if TYPE_CHECKING:
@@ -50,5 +51,7 @@ def note(text: str) -> None:
 
 def _say(text: str) -> None:
     """Write to stderr; a full disk or a reader that left there must not end the work."""
-    with suppress(OSError):
+    try:
         click.echo(text, err=True)
+    except OSError:
+        streams.discard(sys.stderr)  # else the interpreter fails on the rest at its end
