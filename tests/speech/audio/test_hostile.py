@@ -389,3 +389,35 @@ def test_no_format_opens_other_files() -> None:
         assert why
     assert not {"hls", "concat", "dash", "sdp", "image2", "rtsp"} & set(allowed.CONTAINERS)
     assert budget.bound_memory()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le", "flac", "libopus"])
+def test_eight_channels_in_planes_are_read(codec: str, channels: int) -> None:
+    """PyAV's own conversion reads a ninth plane, which is none, and ends the process."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[channels]
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as output:
+        stream = output.add_stream(codec, rate=48_000)
+        stream.layout = layout
+        planes = np.repeat(made.tone(1.0, 48_000)[np.newaxis], channels, axis=0)
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        frame.sample_rate = 48_000
+        form, size = stream.codec_context.format, stream.codec_context.frame_size or 1_024
+        resampler = av.AudioResampler(form, layout, 48_000, size)
+        for block in (*resampler.resample(frame), *resampler.resample(None)):
+            output.mux(stream.encode(block))
+        output.mux(stream.encode(None))
+    blocks = decode(io.BytesIO(file.getvalue()), max_seconds=5.0, split=True)
+    samples = np.concatenate(list(blocks))
+    assert samples.shape[1] == channels
+    assert len(samples) == pytest.approx(16_000, abs=1_000)
+
+
+def test_junk_behind_frames_is_no_sound() -> None:
+    """Random bytes hold what looks like frames, in other rates and channels; none is believed."""
+    junk = np.random.default_rng(5).integers(0, 256, 4 << 20, np.uint8).tobytes()
+    for form, codec in (("adts", "aac"), ("mp3", "libmp3lame")):
+        data = made.encoded(made.tone(1.0, 44_100), 44_100, form, codec)
+        whole = length(data)
+        assert length(data + junk) == pytest.approx(whole, abs=1_600)

@@ -32,6 +32,9 @@ Wide: TypeAlias = "npt.NDArray[np.float64]"
 FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 """Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
 
+TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+"""Of samples by FFmpeg sample format, in the byte order of the machine."""
+
 DEMUXER_ERRORS_MAX = 100
 """In a row, without a frame between them."""
 
@@ -174,12 +177,14 @@ def _samples(frame: AudioFrame, position: float) -> Wide:
     Raises:
         InputError: audio_not_finite, naming the position.
     """
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    name = frame.format.name.removesuffix("p")
+    channels, name = frame.layout.nb_channels, frame.format.name.removesuffix("p")
+    planar = frame.format.is_planar
+    planes = frame.planes[: channels if planar else 1]  # PyAV counts one too many of 8 channels
+    count = frame.samples * (1 if planar else channels)
+    raw = [np.frombuffer(memoryview(plane), TYPES[name], count) for plane in planes]
+    samples = np.stack(raw, axis=1) if planar else raw[0].reshape(-1, channels)
     offset = 128.0 if name == "u8" else 0.0
-    exact: Wide = (samples.T.astype(np.float64) - offset) / FULL_SCALE[name]
+    exact: Wide = (samples.astype(np.float64) - offset) / FULL_SCALE[name]
     if not np.isfinite(exact).all():
         raise InputError(
             "audio_not_finite",
