@@ -1,4 +1,4 @@
-"""One owner may use most of a pool, and whoever holds nothing still finds a place."""
+"""One owner may use most of a pool, and an owner that holds nothing still finds a place."""
 
 from __future__ import annotations
 

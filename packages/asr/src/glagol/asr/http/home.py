@@ -122,7 +122,7 @@ _FORM: Final = Template("""<form action="v1/transcribe" method="post" enctype="m
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What a program is told at `/`."""
+    """The JSON answer of `GET /`."""
 
     name: str
     version: str

@@ -44,7 +44,7 @@ async def respond(request: AsrRequest, jobs: Jobs, job: Job) -> Response[Any]:
         return Response(b"", status_code=204)
     steps = _steps(request, jobs, job, known)
     # the first step takes the place, while the request can still be refused: the generator has
-    # begun then, so its end gives the place back, whoever ends it
+    # begun then, so its end gives the place back, however it ends
     return sse.respond(_from(await anext(steps), steps))
 
 

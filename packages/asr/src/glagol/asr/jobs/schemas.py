@@ -38,7 +38,7 @@ class Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Links(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where more is told; `result` is null until the job is done.
+    """Links to the job's other routes; `result` is null until the job is done.
 
     They are relative to the address that was asked for (RFC 3986, section 5.2).
     """

@@ -51,7 +51,7 @@ class Promised:
         return self._known.get(upload_id)
 
     def seen(self, uploads: Mapping[str, Promise], missing: int) -> None:
-        """Take note of all uploads that are on the disk, whoever began them."""
+        """Record all uploads that are on the disk, from any process."""
         with self._lock:
             own = {each: self._known[each] for each in self._beginning}
             self._known = {**uploads, **own}
