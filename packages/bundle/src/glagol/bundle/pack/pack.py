@@ -69,6 +69,7 @@ def prepare(
     Raises:
         GlagolError: whatever `plan`, `Sources.take` and `licences` raise.
     """
+    sources.checkout.refuse_other_pins()
     what = plan(sources.inputs(variant, system, models, pythons))
     taken = sources.take(what.steps)
     by_path = {member.entry.path: member for member in taken}
