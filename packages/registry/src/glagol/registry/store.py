@@ -10,11 +10,11 @@ Rules:
 1. a blob gets its name only after its bytes were hashed and synced, by one atomic rename, so a kill
    or a full disk at any moment leaves no half blob and concurrent writers of one digest agree;
 2. an opened blob is the very mapping that was hashed, so replacing the file by rename between
-   check and use is not possible. A mapping is no copy: who writes into the file in place (mode 0444
-   leaves that to its owner and root) changes what is mapped, also after the check. A write while
-   the file is hashed is refused where its size or time of change tells; one between the hash and
-   the moment when a session has copied the weights is not seen, and later ones do not matter. A
-   copy would be safe from this, and would double the memory that opening takes;
+   check and use is not possible. A mapping is no copy: a program that writes into the file in place
+   (mode 0444 leaves that to its owner and root) changes what is mapped, also after the check. A
+   write while the file is hashed is refused where its size or time of change tells; one between the
+   hash and the moment when a session has copied the weights is not seen, and later ones do not
+   matter. A copy would be safe from this, and would double the memory that opening takes;
 3. a blob is replaced by rename, never written in place by anything of ours, so open mappings keep
    their bytes;
 4. nothing here repairs: wrong bytes are an `IntegrityError` that an operator acts on.

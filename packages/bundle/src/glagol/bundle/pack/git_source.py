@@ -105,8 +105,8 @@ class Checkout:
 
 
 def _git(root: Path, *arguments: str, given: bytes = b"") -> bytes:
-    # A checkout on a USB disk or a shared folder belongs to somebody else: that is fine here, since
-    # nothing of it is run.
+    # A checkout on a USB disk or a shared folder may belong to another user: that is fine here,
+    # since nothing of it is run.
     command = ["git", "-C", str(root), "-c", "safe.directory=*", *arguments]
     try:
         done = subprocess.run(command, input=given, capture_output=True, check=False)

@@ -135,7 +135,7 @@ def pack(contents: Contents, signature: bytes | None, folder: Path, stream: Any 
                 yield from member_blocks(contents.name, _entry(name, data), iter([data]))
         for member in contents.members:
             chunks = iter([member.data]) if isinstance(member, Bytes) else _read(member)
-            yield from member_blocks(contents.name, member.entry, _told(chunks, progress))
+            yield from member_blocks(contents.name, member.entry, _counted(chunks, progress))
         yield bytes(2 * BLOCK)
 
     return write_file(folder / f"{contents.name}.tar", blocks())
@@ -168,7 +168,7 @@ def _read(member: File) -> Iterator[bytes]:
         )
 
 
-def _told(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+def _counted(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
     for data in chunks:
         yield data
         progress.add(len(data))
