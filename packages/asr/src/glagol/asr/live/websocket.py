@@ -110,7 +110,7 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
         track=start.track,
         strict=start.strict,
     )
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event())
+    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 
 
 async def _read(
