@@ -32,6 +32,7 @@ WRONG = {
     "ASR_REDIS_URL": "http://somewhere",
     "ASR_MAX_UPLOAD_BYTES": "1e9",
     "ASR_MAX_AUDIO_SECONDS": "inf",
+    "ASR_JAIL_SLOTS": "0",
     "ASR_MIN_BODY_RATE": "slow",
     "ASR_OWNER_SHARE": "0",
     "ASR_PAUSE_MS": "100",

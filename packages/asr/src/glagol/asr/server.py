@@ -98,11 +98,15 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         Metrics(engine, found.jobs),
         found.default,
         time.perf_counter,
+        found.jail,
         jobs=found.jobs,
         jobs_off=found.jobs_off,
         resumable=_uploads(found),
     )
     service.metrics.watch("asr_streams", "Live streams that are open", lambda: len(service.streams))
+    service.metrics.watch(
+        "asr_jail_children", "Processes that have a recording open", lambda: found.jail.children
+    )
     app = build(service, Operator(keys, found.policy, traces))
     if crew is not None:
         crew.start()
@@ -115,6 +119,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         drain.join()
     if crew is not None:
         crew.close(SETTLE_S)
+    found.jail.close()
     journal.write("stopped")
 
 

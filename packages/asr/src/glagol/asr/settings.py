@@ -116,6 +116,15 @@ class Settings(ServerSettings):
         text="Longest audio that is accepted.",
         text_ru="Самая длинная запись, которая принимается.",
     )
+    jail_slots: int = setting(
+        "ASR_JAIL_SLOTS",
+        4,
+        integer(1, 256),
+        text="Recordings that are opened and checked at a time, each in a process of its own; more"
+        " wait, and owners of keys take turns.",
+        text_ru="Сколько записей открывается и проверяется одновременно, каждая в своём процессе;"
+        " остальные ждут, владельцы ключей чередуются.",
+    )
     min_body_rate: float = rate_setting()
     owner_share: float = setting(
         "ASR_OWNER_SHARE",

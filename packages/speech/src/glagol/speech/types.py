@@ -255,10 +255,12 @@ class Step:
     Attributes:
         segments: that became final with it; often none.
         progress: how far it is now.
+        waiting: whether nothing was done because the next audio is not there yet.
     """
 
     segments: tuple[Segment, ...]
     progress: Progress
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
