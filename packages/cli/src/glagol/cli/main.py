@@ -31,6 +31,10 @@ _COMMANDS: Final = {
         "glagol.cli.commands.serve_llm:serve_llm",
         "Start the language model's HTTP server.",
     ),
+    "serve-embed": (
+        "glagol.cli.commands.search.serve_embed:serve_embed",
+        "Start the HTTP server that turns texts into vectors.",
+    ),
     "worker": ("glagol.cli.commands.worker:worker", "Work the queue of jobs beside servers."),
     "settings": (
         "glagol.cli.commands.settings:settings",
