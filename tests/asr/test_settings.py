@@ -11,8 +11,8 @@ from glagol.asr.bootstrap import opener
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, InputError
+from glagol.runtime import builds
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {

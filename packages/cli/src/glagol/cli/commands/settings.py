@@ -41,6 +41,7 @@ def sections() -> tuple[Section, ...]:
     from glagol.asr.settings import SERVER_ONLY
     from glagol.asr.settings import Settings as AsrSettings
     from glagol.core.settings_page import Section
+    from glagol.embed.settings import Settings as EmbedSettings
     from glagol.llm.settings import Settings as LlmSettings
     from glagol.web.access.policy_rows import rows
 
@@ -58,6 +59,11 @@ def sections() -> tuple[Section, ...]:
             "llm-server",
             {"en": "`glagol serve-llm`.", "ru": "`glagol serve-llm`."},
             LlmSettings.rows(),
+        ),
+        Section(
+            "embed-server",
+            {"en": "`glagol serve-embed`.", "ru": "`glagol serve-embed`."},
+            EmbedSettings.rows(),
         ),
         Section(
             "policy.toml",

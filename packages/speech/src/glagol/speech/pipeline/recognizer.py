@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from glagol.runtime.batching import Tally
+from glagol.runtime.builds import build_of
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
@@ -16,7 +17,6 @@ from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
-from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
