@@ -27,7 +27,7 @@ MODULES_MAX = 14  # in one folder, __init__.py aside
 # What packages must not reach, directly or through others. What each imports is declared in its
 # pyproject.toml, and tests/test_dependencies.py holds code and declaration together. The servers
 # reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
-_SERVERS = {"asr", "llm"}
+_SERVERS = {"asr", "llm", "gateway"}
 _WEB = {"web", "jobs", *_SERVERS}
 MUST_NOT_REACH = {
     "core": {"registry", "runtime", "forge", "models", "speech", "bundle", *_WEB},
@@ -38,8 +38,9 @@ MUST_NOT_REACH = {
     "models": {"bundle", *_WEB},
     "web": {"registry", "runtime", "forge", "models", "speech", "bundle", "jobs", *_SERVERS},
     "jobs": {"registry", "runtime", "forge", "models", "speech", "bundle", "web", *_SERVERS},
-    "asr": {"bundle", "llm"},
-    "llm": {"bundle", "jobs", "asr"},
+    "asr": {"bundle", "llm", "gateway"},
+    "llm": {"bundle", "jobs", "asr", "gateway"},
+    "gateway": {"forge", "bundle", "llm"},
     "bundle": {"runtime", "forge", "models", "speech", *_WEB},
     "cli": set(),
 }
@@ -55,6 +56,7 @@ ONLY_IN = {
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
     "sqlite3": (
+        "glagol.gateway.library",
         "glagol.jobs.sqlite.clock",
         "glagol.jobs.sqlite.connection",
         "glagol.jobs.sqlite.queue",
@@ -73,6 +75,7 @@ WORLD_IN = (
     "glagol.registry.fetch",
     "glagol.registry.store",
     "glagol.bundle",
+    "glagol.gateway",
     "glagol.jobs",
     "glagol.llm",
     "glagol.web",
