@@ -11,7 +11,7 @@ from glagol.gateway.library import texts
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["Receipt", "delete", "scrub"]
+__all__ = ["Receipt", "abandoned", "delete", "due", "scrub"]
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -62,6 +62,32 @@ def delete(
         (at_s, who, identity, audio_sha256, text_sha256, why),
     )
     return Receipt(cursor.lastrowid or 0, at_s, who, identity, audio_sha256, text_sha256, why)
+
+
+def due(db: sqlite3.Connection, now_s: float) -> tuple[list[str], list[str]]:
+    """What the rules of the folders say must go.
+
+    Returns:
+        Ids of recordings to delete whole, and of those to delete the sound of. What is held stays.
+    """
+    rule = (
+        "SELECT r.id FROM recording r JOIN folder f ON f.id = r.folder WHERE r.held = 0 "
+        "AND r.state <> 'uploading' AND r.created_s + 86400.0 * f."
+    )
+    whole = db.execute(f"{rule}text_days <= ? ORDER BY r.number", (now_s,)).fetchall()
+    sound = db.execute(
+        f"{rule}audio_days <= ? AND r.sound <> 'none' ORDER BY r.number", (now_s,)
+    ).fetchall()
+    gone = {identity for (identity,) in whole}
+    return [each for (each,) in whole], [each for (each,) in sound if each not in gone]
+
+
+def abandoned(db: sqlite3.Connection, before_s: float) -> list[str]:
+    """Ids of recordings that began to arrive before a time, and have not arrived."""
+    rows = db.execute(
+        "SELECT id FROM recording WHERE state = 'uploading' AND created_s < ?", (before_s,)
+    )
+    return [identity for (identity,) in rows]
 
 
 def scrub(db: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ from glagol.gateway.library.operations import Operation, Restore, Split
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["START", "Edit", "append", "edits", "undo", "verify"]
+__all__ = ["START", "Edit", "append", "changed", "edits", "touched", "undo", "undoes", "verify"]
 
 START: Final = "0" * 64
 """What the first edit has as the hash before it."""
@@ -135,6 +135,39 @@ def edits(db: sqlite3.Connection, recording: tuple[int, str], after: int = 0) ->
         Edit(recording[1], number, made_s, person, _OPERATION.decode(operation), *rest)
         for number, made_s, person, operation, *rest in rows
     ]
+
+
+def changed(
+    db: sqlite3.Connection, recording: int, after: int
+) -> tuple[int, dict[int, Segment], tuple[int, ...]]:
+    """What edits with numbers above `after` did, as it is now.
+
+    Returns:
+        The number of the last edit, the segments that they touched by id, and the ids of those
+        that are gone.
+    """
+    rows = db.execute(
+        "SELECT number, operation FROM edit WHERE recording = ? AND number > ? ORDER BY number",
+        (recording, after),
+    ).fetchall()
+    ids: set[int] = set()
+    for _, text in rows:
+        operation = _OPERATION.decode(text)
+        ids |= operations.touched(operation)
+        if isinstance(operation, Split):
+            ids.add(operation.new)
+    there = texts.some(db, recording, sorted(ids))
+    return rows[-1][0] if rows else after, there, tuple(sorted(ids - there.keys()))
+
+
+def undoes(edit: Edit) -> int | None:
+    """Number of the edit that this one takes back; None where it takes none back."""
+    return edit.operation.edit if isinstance(edit.operation, Restore) else None
+
+
+def touched(edit: Edit) -> frozenset[int]:
+    """Ids of the segments that an edit reads or changes."""
+    return operations.touched(edit.operation)
 
 
 def verify(db: sqlite3.Connection, recording: tuple[int, str], machine: Document) -> None:

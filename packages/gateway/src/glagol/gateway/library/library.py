@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from glagol.core.errors import InputError
-from glagol.gateway.library import deletion, history, machine, texts
+from glagol.gateway.library import deletion, folders, history, machine, texts
 from glagol.gateway.library import search as searching
 from glagol.gateway.library.files import Files
 from glagol.gateway.library.schema import SCHEMA, SCHEMA_VERSION
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
     from glagol.gateway.library.operations import Operation
     from glagol.gateway.library.search import Hits
 
-__all__ = ["Library", "Recording", "State"]
+__all__ = ["Library", "Recording", "Sound", "State"]
 
 State = Literal["uploading", "queued", "running", "done", "failed"]
+Sound = Literal["none", "original", "copy"]
 TITLE_MAX: Final = 300
+NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 _FIELDS: Final = (
     "r.id, r.folder, r.owner, r.title, r.created_s, r.audio_sha256, r.bytes, r.duration_ms, "
-    "r.channels, r.state, r.job, r.trouble, r.held, r.model, r.runs, r.text_sha256, r.number"
+    "r.channels, r.state, r.job, r.trouble, r.held, r.model, r.runs, r.text_sha256, r.number, "
+    "r.options, r.sound, r.peaks"
 )
 
 
@@ -58,6 +62,9 @@ class Recording(msgspec.Struct, frozen=True):
         runs: How often it was begun again.
         text_sha256: Digest of its text as it is now.
         number: Grows with time.
+        options: Of its transcription, such as the channels, as JSON.
+        sound: What can be listened to: nothing yet, the original, or the copy made of it.
+        peaks: Whether the peaks of its samples are there.
     """
 
     id: str
@@ -77,12 +84,16 @@ class Recording(msgspec.Struct, frozen=True):
     runs: int
     text_sha256: str
     number: int
+    options: str
+    sound: Sound
+    peaks: bool
 
 
 class Library:
     """Recordings, texts and edits in one folder.
 
-    Methods are safe from any thread. What a method returns was committed and is on the disk.
+    Methods are safe from any thread. What a method returns was committed and is on the disk. What
+    else is asked of the tables stands in modules beside this one, which take its `db`.
 
     Args:
         root: Holds `library.sqlite` and `files/`; made when it is not there.
@@ -94,26 +105,47 @@ class Library:
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._db = Database(root / "library.sqlite", SCHEMA, SCHEMA_VERSION)
+        self.db = Database(root / "library.sqlite", SCHEMA, SCHEMA_VERSION)
         self.files = Files(root / "files")
 
-    def add(self, *, owner: str, title: str, folder: int = 1, bytes_: int = 0) -> Recording:
+    def add(
+        self,
+        *,
+        owner: str,
+        title: str,
+        folder: int = 1,
+        bytes_: int = 0,
+        options: Mapping[str, str] = NO_OPTIONS,
+    ) -> Recording:
         """A new recording in the state `uploading`.
+
+        Args:
+            owner: Who brings it.
+            title: What people call it.
+            folder: Id of its folder.
+            bytes_: Size of the original, as far as it is known.
+            options: Of its transcription, by the names of asr-server's.
 
         Raises:
             InputError: `folder_unknown`.
         """
         identity = secrets.token_hex(10)
-        with self._db.writing() as db:
-            if db.execute("SELECT 1 FROM folder WHERE id = ?", (folder,)).fetchone() is None:
-                raise InputError(
-                    "folder_unknown", "there is no such folder", "choose one of the list"
-                )
+        with self.db.writing() as db:
+            folders.find(db, folder)
             db.execute(
                 "INSERT INTO recording (id, folder, owner, title, created_s, audio_sha256, bytes, "
-                "state, job, trouble, held, model, runs, text_sha256) "
-                "VALUES (?, ?, ?, ?, ?, '', ?, 'uploading', '', '', 0, '', 0, '')",
-                (identity, folder, owner, _title(title), self._clock(), bytes_),
+                "state, job, trouble, held, model, runs, text_sha256, options, sound, peaks) "
+                "VALUES (?, ?, ?, ?, ?, '', ?, 'uploading', '', '', 0, ?, 0, '', ?, 'none', 0)",
+                (
+                    identity,
+                    folder,
+                    owner,
+                    _title(title),
+                    self._clock(),
+                    bytes_,
+                    options.get("model", ""),
+                    _as_json(options),
+                ),
             )
             return _read(db, identity)
 
@@ -123,7 +155,7 @@ class Library:
         Raises:
             InputError: `recording_unknown`.
         """
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             return _read(db, identity)
 
     def page(
@@ -144,7 +176,7 @@ class Library:
             query, values = f"{query} AND number < ?", [*values, before]
         if state is not None:
             query, values = f"{query} AND state = ?", [*values, state]
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             rows = db.execute(f"{query} ORDER BY number DESC LIMIT ?", (*values, limit))
             return [_recording(row) for row in rows]
 
@@ -155,16 +187,44 @@ class Library:
             identity, "state = 'queued', audio_sha256 = ?, bytes = ?", sha256, bytes_
         )
 
+    def sized(self, identity: str, bytes_: int) -> Recording:
+        """The size of the original is known now."""
+        return self._update(identity, "bytes = ?", bytes_)
+
+    def heard(self, identity: str, sound: Sound, *, peaks: bool, **known: int) -> Recording:
+        """Note what can be listened to; `duration_ms` and `channels` where they are known."""
+        what = "".join(f", {name} = ?" for name in sorted(known))
+        values = [known[name] for name in sorted(known)]
+        return self._update(identity, f"sound = ?, peaks = ?{what}", sound, int(peaks), *values)
+
+    def mute(self, identity: str) -> Recording:
+        """Delete its sound; its text stays."""
+        self.files.remove(identity)
+        return self._update(identity, "sound = 'none', peaks = 0")
+
+    def move(self, identity: str, folder: int) -> Recording:
+        """Put it into another folder.
+
+        Raises:
+            InputError: `recording_unknown`, `folder_unknown`.
+        """
+        with self.db.writing() as db:
+            _read(db, identity)
+            folders.find(db, folder)
+            db.execute("UPDATE recording SET folder = ? WHERE id = ?", (folder, identity))
+            return _read(db, identity)
+
     def queued(self, identity: str, job: str) -> Recording:
         """The recording waits for job `job`."""
         return self._update(identity, "state = 'queued', job = ?, trouble = ''", job)
 
-    def again(self, identity: str, model: str | None = None) -> Recording:
-        """Transcribe it once more, by another model where one is named; edits stay."""
+    def again(self, identity: str, options: Mapping[str, str] | None = None) -> Recording:
+        """Transcribe it once more, with other options where they are named; edits stay."""
         what = "state = 'queued', job = '', trouble = '', runs = runs + 1"
-        if model is None:
+        if options is None:
             return self._update(identity, what)
-        return self._update(identity, f"{what}, model = ?", model)
+        model = options.get("model", "")
+        return self._update(identity, f"{what}, model = ?, options = ?", model, _as_json(options))
 
     def running(self, identity: str) -> Recording:
         """Its job has begun."""
@@ -190,7 +250,7 @@ class Library:
         Raises:
             InputError: `recording_unknown`, `import_invalid`.
         """
-        with self._db.writing() as db:
+        with self.db.writing() as db:
             number = _read(db, identity).number
             there = db.execute(
                 "SELECT 1 FROM machine WHERE recording = ? AND job = ? AND job <> ''",
@@ -206,7 +266,7 @@ class Library:
         Raises:
             InputError: `recording_unknown`.
         """
-        with self._db.writing() as db:  # both of one moment
+        with self.db.writing() as db:  # both of one moment
             number = _read(db, identity).number
             last = db.execute(
                 "SELECT coalesce(max(number), 0) FROM edit WHERE recording = ?", (number,)
@@ -220,7 +280,7 @@ class Library:
             InputError: `recording_unknown`.
             IntegrityError: `edits_altered`.
         """
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             result, sha256 = machine.latest(db, _read(db, identity).number, number)
         return machine.to_document(machine.read(result)), sha256
 
@@ -230,7 +290,7 @@ class Library:
         Raises:
             InputError: `recording_unknown`, `edit_conflict`, `edit_invalid`.
         """
-        with self._db.writing() as db:
+        with self.db.writing() as db:
             key = (_read(db, identity).number, identity)
             return history.append(
                 db, key, operation, person=person, made_s=self._clock(), seen=seen
@@ -242,7 +302,7 @@ class Library:
         Raises:
             InputError: `recording_unknown`, `edit_conflict`, `edit_invalid`.
         """
-        with self._db.writing() as db:
+        with self.db.writing() as db:
             key = (_read(db, identity).number, identity)
             return history.undo(db, key, number, person=person, made_s=self._clock())
 
@@ -252,7 +312,7 @@ class Library:
         Raises:
             InputError: `recording_unknown`.
         """
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             return history.edits(db, (_read(db, identity).number, identity), after)
 
     def verify(self, identity: str) -> None:
@@ -263,12 +323,12 @@ class Library:
             IntegrityError: `edits_altered`.
         """
         original, _ = self.original(identity)
-        with self._db.writing() as db:
+        with self.db.writing() as db:
             history.verify(db, (_read(db, identity).number, identity), original)
 
     def search(self, query: str, folders: Sequence[int], *, limit: int = 20) -> Hits:
         """Find words in the recordings of some folders."""
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             return searching.search(db, query, folders, limit=limit)
 
     def delete(self, identity: str, *, who: str, why: str) -> Receipt:
@@ -277,13 +337,13 @@ class Library:
         Raises:
             InputError: `recording_unknown`.
         """
-        with self._db.writing() as db:
+        with self.db.writing() as db:
             found = _read(db, identity)
             receipt = deletion.delete(
                 db, (found.number, identity), who=who, why=why, at_s=self._clock()
             )
         self.files.remove(identity)
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             deletion.scrub(db)
         return receipt
 
@@ -293,7 +353,7 @@ class Library:
         Returns:
             The ids; call it when nothing is being added.
         """
-        with self._db.reading() as db:
+        with self.db.reading() as db:
             kept = {identity for (identity,) in db.execute("SELECT id FROM recording")}
             deletion.scrub(db)
         lost = sorted(self.files.known() - kept)
@@ -303,10 +363,10 @@ class Library:
 
     def close(self) -> None:
         """Close the connections; no call may follow."""
-        self._db.close()
+        self.db.close()
 
     def _update(self, identity: str, what: str, *values: object) -> Recording:
-        with self._db.writing() as db:
+        with self.db.writing() as db:
             _read(db, identity)
             query = f"UPDATE recording SET {what} WHERE id = ?"  # noqa: S608 - constants
             db.execute(query, (*values, identity))
@@ -329,6 +389,10 @@ def _recording(row: Sequence[object]) -> Recording:
     return msgspec.convert(
         dict(zip(Recording.__struct_fields__, row, strict=True)), Recording, strict=False
     )
+
+
+def _as_json(options: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(options), order="sorted").decode()
 
 
 def _title(title: str) -> str:

@@ -39,6 +39,10 @@ class _Provenance(msgspec.Struct, frozen=True):
     model: str = ""
 
 
+class _Warning(msgspec.Struct, frozen=True):
+    code: str
+
+
 class Transcript(msgspec.Struct, frozen=True):
     """What the library reads of a transcript's JSON; the rest is kept unread."""
 
@@ -46,6 +50,7 @@ class Transcript(msgspec.Struct, frozen=True):
     duration: float
     language: str = ""
     provenance: _Provenance = _Provenance()
+    warnings: tuple[_Warning, ...] = ()
 
 
 def read(result: bytes) -> Transcript:
@@ -104,13 +109,15 @@ def insert(
         ).fetchone()[0]
     )
     db.execute(
-        "INSERT INTO machine VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO machine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             recording,
             number,
             made_s,
             job,
             transcript.provenance.model,
+            ",".join(dict.fromkeys(each.code for each in transcript.warnings)),
+            transcript.language,
             hashlib.sha256(result).hexdigest(),
             zlib.compress(result, 6),
         ),
@@ -157,7 +164,7 @@ def _words(segment: _Segment, start_ms: int, end_ms: int) -> tuple[Word, ...]:
         first = min(max(at, _ms(word.start)), end_ms)
         last = min(max(first, _ms(word.end)), end_ms)
         percent = None if word.confidence is None else round(100 * word.confidence)
-        made.append(Word(word.text, first, last, percent))
+        made.append(Word("\u00a0".join(word.text.split()), first, last, percent))
         at = first
     return tuple(made)
 

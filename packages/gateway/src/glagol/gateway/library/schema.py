@@ -21,11 +21,14 @@ CREATE TABLE recording (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NU
     created_s REAL NOT NULL, audio_sha256 TEXT NOT NULL, bytes INTEGER NOT NULL,
     duration_ms INTEGER, channels INTEGER, state TEXT NOT NULL, job TEXT NOT NULL,
     trouble TEXT NOT NULL, held INTEGER NOT NULL, model TEXT NOT NULL, runs INTEGER NOT NULL,
-    text_sha256 TEXT NOT NULL) STRICT;
+    text_sha256 TEXT NOT NULL, options TEXT NOT NULL, sound TEXT NOT NULL,
+    peaks INTEGER NOT NULL) STRICT;
 CREATE INDEX recording_by_folder ON recording (folder, number);
 CREATE INDEX recording_by_state ON recording (state, number);
 CREATE TABLE machine (recording INTEGER NOT NULL, number INTEGER NOT NULL, made_s REAL NOT NULL,
-    job TEXT NOT NULL, model TEXT NOT NULL, result_sha256 TEXT NOT NULL, result BLOB NOT NULL,
+    job TEXT NOT NULL, model TEXT NOT NULL, warnings TEXT NOT NULL, language TEXT NOT NULL,
+    result_sha256 TEXT NOT NULL,
+    result BLOB NOT NULL,
     PRIMARY KEY (recording, number)) STRICT;
 CREATE TABLE edit (recording INTEGER NOT NULL, number INTEGER NOT NULL, made_s REAL NOT NULL,
     person TEXT NOT NULL, operation TEXT NOT NULL, undo TEXT NOT NULL,
@@ -34,11 +37,14 @@ CREATE TABLE edit (recording INTEGER NOT NULL, number INTEGER NOT NULL, made_s R
 CREATE TABLE segment (row INTEGER PRIMARY KEY AUTOINCREMENT, recording INTEGER NOT NULL,
     id INTEGER NOT NULL, start_ms INTEGER NOT NULL, speaker TEXT NOT NULL, edited INTEGER NOT NULL,
     sha256 TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (recording, id)) STRICT;
+CREATE INDEX segment_by_time ON segment (recording, start_ms, id);
 CREATE TABLE speaker (recording INTEGER NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
     PRIMARY KEY (recording, key)) STRICT, WITHOUT ROWID;
 CREATE VIRTUAL TABLE word_fts USING fts5(stems, content='', tokenize='unicode61');
 CREATE TABLE receipt (number INTEGER PRIMARY KEY AUTOINCREMENT, at_s REAL NOT NULL,
     who TEXT NOT NULL, recording TEXT NOT NULL, audio_sha256 TEXT NOT NULL,
     text_sha256 TEXT NOT NULL, why TEXT NOT NULL) STRICT;
+CREATE TABLE session (sha256 TEXT PRIMARY KEY, name TEXT NOT NULL, key_sha256 TEXT NOT NULL,
+    made_s REAL NOT NULL, used_s REAL NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO folder (id, name) VALUES (1, '');
 """

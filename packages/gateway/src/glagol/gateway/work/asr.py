@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import msgspec
 
-from glagol.core.errors import HostError, InputError
+from glagol.core.errors import HostError, InputError, LimitError
+from glagol.core.executors import call
+from glagol.web import envelope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from concurrent.futures import Executor
     from pathlib import Path
+
+    from glagol.gateway.work.services import Client
 
 __all__ = ["Asr", "JobState", "Progress"]
 
-_PIECE: Final = 1 << 16
+_PIECE: Final = 1 << 20
 _ENDED_UNKNOWN: Final = {"job_unknown", "job_expired"}
 _RETRY: Final = 500
 
@@ -46,6 +51,7 @@ class JobState(msgspec.Struct, frozen=True):
         ahead: Jobs before it while it waits.
         eta_s: Estimate of the seconds until it is done.
         error: The trouble of its last attempt.
+        attempt: Which one it is.
     """
 
     id: str
@@ -54,43 +60,38 @@ class JobState(msgspec.Struct, frozen=True):
     ahead: int | None = None
     eta_s: float | None = None
     error: _Trouble | None = None
+    attempt: int = 0
 
 
 class Asr:
-    """A client of asr-server.
+    """What asr-server is asked.
 
     Args:
-        url: Its address; any for an application in this process.
-        key: The gateway's key there; empty for none.
-        app: The application in this process; None for HTTP.
+        client: Of the server.
+        disk: Threads that wait for the disk.
     """
 
-    def __init__(self, url: str, key: str = "", app: Any = None) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            transport=httpx.ASGITransport(app) if app is not None else None,
-            timeout=httpx.Timeout(60.0, connect=3.0),
-            trust_env=False,
-        )
+    def __init__(self, client: Client, disk: Executor) -> None:
+        self._client = client
+        self._disk = disk
 
     async def submit(self, audio: Path, options: Mapping[str, str], once: str) -> JobState:
         """Give a file to the queue.
 
         Args:
-            audio: The file; it is read in pieces of 64 KiB.
+            audio: The file; it is read in pieces of 1 MiB.
             options: Of `/v1/transcribe`, such as the model.
             once: The job's idempotency key: the same key gives the same job.
 
         Raises:
-            InputError: The server refuses the file or an option, by its own code.
+            InputError, LimitError: The server refuses the file or an option, by its own code.
             HostError: `upstream_unreachable`; nothing is known of the job then, ask again.
         """
         return await self._job(
             "PUT",
             "/v1/transcribe",
             params={**options, "async": "true"},
-            content=_pieces(audio),
+            content=self._pieces(audio),
             headers={"idempotency-key": once},
         )
 
@@ -129,9 +130,13 @@ class Asr:
             if error.code not in _ENDED_UNKNOWN | {"job_state"}:
                 raise
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    async def _pieces(self, path: Path) -> AsyncIterator[bytes]:
+        file = await call(self._disk, path.open, "rb")
+        try:
+            while piece := await call(self._disk, file.read, _PIECE):
+                yield piece
+        finally:
+            await call(self._disk, file.close)
 
     async def _job(self, method: str, path: str, **rest: Any) -> JobState:
         answer = await self._ask(method, path, **rest)
@@ -145,33 +150,15 @@ class Asr:
             raise _unreachable(type(error).__name__) from error
         if answer.is_success:
             return answer
-        try:
-            error = msgspec.json.decode(answer.content, type=_Failure).error
-        except msgspec.DecodeError:
-            raise _unreachable(f"status {answer.status_code}") from None
-        if answer.status_code >= _RETRY or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise _unreachable(error.code)
-        raise InputError(error.code, error.message, error.remedy)
+        error = envelope.received(answer.content).error()
+        later = answer.status_code >= _RETRY or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+        if later or not isinstance(error, InputError | LimitError):
+            raise _unreachable(error.code if error else f"status {answer.status_code}")
+        raise error
 
 
 class _Envelope(msgspec.Struct, frozen=True):
     data: msgspec.Raw
-
-
-class _Error(msgspec.Struct, frozen=True):
-    code: str
-    message: str
-    remedy: str = ""
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    error: _Error
-
-
-async def _pieces(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
 
 
 def _unreachable(why: str) -> HostError:

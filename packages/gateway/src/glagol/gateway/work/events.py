@@ -21,9 +21,13 @@ class Page:
 
     Events of one kind about one recording fold into the last of them, so that a slow page costs no
     more memory than there are recordings, and is told how things are and not how they were.
+
+    Attributes:
+        over: The server is stopping.
     """
 
     def __init__(self) -> None:
+        self.over = False
         self._waiting: dict[tuple[str, str], dict[str, Any]] = {}
         self._some = asyncio.Event()
 
@@ -31,6 +35,11 @@ class Page:
         """Add an event, or let it take the place of an older one."""
         self._waiting.pop((event["type"], event.get("id", "")), None)
         self._waiting[event["type"], event.get("id", "")] = event
+        self._some.set()
+
+    def end(self) -> None:
+        """Let whoever waits know that nothing comes any more."""
+        self.over = True
         self._some.set()
 
     async def next(self) -> list[dict[str, Any]]:
@@ -78,7 +87,12 @@ class Events:
 
     def upstream(self, name: str, *, ready: bool) -> None:
         """A service has come or gone."""
-        self._tell({"type": "upstream", "id": name, "ready": ready})
+        self._tell({"type": "service", "id": name, "ready": ready})
+
+    def close(self) -> None:
+        """The server is stopping: no page waits any longer."""
+        for page in self._pages:
+            page.end()
 
     def _tell(self, event: dict[str, Any]) -> None:
         for page in self._pages:

@@ -10,11 +10,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from glagol.core import journal
-from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.core.errors import GlagolError, HostError, InputError, LimitError
+from glagol.core.executors import call
+from glagol.gateway.library import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from glagol.gateway.library.library import Library, Recording
     from glagol.gateway.work.asr import Asr, JobState
@@ -34,16 +38,14 @@ class Transcriber:
         library: What is open, and where texts go.
         asr: Speech recognition.
         events: Who wants to know.
-        folders: Ids of all folders, as they are now.
+        disk: Threads that wait for the library.
     """
 
-    def __init__(
-        self, library: Library, asr: Asr, events: Events, folders: Callable[[], Sequence[int]]
-    ) -> None:
+    def __init__(self, library: Library, asr: Asr, events: Events, disk: Executor) -> None:
         self._library = library
         self._asr = asr
         self._events = events
-        self._folders = folders
+        self._disk = disk
         self._seen: dict[str, JobState] = {}
 
     def progress(self, recording: str) -> JobState | None:
@@ -70,9 +72,39 @@ class Transcriber:
         Raises:
             HostError: `upstream_unreachable`; the library's disk.
         """
-        for state in _OPEN:
-            for recording in self._library.page(self._folders(), state=state, limit=1000):
-                await self._step(recording)
+        for recording in await call(self._disk, self._open):
+            await self._step(recording)
+
+    async def cancel(self, recording: Recording) -> Recording:
+        """Stop the transcription of a recording.
+
+        Raises:
+            HostError: `upstream_unreachable`.
+        """
+        if recording.job:
+            await self._asr.forget(recording.job)
+        ended = await call(self._disk, self._library.failed, recording.id, "cancelled")
+        self._seen.pop(recording.id, None)
+        self._tell(recording.id)
+        return ended
+
+    async def forget(self, recording: Recording) -> None:
+        """Leave nothing of a recording at the recogniser; it is being deleted.
+
+        Raises:
+            HostError: `upstream_unreachable`.
+        """
+        if recording.job:
+            await self._asr.forget(recording.job)
+        self._seen.pop(recording.id, None)
+
+    def _open(self) -> list[Recording]:
+        all_ = folders.every(self._library.db)
+        return [
+            recording
+            for state in _OPEN
+            for recording in self._library.page(all_, state=state, limit=1000)
+        ]
 
     async def _step(self, recording: Recording) -> None:
         try:
@@ -81,39 +113,43 @@ class Transcriber:
                 return
             job = await self._asr.job(recording.job)
             await self._follow(recording, job)
-        except InputError as error:  # the server's verdict about this recording alone
-            self._library.failed(recording.id, error.code)
+        except (InputError, LimitError) as error:  # the server's verdict about this recording alone
+            if error.code == "recording_unknown":
+                return  # it was deleted meanwhile
+            await call(self._disk, self._library.failed, recording.id, error.code)
             self._tell(recording.id)
 
     async def _submit(self, recording: Recording) -> None:
         once = f"recording-{recording.id}-{recording.number}-{recording.runs}"
         audio = self._library.files.path(recording.id, "original")
-        options = {"model": recording.model} if recording.model else {}
+        options = msgspec.json.decode(recording.options, type=dict[str, str])
         job = await self._asr.submit(audio, options, once)
-        self._library.queued(recording.id, job.id)
+        await call(self._disk, self._library.queued, recording.id, job.id)
         self._seen[recording.id] = job
         self._tell(recording.id)
 
     async def _follow(self, recording: Recording, job: JobState) -> None:
         before = self._seen.get(recording.id)
         self._seen[recording.id] = job
+        disk, library, identity = self._disk, self._library, recording.id
         match job.state:
             case "done":
                 result = await self._asr.result(job.id)
-                self._library.transcribed(recording.id, result, job=job.id)
+                await call(disk, library.transcribed, identity, result, job=job.id)
                 await self._asr.forget(job.id)  # the library has the text; no second copy stays
             case "failed" | "cancelled":
                 code = job.error.code if job.error else "cancelled"
-                self._library.failed(recording.id, code)
+                await call(disk, library.failed, identity, code)
+                await self._asr.forget(job.id)
             case "lost":
-                self._library.again(recording.id)
+                await call(disk, library.again, identity)
             case "running" if recording.state != "running":
-                self._library.running(recording.id)
+                await call(disk, library.running, identity)
             case _ if job == before:
                 return
         if job.state in {"done", "failed", "cancelled", "lost"}:
-            self._seen.pop(recording.id, None)
-        self._tell(recording.id)
+            self._seen.pop(identity, None)
+        self._tell(identity)
 
     def _tell(self, recording: str) -> None:
         try:
