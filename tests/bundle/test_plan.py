@@ -159,7 +159,8 @@ def test_variants_share_blobs(root: Path) -> None:
 )
 def test_room_for_byte_code(tmp_path: Path, environment: dict[str, int], expected: int) -> None:
     """Twice the sources, and not the gigabytes of libraries that no byte code is made of."""
-    wanted = Wanted("f" * 64, {"environment": environment}, (), (Entry("src/a", "a" * 64, 1),))
+    index = {"environment": environment, "requires": {"python": "3.11"}}
+    wanted = Wanted("f" * 64, index, (), (Entry("src/a", "a" * 64, 1),))
     needed = facts(wanted, made.target_at(tmp_path), made.Machine()).needed_bytes
     assert needed == expected
 

@@ -31,7 +31,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def list_models(as_json: bool, home: Path) -> None:
     """Show every model of the manifest and whether the store has it."""

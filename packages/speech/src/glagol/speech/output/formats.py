@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -31,6 +33,7 @@ __all__ = [
     "as_tsv",
     "as_vtt",
     "of_data",
+    "provenance_of",
     "segment_data",
 ]
 
@@ -71,7 +74,7 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         duration_s=data["duration"],
         language=data["language"],
         coverage=_coverage_of(data["coverage"]),
-        provenance=_provenance_of(data["provenance"]),
+        provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
     )
 
@@ -98,7 +101,8 @@ def as_text(transcript: Transcript) -> str:
         return transcript.text
     turns = groupby(transcript.segments, key=lambda segment: segment.channel)
     return "\n".join(
-        " ".join([_mark(channel), *(segment.text for segment in turn)]) for channel, turn in turns
+        " ".join([_mark(transcript, channel), *(segment.text for segment in turn)])
+        for channel, turn in turns
     )
 
 
@@ -111,7 +115,7 @@ def as_tsv(transcript: Transcript) -> str:
     rows = ["start_ms\tend_ms\tchannel\ttext" if split else "start_ms\tend_ms\ttext"]
     for segment in transcript.segments:
         times = [str(round(segment.start * 1000)), str(round(segment.end * 1000))]
-        speaker = [str(segment.channel)] if split else []
+        speaker = [transcript.called(segment.channel or 0)] if split else []
         rows.append("\t".join([*times, *speaker, segment.text]))
     return "".join(f"{row}\n" for row in rows)
 
@@ -131,7 +135,8 @@ def as_vtt(transcript: Transcript) -> str:
     for cue in _cues(transcript):
         text, voice = cue.text, ""
         if cue.channel is not None:
-            text, voice = text.removeprefix(_mark(cue.channel)).lstrip(), f"<v {cue.channel}>"
+            text = text.removeprefix(_mark(transcript, cue.channel)).lstrip()
+            voice = f"<v {transcript.called(cue.channel).translate(escape)}>"
         times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
         blocks.append(f"{times}\n{voice}{text.translate(escape)}\n\n")
     return "".join(blocks)
@@ -147,14 +152,15 @@ def _cues(transcript: Transcript) -> list[Segment]:
         replace(cue, channel=channel)
         for channel in range(len(transcript.coverage.channels))
         for cue in cues(
-            (s for s in transcript.segments if s.channel == channel), mark=_mark(channel)
+            (s for s in transcript.segments if s.channel == channel),
+            mark=_mark(transcript, channel),
         )
     ]
     return sorted(found, key=lambda cue: cue.start)
 
 
-def _mark(channel: int | None) -> str:
-    return f"[{channel}]"
+def _mark(transcript: Transcript, channel: int | None) -> str:
+    return f"[{transcript.called(channel or 0)}]"
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -164,7 +170,12 @@ def _word(word: Word) -> dict[str, Any]:
     return data
 
 
-def _provenance_of(data: Mapping[str, Any]) -> Provenance:
+def provenance_of(data: Mapping[str, Any]) -> Provenance:
+    """The provenance that `as_data` wrote.
+
+    Raises:
+        KeyError, TypeError: `data` is something else.
+    """
     from glagol.speech.types import (
         Provenance,
         SearchedProvenance,
@@ -214,6 +225,8 @@ class Format:
         joinable: Whether transcripts, or a summary, can follow each other in one stream. Only such
             a format is streamed, written to standard output for several files, and summarised.
         openai: Whether OpenAI's route has it, under the same name.
+        write_timed: As `write`, with the time of each paragraph; None where times are always there
+            or have no place.
     """
 
     name: str
@@ -222,6 +235,7 @@ class Format:
     extension: str
     joinable: bool = False
     openai: bool = False
+    write_timed: Callable[[Transcript], bytes] | None = None
 
 
 JSON: Final = "json"
@@ -258,6 +272,27 @@ FORMATS: Final[dict[str, Format]] = {
             "text/vtt; charset=utf-8",
             ".vtt",
             openai=True,
+        ),
+        Format(
+            "txt",
+            lambda transcript: as_plain(transcript).encode(),
+            "text/plain; charset=utf-8",
+            ".txt",
+            write_timed=lambda transcript: as_plain(transcript, times=True).encode(),
+        ),
+        Format(
+            "md",
+            lambda transcript: as_markdown(transcript).encode(),
+            "text/markdown; charset=utf-8",
+            ".md",
+            write_timed=lambda transcript: as_markdown(transcript, times=True).encode(),
+        ),
+        Format(
+            "docx",
+            as_docx,
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            ".docx",
+            write_timed=lambda transcript: as_docx(transcript, times=True),
         ),
     )
 }
