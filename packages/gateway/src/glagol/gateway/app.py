@@ -106,9 +106,7 @@ class _Ways:
         speaker: The shape of errors by path.
     """
 
-    def __init__(
-        self, routes: Asgi, remotes: Mapping[str, Asgi], speaker: errors.Speaker
-    ) -> None:
+    def __init__(self, routes: Asgi, remotes: Mapping[str, Asgi], speaker: errors.Speaker) -> None:
         self._routes = routes
         self._remotes = remotes
         self._speaker = speaker

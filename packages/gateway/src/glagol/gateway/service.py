@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-
 if TYPE_CHECKING:
     from glagol.core.executors import Executors
     from glagol.gateway.access.sessions import Sessions

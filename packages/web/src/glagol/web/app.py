@@ -41,7 +41,6 @@ OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
 """Paths that need no key on any server."""
 
 
-
 def _as_it_is(app: Asgi, _: errors.Speaker) -> Asgi:
     return app
 
@@ -106,9 +105,7 @@ def build(
     return Observed(guarded, watcher, paths, operator.traces)
 
 
-def within(
-    about: Application, state: Mapping[str, Any], retry_after_s: Callable[[], int]
-) -> Asgi:
+def within(about: Application, state: Mapping[str, Any], retry_after_s: Callable[[], int]) -> Asgi:
     """The routes for a caller in this process: no keys, hosts or limits, no line in the log.
 
     Args:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from glagol.gateway.access.sessions import Sessions
     from glagol.gateway.service import Door
     from glagol.web import errors
-    from glagol.web.access.auth import Doors
     from glagol.web.request_log import Asgi, Receive, Scope, Send
 
 __all__ = ["Gate"]

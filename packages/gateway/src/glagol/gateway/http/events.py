@@ -84,15 +84,12 @@ async def _send(socket: WebSocket[Any, Any, Any], page: Page) -> None:
 
 
 async def _steps(request: GatewayRequest) -> AsyncIterator[bytes]:
-    with service_of(request).events.page() as page:
-        with suppress(GlagolError):
-            async for event in _events(request, page):
-                yield sse.event(event) if event else sse.comment("alive")
+    with service_of(request).events.page() as page, suppress(GlagolError):
+        async for event in _events(request, page):
+            yield sse.event(event) if event else sse.comment("alive")
 
 
-async def _events(
-    request: ASGIConnection[Any, Any, Any, Any], page: Page
-) -> AsyncIterator[bytes]:
+async def _events(request: ASGIConnection[Any, Any, Any, Any], page: Page) -> AsyncIterator[bytes]:
     """Events as JSON, an empty one as a sign of life; ends when the server does.
 
     Raises:

@@ -20,7 +20,7 @@ from glagol.gateway.http.sound import disposition
 from glagol.gateway.work import exporting
 
 if TYPE_CHECKING:
-    from glagol.gateway.work.exporting import Choice
+    pass
 
 __all__ = ["HANDLERS"]
 

@@ -37,8 +37,8 @@ class _Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str | None = None
-    audio_days: int | None | msgspec.UnsetType = msgspec.UNSET
-    text_days: int | None | msgspec.UnsetType = msgspec.UNSET
+    audio_days: int | msgspec.UnsetType | None = msgspec.UNSET
+    text_days: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

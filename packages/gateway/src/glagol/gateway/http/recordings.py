@@ -20,7 +20,6 @@ from glagol.gateway.http.request import (
     person_of,
     service_of,
 )
-from glagol.gateway.library.folders import COMMON
 from glagol.gateway.work.options import Options
 
 __all__ = ["HANDLERS"]
@@ -63,7 +62,9 @@ async def one(request: GatewayRequest, identity: FromPath[str]) -> Response[byte
         InputError: `recording_unknown`.
     """
     service, allowed = service_of(request), await folders_of(request)
-    return await answer(request, await on_disk(request, views.recording, service, identity, allowed))
+    return await answer(
+        request, await on_disk(request, views.recording, service, identity, allowed)
+    )
 
 
 @patch(_PATH, include_in_schema=False)

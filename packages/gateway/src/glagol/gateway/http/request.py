@@ -101,9 +101,7 @@ async def editable(request: GatewayRequest, identity: str) -> Recording:
         InputError: `recording_unknown`; `forbidden`, the person may only read it.
     """
     service = service_of(request)
-    found = await on_disk(
-        request, readable, service, identity, await folders_of(request)
-    )
+    found = await on_disk(request, readable, service, identity, await folders_of(request))
     if found.folder not in await folders_of(request, edit=True):
         raise InputError(
             "forbidden", "you may read this folder, not change it", "ask the administrator"

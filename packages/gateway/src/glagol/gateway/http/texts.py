@@ -175,9 +175,7 @@ def _undo(service: Service, identity: str, asked: _Undo, person: str) -> Changes
     return _changes(service, identity, min(seen, made.number - 1), made.number)
 
 
-def _changes(
-    service: Service, identity: str, after: int, number: int | None = None
-) -> ChangesView:
+def _changes(service: Service, identity: str, after: int, number: int | None = None) -> ChangesView:
     library = service.library
     row = library.read(identity)
     with library.db.writing() as db:  # all of one moment

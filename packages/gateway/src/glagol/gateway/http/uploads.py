@@ -18,6 +18,7 @@ from litestar.response import Response
 
 from glagol.core.errors import InputError
 from glagol.core.executors import call
+from glagol.gateway.http import importing, views
 from glagol.gateway.http.answers import BODY_MAX, answer
 from glagol.gateway.http.request import (
     GatewayRequest,
@@ -27,7 +28,6 @@ from glagol.gateway.http.request import (
     person_of,
     service_of,
 )
-from glagol.gateway.http import importing, views
 from glagol.gateway.library.folders import COMMON
 from glagol.gateway.work.options import of_words
 from glagol.gateway.work.uploads import UNKNOWN
@@ -71,7 +71,7 @@ async def begin(request: GatewayRequest) -> Response[bytes]:
 
 
 @head(_PATH, include_in_schema=False)
-async def offset(request: GatewayRequest, identity: FromPath[str]) -> Response[bytes]:
+async def offset(request: GatewayRequest, identity: FromPath[str]) -> Response[None]:
     """How far an upload is.
 
     Raises:
@@ -85,7 +85,7 @@ async def offset(request: GatewayRequest, identity: FromPath[str]) -> Response[b
         headers["upload-defer-length"] = "1"
     else:
         headers["upload-length"] = str(found.bytes)
-    return Response(b"", headers=headers)
+    return Response(None, headers=headers)
 
 
 @patch(_PATH, status_code=204, include_in_schema=False)

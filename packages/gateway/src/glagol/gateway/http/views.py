@@ -252,9 +252,7 @@ def view(service: Service, found: Recording) -> RecordingView:
     return _views(service, [found])[0]
 
 
-def text(
-    service: Service, identity: str, allowed: Sequence[int], original: int = 0
-) -> TextView:
+def text(service: Service, identity: str, allowed: Sequence[int], original: int = 0) -> TextView:
     """The text of a recording, or what a machine wrote before any edit.
 
     Args:
@@ -289,15 +287,11 @@ def hits(
     for identity, some in by_recording.items():
         row = service.library.read(identity)
         parts = [FoundView(hit.segment, hit.start_ms, hit.text, hit.marks) for hit in some]
-        shown.append(
-            FoundRecording(identity, row.title, row.created_s, row.duration_ms, parts)
-        )
+        shown.append(FoundRecording(identity, row.title, row.created_s, row.duration_ms, parts))
     return HitsView(query, shown, found.more)
 
 
-def edits(
-    service: Service, identity: str, allowed: Sequence[int], after: int = 0
-) -> EditsView:
+def edits(service: Service, identity: str, allowed: Sequence[int], after: int = 0) -> EditsView:
     """The edits of a recording with numbers above `after`.
 
     Raises:
@@ -305,9 +299,7 @@ def edits(
     """
     readable(service, identity, allowed)
     made = service.library.edits(identity, after)
-    undone = {
-        each.operation.edit: each.number for each in made if history.undoes(each) is not None
-    }
+    undone = {each.operation.edit: each.number for each in made if history.undoes(each) is not None}
     return EditsView(
         [
             EditView(

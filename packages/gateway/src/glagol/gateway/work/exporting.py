@@ -75,7 +75,7 @@ def _transcript(
         language=about.language if about else "",
         coverage=Coverage(duration_s, 0.0, tuple(Coverage(0.0, 0.0) for _ in numbers)),
         provenance=_provenance(recording, about),
-        names=tuple(document.names.get(key, "") or key for key in numbers),
+        names=tuple(" ".join((document.names.get(key) or key).split()) for key in numbers),
     )
 
 

@@ -7,6 +7,7 @@ found and ask nothing themselves.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -71,6 +72,8 @@ def client(url: str, key: str = "", app: Any = None) -> Client:
         key: The gateway's key there; empty for none.
         app: The application in this process; None for HTTP.
     """
+    for chatty in ("httpx", "httpcore"):  # they tell every request of ours
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     return httpx.AsyncClient(
         base_url=url,
         headers={"authorization": f"Bearer {key}"} if key else {},

@@ -125,7 +125,9 @@ class Uploads:
         with self._lock:
             if identity in self._writing:
                 raise InputError(
-                    "upload_state", "another request is sending this", "ask where it is, go on there"
+                    "upload_state",
+                    "another request is sending this",
+                    "ask where it is, go on there",
                 )
             self._writing.add(identity)
         try:
