@@ -47,7 +47,7 @@ MUST_NOT_REACH = {
 # third-party packages that only the named places may import
 ONLY_IN = {
     "torch": ("glagol.forge.families.gigaam.reference", "glagol.forge.nano"),
-    "litestar": ("glagol.asr", "glagol.llm", "glagol.web"),
+    "litestar": ("glagol.asr", "glagol.gateway", "glagol.llm", "glagol.web"),
     "granian": ("glagol.asr", "glagol.web"),
     "uvicorn": ("glagol.llm",),
     "obstore": ("glagol.registry.fetch",),
@@ -55,14 +55,8 @@ ONLY_IN = {
     "prometheus_client": ("glagol.asr.observability.metrics", "glagol.llm.metrics", "glagol.web"),
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
-    "sqlite3": (
-        "glagol.gateway.library",
-        "glagol.jobs.sqlite.clock",
-        "glagol.jobs.sqlite.connection",
-        "glagol.jobs.sqlite.queue",
-        "glagol.jobs.sqlite.schema",
-    ),
-    "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli"),
+    "sqlite3": ("glagol.gateway.library", "glagol.jobs.sqlite"),
+    "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli", "glagol.gateway"),
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }

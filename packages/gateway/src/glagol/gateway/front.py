@@ -84,9 +84,10 @@ class Front:
         there = {name: url for name, url in urls.items() if url}
         clients = {name: client(url, key) for name, url in there.items()}
         door = Door(self._settings.signin, is_loopback(settings.host.lower()), operator.keys)
+        if not settings.state:
+            journal.write("no pages: there is no directory of state", level=logging.WARNING)
+            return app
         try:
-            if not settings.state:
-                raise HostError("host_io", "there is no directory of state", "set ASR_STATE")
             self._gateway = assemble(
                 Path(settings.state),
                 {"asr": client(_HERE, app=within()), **clients},

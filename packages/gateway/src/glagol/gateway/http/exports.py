@@ -17,7 +17,7 @@ from glagol.gateway.http.request import (
     service_of,
 )
 from glagol.gateway.http.sound import disposition
-from glagol.gateway.work import exporting
+from glagol.gateway.text import exporting
 
 if TYPE_CHECKING:
     pass
@@ -44,7 +44,7 @@ async def export(request: GatewayRequest, identity: FromPath[str]) -> Response[A
     row = exporting.FORMATS[name]
     body = await on_disk(request, exporting.write, service.library, found, row, choice)
     headers = {"content-disposition": disposition(f"{_stem(found.title)}{row.extension}")}
-    return Response(body, headers=headers, media_type=row.media_type)
+    return Response(body, headers=headers, media_type=row.media_type.partition(";")[0])
 
 
 def _stem(title: str) -> str:

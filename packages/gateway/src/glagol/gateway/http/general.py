@@ -136,7 +136,8 @@ async def remove(request: GatewayRequest, number: FromPath[int]) -> Response[byt
     """
     _administers(request)
     await on_disk(request, rows.remove, service_of(request).library.db, number)
-    return await every.fn(request)
+    database, allowed = service_of(request).library.db, await folders_of(request)
+    return await answer(request, _Folders(await on_disk(request, rows.some, database, allowed)))
 
 
 @put(_PATH + "/access", status_code=200, include_in_schema=False)

@@ -9,7 +9,7 @@ from litestar import delete, get, patch, post
 from litestar.params import FromPath
 from litestar.response import Response
 
-from glagol.core.errors import GlagolError, InputError
+from glagol.core.errors import InputError
 from glagol.gateway.http import views
 from glagol.gateway.http.answers import answer, body_of, choice_of, integer_of
 from glagol.gateway.http.request import (
@@ -146,10 +146,7 @@ async def cancel(request: GatewayRequest, identity: FromPath[str]) -> Response[b
 async def _told(request: GatewayRequest, identity: str) -> Response[bytes]:
     """The recording as it is now, also for other pages."""
     service = service_of(request)
-    try:
-        service.events.recording(identity)
-    except GlagolError:
-        pass
+    service.events.recording(identity)
     found = await on_disk(request, service.library.read, identity)
     return await answer(request, await on_disk(request, views.view, service, found))
 

@@ -1,119 +1,189 @@
-"""A text in columns: one list for each segment, numbers instead of objects for its words."""
+"""What pages are shown of texts: columns, history, source, what was found."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from glagol.core.errors import IntegrityError
+from glagol.gateway.http.request import readable
+from glagol.gateway.library import history, operations, overview
+from glagol.gateway.text.columns import TextView, of_document
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from glagol.gateway.library.document import Document, Segment, Word
+    from glagol.gateway.library.search import Hit
+    from glagol.gateway.service import Service
 
-__all__ = ["ChangesView", "SegmentView", "SpeakerView", "TextView", "of_document", "of_segment"]
+__all__ = [
+    "EditView",
+    "EditsView",
+    "FoundRecording",
+    "FoundView",
+    "HitsView",
+    "SourceView",
+    "edits",
+    "hits",
+    "source",
+    "text",
+]
 
-UNKNOWN: Final = -1
-"""Confidence of a word of which nothing is known."""
 
-WRITTEN: Final = -2
-"""Confidence of a word that a person wrote."""
+class FoundView(msgspec.Struct, frozen=True):
+    """A segment that was found; `marks` are the numbers of its words that fit."""
 
-
-class SegmentView(msgspec.Struct, frozen=True, array_like=True):
-    """A segment; `times` has three numbers for each word of `text` between single spaces.
-
-    They are the start after the start of the word before (of the first one: after the segment's),
-    the length, both in milliseconds, and the confidence in per cent, `UNKNOWN` or `WRITTEN`.
-    """
-
-    id: int
+    segment: int
     start_ms: int
-    end_ms: int
-    speaker: str
-    reviewed: int
     text: str
-    times: list[int]
+    marks: tuple[int, ...]
 
 
-class SpeakerView(msgspec.Struct, frozen=True):
-    """A speaker: key, name (empty for none), and how much is theirs."""
+class FoundRecording(msgspec.Struct, frozen=True):
+    """A recording with what was found in it."""
 
-    key: str
-    name: str
-    ms: int
-    segments: int
-
-
-class TextView(msgspec.Struct, frozen=True):
-    """A whole text; `edit` is the number of its last edit."""
-
-    edit: int
-    text_sha256: str
+    id: str
+    title: str
+    created_s: float
     duration_ms: int | None
-    language: str
-    speakers: list[SpeakerView]
-    segments: list[SegmentView]
+    hits: list[FoundView]
 
 
-class ChangesView(msgspec.Struct, frozen=True):
-    """What to change in a page that shows an older text; `number` is the request's own edit."""
+class HitsView(msgspec.Struct, frozen=True):
+    """What a search found."""
 
-    edit: int
-    text_sha256: str
-    segments: list[SegmentView]
-    removed: tuple[int, ...]
-    speakers: list[SpeakerView]
-    by: str = ""
-    number: int | None = None
+    query: str
+    recordings: list[FoundRecording]
+    more: bool
 
 
-def of_document(
-    document: Document, edit: int, sha256: str, duration_ms: int | None, language: str
-) -> TextView:
-    """A document in columns."""
-    return TextView(
-        edit,
-        sha256,
-        duration_ms,
-        language,
-        speakers_of(document),
-        [of_segment(segment) for segment in document.segments],
+class EditView(msgspec.Struct, frozen=True):
+    """An edit in the history; `undoes` and `undone_by` are numbers of edits."""
+
+    number: int
+    made_s: float
+    person: str
+    kind: str
+    segments: tuple[int, ...]
+    operation: Any
+    undoes: int | None
+    undone_by: int | None
+    after_sha256: str
+    hash: str
+
+
+class EditsView(msgspec.Struct, frozen=True):
+    """The history of a recording."""
+
+    edits: list[EditView]
+
+
+class SourceView(msgspec.Struct, frozen=True):
+    """Which bytes made a text, and whether its edits are whole."""
+
+    audio_sha256: str
+    bytes: int
+    machine: list[overview.Made]
+    edits: int
+    last_hash: str
+    verified: bool
+
+
+def text(service: Service, identity: str, allowed: Sequence[int], original: int = 0) -> TextView:
+    """The text of a recording, or what a machine wrote before any edit.
+
+    Args:
+        service: What the handlers share.
+        identity: Of the recording.
+        allowed: Folders that the person may read.
+        original: Number of the machine's text; 0 for the text as it is now.
+
+    Raises:
+        InputError: `recording_unknown`, also where there is no such text yet.
+    """
+    found = readable(service, identity, allowed)
+    made = overview.languages(service.library.db, found)
+    if original:
+        document, sha256 = service.library.original(identity, original)
+        edit = 0
+    else:
+        (document, edit), sha256 = service.library.text(identity), found.text_sha256
+    return of_document(document, edit, sha256, found.duration_ms, made.get(original or 1, ""))
+
+
+def hits(
+    service: Service, query: str, allowed: Sequence[int], limit: int = 20, folder: int = 0
+) -> HitsView:
+    """What a search finds in the folders `allowed`."""
+    wanted = [each for each in allowed if folder in {0, each}]
+    found = service.library.search(query, wanted, limit=limit)
+    by_recording: dict[str, list[Hit]] = {}
+    for hit in found.hits:
+        by_recording.setdefault(hit.recording, []).append(hit)
+    shown = []
+    for identity, some in by_recording.items():
+        row = service.library.read(identity)
+        parts = [FoundView(hit.segment, hit.start_ms, hit.text, hit.marks) for hit in some]
+        shown.append(FoundRecording(identity, row.title, row.created_s, row.duration_ms, parts))
+    return HitsView(query, shown, found.more)
+
+
+def edits(service: Service, identity: str, allowed: Sequence[int], after: int = 0) -> EditsView:
+    """The edits of a recording with numbers above `after`.
+
+    Raises:
+        InputError: `recording_unknown`.
+    """
+    readable(service, identity, allowed)
+    made = service.library.edits(identity, after)
+    undone = {of: each.number for each in made if (of := history.undoes(each)) is not None}
+    return EditsView(
+        [
+            EditView(
+                each.number,
+                each.made_s,
+                each.person,
+                str(each.operation.__struct_config__.tag),
+                tuple(sorted(history.touched(each))),
+                _shown(each.operation),
+                history.undoes(each),
+                undone.get(each.number),
+                each.after_sha256,
+                each.hash,
+            )
+            for each in made
+        ]
     )
 
 
-def of_segment(segment: Segment) -> SegmentView:
-    """A segment in columns."""
-    return SegmentView(
-        segment.id,
-        segment.start_ms,
-        segment.end_ms,
-        segment.speaker,
-        int(segment.reviewed),
-        segment.text,
-        list(_times(segment.words, segment.start_ms)),
+def source(service: Service, identity: str, allowed: Sequence[int]) -> SourceView:
+    """Which bytes made the text of a recording.
+
+    Raises:
+        InputError: `recording_unknown`.
+    """
+    found = readable(service, identity, allowed)
+    made = overview.made(service.library.db, found)
+    edited = service.library.edits(identity)
+    verified = True
+    if made:
+        try:
+            service.library.verify(identity)
+        except IntegrityError:
+            verified = False
+    return SourceView(
+        found.audio_sha256,
+        found.bytes,
+        made,
+        len(edited),
+        edited[-1].hash if edited else "",
+        verified,
     )
 
 
-def speakers_of(document: Document) -> list[SpeakerView]:
-    """The speakers of a document, in the order in which they speak first."""
-    length: dict[str, int] = {}
-    count: dict[str, int] = {}
-    for segment in document.segments:
-        key = segment.speaker
-        length[key] = length.get(key, 0) + segment.end_ms - segment.start_ms
-        count[key] = count.get(key, 0) + 1
-    return [
-        SpeakerView(key, document.names.get(key, ""), length[key], count[key]) for key in length
-    ]
-
-
-def _times(words: Iterable[Word], at_ms: int) -> Iterable[int]:
-    for word in words:
-        yield word.start_ms - at_ms
-        yield word.end_ms - word.start_ms
-        if word.origin == "person":
-            yield WRITTEN
-        else:
-            yield UNKNOWN if word.confidence is None else word.confidence
-        at_ms = word.start_ms
+def _shown(operation: operations.Operation) -> Any:
+    """An operation without the segments that it puts back: an hour of text need not be sent."""
+    if isinstance(operation, operations.Restore):
+        return {"op": "restore", "edit": operation.edit}
+    return operation

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from glagol.core.errors import InputError
-from glagol.gateway.http import replacing, views
+from glagol.gateway.http import views
 from glagol.gateway.http.answers import answer, body_of, integer_of
 from glagol.gateway.http.request import (
     GatewayRequest,
@@ -21,9 +21,10 @@ from glagol.gateway.http.request import (
     readable,
     service_of,
 )
-from glagol.gateway.http.text_views import ChangesView, of_segment, speakers_of
 from glagol.gateway.library import history, operations
 from glagol.gateway.library.operations import Operation
+from glagol.gateway.text import replacing
+from glagol.gateway.text.columns import ChangesView, of_segment, speakers_of
 
 if TYPE_CHECKING:
     from glagol.gateway.service import Service

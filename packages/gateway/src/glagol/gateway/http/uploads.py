@@ -18,7 +18,7 @@ from litestar.response import Response
 
 from glagol.core.errors import InputError
 from glagol.core.executors import call
-from glagol.gateway.http import importing, views
+from glagol.gateway.http import views
 from glagol.gateway.http.answers import BODY_MAX, answer
 from glagol.gateway.http.request import (
     GatewayRequest,
@@ -29,6 +29,7 @@ from glagol.gateway.http.request import (
     service_of,
 )
 from glagol.gateway.library.folders import COMMON
+from glagol.gateway.text import importing
 from glagol.gateway.work.options import of_words
 from glagol.gateway.work.uploads import UNKNOWN
 

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from glagol.core.errors import IntegrityError
 from glagol.core.hosts import is_loopback
 from glagol.core.version import VERSION
 from glagol.gateway.http.request import caller, on_disk, person_of, readable, service_of
-from glagol.gateway.http.text_views import TextView, of_document
+from glagol.gateway.http.text_views import (
+    EditsView,
+    EditView,
+    HitsView,
+    SourceView,
+    edits,
+    hits,
+    source,
+    text,
+)
 from glagol.gateway.library import folders as folder_rows
-from glagol.gateway.library import history, overview
+from glagol.gateway.library import overview
 from glagol.gateway.routing.table import SERVICES
 from glagol.gateway.work.services import Standing
 from glagol.gateway.work.uploads import UNKNOWN
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
     from glagol.gateway.library.library import Recording, State
-    from glagol.gateway.library.search import Hit
     from glagol.gateway.service import Service
 
 __all__ = [
@@ -99,65 +106,6 @@ class ListView(msgspec.Struct, frozen=True):
     recordings: list[RecordingView]
     more: bool
     next: int | None
-
-
-class FoundView(msgspec.Struct, frozen=True):
-    """A segment that was found; `marks` are the numbers of its words that fit."""
-
-    segment: int
-    start_ms: int
-    text: str
-    marks: tuple[int, ...]
-
-
-class FoundRecording(msgspec.Struct, frozen=True):
-    """A recording with what was found in it."""
-
-    id: str
-    title: str
-    created_s: float
-    duration_ms: int | None
-    hits: list[FoundView]
-
-
-class HitsView(msgspec.Struct, frozen=True):
-    """What a search found."""
-
-    query: str
-    recordings: list[FoundRecording]
-    more: bool
-
-
-class EditView(msgspec.Struct, frozen=True):
-    """An edit in the history; `undoes` and `undone_by` are numbers of edits."""
-
-    number: int
-    made_s: float
-    person: str
-    kind: str
-    segments: tuple[int, ...]
-    operation: Any
-    undoes: int | None
-    undone_by: int | None
-    after_sha256: str
-    hash: str
-
-
-class EditsView(msgspec.Struct, frozen=True):
-    """The history of a recording."""
-
-    edits: list[EditView]
-
-
-class SourceView(msgspec.Struct, frozen=True):
-    """Which bytes made a text, and whether its edits are whole."""
-
-    audio_sha256: str
-    bytes: int
-    machine: list[overview.Made]
-    edits: int
-    last_hash: str
-    verified: bool
 
 
 class LimitsView(msgspec.Struct, frozen=True):
@@ -252,98 +200,6 @@ def view(service: Service, found: Recording) -> RecordingView:
     return _views(service, [found])[0]
 
 
-def text(service: Service, identity: str, allowed: Sequence[int], original: int = 0) -> TextView:
-    """The text of a recording, or what a machine wrote before any edit.
-
-    Args:
-        service: What the handlers share.
-        identity: Of the recording.
-        allowed: Folders that the person may read.
-        original: Number of the machine's text; 0 for the text as it is now.
-
-    Raises:
-        InputError: `recording_unknown`, also where there is no such text yet.
-    """
-    found = readable(service, identity, allowed)
-    made = overview.languages(service.library.db, found)
-    if original:
-        document, sha256 = service.library.original(identity, original)
-        edit = 0
-    else:
-        (document, edit), sha256 = service.library.text(identity), found.text_sha256
-    return of_document(document, edit, sha256, found.duration_ms, made.get(original or 1, ""))
-
-
-def hits(
-    service: Service, query: str, allowed: Sequence[int], limit: int = 20, folder: int = 0
-) -> HitsView:
-    """What a search finds in the folders `allowed`."""
-    wanted = [each for each in allowed if folder in {0, each}]
-    found = service.library.search(query, wanted, limit=limit)
-    by_recording: dict[str, list[Hit]] = {}
-    for hit in found.hits:
-        by_recording.setdefault(hit.recording, []).append(hit)
-    shown = []
-    for identity, some in by_recording.items():
-        row = service.library.read(identity)
-        parts = [FoundView(hit.segment, hit.start_ms, hit.text, hit.marks) for hit in some]
-        shown.append(FoundRecording(identity, row.title, row.created_s, row.duration_ms, parts))
-    return HitsView(query, shown, found.more)
-
-
-def edits(service: Service, identity: str, allowed: Sequence[int], after: int = 0) -> EditsView:
-    """The edits of a recording with numbers above `after`.
-
-    Raises:
-        InputError: `recording_unknown`.
-    """
-    readable(service, identity, allowed)
-    made = service.library.edits(identity, after)
-    undone = {each.operation.edit: each.number for each in made if history.undoes(each) is not None}
-    return EditsView(
-        [
-            EditView(
-                each.number,
-                each.made_s,
-                each.person,
-                each.operation.__struct_config__.tag,
-                tuple(sorted(history.touched(each))),
-                each.operation,
-                history.undoes(each),
-                undone.get(each.number),
-                each.after_sha256,
-                each.hash,
-            )
-            for each in made
-        ]
-    )
-
-
-def source(service: Service, identity: str, allowed: Sequence[int]) -> SourceView:
-    """Which bytes made the text of a recording.
-
-    Raises:
-        InputError: `recording_unknown`.
-    """
-    found = readable(service, identity, allowed)
-    made = overview.made(service.library.db, found)
-    edited = service.library.edits(identity)
-    verified = True
-    if made:
-        try:
-            service.library.verify(identity)
-        except IntegrityError:
-            verified = False
-    return SourceView(
-        found.audio_sha256,
-        found.bytes,
-        made,
-        len(edited),
-        edited[-1].hash if edited else "",
-        verified,
-    )
-
-
 def _views(service: Service, found: Sequence[Recording]) -> list[RecordingView]:
     arriving = {}
     if any(each.state == "uploading" for each in found):
@@ -395,4 +251,4 @@ def _progress(service: Service, row: Recording) -> ProgressView | None:
 
 def _count_open(service: Service) -> int:
     every = folder_rows.every(service.library.db)
-    return sum(len(service.library.page(every, state=one, limit=_MANY)) for one in _OPEN)  # type: ignore[arg-type]
+    return sum(len(service.library.page(every, state=one, limit=_MANY)) for one in _OPEN)

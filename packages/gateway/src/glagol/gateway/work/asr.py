@@ -150,11 +150,11 @@ class Asr:
             raise _unreachable(type(error).__name__) from error
         if answer.is_success:
             return answer
-        error = envelope.received(answer.content).error()
+        told = envelope.received(answer.content).error()
         later = answer.status_code >= _RETRY or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-        if later or not isinstance(error, InputError | LimitError):
-            raise _unreachable(error.code if error else f"status {answer.status_code}")
-        raise error
+        if later or not isinstance(told, InputError | LimitError):
+            raise _unreachable(told.code if told else f"status {answer.status_code}")
+        raise told
 
 
 class _Envelope(msgspec.Struct, frozen=True):

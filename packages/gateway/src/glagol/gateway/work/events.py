@@ -52,9 +52,14 @@ class Page:
 
 
 class Events:
-    """All open pages; used in the thread of the event loop alone."""
+    """All open pages; used in the thread of the event loop alone.
+
+    Attributes:
+        closed: The server is stopping.
+    """
 
     def __init__(self) -> None:
+        self.closed = False
         self._pages: set[Page] = set()
 
     @contextmanager
@@ -91,6 +96,7 @@ class Events:
 
     def close(self) -> None:
         """The server is stopping: no page waits any longer."""
+        self.closed = True
         for page in self._pages:
             page.end()
 

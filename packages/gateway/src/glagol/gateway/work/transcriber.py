@@ -1,7 +1,7 @@
 """Bring every recording that has arrived to its text: one loop over what the library says is open.
 
-The library's rows are the only state. Whatever is killed at any moment, the next turn goes on: a job
-is put under an idempotency key that the recording decides, and a result is stored once.
+The library's rows are the only state. Whatever is killed at any moment, the next turn goes on: a
+job is put under an idempotency key that the recording decides, and a result is stored once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from glagol.core import journal
-from glagol.core.errors import GlagolError, HostError, InputError, LimitError
+from glagol.core.errors import HostError, InputError, LimitError
 from glagol.core.executors import call
 from glagol.gateway.library import folders
 
@@ -152,7 +152,4 @@ class Transcriber:
         self._tell(identity)
 
     def _tell(self, recording: str) -> None:
-        try:
-            self._events.recording(recording)
-        except GlagolError as error:
-            journal.error("no event", error, level=logging.WARNING)
+        self._events.recording(recording)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from glagol.core.errors import InputError, LimitError
 from glagol.core.files import host_error, private_folder
@@ -203,7 +203,7 @@ class Writer:
         self._limit = limit
         self._file: BinaryIO | None = None
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         try:
             self._file = self._path.open("ab", buffering=0)
         except OSError as error:
