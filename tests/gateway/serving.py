@@ -19,9 +19,7 @@ def serve(home: Path, folder: Path, *, wait: bool = True, **settings: str) -> Se
 
     The same folder again is the same library.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     own, scratch, log = (folder / name for name in ("own", "scratch", f"log-{port}"))
     for each in (own, scratch):
         each.mkdir(parents=True, exist_ok=True)
@@ -51,6 +49,14 @@ def serve(home: Path, folder: Path, *, wait: bool = True, **settings: str) -> Se
             time.sleep(0.05)
     process.kill()
     raise AssertionError(log.read_text())
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def data(answer: httpx.Response) -> Any:

@@ -109,7 +109,7 @@ class Front:
             service.body_rate,
             alone=False,
         )
-        return _split(pages, app, remotes)
+        return _split(pages, app, remotes, door)
 
     async def start(self) -> None:
         """Begin what works beside the requests."""
@@ -128,15 +128,20 @@ class Front:
             self._gateway.service.library.close()
 
 
-def _split(pages: Asgi, others: Asgi, remotes: Mapping[str, Asgi]) -> Asgi:
-    """Gives the pages what is theirs; programs that ask for `/` get the recogniser's facts."""
+def _split(pages: Asgi, others: Asgi, remotes: Mapping[str, Asgi], door: Door) -> Asgi:
+    """Gives the pages what is theirs.
+
+    Programs that ask for `/` get the recogniser's facts, and so do browsers while nobody can sign
+    in: its own page says what the server is.
+    """
     from glagol.gateway.app import owns
 
     async def split(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         to_pages = owns(path) or upstream_of(path) in remotes
         if path == "/":
-            to_pages = any(n == b"accept" and _HTML in value for n, value in scope["headers"])
+            html = any(n == b"accept" and _HTML in value for n, value in scope["headers"])
+            to_pages = html and not door.closed()
         await (pages if to_pages else others)(scope, receive, send)
 
     return split

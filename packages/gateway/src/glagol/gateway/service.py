@@ -39,6 +39,10 @@ class Door:
             return "none" if self.here and self.keys() is None else "key"
         return self.setting
 
+    def closed(self) -> bool:
+        """Whether people have to sign in, and nobody can: there is no key."""
+        return self.signin() == "key" and self.keys() is None
+
     def ring(self) -> Keyring | None:
         """The keys that the pages want; None where nobody signs in, or nobody can."""
         return self.keys() if self.signin() == "key" else None

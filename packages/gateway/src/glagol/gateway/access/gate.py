@@ -61,7 +61,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         ring = self._door.ring()
-        if ring is None:
+        if ring is None:  # `Door.closed`
             await refuse(scope, send, _nobody(), self._speaker)
         elif _is_page(scope) and self._sessions.signed(scope, ring) is None:
             await _lead(scope, send)

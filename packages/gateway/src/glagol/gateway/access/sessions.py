@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from glagol.web.access.host_check import header
+from glagol.web.access.rate_limit import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,12 +55,16 @@ class Sessions:
 
     Raises:
         HostError: The database cannot be used; so do `begin` and `end`.
+
+    Attributes:
+        tries: How often each address has tried to sign in.
     """
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
+        self.tries = Rate()
         with database.reading() as db:
             rows = db.execute("SELECT sha256, name, key_sha256, made_s, used_s FROM session")
             self._known = {sha256: _Session(*rest) for sha256, *rest in rows}

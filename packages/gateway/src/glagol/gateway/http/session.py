@@ -15,7 +15,7 @@ from glagol.gateway.http.answers import answer, body_of
 from glagol.gateway.http.request import GatewayRequest, on_disk, service_of
 from glagol.web.access.api_keys import Key, now_utc
 from glagol.web.access.owner import client_of
-from glagol.web.access.rate_limit import Rate, RateLimitError
+from glagol.web.access.rate_limit import RateLimitError
 
 __all__ = ["HANDLERS", "PATHS"]
 
@@ -25,7 +25,6 @@ PATHS: Final = frozenset({"/ui/session", "/ui/session/end"})
 TRIES_PER_MINUTE: Final = 10
 _AGE_S: Final = 7 * 86_400
 _FORM: Final = "application/x-www-form-urlencoded"
-_RATE: Final = Rate()
 
 
 class _Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,13 +84,16 @@ async def leave(request: GatewayRequest) -> Response[Any]:
 
 
 def _found(request: GatewayRequest, text: str) -> Key | None:
+    service = service_of(request)
     try:
-        _RATE.take(f"@{client_of(request.scope)}", TRIES_PER_MINUTE, service_of(request).clock())
+        service.sessions.tries.take(
+            f"@{client_of(request.scope)}", TRIES_PER_MINUTE, service.clock()
+        )
     except RateLimitError as error:
         raise LimitError(
             "rate_limited", "too many keys were tried from here", "wait a minute"
         ) from error
-    ring = service_of(request).door.ring()
+    ring = service.door.ring()
     key = ring.find(text) if ring is not None and text else None
     return None if key is None or key.expired(now_utc()) else key
 
