@@ -102,7 +102,7 @@ def _manifest(version: int, blobs: list[bytes], golden: dict[str, bytes]) -> byt
     absent = {
         **{k: v for k, v in tiny.items() if k != "golden"},
         "id": "absent",
-        "unpinned": "nobody built it yet",
+        "unpinned": "it is not built yet",
         "variants": [{"id": "cpu-fp32", "provider": "cpu", "precision": "fp32"}],
     }
     vad = {
@@ -231,9 +231,9 @@ def installable(folder: Path, name: str, version: str, scripts: tuple[Path, ...]
 
 
 def commit(root: Path, files: list[str]) -> None:
-    """Commit files by nobody, at a fixed time."""
-    who = {f"GIT_{r}_{k}": v for r in ("AUTHOR", "COMMITTER") for k, v in _WHO.items()}
-    settings = {**os.environ, **who, "GIT_CONFIG_GLOBAL": "/dev/null"}
+    """Commit files as a fixed author, at a fixed time."""
+    identity = {f"GIT_{r}_{k}": v for r in ("AUTHOR", "COMMITTER") for k, v in _IDENTITY.items()}
+    settings = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": "/dev/null"}
     git = partial(subprocess.run, check=True, capture_output=True, cwd=root, env=settings)
     if not (root / ".git").exists():
         git(["git", "init", "-q"])
@@ -241,7 +241,7 @@ def commit(root: Path, files: list[str]) -> None:
     git(["git", "commit", "-q", "-m", "made up"])
 
 
-_WHO = {"NAME": "nobody", "EMAIL": "nobody@invalid", "DATE": "2026-01-01T00:00:00Z"}
+_IDENTITY = {"NAME": "tester", "EMAIL": "tester@invalid", "DATE": "2026-01-01T00:00:00Z"}
 
 
 def contents(root: Path, variant: str = "cpu") -> Contents:

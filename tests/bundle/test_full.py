@@ -117,7 +117,7 @@ def test_wheels_of_both_count_for_the_disk(root: Path, packed: made.Release) -> 
 
 
 def test_only_two_environments_need_the_newer_reader(root: Path, packed: made.Release) -> None:
-    """cpu and cuda read as before by whoever could read them; an older reader refuses full."""
+    """Older readers read cpu and cuda as before, and refuse full."""
     assert [index(made.contents(root, v))["min_reader"] for v in ("cpu", "cuda")] == [1, 1]
     assert "environment_llm" not in index(made.contents(root, "cpu"))
     assert index(packed.contents)["min_reader"] == 2 <= verify.READER

@@ -18,7 +18,7 @@ find_python || {
 export PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1
 target=$1
 shift
-# Damage is found before any of this bundle's own code runs; who made it is `apply`'s question.
+# Damage is found before any of this bundle's own code runs; `apply` checks the signature.
 "$python" -I "$here/verify.py" "$here" --allow-unsigned >/dev/null
 path=$(echo "$here"/wheels/click-*.whl)
 for package in core registry bundle cli; do path=$here/src/packages/$package/src:$path; done

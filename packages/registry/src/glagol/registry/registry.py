@@ -131,11 +131,13 @@ class Registry:
                 )
             found = by_id[variant_id]
         if not found.artifacts:
-            how = f"fetch {model.id} --record" if role_of(model) == "llm" else f"build {model.id}"
+            how = "fetch" if role_of(model) == "llm" else "build"
+            options = "--record" if how == "fetch" else "--fetch --record"
             raise IntegrityError(
                 "artifact_unpinned",
                 f"{found.id} of {model.id} has no digests in the manifest: {model.unpinned}",
-                f"run `glagol models {how}` on a connected machine and review the diff",
+                f"run `glagol models {how} {model.id} {options}` on a connected machine, "
+                "then review and commit manifest.json",
             )
         return found
 
@@ -157,7 +159,9 @@ class Registry:
         model = self.model(name)
         variant = self.variant(model, variant_id)
         blobs = {
-            artifact.path: self.store.open(artifact, self.trust, model_id=model.id)
+            artifact.path: self.store.open(
+                artifact, self.trust, model_id=model.id, built=model.builder is not None
+            )
             for artifact in variant.artifacts
         }
         return OpenModel(

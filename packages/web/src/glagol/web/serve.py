@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 STOPPED_S: Final = 29.0
-"""When a process that was told to stop is gone; an orchestrator usually kills after 30 s."""
+"""Longest shutdown; an orchestrator usually kills after 30 s."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 

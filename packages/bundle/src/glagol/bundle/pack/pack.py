@@ -69,6 +69,7 @@ def prepare(
     Raises:
         GlagolError: whatever `plan`, `Sources.take` and `licences` raise.
     """
+    sources.checkout.refuse_other_pins()
     what = plan(sources.inputs(variant, system, models, pythons))
     taken = sources.take(what.steps)
     by_path = {member.entry.path: member for member in taken}
@@ -134,7 +135,7 @@ def pack(contents: Contents, signature: bytes | None, folder: Path, stream: Any 
                 yield from member_blocks(contents.name, _entry(name, data), iter([data]))
         for member in contents.members:
             chunks = iter([member.data]) if isinstance(member, Bytes) else _read(member)
-            yield from member_blocks(contents.name, member.entry, _told(chunks, progress))
+            yield from member_blocks(contents.name, member.entry, _counted(chunks, progress))
         yield bytes(2 * BLOCK)
 
     return write_file(folder / f"{contents.name}.tar", blocks())
@@ -167,7 +168,7 @@ def _read(member: File) -> Iterator[bytes]:
         )
 
 
-def _told(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+def _counted(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
     for data in chunks:
         yield data
         progress.add(len(data))

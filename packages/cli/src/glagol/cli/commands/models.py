@@ -124,7 +124,7 @@ def _verify(registry: Registry, model: Model, home: Path) -> int:
     if not artifacts:
         registry.variant(model)  # says that it was never built, and why
     for artifact in artifacts.values():
-        registry.store.open(artifact, model_id=model.id)
+        registry.store.open(artifact, model_id=model.id, built=model.builder is not None)
     golden = {}
     if model.golden is not None:
         golden = {
