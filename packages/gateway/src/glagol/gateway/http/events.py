@@ -50,17 +50,17 @@ async def socket(socket: WebSocket[Any, Any, Any]) -> None:
     service = service_of(socket)
     with service.events.page() as page:
         await socket.accept()
-        sending = asyncio.create_task(_send(socket, page))
-        try:
+        telling, leaving = (
+            asyncio.create_task(_send(socket, page)),
+            asyncio.create_task(_left(socket)),
+        )
+        await asyncio.wait([telling, leaving], return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        telling.cancel()
+        if telling.done() and not leaving.done():
+            await asyncio.sleep(0)  # granian sends no close while somebody waits for a message
             with suppress(Exception):
-                while True:  # a page says nothing; reading notices that it leaves
-                    message = await socket.receive()
-                    if message["type"] == "websocket.disconnect":
-                        return
-        finally:
-            sending.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await sending
+                await socket.close(*telling.result())
 
 
 @get("/ui/events", include_in_schema=False)
@@ -73,14 +73,21 @@ async def stream(request: GatewayRequest) -> Stream:
     return sse.respond(_steps(request))
 
 
-async def _send(socket: WebSocket[Any, Any, Any], page: Page) -> None:
+async def _left(socket: WebSocket[Any, Any, Any]) -> None:
+    """Return when the page has left; what it says meanwhile means nothing."""
+    with suppress(Exception):
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass
+
+
+async def _send(socket: WebSocket[Any, Any, Any], page: Page) -> tuple[int, str]:
+    """Tell the page what happens; code and reason of the close when that ends."""
     try:
         async for event in _events(socket, page):
             await socket.send_text(event.decode() if event else '{"type":"alive"}')
-        await socket.close(_GOING)
     except GlagolError as error:
-        with suppress(Exception):
-            await socket.close(_REFUSED, error.code)
+        return _REFUSED, error.code
+    return _GOING, ""
 
 
 async def _steps(request: GatewayRequest) -> AsyncIterator[bytes]:

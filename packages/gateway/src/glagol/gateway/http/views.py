@@ -181,7 +181,12 @@ def recordings(
         found = [each for each in found if not before or each.number < before][: limit + 1]
     else:
         one = state or None
-        found = library.page(wanted, before=before, limit=limit + 1, state=one)  # type: ignore[arg-type]
+        found = library.page(
+            wanted,
+            before=before,
+            limit=limit + 1,
+            state=one,  # type: ignore[arg-type]
+        )
     more, found = len(found) > limit, found[:limit]
     return ListView(_views(service, found), more, found[-1].number if more else None)
 

@@ -65,17 +65,17 @@ async def relay(
         ) from error
     await receive()  # websocket.connect
     await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
-    ways = [
-        asyncio.create_task(_outward(upstream, receive)),
-        asyncio.create_task(_homeward(upstream, send)),
-    ]
+    outward = asyncio.create_task(_outward(upstream, receive))
+    homeward = asyncio.create_task(_homeward(upstream, send))
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([outward, homeward], return_when=asyncio.FIRST_COMPLETED)
+        if not outward.done():  # granian sends no close while somebody waits for a message
+            outward.cancel()
+            await asyncio.sleep(0)
+            await send(_close(upstream))
     finally:
-        for way in ways:
-            way.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await asyncio.gather(*ways)
+        outward.cancel()
+        homeward.cancel()
         await upstream.close()
 
 
@@ -97,8 +97,12 @@ async def _homeward(upstream: ClientConnection, send: Send) -> None:
         async for data in upstream:
             kind = "text" if isinstance(data, str) else "bytes"
             await send({"type": "websocket.send", kind: data})
-    close: dict[str, Any] = {"type": "websocket.close", "code": _code(upstream.close_code or 1011)}
-    await send({**close, "reason": upstream.close_reason or ""})
+
+
+def _close(upstream: ClientConnection) -> dict[str, Any]:
+    """The upstream's close, for the client."""
+    code = _code(upstream.close_code or 1011)
+    return {"type": "websocket.close", "code": code, "reason": upstream.close_reason or ""}
 
 
 async def _refuse(send: Send, error: InvalidStatus) -> None:
