@@ -224,6 +224,8 @@ class Transcript:
 
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
+        names: what people call the speakers of the channels, by number; a channel that has none is
+            called by its number. Data (`as_data`) have the numbers alone.
     """
 
     text: str
@@ -233,6 +235,12 @@ class Transcript:
     coverage: Coverage
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def called(self, channel: int) -> str:
+        """The name of a channel, or its number."""
+        name = self.names[channel] if channel < len(self.names) else ""
+        return name or str(channel)
 
     @property
     def complete(self) -> bool:
