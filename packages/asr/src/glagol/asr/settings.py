@@ -71,7 +71,7 @@ class Settings(ServerSettings):
     pause_ms: int = setting(
         "ASR_PAUSE_MS",
         600,
-        integer(200, 5000, "milliseconds"),
+        integer(200, 5000),
         text="A pause of this many milliseconds ends a segment of a live stream that does not say"
         " its own. 1500 cuts a stream as a file is cut.",
         text_ru="Пауза в столько миллисекунд завершает фрагмент живого потока, если поток не"
