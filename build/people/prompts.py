@@ -77,6 +77,11 @@ def prompts(folder: Path, step: int = 1) -> Iterator[Prompt]:
         yield from found[::step]
 
 
+def kept_name(prompt: Prompt) -> str:
+    """The file of a prompt's samples."""
+    return f"{prompt.language}-{prompt.name.replace('/', '-')}.npy"
+
+
 def write(path: Path, rows: list[Understood]) -> None:
     """Keep what an engine made of the prompts."""
     path.write_text(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=1))
