@@ -48,7 +48,11 @@ class Contents:
 
 
 def prepare(
-    sources: Sources, variant: str, system: str, models: tuple[str, ...] = ()
+    sources: Sources,
+    variant: str,
+    system: str,
+    models: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
 ) -> tuple[Plan, Contents]:
     """Plan a bundle, find its files, and make what is made: licences, bill, provenance, lists.
 
@@ -56,7 +60,8 @@ def prepare(
         sources: commit, wheels, stores.
         variant: `cpu`, `cuda` or `full`.
         system: as in `x86_64-linux`.
-        models: ids to carry; empty means every model that has artifacts.
+        models: ids to carry; empty means those that come along by themselves (`Inputs`).
+        also: ids to carry beside these.
 
     Returns:
         The plan and the contents; nothing is written.
@@ -64,7 +69,7 @@ def prepare(
     Raises:
         GlagolError: whatever `plan`, `Sources.take` and `licences` raise.
     """
-    what = plan(sources.inputs(variant, system, models))
+    what = plan(sources.inputs(variant, system, models, also))
     taken = sources.take(what.steps)
     by_path = {member.entry.path: member for member in taken}
     manifest = by_path["src/manifest.json"].entry.sha256

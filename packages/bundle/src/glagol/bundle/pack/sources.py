@@ -62,7 +62,9 @@ class Sources:
     wheels: tuple[Path, ...]
     stores: tuple[Path, ...]
 
-    def inputs(self, variant: str, system: str, models: tuple[str, ...]) -> Inputs:
+    def inputs(
+        self, variant: str, system: str, models: tuple[str, ...], also: tuple[str, ...] = ()
+    ) -> Inputs:
         """What `plan` needs, read from the commit.
 
         Raises:
@@ -93,6 +95,7 @@ class Sources:
             system=system,
             variant=variant,
             models=models,
+            also=also,
             llm_lock=found[llm_files[0]].decode() if llm else "",
             llm_wheels=wheel_rows(json.loads(found[llm_files[1]])) if llm else (),
         )

@@ -38,6 +38,7 @@ def _making(command: Any) -> Any:
         click.option("--variant", default="cpu", show_default=True, help="cpu, cuda or full."),
         click.option("--system", default="x86_64-linux", show_default=True),
         click.option("--model", "models", multiple=True, help="Only these ids; else every built."),
+        click.option("--with", "also", multiple=True, help="These ids, too."),
         click.option("--source", type=_FILE, default=".", show_default=True, help="The checkout."),
         click.option("--wheels", type=_FILE, multiple=True, help="Folder [SOURCE/.work/wheels]."),
         click.option("--store", "stores", type=_FILE, multiple=True, help="Store [SOURCE/store]."),
@@ -57,7 +58,7 @@ def _prepared(made: dict[str, Any]) -> Any:
     wheels = made["wheels"] or (made["source"] / ".work" / "wheels",)
     stores = made["stores"] or (made["source"] / "store",)
     sources = Sources(checkout, tuple(wheels), tuple(stores))
-    what, contents = prepare(sources, made["variant"], made["system"], made["models"])
+    what, contents = prepare(sources, made["variant"], made["system"], made["models"], made["also"])
     if contents.questions:
         report.note(f"{contents.questions} questions for a person: licences/REVIEW.tsv inside")
     return what, contents
