@@ -21,7 +21,7 @@ import click
 
 from glagol.cli import output, report
 from glagol.cli.commands.summarize import ask, llm_options, rendered
-from glagol.cli.options import home_option
+from glagol.cli.options import home_option, search_options
 from glagol.cli.progress import Bars
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
@@ -31,7 +31,7 @@ from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from glagol.speech.pipeline.recognizer import Recognizer
-    from glagol.speech.types import Options, Transcript
+    from glagol.speech.types import Options, Task, Transcript, WindowRule
 
 __all__ = ["transcribe"]
 
@@ -96,6 +96,7 @@ class Batch:
     show_default=True,
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
+@search_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
@@ -119,6 +120,9 @@ def transcribe(
     track: int | None,
     strict: bool,
     language: str,
+    task: Task,
+    window: WindowRule | None,
+    prompt: str,
     device: str,
     threads: int,
     jobs: int,
@@ -135,20 +139,30 @@ def transcribe(
     from glagol.speech.types import Options
 
     llm = (llm_url, llm_key) if summarize else None
-    options = Options(language, channel=channel, track=track, strict=strict)
+    options = Options(
+        language,
+        channel=channel,
+        track=track,
+        strict=strict,
+        task=task,
+        window=window,
+        prompt=prompt,
+    )
     batch = Batch(files, form, folder, options, llm)
     _check(batch)
     from glagol.runtime.options import Runtime
+    from glagol.speech.engines.families import family_of
     from glagol.speech.pipeline.options import granted
     from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
     if jobs > 1 and not threads:
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    entry = registry.model(model or registry.manifest.defaults.asr)
+    granted(batch.options, entry.id, family_of(entry).describe(entry))
     recognizer = Recognizer.open(
-        registry, model=model, variant=variant, runtime=Runtime(device=device, threads=threads)
+        registry, model=entry.id, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
-    granted(batch.options, recognizer.model.id, recognizer.engine.traits)
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars)
 
