@@ -210,7 +210,7 @@ class ServerSettings:
         "optional",
         choice("optional", "required"),
         text="Whether keys must be on. required: without keys.json the server does not start."
-        " optional: it starts and serves everybody, unless keys were on before.",
+        " optional: it starts and serves every caller, unless keys were on before.",
         text_ru="Обязательны ли ключи. required: без keys.json сервер не запускается."
         " optional: запускается и обслуживает всех, если ключи раньше не включались.",
     )

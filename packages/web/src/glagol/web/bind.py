@@ -1,4 +1,4 @@
-"""How a server listens: its address is tried first, and a crowd neither shuts it nor stays."""
+"""Bind the address early, raise the connection limit, return memory after load peaks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CONNECTIONS_MAX", "CONNECTIONS_WAITING", "bound", "listener", "probe
 CONNECTIONS_MAX: Final = 4096
 CONNECTIONS_WAITING: Final = 1024
 FILES_KEPT: Final = 256  # descriptors that are not for connections
-# granian's allocator (jemalloc) would keep what a crowd made it take until the next crowd
+# granian's allocator (jemalloc) would otherwise keep the memory of a load peak
 ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
 
 

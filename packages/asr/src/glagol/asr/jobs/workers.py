@@ -60,7 +60,7 @@ class Crew:
         ]
         self._janitor = Janitor(jobs, worker=worker)
         self._deliverer = Deliverer(
-            jobs.queue, terms, worker=worker, told=jobs.delivered, alone=settings.owner_share
+            jobs.queue, terms, worker=worker, on_try=jobs.delivered, alone=settings.owner_share
         )
 
     def start(self) -> None:

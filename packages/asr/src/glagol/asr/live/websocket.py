@@ -51,7 +51,7 @@ async def stream(socket: AsrSocket) -> None:
             service.streams.enter(feed, owner_of(cast("dict[str, Any]", socket.scope)))
             last = live_wire.done(await _served(socket, service, feed, note))
         except Exception as error:  # noqa: BLE001 - sent to the client, and logged
-            fault = errors.told(error, socket.scope["path"], note)
+            fault = errors.record(error, socket.scope["path"], note)
             code = live_wire.CLOSE_BASE + fault.status
             last = live_wire.failed(fault, note["request_id"])
         with suppress(Exception):  # a client that has left gets nothing

@@ -14,6 +14,7 @@ from glagol.bundle.errors import error
 from glagol.bundle.pack.plan import (
     LLM_LOCKS,
     LOCKS,
+    PYTHONS,
     Inputs,
     TakeBlob,
     TakeWheel,
@@ -63,7 +64,12 @@ class Sources:
     stores: tuple[Path, ...]
 
     def inputs(
-        self, variant: str, system: str, models: tuple[str, ...], also: tuple[str, ...] = ()
+        self,
+        variant: str,
+        system: str,
+        models: tuple[str, ...],
+        pythons: tuple[str, ...] = PYTHONS,
+        also: tuple[str, ...] = (),
     ) -> Inputs:
         """What `plan` needs, read from the commit.
 
@@ -98,6 +104,7 @@ class Sources:
             also=also,
             llm_lock=found[llm_files[0]].decode() if llm else "",
             llm_wheels=wheel_rows(json.loads(found[llm_files[1]])) if llm else (),
+            pythons=pythons,
         )
 
     def take(self, steps: tuple[Step, ...]) -> list[Bytes | File]:

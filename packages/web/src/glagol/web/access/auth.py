@@ -1,4 +1,4 @@
-"""The layer that decides who may ask, before a byte of the body is read.
+"""The layer that checks key, scope and limits of a request before it reads the body.
 
 It sits inside `Observed`, which gives the request its id and logs it, and around the application.
 With keys on, a request needs `Authorization: Bearer KEY`, the scope of its route, and room in the
@@ -44,11 +44,11 @@ _FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-", b"x-real-ip")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the routes may know it.
+    """The authenticated caller of a request, as routes see it.
 
     Attributes:
         name: The key's name; empty while keys are off.
-        admin: Whether it may see everybody's jobs; so may everybody while keys are off.
+        admin: Whether it may see the jobs of all owners; True while keys are off.
     """
 
     name: str = ""
@@ -56,7 +56,7 @@ class Caller:
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Who asks; also `note["key"]` of the scope's state holds the name."""
+    """The caller of a request; `note["key"]` of the scope's state holds its name too."""
     caller: Caller = scope.get("state", {}).get("caller", Caller())
     return caller
 
@@ -100,7 +100,7 @@ class Access:
     Args:
         app: The application.
         doors: Its paths.
-        keys: Who may ask, as it is now; None while keys are off.
+        keys: Gives the current keys; None while keys are off.
         policy: The limits of callers that have none of their own, as it is now.
         speaker: The shape of errors by path.
         clock: Monotonic seconds.
@@ -188,7 +188,7 @@ class Access:
             self._concurrency.leave(key.name)
 
     def _still_allows(self, key: Key) -> bool:
-        """Whether a request that `key` opened may go on."""
+        """Whether a request that `key` opened may continue."""
         ring = self._keys()
         now = None if ring is None else ring.same(key)
         return ring is None or (
