@@ -80,7 +80,7 @@ def _tasks(model: Model) -> tuple[str, ...]:
 
 
 def _state(model: Model, service: Service) -> Literal["open", "present", "missing", "unpinned"]:
-    """Whether a model can serve; of its variants those that the settings choose count."""
+    """Whether a model can serve; of a recogniser's variants those that the settings choose."""
     settings, has = service.settings, service.registry.store.has
     built = [variant for variant in model.variants if variant.artifacts]
     if model.id in service.engine.encoded():
@@ -88,7 +88,8 @@ def _state(model: Model, service: Service) -> Literal["open", "present", "missin
     fitting = [
         variant
         for variant in built
-        if variant.provider == settings.device and settings.variant in ("", variant.id)
+        if role_of(model) != "asr"
+        or (variant.provider == settings.device and settings.variant in ("", variant.id))
     ]
     if any(all(has(artifact.sha256) for artifact in variant.artifacts) for variant in fitting):
         return "present"
