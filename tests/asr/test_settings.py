@@ -37,6 +37,7 @@ WRONG = {
     "ASR_MAX_AUDIO_SECONDS": "inf",
     "ASR_MIN_BODY_RATE": "slow",
     "ASR_OWNER_SHARE": "0",
+    "ASR_PAUSE_MS": "100",
     "ASR_QUEUE_SIZE": "many",
     "ASR_LOG_LEVEL": "loud",
     "ASR_TRUST": "yes",
@@ -48,7 +49,7 @@ def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
     """The error names variable, value and range, and ends the process with 2."""
     rows = Settings.rows()
     assert set(WRONG) == {row.name for row in rows}
-    assert len(rows) <= 24
+    assert len(rows) <= 28
     for row in rows:
         with pytest.raises(InputError) as caught:
             Settings.from_environment({row.name: WRONG[row.name]})

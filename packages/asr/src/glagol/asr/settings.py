@@ -78,6 +78,15 @@ class Settings(ServerSettings):
         text="Audio up to this many seconds skips voice detection; at most the model's window.",
         text_ru="Запись до стольких секунд обходится без поиска речи; не больше окна модели.",
     )
+    pause_ms: int = setting(
+        "ASR_PAUSE_MS",
+        600,
+        integer(200, 5000, "milliseconds"),
+        text="A pause of this many milliseconds ends a segment of a live stream that does not say"
+        " its own. 1500 cuts a stream as a file is cut.",
+        text_ru="Пауза в столько миллисекунд завершает фрагмент живого потока, если поток не"
+        " назвал свою. При 1500 поток делится так же, как файл.",
+    )
     openai_lenient: Literal["on", "off"] = setting(
         "ASR_OPENAI_LENIENT",
         "off",
