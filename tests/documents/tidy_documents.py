@@ -12,8 +12,8 @@ import yaml
 from glagol.asr.settings import Settings
 from tidy import ROOT, where
 
-sys.path.insert(0, str(ROOT / "build"))
-from proof_docs import Block, blocks
+sys.path.insert(0, str(ROOT / "build" / "documents"))
+from commands import Block, blocks
 
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "README.ru.md", *GUIDES]

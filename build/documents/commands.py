@@ -5,7 +5,7 @@
 A fenced block `sh` is a script of bash, `python` one of Python; all of a page run in order, in the
 clone, with the files of `materials`. Words behind the language say what a block needs:
 
-    serve        starts a server, which runs until the page ends or the next such block
+    serve[=PORT] starts a server (8080), which runs until the page ends or the next such block
     needs=A,B    is skipped, with its reason, where a row of `NEEDS` says that A or B is not here
     again        is left out when README.md, which has the same command, is among the pages
 
@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-OWN = ("serve", "again")
+WORD = r"needs=[a-z,]+|serve(=\d+)?|again"
 READY_S = 90
 BLOCK_S = 240
 LOOPBACK = """
@@ -50,7 +50,7 @@ def _has(name: str) -> Callable[[], bool]:
 
 def _index() -> bool:
     """Whether uv finds a small pinned wheel where this machine's packages come from."""
-    lock = Path(__file__).resolve().parent.parent / "lock" / "asr-cpu.txt"
+    lock = Path(__file__).resolve().parents[2] / "lock" / "asr-cpu.txt"
     pin = re.findall(r"^click==\S+", lock.read_text(encoding="utf-8"), re.MULTILINE)
     with tempfile.TemporaryDirectory() as folder:
         command = ["uv", "pip", "install", "-q", "--no-deps", "--target", folder, *pin]
@@ -110,6 +110,12 @@ class Block:
         return tuple(name for part in found for name in part.split(","))
 
     @property
+    def port(self) -> str:
+        """Of the server that it starts; nothing where it starts none."""
+        found = [word.partition("=")[2] or "8080" for word in self.words if word[:5] == "serve"]
+        return "".join(found)
+
+    @property
     def place(self) -> str:
         """PAGE:LINE."""
         return f"{self.page}:{self.line}"
@@ -126,7 +132,7 @@ def blocks(page: str, text: str) -> Iterator[Block]:
         line = text.count("\n", 0, found.start()) + 1
         block = Block(page, line, found[1], tuple(found[2].split()), found[3])
         unknown = {*block.needs} - {*NEEDS}
-        words = [w for w in block.words if not w.startswith("needs=") and w not in OWN]
+        words = [w for w in block.words if not re.fullmatch(WORD, w)]
         if unknown or words:
             raise ValueError(f"{block.place}: unknown: {', '.join([*unknown, *words])}")
         yield block
@@ -217,18 +223,18 @@ class Reader:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        if "serve" in block.words:
+        if block.port:
             self.stop()
             self.server = started
-            return self._ready(started)
+            return self._ready(started, block.port)
         try:
             return started.wait(BLOCK_S)
         except subprocess.TimeoutExpired:
             os.killpg(started.pid, signal.SIGKILL)
             return 124
 
-    def _ready(self, server: subprocess.Popen[bytes]) -> int:
-        asking = ["curl", "-sf", "-o", os.devnull, "http://localhost:8080/ready"]
+    def _ready(self, server: subprocess.Popen[bytes], port: str) -> int:
+        asking = ["curl", "-sf", "-o", os.devnull, f"http://localhost:{port}/ready"]
         limit = time.monotonic() + READY_S
         while time.monotonic() < limit:
             if server.poll() is not None:
