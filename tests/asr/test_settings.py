@@ -12,8 +12,8 @@ from glagol.asr.engine_models import parse, pointed
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, InputError
+from glagol.runtime import builds
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -35,6 +35,7 @@ WRONG = {
     "ASR_REDIS_URL": "http://somewhere",
     "ASR_MAX_UPLOAD_BYTES": "1e9",
     "ASR_MAX_AUDIO_SECONDS": "inf",
+    "ASR_JAIL_SLOTS": "0",
     "ASR_MIN_BODY_RATE": "slow",
     "ASR_OWNER_SHARE": "0",
     "ASR_PAUSE_MS": "100",

@@ -228,6 +228,8 @@ class Transcript:
 
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
+        names: what people call the speakers of the channels, by number; a channel that has none is
+            called by its number. Data (`as_data`) have the numbers alone.
     """
 
     text: str
@@ -237,6 +239,12 @@ class Transcript:
     coverage: Coverage
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def called(self, channel: int) -> str:
+        """The name of a channel, or its number."""
+        name = self.names[channel] if channel < len(self.names) else ""
+        return name or str(channel)
 
     @property
     def complete(self) -> bool:
@@ -259,10 +267,12 @@ class Step:
     Attributes:
         segments: that became final with it; often none.
         progress: how far it is now.
+        waiting: whether nothing was done because the next audio is not there yet.
     """
 
     segments: tuple[Segment, ...]
     progress: Progress
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

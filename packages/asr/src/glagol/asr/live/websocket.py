@@ -115,7 +115,7 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
     )
     options = asked.added(options)
     options = replace(options, pause_s=(start.pause_ms or service.settings.pause_ms) / 1000)
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event())
+    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 
 
 async def _read(
