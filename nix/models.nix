@@ -107,7 +107,8 @@ rec {
       '';
     })
     (builtins.filter
-      (model: ! isEmbedded model && artifactsOf model != [ ] && ! builtins.elem model.decoding.kind [ "llm" "vad" ])
+      (model: ! isEmbedded model && artifactsOf model != [ ]
+        && ! builtins.elem (model.role or model.decoding.kind) [ "llm" "vad" "embed" "speakers" ])
       manifest.models);
 
   # the others, by digest: `nix build .#model-ID` says which files it lacks and how to bring them
