@@ -134,11 +134,15 @@ def serve(found: Outfit, traces: Traces | None = None, front: Front | None = Non
         Metrics(engine, found.jobs),
         found.default,
         time.perf_counter,
+        found.jail,
         jobs=found.jobs,
         jobs_off=found.jobs_off,
         resumable=_uploads(found),
     )
     service.metrics.watch("asr_streams", "Live streams that are open", lambda: len(service.streams))
+    service.metrics.watch(
+        "asr_jail_children", "Processes that have a recording open", lambda: found.jail.children
+    )
     app: Asgi
     if front is None:
         app = build(service, Operator(keys, found.policy, traces))
@@ -156,6 +160,7 @@ def serve(found: Outfit, traces: Traces | None = None, front: Front | None = Non
         drain.join()
     if crew is not None:
         crew.close(SETTLE_S)
+    found.jail.close()
     journal.write("stopped")
 
 

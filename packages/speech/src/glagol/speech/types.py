@@ -263,10 +263,12 @@ class Step:
     Attributes:
         segments: that became final with it; often none.
         progress: how far it is now.
+        waiting: whether nothing was done because the next audio is not there yet.
     """
 
     segments: tuple[Segment, ...]
     progress: Progress
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +292,8 @@ class Options:
         window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
             own.
         history: whether a window is told the text of the one before.
+        pause_s: a silence of this many seconds ends a segment and is not decoded, 0.2..5; None: the
+            engine's own rule, 1.5 s.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
     """
@@ -306,4 +310,5 @@ class Options:
     beam: int | None = None
     window: WindowRule | None = None
     history: bool = False
+    pause_s: float | None = None
     strict: bool = False

@@ -41,6 +41,7 @@ def sections() -> tuple[Section, ...]:
     from glagol.asr.settings import SERVER_ONLY
     from glagol.asr.settings import Settings as AsrSettings
     from glagol.core.settings_page import Section
+    from glagol.embed.settings import Settings as EmbedSettings
     from glagol.gateway.settings import SERVER_ONLY as GATEWAY_ONLY
     from glagol.gateway.settings import Settings as GatewaySettings
     from glagol.llm.settings import Settings as LlmSettings
@@ -71,6 +72,11 @@ def sections() -> tuple[Section, ...]:
                 f" `{alone}`: действуют переменные asr-server.",
             },
             GatewaySettings.rows(),
+        ),
+        Section(
+            "embed-server",
+            {"en": "`glagol serve-embed`.", "ru": "`glagol serve-embed`."},
+            EmbedSettings.rows(),
         ),
         Section(
             "policy.toml",
