@@ -12,6 +12,7 @@ from glagol.gateway.library.library import Library
 from glagol.gateway.service import Door, Service
 from glagol.gateway.work.asr import Asr
 from glagol.gateway.work.background import Background
+from glagol.gateway.work.copies import Copies
 from glagol.gateway.work.events import Events
 from glagol.gateway.work.retention import Retention
 from glagol.gateway.work.services import Services
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glagol.gateway.work.services import Client
+    from glagol.speech.audio.jail.pool import Jail
 
 __all__ = ["Gateway", "assemble"]
 
@@ -52,13 +54,16 @@ class Gateway:
         self.service.executors.close()
 
 
-def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: int) -> Gateway:
+def assemble(
+    state: Path, clients: Mapping[str, Client], door: Door, jail: Jail, bytes_max: int
+) -> Gateway:
     """Open the library and put everything around it.
 
     Args:
         state: Directory of state; the library is in it.
         clients: Of the services, by name; `asr` is among them.
         door: Who may open the pages.
+        jail: Opens recordings; started.
         bytes_max: Largest recording.
 
     Raises:
@@ -82,5 +87,6 @@ def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: 
         executors,
         time.time,
     )
-    works = [transcriber.run, services.run, retention.run]
+    copies = Copies(library, jail, events, executors.disk)
+    works = [transcriber.run, services.run, retention.run, copies.run]
     return Gateway(service, Background(works), clients)
