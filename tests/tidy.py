@@ -41,7 +41,7 @@ MUST_NOT_REACH = {
     "asr": {"bundle", "llm", "embed", "gateway"},
     "llm": {"bundle", "jobs", "asr", "embed", "gateway"},
     "embed": {"forge", "speech", "bundle", "jobs", "asr", "llm", "gateway"},
-    "gateway": {"forge", "bundle", "asr", "llm", "embed"},
+    "gateway": {"forge", "bundle", "llm", "embed"},
     "bundle": {"runtime", "forge", "models", "speech", *_WEB},
     "cli": set(),
 }

@@ -33,9 +33,7 @@ _SETTINGS = {
     "gateway-server": GatewaySettings,
     "llm-server": LlmSettings,
 }
-_VARIABLE = re.compile(
-    r"(?:ASR|LLM|EMBED|GATEWAY|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]"
-)
+_VARIABLE = re.compile(r"(?:ASR|LLM|EMBED|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]")
 
 
 def settings() -> dict[str, Any]:

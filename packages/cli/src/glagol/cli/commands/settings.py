@@ -64,6 +64,11 @@ def sections() -> tuple[Section, ...]:
             LlmSettings.rows(),
         ),
         Section(
+            "embed-server",
+            {"en": "`glagol serve-embed`.", "ru": "`glagol serve-embed`."},
+            EmbedSettings.rows(),
+        ),
+        Section(
             "gateway-server",
             {
                 "en": "gateway-server, and the pages of `glagol serve`, which takes no"
@@ -72,11 +77,6 @@ def sections() -> tuple[Section, ...]:
                 f" `{alone}`: действуют переменные asr-server.",
             },
             GatewaySettings.rows(),
-        ),
-        Section(
-            "embed-server",
-            {"en": "`glagol serve-embed`.", "ru": "`glagol serve-embed`."},
-            EmbedSettings.rows(),
         ),
         Section(
             "policy.toml",

@@ -1,19 +1,24 @@
-"""Templates to pages, and the addresses of the files beside them."""
+"""Templates to pages, and the files that pages load."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import tomllib
+import json
+import mimetypes
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-__all__ = ["asset", "asset_path", "page", "words"]
+from glagol.gateway.pages.words import LANGUAGES, hms, iso, words
+
+__all__ = ["Asset", "asset", "assets", "digest", "embedded", "page"]
 
 _HERE: Final = Path(__file__).parent
-_STATIC: Final = _HERE / "static"
+_LEVEL: Final = 9
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
@@ -23,32 +28,52 @@ _ENVIRONMENT: Final = Environment(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages load: its bytes, the same compressed by gzip, its media type."""
+
+    body: bytes
+    pressed: bytes
+    media_type: str
+
+
 @cache
-def assets_digest() -> str:
-    """Digest of all files that pages load; part of their addresses."""
-    digest = hashlib.sha256()
-    for path in sorted(_STATIC.iterdir()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+def assets() -> dict[str, Asset]:
+    """Every file that pages load, by name; `words.LANGUAGE.js` are the words for scripts."""
+    bodies = {path.name: path.read_bytes() for path in (_HERE / "static").iterdir()}
+    for each in LANGUAGES:
+        text = json.dumps(words(each).texts, ensure_ascii=False, separators=(",", ":"))
+        bodies[f"words.{each}.js"] = f"export default {text};\n".encode()
+    return {
+        name: Asset(body, gzip.compress(body, _LEVEL, mtime=0), _media_type(name))
+        for name, body in sorted(bodies.items())
+    }
+
+
+@cache
+def digest() -> str:
+    """Of all these files: part of their addresses, so that browsers may keep them."""
+    whole = hashlib.sha256()
+    for name, each in assets().items():
+        whole.update(name.encode() + b"\0" + each.body)
+    return whole.hexdigest()[:16]
 
 
 def asset(name: str) -> str:
-    """The address of a file that pages load; another one when any of the files changes."""
-    return f"/assets/{assets_digest()}/{name}"
+    """The address of a file that pages load; another one when any of the files changes.
+
+    Raises:
+        KeyError: There is no such file.
+    """
+    if name not in assets():
+        raise KeyError(name)
+    return f"/assets/{digest()}/{name}"
 
 
-def asset_path(name: str) -> Path | None:
-    """The file of that name; None where there is none."""
-    known = {path.name: path for path in _STATIC.iterdir()}
-    return known.get(name)
-
-
-@cache
-def words(language: str) -> dict[str, str]:
-    """The texts of pages in a language, "ru" or "en"."""
-    text = (_HERE / "words.toml").read_text(encoding="utf-8")
-    found: dict[str, str] = tomllib.loads(text)[language]
-    return found
+def embedded(data: bytes) -> str:
+    """JSON that may stand inside a `<script type="application/json">`."""
+    text = data.decode()
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def page(template: str, language: str, **values: Any) -> bytes:
@@ -59,5 +84,14 @@ def page(template: str, language: str, **values: Any) -> bytes:
         language: "ru" or "en".
         **values: What the template shows.
     """
+    said = words(language)
     made = _ENVIRONMENT.get_template(template)
-    return made.render(lang=language, t=words(language), asset=asset, **values).encode()
+    tools = {"t": said, "asset": asset, "hms": hms, "iso": iso, "number": said.number}
+    tools |= {"size": said.size, "when": said.when}
+    return made.render(lang=language, **tools, **values).encode()
+
+
+def _media_type(name: str) -> str:
+    if name.endswith(".js"):
+        return "text/javascript"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
