@@ -69,7 +69,7 @@ async def desk(
     clients = {name: client(url) for name, url in urls.items()}
     door = Door(chosen.signin, here, ring)
     jail = Jail(tell=lambda *_, **__: None)
-    gateway = assemble(state, clients, door, jail, chosen.max_upload_bytes)
+    gateway = assemble(state, clients, door, jail, chosen)
     remotes = {name: Remote(name, url) for name, url in urls.items()}
     app = build(
         gateway.service,

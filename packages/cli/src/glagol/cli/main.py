@@ -38,6 +38,10 @@ _COMMANDS: Final = {
         "glagol.cli.commands.search.serve_embed:serve_embed",
         "Start the HTTP server that turns texts into vectors.",
     ),
+    "serve-gateway": (
+        "glagol.cli.commands.serve_gateway:serve_gateway",
+        "Start pages and library in front of the other servers.",
+    ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",

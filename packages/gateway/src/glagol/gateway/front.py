@@ -98,7 +98,7 @@ class Front:
                 {"asr": client(_HERE, app=within()), **clients},
                 door,
                 service.jail,
-                self._settings.max_upload_bytes,
+                self._settings,
             )
         except HostError as error:
             journal.error("no pages", error, level=logging.WARNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from glagol.core.executors import Executors
@@ -18,11 +19,12 @@ from glagol.gateway.work.retention import Retention
 from glagol.gateway.work.services import Services
 from glagol.gateway.work.transcriber import Transcriber
 from glagol.gateway.work.uploads import Uploads
+from glagol.gateway.work.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from glagol.gateway.settings import Settings
     from glagol.gateway.work.services import Client
     from glagol.speech.audio.jail.pool import Jail
 
@@ -55,7 +57,7 @@ class Gateway:
 
 
 def assemble(
-    state: Path, clients: Mapping[str, Client], door: Door, jail: Jail, bytes_max: int
+    state: Path, clients: Mapping[str, Client], door: Door, jail: Jail, settings: Settings
 ) -> Gateway:
     """Open the library and put everything around it.
 
@@ -64,7 +66,7 @@ def assemble(
         clients: Of the services, by name; `asr` is among them.
         door: Who may open the pages.
         jail: Opens recordings; started.
-        bytes_max: Largest recording.
+        settings: The operator's.
 
     Raises:
         HostError: The library cannot be opened.
@@ -74,7 +76,7 @@ def assemble(
     asr = Asr(clients["asr"], executors.disk)
     transcriber = Transcriber(library, asr, events, executors.disk)
     services = Services(clients, events)
-    uploads = Uploads(library, root / "arriving", bytes_max)
+    uploads = Uploads(library, root / "arriving", settings.max_upload_bytes)
     retention = Retention(library, uploads, transcriber, events, executors.disk, time.time)
     service = Service(
         library,
@@ -89,4 +91,7 @@ def assemble(
     )
     copies = Copies(library, jail, events, executors.disk)
     works = [transcriber.run, services.run, retention.run, copies.run]
+    if settings.watch:
+        folder = Path(settings.watch)
+        works.append(Watch(folder, library, uploads, events, executors.disk, time.time).run)
     return Gateway(service, Background(works), clients)

@@ -86,7 +86,7 @@ def _run(environment: Mapping[str, str]) -> None:
     door = Door(settings.signin, is_loopback(settings.host.lower()), ring)
     clients = {name: client(url, key) for name, url in there.items()}
     jail = _jail()
-    gateway = assemble(Path(settings.state), clients, door, jail, settings.max_upload_bytes)
+    gateway = assemble(Path(settings.state), clients, door, jail, settings)
     remotes = {name: Remote(name, url, key) for name, url in there.items()}
     from glagol.gateway.app import build
 
