@@ -30,6 +30,7 @@
         asr-server = app b.packages.asr-server "the recognition server, with the embedded model";
         asr-worker = app b.packages.asr-worker "a worker that takes jobs from the queue";
         llm-server = app b.packages.llm-server "the language-model server; vLLM's environment is the machine's";
+        gateway-server = app b.packages.gateway-server "pages and a library in front of the other servers";
         glagol = app b.packages.glagol "the command line";
         default = asr-server;
       });

@@ -24,6 +24,7 @@ rec {
     asr-server-cuda = program (environments.make "asr-cuda") "asr-server" "glagol.asr";
     asr-worker-cuda = program (environments.make "asr-cuda") "asr-worker" "glagol.asr.worker";
     llm-server = program cpu "llm-server" "glagol.llm";
+    gateway-server = program cpu "gateway-server" "glagol.gateway";
     glagol = program cpu "glagol" "glagol.cli";
     environment = cpu;
     models = models.store;
