@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core.errors import HostError
 from glagol.speech.audio.jail.channel import ClosedError, ParentEnd
-from glagol.speech.audio.jail.messages import BORN, ENDED, HURRY, KILL, LATER, NOTE, ORDER
+from glagol.speech.audio.jail.messages import (
+    BORN,
+    ENDED,
+    GIVE_WAY,
+    HURRY,
+    KILL,
+    LATER,
+    NOTE,
+    ORDER,
+    TO_CHILD,
+)
 from glagol.speech.audio.jail.wire import Confinement, Kind, ViolationError, decoded
 
 if TYPE_CHECKING:
@@ -137,7 +147,13 @@ class Spawner:
         with self._changed:
             status = self._out.pop(child.pid, 0)
             if status is None:
-                self._send(KILL.pack(b"k", child.pid))
+                self._send(TO_CHILD.pack(KILL, child.pid))
+
+    def give_way(self, child: ParentEnd) -> None:
+        """Let others go first, if the child has used much processor time."""
+        with self._changed:
+            if child.pid in self._out:
+                self._send(TO_CHILD.pack(GIVE_WAY, child.pid))
 
     def close(self) -> None:
         """End the zygote, and with it all children."""
