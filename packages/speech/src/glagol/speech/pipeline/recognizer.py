@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from glagol.runtime.batching import Tally
+from glagol.runtime.builds import build_of
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
@@ -16,7 +17,6 @@ from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
-from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
@@ -232,7 +232,7 @@ class Recognizer:
         hearings = [self.begin(options) for _ in range(source.channels)]
         short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
         listeners = [
-            self._listener(hearing, short_s, channel if split else None)
+            self._listener(hearing, options, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
@@ -285,7 +285,7 @@ class Recognizer:
         """
         options = granted(options, self.model.id, self.engine.traits)
         hearing = self.begin(options)
-        listener = self._listener(hear or hearing, 0.0, None, block_frames=LIVE_FRAMES)
+        listener = self._listener(hear or hearing, options, 0.0, None, block_frames=LIVE_FRAMES)
 
         def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
             return self._transcript(segments, [listener.cutter], options, sha256, [hearing])
@@ -318,14 +318,17 @@ class Recognizer:
     def _listener(
         self,
         hear: Hear,
+        options: Options,
         short_s: float,
         channel: int | None,
         *,
         block_frames: int = BLOCK_FRAMES,
     ) -> Listener:
         uncut_s = 0.0 if self.engine.traits.needs_speech else short_s
-        cutter = Cutter(self.vad, rule=self.rule, short_s=uncut_s, block_frames=block_frames)
-        return Listener(cutter, hear, rule=self.rule, channel=channel)
+        gap_s = self.rule.keep_gap if options.pause_s is None else options.pause_s
+        rule = replace(self.rule, keep_gap=gap_s)
+        cutter = Cutter(self.vad, rule=rule, short_s=uncut_s, block_frames=block_frames)
+        return Listener(cutter, hear, rule=rule, channel=channel)
 
     def _transcript(
         self,
