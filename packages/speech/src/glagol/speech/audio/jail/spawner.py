@@ -116,6 +116,8 @@ class Spawner:
                 if child.closed:
                     break  # it was killed while it waited
             self.release(child)
+            if given_up():
+                raise _cancelled()
 
     def take_now(self) -> ParentEnd | None:
         """A child that is there already; None while there is none. Never waits."""
@@ -189,9 +191,7 @@ class Spawner:
                     self._order()
                 while not self._spares:
                     if given_up():
-                        raise HostError(
-                            "cancelled", "the reading was cancelled", "send it again if needed"
-                        )
+                        raise _cancelled()
                     if self._closed or time.monotonic() > until:
                         self._give_up()
                         raise HostError(
@@ -326,6 +326,10 @@ class Spawner:
             self._changed.notify_all()
         if not closed:
             self._tell("jail ended, it is started again", warning=True, status=status)
+
+
+def _cancelled() -> HostError:
+    return HostError("cancelled", "the reading was cancelled", "send it again if needed")
 
 
 def _reap_adopted(pid: int) -> None:
