@@ -268,6 +268,7 @@ class Reader:
 def main(root: Path, pages: list[str]) -> int:
     """Run the pages; 0 when every command that could be run ended with 0."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     if not pages:
         guides = sorted((root / "docs" / "guides").glob("*.md"))
         english = [str(p.relative_to(root)) for p in guides if not p.name.endswith(".ru.md")]
