@@ -279,6 +279,8 @@ def main(root: Path, pages: list[str]) -> int:
     if not reader.enter:
         _say("SKIPPED: docs: no network namespace: commands ran on this machine's network")
     try:
+        if "README.md" not in pages:  # whose first command does it
+            reader.run(Block("setup", 0, "sh", ("needs=index",), "./just setup"))
         for page in pages:
             _say(f"== docs: {page} ({time.monotonic() - began:.0f}s)")
             reader.materials()
