@@ -27,7 +27,7 @@ MODULES_MAX = 14  # in one folder, __init__.py aside
 # What packages must not reach, directly or through others. What each imports is declared in its
 # pyproject.toml, and tests/test_dependencies.py holds code and declaration together. The servers
 # reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
-_SERVERS = {"asr", "llm", "embed"}
+_SERVERS = {"asr", "llm", "embed", "rag"}
 _WEB = {"web", "jobs", *_SERVERS}
 MUST_NOT_REACH = {
     "core": {"registry", "runtime", "forge", "models", "speech", "bundle", *_WEB},
@@ -38,9 +38,10 @@ MUST_NOT_REACH = {
     "models": {"bundle", *_WEB},
     "web": {"registry", "runtime", "forge", "models", "speech", "bundle", "jobs", *_SERVERS},
     "jobs": {"registry", "runtime", "forge", "models", "speech", "bundle", "web", *_SERVERS},
-    "asr": {"bundle", "llm", "embed"},
-    "llm": {"bundle", "jobs", "asr", "embed"},
-    "embed": {"forge", "speech", "bundle", "jobs", "asr", "llm"},
+    "asr": {"bundle", "llm", "embed", "rag"},
+    "llm": {"bundle", "jobs", "asr", "embed", "rag"},
+    "embed": {"forge", "speech", "bundle", "jobs", "asr", "llm", "rag"},
+    "rag": {"forge", "speech", "bundle", "asr", "llm"},
     "bundle": {"runtime", "forge", "models", "speech", *_WEB},
     "cli": set(),
 }
@@ -54,10 +55,11 @@ ONLY_IN = {
     "onnxruntime": ("glagol.runtime.ort",),
     "prometheus_client": ("glagol.asr.observability", "glagol.embed", "glagol.llm", "glagol.web"),
     "sentencepiece": ("glagol.embed.tokenizer",),
+    "qdrant_edge": ("glagol.rag.edge",),
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
-    "sqlite3": ("glagol.jobs.sqlite",),
-    "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli"),
+    "sqlite3": ("glagol.jobs.sqlite", "glagol.rag.store"),
+    "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.rag", "glagol.cli"),
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }
