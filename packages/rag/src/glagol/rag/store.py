@@ -42,6 +42,10 @@ INSERT INTO facts VALUES ('changes', '0'), ('model', '')
 _JOINED: Final = "turns t JOIN recordings r ON r.id = t.recording"
 _COLUMNS: Final = "t.id, r.id, r.title, r.date, t.number, t.start_s, t.end_s, t.speaker, t.text"
 _TURNS: Final = f"SELECT {_COLUMNS} FROM {_JOINED}"  # noqa: S608
+_STEMS: Final = (
+    "SELECT t.id FROM stems s JOIN turns t ON t.id = s.rowid"
+    " JOIN recordings r ON r.id = t.recording"
+)
 _FIELDS: Final = "t.id, r.owner, r.folder, r.id, t.speaker, r.date, t.vector"
 
 
@@ -148,11 +152,7 @@ class Store:
         if not match:
             return []
         where, values = scope.sql()
-        sql = (
-            "SELECT t.id FROM stems s JOIN turns t ON t.id = s.rowid JOIN recordings r"  # noqa: S608
-            f" ON r.id = t.recording WHERE stems MATCH ? AND {where} ORDER BY bm25(stems), t.id"
-            " LIMIT ?"
-        )
+        sql = f"{_STEMS} WHERE stems MATCH ? AND {where} ORDER BY bm25(stems), t.id LIMIT ?"
         with self._database.reading() as db:
             return [row[0] for row in db.execute(sql, [match, *values, limit])]
 

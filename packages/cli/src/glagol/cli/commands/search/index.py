@@ -34,14 +34,10 @@ def index(
     """Put transcripts (JSON, as `glagol transcribe --format json` writes it) into the index.
 
     A recording's id is the name of its file. The same transcript again costs nothing.
-    \f
-    Raises:
-        InputError: `option_invalid`, `not_found`, `request_invalid`, `text_empty`.
     """
     from glagol.rag.turns import from_transcript
 
-    if not files and not forget:
-        raise InputError("option_invalid", "there is nothing to do", "name files, or --forget ID")
+    _require_work(files, forget)
     recordings = [
         from_transcript(_read(path), path.stem, folder=where, date=date) for path in files
     ]
@@ -59,6 +55,15 @@ def index(
             what = f"{len(recording.turns)} turns" if fresh else "as before"
             output.show(f"{recording.id}: {what}\n".encode())
     return 0
+
+
+def _require_work(files: tuple[Path, ...], forget: tuple[str, ...]) -> None:
+    if not files and not forget:
+        raise InputError("option_invalid", "there is nothing to do", "name files, or --forget ID")
+
+
+def _absent(name: str) -> InputError:
+    return InputError("not_found", f"{name} is not in the index", "name an indexed file")
 
 
 def _read(path: Path) -> object:
