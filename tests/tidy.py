@@ -24,9 +24,8 @@ LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
 BLOB_BYTES_MAX = 1 << 20
 MODULES_MAX = 14  # in one folder, __init__.py aside
 
-# What packages must not reach, directly or through others. What each imports is declared in its
-# pyproject.toml, and tests/test_dependencies.py holds code and declaration together. The servers
-# reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
+# What packages must not reach, directly or through others (imports: test_dependencies.py).
+# The servers reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
 _SERVERS = {"asr", "llm", "embed", "gateway", "rag"}
 _WEB = {"web", "jobs", *_SERVERS}
 MUST_NOT_REACH = {
@@ -60,14 +59,7 @@ ONLY_IN = {
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
     "sqlite3": ("glagol.gateway.library", "glagol.jobs.sqlite", "glagol.rag.store"),
-    "httpx": (
-        "glagol.jobs",
-        "glagol.llm",
-        "glagol.asr",
-        "glagol.cli",
-        "glagol.gateway",
-        "glagol.rag",
-    ),
+    "httpx": tuple(f"glagol.{name}" for name in ("jobs", "llm", "asr", "cli", "gateway", "rag")),
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }

@@ -44,11 +44,7 @@ def index(
     with opened(home, folder, model) as library:
         for name in forget:
             if not library.forget(name):
-                raise InputError(
-                    "not_found",
-                    f"{name} is not in the index",
-                    "name an indexed file",
-                )
+                raise _absent(name)
             report.note(f"{name}: forgotten")
         for recording in recordings:
             fresh = library.put(recording)
