@@ -47,6 +47,11 @@ check:
 test-llm *ARGS: setup
     build/test-llm "$@"
 
+# the pages in Chromium over a real server: uploads, edits, accessibility; pictures go to .work/pictures
+[group('check')]
+test-ui *ARGS: setup
+    build/test-ui "$@"
+
 # our graphs beside a checkout of upstream GigaAM, on seeded weights
 [group('check'), no-exit-message]
 parity-upstream DIR *ARGS: setup

@@ -1,7 +1,7 @@
 // @ts-check
 // Beside the text: speakers, where the text comes from, the history of edits.
 
-import { $, complain, el, get, hms, knows, size, t, when } from "./page.js";
+import { $, complain, el, get, knows, size, t, when } from "./page.js";
 
 /** @typedef {import("./transcript.js").Transcript} Transcript */
 
@@ -115,7 +115,7 @@ export class Side {
       const heard = made.coverage;
       if (heard?.decoded) {
         const whole = heard.decoded + (heard.dropped ?? 0);
-        fact("src_heard", t("src_heard_value", { a: hms(heard.decoded), b: hms(whole) }));
+        fact("src_heard", t("src_heard_value", { p: Math.round((100 * heard.decoded) / whole) }));
       }
       fact("src_text", short(made.result_sha256));
     }
