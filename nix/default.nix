@@ -30,7 +30,23 @@ rec {
     models = models.store;
     image = images.oci;
     squashfs = images.squashfs;
-  } // models.packages;
+  } // models.packages // servers;
+
+  # asr-server with another recogniser as its default: nix run .#asr-server-with-ID
+  servers = builtins.listToAttrs (map
+    (one: {
+      name = "asr-server-with-${one.id}";
+      value = programs.program {
+        name = "asr-server";
+        module = "glagol.asr";
+        environment = cpu;
+        model = one.id;
+        inherit library;
+        inherit (models) home;
+        inherit (one) store;
+      };
+    })
+    models.beside);
 
   checks = import ./checks.nix {
     inherit pkgs environments dev;

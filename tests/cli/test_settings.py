@@ -115,7 +115,7 @@ def test_policy_rows_are_the_types() -> None:
 @pytest.mark.parametrize("name", ["access.md", "access.ru.md"])
 def test_the_example_of_a_policy_is_the_defaults(name: str) -> None:
     """The file shown in docs/access has every value, each with its default."""
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / name).read_text(encoding="utf-8")
     (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert parse(example.encode()) == Policy()
     rows = next(part.rows for part in sections() if part.title == "policy.toml")
