@@ -111,8 +111,9 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
     data(client.post(f"{at}/edits", json={"seen": made["edit"], "operation": name}))
     found = data(client.get("/ui/search", params={"q": "полундру"}))["recordings"]
     assert [each["id"] for each in found] == [recording]
-    for form in ("text", "srt", "vtt", "tsv", "json", "txt", "md", "docx"):
-        answers = [client.get(f"{at}/export", params={"format": form}) for _ in range(2)]
+    for form in ("text", "srt", "vtt", "tsv", "json", "txt", "md", "docx", "html"):
+        asked = {"format": form, "speakers": "1", "times": "1"}
+        answers = [client.get(f"{at}/export", params=asked) for _ in range(2)]
         assert answers[0].content == answers[1].content
         shown = answers[0].content
         if form == "docx":
@@ -120,6 +121,8 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
         assert "полундра" in shown.decode(), form
         if form != "json":
             assert "Ольга" in shown.decode(), form
+        if form in {"txt", "md", "docx", "html"}:
+            assert made_by(client, at) in shown.decode(), form
         assert "filename*=UTF-8''%D0%B7" in answers[0].headers["content-disposition"]
     assert "полундра" not in json.dumps(
         data(client.get(f"{at}/text", params={"original": "1"})), ensure_ascii=False
@@ -136,6 +139,11 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
     ]
     missed = data(client.get(f"{at}/changes", params={"after": "0"}))
     assert (missed["edit"], missed["segments"][0][5]) == (3, segment[5])
+
+
+def made_by(client: httpx.Client, at: str) -> str:
+    """Digest of the machine's text of a recording."""
+    return str(data(client.get(f"{at}/source"))["machine"][0]["result_sha256"])
 
 
 def test_two_people_in_one_segment_both_stay(client: httpx.Client, recording: str) -> None:

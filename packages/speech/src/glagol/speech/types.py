@@ -230,6 +230,7 @@ class Transcript:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
         names: what people call the speakers of the channels, by number; a channel that has none is
             called by its number. Data (`as_data`) have the numbers alone.
+        foot: lines below documents that people read, such as where the text is from.
     """
 
     text: str
@@ -240,6 +241,7 @@ class Transcript:
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
     names: tuple[str, ...] = ()
+    foot: tuple[str, ...] = ()
 
     def called(self, channel: int) -> str:
         """The name of a channel, or its number."""

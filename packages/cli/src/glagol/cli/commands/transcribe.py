@@ -93,7 +93,9 @@ class Batch:
 @click.option("-r", "--recursive", is_flag=True, help="Search the folders below a folder as well.")
 @click.option("--skip-existing", is_flag=True, help="Leave out what has its results already.")
 @click.option("--force", is_flag=True, help="Write results anew that exist.")
-@click.option("--timestamps", is_flag=True, help="Begin paragraphs of txt, md, docx with a time.")
+@click.option(
+    "--timestamps", is_flag=True, help="Begin paragraphs of txt, md, docx, html with a time."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors alone, not what was written.")
 @click.option(
     "--channel",

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from glagol.speech.output.html import as_html
 from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
 
 if TYPE_CHECKING:
@@ -293,6 +294,13 @@ FORMATS: Final[dict[str, Format]] = {
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
             ".docx",
             write_timed=lambda transcript: as_docx(transcript, times=True),
+        ),
+        Format(
+            "html",
+            lambda transcript: as_html(transcript).encode(),
+            "text/html; charset=utf-8",
+            ".html",
+            write_timed=lambda transcript: as_html(transcript, times=True).encode(),
         ),
     )
 }
