@@ -3,7 +3,7 @@
 One variant is made, judged, stored and forgotten before the next, so a build needs memory for one.
 The bytes are compared with the manifest before the store gets them. `--record` is the other
 direction, for the person who adds a model: each variant must pass its family's `judge`, then its
-digests go into the manifest. What is recorded stays when the rest fails; `--missing` goes on.
+digests go into the manifest. What is recorded stays when the rest fails; `--missing` continues.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class _Judge:
     """Judges builds by their family; variants of one model are also compared with each other."""
 
     model: Model
-    heard: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    directions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def judge(self, variant: Variant, registry: Registry) -> None:
         from glagol.speech.engines.families import FAMILIES
@@ -198,7 +198,7 @@ class _Judge:
             manifest_version=registry.manifest.manifest_version,
             manifest_sha256=registry.manifest_sha256,
         )
-        family.judge(opened, self.heard)
+        family.judge(opened, self.directions)
 
 
 def _made(model: Model, files: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, bytes]]]:

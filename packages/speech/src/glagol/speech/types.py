@@ -281,7 +281,7 @@ class Options:
         beam: beams of the search, where the engine searches; 1 is greedy, None the model's own.
         window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
             own.
-        history: whether a window is told the text of the one before.
+        history: whether a window gets the text of the one before as context.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
     """

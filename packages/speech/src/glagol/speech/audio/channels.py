@@ -38,7 +38,7 @@ def mixed(sound: Iterable[tuple[int, Wide]], findings: Findings) -> Iterator[tup
 
     Args:
         sound: rate in Hz and float64 [n, channels]; both may change.
-        findings: told of the loudest sample and of channels that cancel each other.
+        findings: receives the loudest sample and channels that cancel each other.
 
     Yields:
         Rate in Hz and float32 [n], within -1 and 1.

@@ -2,7 +2,7 @@
 
 FFmpeg (through PyAV) decodes one track (`tracks`, `frames`), its time stamps say where its sound
 belongs (`timeline`), the mean of the channels is taken or all are kept (`channels`), libsoxr
-resamples (`resample`). What is missing is told, not refused: what the container states exactly
+resamples (`resample`). What is missing is reported, not refused: what the container states exactly
 (`promises`) is compared with what is there, and `findings` makes notices of it.
 Only containers and decoders of `glagol.speech.audio.allowed` are used, within the bounds of
 `glagol.speech.audio.budget`. The file's name is never looked at, only its bytes.
@@ -142,8 +142,8 @@ class Decoded(Iterator[Array]):
                 "send a longer recording",
             )
         size = self._file.end
-        told = ending(self._container, self._stream, self._stated, frames, seconds, size)
-        self._findings.ended.extend(told)
+        endings = ending(self._container, self._stream, self._stated, frames, seconds, size)
+        self._findings.ended.extend(endings)
         if self._findings.peak <= SILENT:
             self._findings.ended.append(silent(self._silence()))
 

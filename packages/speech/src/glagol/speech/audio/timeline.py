@@ -1,4 +1,4 @@
-"""Frames with time stamps to sound without gaps: what is heard at a second is found at that second.
+"""Place decoded frames at their time stamps: a sound at second t stands at second t.
 
 Time stamps are the truth where they agree with each other. A gap becomes silence, a late start is
 silence at the start, a small overlap is cut. One stamp that disagrees with those behind it is a
@@ -72,7 +72,7 @@ class Timeline:
     Args:
         container: whose track it is.
         limit_s: the longest accepted recording; None where there is no limit.
-        findings: told of gaps and damage.
+        findings: receives gaps and damage.
     """
 
     def __init__(

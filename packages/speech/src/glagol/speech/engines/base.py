@@ -55,8 +55,8 @@ class Traits:
         takes_phrases: whether `Request.phrases` has an effect.
         translates: whether it does the task "translate".
         searches: whether `Request.beam`, `window` and `history` have an effect.
-        needs_speech: whether it writes text where nobody speaks; voice detection then decides for
-            short audio too.
+        needs_speech: whether it writes text where there is no speech; voice detection then decides
+            for short audio too.
     """
 
     window_s: float
@@ -83,7 +83,7 @@ class Request:
         phrases: words that are likelier than usual.
         beam: beams of the search, from 1, which is greedy; None for the model's own.
         window: what the encoder reads; None for the model's own.
-        history: whether a window is told the text of the one before.
+        history: whether a window gets the text of the one before as context.
     """
 
     language: str | None = None
@@ -200,12 +200,12 @@ class Family(Protocol):
                 `artifact_missing` or `artifact_altered`, the files do not fit together.
         """
 
-    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+    def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
         """Judge a fresh build by what it makes of a synthetic clip.
 
         Args:
             opened: a variant.
-            heard: what the variants before it made of the clip, by variant id; this one's is
+            directions: what the variants before it made of the clip, by variant id; this one's is
                 added. The family chooses the shape [...] and compares.
 
         Raises:

@@ -1,6 +1,6 @@
 """Transcripts as JSON, text, table and subtitles; equal transcripts give equal bytes.
 
-Where the channels were split every form says who speaks, by the number of the channel: 0 is the
+Where the channels were split every format names the speaker by the number of the channel: 0 is the
 first. Where they were not, no form has a trace of it.
 
 `FORMATS` is the one list of the formats. The command's choices, file extensions, media types, the

@@ -138,7 +138,7 @@ class Votes:
 
     @property
     def settled(self) -> bool:
-        """Whether enough was heard; `language` does not change any more."""
+        """Whether there was enough audio; `language` does not change any more."""
         return self._seconds >= self.ENOUGH_S
 
     @property
