@@ -1,4 +1,4 @@
-"""One card for both servers: who gets how much of its memory, decided before either starts.
+"""Divide the memory of one GPU between both servers before either starts.
 
 Pure arithmetic over the manifest. Each figure says what it rests on: `published` (sizes of pinned
 files), `computed` (from numbers of a model's card), `assumed` (a reserve of ours, not a
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
-__all__ = ["GIB", "NOBODY", "Basis", "Card", "GpuPolicy", "Line", "Llm", "plan", "shared"]
+__all__ = ["GIB", "NO_MODEL", "Basis", "Card", "GpuPolicy", "Line", "Llm", "plan", "shared"]
 
-NOBODY: Final = "none"  # instead of a model's id
+NO_MODEL: Final = "none"  # instead of a model's id
 
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
@@ -226,8 +226,8 @@ def shared(gpu: GpuPolicy, registry: Registry) -> Card | None:
     if not gpu.vram_gib:
         return None
     defaults = registry.manifest.defaults
-    chosen = [gpu.asr or defaults.asr, gpu.llm or defaults.llm or NOBODY]
-    asr, llm = (None if name == NOBODY else registry.model(name) for name in chosen)
+    chosen = [gpu.asr or defaults.asr, gpu.llm or defaults.llm or NO_MODEL]
+    asr, llm = (None if name == NO_MODEL else registry.model(name) for name in chosen)
     return plan(round(gpu.vram_gib * GIB), asr, llm)
 
 

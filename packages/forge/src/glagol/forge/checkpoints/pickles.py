@@ -36,7 +36,7 @@ def refused(what: str) -> IntegrityError:
         "checkpoint_refused",
         f"the checkpoint is not read: {what}",
         "get the file again from upstream; a checkpoint that is more than tensors and settings "
-        "must be converted to safetensors by somebody who trusts it",
+        "must be converted to safetensors by a person who trusts it",
     )
 
 
