@@ -75,7 +75,7 @@ def test_the_users_four_and_the_defaults() -> None:
     assert Settings.from_environment({}) == Settings()
 
 
-def test_state_is_where_the_system_keeps_it_unless_told() -> None:
+def test_state_is_where_the_system_keeps_it_by_default() -> None:
     """By the XDG specification; relative paths of the operator become absolute."""
     for given, expected in (
         ({"ASR_STATE": "/var/glagol"}, "/var/glagol"),

@@ -72,7 +72,7 @@ class Wish:
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
         deferred: Whether the answer is a job.
-        webhook_url: Who is told when that job ends; empty means nobody.
+        webhook_url: Receiver of the webhook when that job ends; empty means none.
         summarize: Whether that job's result carries a summary.
         upload: Id of a finished resumable upload that takes the body's place; empty means none.
     """

@@ -65,7 +65,7 @@ class Service:
     Attributes:
         settings: The operator's.
         registry: The manifest.
-        engine: The inference thread.
+        engine: The inference threads and their queue.
         metrics: What operators watch.
         default: Id of the model that serves when none is asked for.
         clock: Monotonic seconds.
@@ -146,7 +146,7 @@ def sharer_of(request: AsrRequest) -> str:
 
 
 def sees(request: AsrRequest) -> str | None:
-    """Whose jobs the caller may see: its own; None means everybody's."""
+    """The owner whose jobs the caller may see; None means all owners."""
     caller = caller_of(cast("dict[str, Any]", request.scope))
     return None if caller.admin else caller.name
 

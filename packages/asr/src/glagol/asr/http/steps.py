@@ -303,7 +303,7 @@ async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
 
 @contextmanager
 def held(file: BinaryIO) -> Iterator[None]:
-    """Close `file` if the block fails; else the file goes on to the next step."""
+    """Close `file` if the block fails; else the next step takes it over."""
     try:
         yield
     except BaseException:

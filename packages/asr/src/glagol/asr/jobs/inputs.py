@@ -127,7 +127,7 @@ class Inputs:
             (self._folder / job_id).unlink(missing_ok=True)
 
     def sweep(self, is_over: Callable[[str], bool]) -> int:
-        """Remove what nobody will ask for any more.
+        """Remove the inputs that no job needs any more.
 
         Args:
             is_over: Whether the job with this id has ended for good, or is unknown to the queue.

@@ -1,4 +1,4 @@
-"""What goes on beside the jobs: speaking for those that died alone, sweeping, looking on."""
+"""Maintain the queue: notify about orphaned jobs, delete expired data, sample metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from glagol.asr.inference import malloc
-from glagol.asr.jobs.payload import HEIR, KIND
+from glagol.asr.jobs.payload import KIND, NOTIFY
 from glagol.asr.jobs.service import Sample
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError, IntegrityError
@@ -107,9 +107,9 @@ class Janitor:
 
     def _speak_for_the_dead(self) -> None:
         """Tell about jobs that ended with no worker left to do it."""
-        claim = self._jobs.queue.claim(self._worker, [HEIR], LEASE_S)
+        claim = self._jobs.queue.claim(self._worker, [NOTIFY], LEASE_S)
         if claim is None:
-            self._jobs.queue.wait([HEIR], WAIT_S)
+            self._jobs.queue.wait([NOTIFY], WAIT_S)
             return
         with contextlib.suppress(LeaseLostError):
             self._tell(claim)
@@ -118,7 +118,7 @@ class Janitor:
         shared = self._jobs.queue
         try:
             dead = shared.get(claim.job.payload.decode())
-        except InputError:  # it was forgotten: nobody can be told any more
+        except InputError:  # the job expired: no webhook can be sent
             shared.finish(claim, b"")
             return
         event: Event = (

@@ -109,11 +109,11 @@ class Runner:
         stop, timeline, began_s = threading.Event(), Timeline(), self._jobs.clock()
         with LeaseRenewer(self._jobs.queue, claim, stop.set) as renewer:
             try:
-                heard = self._heard(claim, work, renewer, stop, note, timeline)
+                stored_form = self._transcribed(claim, work, renewer, stop, note, timeline)
             except Exception as error:  # noqa: BLE001 - it becomes the job's trouble
                 job = self._gave_up(claim, renewer, error, note)
             else:
-                job = self._finished(claim, heard, note["audio_s"])
+                job = self._finished(claim, stored_form, note["audio_s"])
         outcome = "overtaken"
         if job is not None:
             self._jobs.settle(job)
@@ -150,7 +150,7 @@ class Runner:
             message=error.message,
         )
 
-    def _heard(
+    def _transcribed(
         self,
         claim: Claim,
         work: Work,
@@ -180,7 +180,7 @@ class Runner:
         self._jobs.audit.transcribed(
             transcript, request=work.request_id, job=claim.job.id, owner=claim.job.owner
         )
-        note.update(_told(order, transcript))
+        note.update(_log_fields(order, transcript))
         if not work.summarize:
             return stored
         with timeline.phase("summary"):
@@ -229,14 +229,14 @@ class Runner:
     def _gave_up(
         self, claim: Claim, renewer: LeaseRenewer, error: Exception, note: dict[str, Any]
     ) -> Job | None:
-        """Settle an attempt that brought no transcript; None when its lease was lost."""
-        shared, told = self._jobs.queue, self._jobs.notices
+        """End an attempt without a transcript; None when its lease was lost."""
+        shared, notices = self._jobs.queue, self._jobs.notices
         cancelled = isinstance(error, CancelledError)
         note["code"] = "cancelled" if cancelled else getattr(error, "code", "internal")
         if renewer.lost:
             return None
         if renewer.cancelled:
-            follow = told(claim.job, "transcription.cancelled")
+            follow = notices(claim.job, "transcription.cancelled")
             return self._settled(claim, lambda: shared.stop(claim, follow))
         if cancelled or (isinstance(error, GlagolError) and error.code in _RELEASED):
             job = self._settled(claim, lambda: shared.release(claim))
@@ -245,12 +245,12 @@ class Runner:
         if isinstance(error, GlagolError):
             trouble = Trouble(error.code, error.message, error.remedy)
         else:
-            trouble = Trouble("internal", "the worker made a mistake", "report the job's id")
+            trouble = Trouble("internal", "internal error", "report the job's id")
             journal.write(
                 "unexpected exception", level=logging.ERROR, error=True, job_id=claim.job.id
             )
         retry_s = None if isinstance(error, _FINAL) else TRANSCRIPTION.pause_s(claim.job.attempt)
-        failed = told(claim.job, "transcription.failed", trouble=trouble)
+        failed = notices(claim.job, "transcription.failed", trouble=trouble)
         return self._settled(claim, lambda: shared.fail(claim, trouble, retry_s, failed))
 
     def _settled(self, claim: Claim, write: Callable[[], Job]) -> Job | None:
@@ -271,8 +271,8 @@ class Runner:
                     raise
 
 
-def _told(order: tasks.Job, transcript: Transcript) -> dict[str, Any]:
-    """What the log line says of a transcript: never what it says itself."""
+def _log_fields(order: tasks.Job, transcript: Transcript) -> dict[str, Any]:
+    """Fields of the log line about a transcript, without its text."""
     return {
         "wait_s": round(order.wait_s, 3),
         "work_s": round(order.work_s, 3),

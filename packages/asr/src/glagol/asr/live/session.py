@@ -152,7 +152,7 @@ class Listening:
         self._drop()
         live = self._live
         if live is None:
-            raise AssertionError("a stream that is over hears nothing")
+            raise AssertionError("a stream that ended transcribes nothing")
         return self._asked(self._call(lambda _: live.hearing(samples, start)))
 
     def _asked(self, call: Call[T], late: Callable[[], bool] = lambda: False) -> T:

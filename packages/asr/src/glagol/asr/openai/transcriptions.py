@@ -1,9 +1,9 @@
 """`POST /v1/audio/transcriptions`: OpenAI's route, fields, formats, events and errors.
 
-What would change the result and is not supported is refused by name, so that nobody believes it
-worked. With ASR_OPENAI_LENIENT=on it is left out instead, the default serves for a model that we do
-not have, and the header `glagol-ignored` lists both. The answer carries our provenance beside
-OpenAI's fields; nothing is made up.
+A field that would change the result and is not supported is refused by name, so that no client
+believes that it worked. With ASR_OPENAI_LENIENT=on it is left out instead, the default serves for a
+model that we do not have, and the header `glagol-ignored` lists both. The answer carries our
+provenance beside OpenAI's fields; nothing is made up.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "read", "transcriptions"]
 
 STAND_IN: Final = "whisper-1"
-"""The model name that OpenAI's tools send when nobody chose one; it means the default here."""
+"""The model name that OpenAI's tools send by default; it means the default model here."""
 
 _SINGLE: Final = frozenset(
     {"model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"}
