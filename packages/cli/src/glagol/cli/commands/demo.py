@@ -16,7 +16,9 @@ from glagol.models.home import load
 __all__ = ["demo", "word_errors"]
 
 
-@click.command(help="Transcribe the bundled clip; print what was heard, expected, and the WER.")
+@click.command(
+    help="Transcribe the bundled clip; print the transcript, the expected text, and the WER."
+)
 @click.option("--model", help="Model id or alias; the manifest's default otherwise.")
 @home_option
 def demo(model: str | None, home: Path) -> None:
@@ -40,7 +42,7 @@ def demo(model: str | None, home: Path) -> None:
     done = time.perf_counter()
     expected = (home / entry.golden.transcript).read_text(encoding="utf-8").split()
     errors = word_errors(expected, transcript.text.lower().split())
-    click.echo(f"heard:    {transcript.text}")
+    click.echo(f"transcript: {transcript.text}")
     click.echo(f"expected: {' '.join(expected)}")
     click.echo(
         f"{entry.id}: {transcript.duration_s:.1f} s of audio, opened in {opened - began:.2f} s,"
