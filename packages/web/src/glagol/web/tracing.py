@@ -31,7 +31,7 @@ _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_E
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SERVER_ERRORS: Final = 500
 _NANOSECONDS: Final = 1_000_000_000
-_TOLD: Final = {
+_ATTRIBUTES: Final = {
     "request_id": "glagol.request_id",
     "model": "glagol.model",
     "job_id": "glagol.job_id",
@@ -212,7 +212,7 @@ class Traces:
     ) -> None:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
-        for name, attribute in _TOLD.items():
+        for name, attribute in _ATTRIBUTES.items():
             if name in note:
                 span.set_attribute(attribute, note[name])
         if failed:

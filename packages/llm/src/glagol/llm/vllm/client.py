@@ -209,12 +209,12 @@ class _Version(msgspec.Struct, frozen=True):
     version: str
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _Reason(msgspec.Struct, frozen=True):
     message: str = ""
 
 
 class _Refused(msgspec.Struct, frozen=True):
-    error: _Told
+    error: _Reason
 
 
 def _decoded(body: bytes, kind: type[_T]) -> _T:
