@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,6 +145,7 @@ def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: 
         "README.md": b"A made-up release.\n",
         "manifest.json": _manifest(manifest, blobs, golden),
         "build/seal.py": b"# nothing to seal\n",
+        "build/find-python": (REPOSITORY / "build" / "find-python").read_bytes(),
         "models/tiny/LICENSE": b"MIT, made up\n",
         "models/tiny/weights.safetensors": b"source weights stay at home",
         "models/vad/LICENSE": b"MIT, made up\n",
@@ -267,17 +269,17 @@ class Machine:
     def glibc(self) -> str:
         return self.facts[1]
 
-    def python(self) -> str:
+    def python(self, wanted: Sequence[str]) -> str:  # noqa: ARG002 - it has one
         return self.facts[2]
 
     def free_bytes(self, path: Path) -> int:  # noqa: ARG002 - every disk is the same
         return self.free
 
-    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
+    def environment(self, disk: Disk, release: Path, what: Environment, python: str) -> None:
         assert (release / what.lock).is_file()
         assert (release / what.uv).is_file()
         disk.folder(release / what.folder)
-        disk.file(release / what.folder / "made", [b"environment"], 0o644)
+        disk.file(release / what.folder / "made", [f"for Python {python}".encode()], 0o644)
 
     def answer(self, release: Path, model: str, audio: str) -> str:
         assert model == "tiny"
@@ -299,7 +301,7 @@ def serves(target: Target) -> str:
             data = (target.current / row["path"]).read_bytes()
             assert sha256(data) == row["sha256"], row["path"]
         assert target.store.verify(row["sha256"]), row["path"]
-    assert (target.current / "env" / "made").read_bytes() == b"environment"
+    assert (target.current / "env" / "made").read_text().startswith("for Python 3.")
     assert canonical(running.index) == (target.current / "bundle.json").read_bytes()
     spoken = subprocess.run([target.current / "bin" / "glagol"], capture_output=True, check=True)
     assert spoken.stdout.decode().strip() == TEXT

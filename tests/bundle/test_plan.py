@@ -52,6 +52,20 @@ def test_plan_is_pure(inputs: Inputs) -> None:
     assert plan(inputs) == plan(replace(inputs, tracked=frozenset(tracked)))
 
 
+def test_a_manifest_that_is_not_committed_is_refused(tmp_path: Path) -> None:
+    """Other files and modes may differ: the commit's are packed."""
+    made.checkout(tmp_path)
+    manifest = tmp_path / "manifest.json"
+    manifest.chmod(0o755)
+    (tmp_path / "tests" / "left_out.py").write_text("changed")
+    made.contents(tmp_path)
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    with pytest.raises(InputError, match=r"manifest\.json differs from commit") as caught:
+        made.contents(tmp_path)
+    assert caught.value.code == "bundle_source"
+    assert "git commit" in caught.value.remedy
+
+
 def test_plan_takes_what_a_target_needs(inputs: Inputs) -> None:
     """Sources, locks, clips and licences; no tests, no source weights, no other lock."""
     paths = {step.path for step in plan(inputs).steps}
@@ -159,7 +173,8 @@ def test_variants_share_blobs(root: Path) -> None:
 )
 def test_room_for_byte_code(tmp_path: Path, environment: dict[str, int], expected: int) -> None:
     """Twice the sources, and not the gigabytes of libraries that no byte code is made of."""
-    wanted = Wanted("f" * 64, {"environment": environment}, (), (Entry("src/a", "a" * 64, 1),))
+    index = {"environment": environment, "requires": {"python": "3.11"}}
+    wanted = Wanted("f" * 64, index, (), (Entry("src/a", "a" * 64, 1),))
     needed = facts(wanted, made.target_at(tmp_path), made.Machine()).needed_bytes
     assert needed == expected
 

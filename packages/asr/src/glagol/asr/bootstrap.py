@@ -66,8 +66,9 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
 
     Raises:
-        InputError: `setting_invalid`.
-        IntegrityError: The manifest is missing or not valid.
+        InputError: `setting_invalid`; `option_invalid`, the model has no such variant.
+        IntegrityError: The manifest is missing or not valid; `artifact_unpinned`, the model was
+            never built, so that no later request could be served either.
         HostError: `vram_too_small`, the plan has no room for the recogniser.
     """
     settings = Settings.from_environment(environment)
@@ -76,6 +77,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
     journal.configure(settings.log_level)
     default = _default_model(settings, registry)
+    registry.variant(registry.model(default), settings.variant or None)
     policy = policy_file(settings.state)
     engine = InferencePool(
         default,

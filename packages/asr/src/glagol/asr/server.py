@@ -25,6 +25,7 @@ from glagol.web.serve import (
     end_by,
     exit_status,
     key_file,
+    listening,
     until_signal,
 )
 
@@ -105,6 +106,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     app = build(service, Operator(keys, found.policy, traces))
     if crew is not None:
         crew.start()
+    listening(settings.host, settings.port, found.default, docs="/docs")
     # beside the loop, which answers what is transcribed meanwhile
     drain = threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True)
     asyncio.run(_run(app, address, service, crew, drain))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from glagol.cli.home import default_home
+from glagol.cli.texts.catalogue import language
 
 if TYPE_CHECKING:
     from glagol.core.settings import Row
@@ -23,9 +28,16 @@ def home_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         envvar="GLAGOL_HOME",
         default=".",
-        show_default="current directory",
+        callback=_home,
+        show_default="this installation's",
         help="Directory of manifest.json and store/ [GLAGOL_HOME].",
     )(command)
+
+
+def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """The folder that was given, else this installation's; a relative one is the caller's."""
+    given = ctx.get_parameter_source(parameter.name or "")
+    return default_home() if given is ParameterSource.DEFAULT else value
 
 
 class ServerCommand(click.Command):
@@ -44,5 +56,5 @@ class ServerCommand(click.Command):
         from glagol.core.settings_page import help_lines
 
         with formatter.section("Environment variables (ranges: glagol settings)"):
-            formatter.write_dl(help_lines(self._rows()))
+            formatter.write_dl(help_lines(self._rows(), language(os.environ)))
         super().format_epilog(ctx, formatter)

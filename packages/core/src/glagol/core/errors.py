@@ -122,6 +122,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "audio_not_finite": _audio(422, "the audio has NaN or infinite samples"),
         "audio_too_short": _audio(422, "the audio is shorter than one frame"),
         "option_invalid": _input(400, "an option is unknown or out of range"),
+        "output_exists": _input(409, "a result would overwrite a file that exists"),
         "model_unknown": _input(404, "no model has this id or alias", "model"),
         "setting_invalid": _input(500, "a setting of the process is wrong"),
         "not_found": _input(404, "there is no such resource"),

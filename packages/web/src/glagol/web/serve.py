@@ -33,6 +33,7 @@ __all__ = [
     "end_by",
     "exit_status",
     "key_file",
+    "listening",
     "policy_file",
     "starting",
     "until_signal",
@@ -174,6 +175,22 @@ def end_by(seconds: float) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def listening(host: str, port: int, model: str, **pages: str) -> None:
+    """Log where a browser on this machine finds the server.
+
+    Args:
+        host: The address that the server listens on.
+        port: Its port.
+        model: Id of the model that serves.
+        **pages: Paths below it by what they are, such as `docs`.
+    """
+    everywhere = host in {"", "0.0.0.0", "::", "0"}  # noqa: S104 - it is read, not bound
+    name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{port}"
+    where: dict[str, Any] = {what: address + path for what, path in pages.items()}
+    journal.write("listening", address=f"{address}/", **where, model=model)
 
 
 async def until_signal(

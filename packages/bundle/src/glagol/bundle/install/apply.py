@@ -103,7 +103,9 @@ class Applier:
             case steps.Write():
                 self._write()
             case steps.Environment():
-                self.host.environment(self.disk, self.staged, step)
+                wanted = self.trusted.index["requires"]["python"].split(",")
+                python = self.host.python(wanted)
+                self.host.environment(self.disk, self.staged, step, python)
             case steps.Accept():
                 self._accept(self.staged)
             case steps.Publish(folder):
@@ -266,7 +268,7 @@ def facts(wanted: steps.Wanted, target: Target, host: Host) -> Facts:
     return Facts(
         system=host.system(),
         glibc=host.glibc(),
-        python=host.python(),
+        python=host.python(wanted.index["requires"]["python"].split(",")),
         target=str(target.root),
         kind=target.kind(),
         running=target.running(),

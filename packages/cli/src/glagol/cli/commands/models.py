@@ -31,7 +31,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def list_models(as_json: bool, home: Path) -> None:
     """Show every model of the manifest and whether the store has it."""
@@ -124,7 +124,7 @@ def _verify(registry: Registry, model: Model, home: Path) -> int:
     if not artifacts:
         registry.variant(model)  # says that it was never built, and why
     for artifact in artifacts.values():
-        registry.store.open(artifact, model_id=model.id)
+        registry.store.open(artifact, model_id=model.id, built=model.builder is not None)
     golden = {}
     if model.golden is not None:
         golden = {

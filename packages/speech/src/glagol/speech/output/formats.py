@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -214,6 +216,8 @@ class Format:
         joinable: Whether transcripts, or a summary, can follow each other in one stream. Only such
             a format is streamed, written to standard output for several files, and summarised.
         openai: Whether OpenAI's route has it, under the same name.
+        write_timed: As `write`, with the time of each paragraph; None where times are always there
+            or have no place.
     """
 
     name: str
@@ -222,6 +226,7 @@ class Format:
     extension: str
     joinable: bool = False
     openai: bool = False
+    write_timed: Callable[[Transcript], bytes] | None = None
 
 
 JSON: Final = "json"
@@ -258,6 +263,27 @@ FORMATS: Final[dict[str, Format]] = {
             "text/vtt; charset=utf-8",
             ".vtt",
             openai=True,
+        ),
+        Format(
+            "txt",
+            lambda transcript: as_plain(transcript).encode(),
+            "text/plain; charset=utf-8",
+            ".txt",
+            write_timed=lambda transcript: as_plain(transcript, times=True).encode(),
+        ),
+        Format(
+            "md",
+            lambda transcript: as_markdown(transcript).encode(),
+            "text/markdown; charset=utf-8",
+            ".md",
+            write_timed=lambda transcript: as_markdown(transcript, times=True).encode(),
+        ),
+        Format(
+            "docx",
+            as_docx,
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            ".docx",
+            write_timed=lambda transcript: as_docx(transcript, times=True),
         ),
     )
 }
