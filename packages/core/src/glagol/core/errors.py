@@ -1,4 +1,4 @@
-"""Every error that Glagol raises on purpose, grouped by whose state is wrong.
+"""All errors that Glagol raises on purpose, grouped by the part that must change.
 
     GlagolError
     +-- InputError        the caller's request is wrong: change it (exit 2)
