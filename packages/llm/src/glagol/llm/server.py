@@ -1,4 +1,4 @@
-"""The process: settings, registry, vLLM's keeper, HTTP, signals, and a clean end."""
+"""The llm-server process: settings, registry, supervisor of vLLM, HTTP, signals, shutdown."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Speaking to the vLLM process: one connection pool, and the calls that Glagol itself makes.
+"""Client of the vLLM process for the server's own calls: the known prompt and summaries.
 
-What clients send passes through untouched (`passing`); here are the calls of the server's own:
-the known prompt at start, and the steps of a summary.
+Requests of clients are forwarded elsewhere (`glagol.llm.proxy.forward`).
 """
 
 from __future__ import annotations
