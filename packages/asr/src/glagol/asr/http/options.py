@@ -1,4 +1,4 @@
-"""The options of a transcription request, from query and form: known, in range, given once."""
+"""Read and check the options of a transcription request, from query and form."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class OptionError(InputError):
-    """`option_invalid` that knows which parameter is wrong.
+    """`option_invalid` with the name of the wrong parameter.
 
     Args:
         parameter: Name of the parameter as the caller gave it.

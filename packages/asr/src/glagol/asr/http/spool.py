@@ -1,8 +1,7 @@
-"""Where an upload waits for the model: an unnamed temporary file that is hashed as it fills.
+"""Store an upload in an unnamed temporary file, and hash it on the way.
 
-Up to `MEMORY_BYTES` stays in memory, the rest goes to a file without a name, so nothing can be
-left on disk, whenever the process dies. Memory is bounded by `BATCH_BYTES`, however fast the client
-is.
+Up to `MEMORY_BYTES` stay in memory, the rest goes to a file without a name, so nothing is left on
+the disk when the process dies. Memory is bounded by `BATCH_BYTES`, however fast the client is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the processor is divided between the threads of one inference and inferences at a time."""
+"""Divide the cores between the threads of one inference and concurrent inferences."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def divide(threads: int, cores: int, device: str = "cpu") -> tuple[int, int]:
 
 
 def usable(quota: Path = QUOTA) -> int:
-    """Cores that this process may use: its affinity, less if a control group allows less time.
+    """Number of cores that this process may use, by its affinity and control group.
 
     Args:
         quota: `cpu.max` of the control group: microseconds and period, or "max".

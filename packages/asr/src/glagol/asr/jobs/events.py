@@ -70,7 +70,7 @@ async def _steps(
 
 
 async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> AsyncIterator[bytes]:
-    """An event for each change of `job` after the version `known`, and signs of life between."""
+    """An event for each change of `job` after the version `known`, and keep-alive comments."""
     before: Job | None = None
     sent_s = time.monotonic()
     while True:

@@ -1,6 +1,7 @@
 """Hold a claim while the model works: renew the lease, write progress, notice cancellation.
 
-It has a thread of its own, so that neither a long chunk nor a slow queue holds up the other.
+It has a thread of its own, so that a long chunk does not delay the lease, nor a slow queue the
+model.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class LeaseRenewer:
     Args:
         queue: Where the claim is from.
         claim: What is held.
-        give_up: Called in the renewer's thread, maybe more than once, when the work is in vain.
+        give_up: Called in the renewer's thread, maybe more than once, when the work is to stop.
 
     Attributes:
         cancelled: Whether the job was asked to stop.
@@ -50,12 +51,12 @@ class LeaseRenewer:
         self.lost = False
 
     def __enter__(self) -> Self:
-        """Begin to hold."""
+        """Start to renew."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go."""
+        """Stop to renew."""
         self._over.set()
         self._thread.join()
 

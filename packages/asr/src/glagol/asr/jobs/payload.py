@@ -1,4 +1,4 @@
-"""What a job of ours says: the order that waits in the queue, its id, and its digest."""
+"""Payload of a transcription job, its id, and its digest."""
 
 from __future__ import annotations
 

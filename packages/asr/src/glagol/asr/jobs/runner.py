@@ -1,8 +1,8 @@
-"""Claims jobs and has them transcribed on the engine's long lane.
+"""Claim jobs and transcribe them on the engine's long lane.
 
-A job whose input is wrong fails at once; what the machine did wrong is tried again, later each
-time; a process that stops gives its job back. Whatever this process does not live to say, the lease
-says for it when it runs out.
+A job with a wrong input fails immediately. A failure of the machine is retried with growing pauses.
+A process that stops gives its job back. If the process dies, the lease expires and another worker
+gets the job.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
 
     def start(self) -> None:
-        """Begin to claim."""
+        """Start to claim."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Claim no more. The job under way ends when the engine lets it, or is given back."""
+        """Claim no more. The running job ends, or is given back when the engine stops it."""
         self._stopping.set()
 
     def join(self, patience_s: float) -> None:
-        """Wait for the job under way to be settled."""
+        """Wait until the running job is settled."""
         if self._thread.is_alive():
             self._thread.join(patience_s)
 

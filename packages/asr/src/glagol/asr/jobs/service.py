@@ -60,7 +60,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Jobs:
-    """The queue, the inputs, and what an operator decided about them.
+    """The queue, the inputs, and the operator's policy for them.
 
     Attributes:
         queue: Of this process, or shared.
@@ -70,10 +70,10 @@ class Jobs:
         closing: Set when the process stops; streams of events end.
         attempts: How many attempts of this process ended how.
         deliveries: How many tries of webhooks of this process were taken, final, or again.
-        sample: What waits, runs and lies dead, as of a few seconds ago.
+        sample: Numbers of queued, running and failed jobs, a few seconds old.
         traces: Where spans go; None while traces are off.
         audit: Where every transcript of this process leaves a line.
-        waiting: Whose the jobs are that wait, as far as this process put them.
+        waiting: Owners of the waiting jobs that this process put.
         clock: Unix seconds.
     """
 
@@ -318,7 +318,7 @@ class Jobs:
         self.inputs.sweep(self.is_over)
 
     def _put(self, new: NewJob) -> Job:
-        """Put, again if the answer got lost: the input may be dropped only if it surely failed."""
+        """Put; retry when the answer is lost, so that an input is dropped only after a failure."""
         for left in reversed(range(_PUT_TRIES)):
             try:
                 return self.queue.put(new)

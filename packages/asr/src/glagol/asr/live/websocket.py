@@ -1,4 +1,4 @@
-"""`WS /v1/stream`: a socket, a thread that listens to it, and the limits of both."""
+"""`WS /v1/stream`: the socket, its transcribing thread, and their limits."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def _read(
     feed: Feed,
     left: Event,
 ) -> None:
-    """Everything the client sends goes into the feed, and so does what is wrong with it."""
+    """Pass the client's messages, and its protocol errors, to the feed."""
     try:
         message = first
         while not isinstance(message, live_wire.Finish):
@@ -138,7 +138,7 @@ async def _read(
 
 
 async def _watch_key(socket: AsrSocket, feed: Feed) -> None:
-    """End the stream when its key counts no more."""
+    """End the stream when its key is revoked or expires."""
     try:
         while True:
             recheck(socket.scope)
