@@ -1,7 +1,6 @@
-"""What was found missing, damaged or odd in one recording, as notices for people and programs.
+"""Collect what is missing, damaged or odd in one recording, as notices.
 
-The codes are those of `glagol.core.errors`: a caller that wants all or nothing gets the same code
-as an error.
+The codes are those of `glagol.core.errors`: with `strict` a caller gets the same code as an error.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Audio that arrives piece by piece and cannot be read twice: raw samples, or a live container.
+"""Decode audio that arrives piece by piece: raw samples, or a live container.
 
-What comes out are the samples that a file of the same bytes has in `glagol.speech.audio.decode`.
+The samples equal those that `glagol.speech.audio.decode` gives for a file of the same bytes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What the pipeline asks of a family of recognisers, and what it gets.
+"""The protocol between the pipeline and families of recognisers.
 
 A family is one folder beside this module and one row of `glagol.speech.engines.families`. The
-pipeline knows these types alone: it cuts audio by `Traits.window_s`, gives each window to a
-`Decoding`, and puts the words of the windows together. Voice activity, lanes, coverage, provenance
-and cancellation are the pipeline's and the same for every family.
+pipeline uses these types only: it cuts audio by `Traits.window_s`, gives each window to a
+`Decoding`, and joins the words of the windows. Voice activity, lanes, coverage, provenance and
+cancellation are parts of the pipeline and the same for every family.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an engine understood of one window.
+    """The recognised words of one window.
 
     Attributes:
         words: by rising time; times in seconds from the window's start.
@@ -117,7 +117,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class EngineProvenance:
-    """What computed, as every transcript names it.
+    """Identity of the model and kernels, for the provenance of every transcript.
 
     Attributes:
         provider: the device that really runs the engine, "cpu" or "cuda".
@@ -201,7 +201,7 @@ class Family(Protocol):
         """
 
     def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
-        """Judge a fresh build by what it makes of a synthetic clip.
+        """Check a new build with a synthetic clip.
 
         Args:
             opened: a variant.

@@ -20,7 +20,7 @@ __all__ = ["Hear", "Listener", "Sketch", "Turns"]
 
 
 class Hear(Protocol):
-    """Whatever recognises the words of one window."""
+    """Recognises the words of one window."""
 
     def __call__(self, samples: Array, start: int) -> list[Word]:
         """Words of samples float32 [n] that begin at sample `start` of the recording."""

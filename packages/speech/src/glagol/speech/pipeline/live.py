@@ -1,4 +1,4 @@
-"""Transcription of audio that is still being spoken: finals, guesses, and the whole at the end."""
+"""Transcribe live audio: finals, partial results, and the whole at the end."""
 
 from __future__ import annotations
 

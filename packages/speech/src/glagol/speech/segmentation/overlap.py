@@ -1,4 +1,4 @@
-"""Joining two chunks that were cut inside speech.
+"""Join two chunks that were cut inside speech.
 
 Both sides have read the same audio around the cut, each with more context on its own side. The seam
 goes between two words: of the left chunk's words near the cut, the place farthest from the middles

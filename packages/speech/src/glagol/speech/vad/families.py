@@ -33,10 +33,10 @@ class Detector(Protocol):
         """What detects."""
 
     def stream(self, *, block_frames: int = BLOCK_FRAMES) -> ActivityStream:
-        """What turns the samples of one recording into activity."""
+        """A stream from the samples of one recording to activity."""
 
     def spans(self) -> SpanMachine:
-        """What turns the activity of one recording into spans of speech."""
+        """A state machine from the activity of one recording to spans of speech."""
 
 
 class Family(Protocol):

@@ -1,8 +1,8 @@
-"""Whether bytes behind a recording's sound are more of it: they are compared with the sound itself.
+"""Decide whether bytes behind the data chunk are sound, by comparison with the sound inside.
 
-A header whose size was written too early leaves sound undescribed; a recorder may as well leave
-what its disk held before. Neighbouring samples of sound resemble each other, those of other data
-read as samples do not.
+A header whose size was written too early leaves sound outside of the chunk; a recorder may also
+leave old bytes of its disk there. Neighbouring samples of sound are correlated; other data read as
+samples is not.
 """
 
 from __future__ import annotations

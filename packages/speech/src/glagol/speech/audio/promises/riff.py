@@ -1,4 +1,4 @@
-"""WAV, RF64 and BW64: the size of the data chunk, what is there of it, what stands behind it.
+"""WAV, RF64 and BW64: stated size of the data chunk, existing bytes, and bytes behind it.
 
 Recorders leave placeholders when they cannot seek back, allocate ahead, count the header as sound,
 or wrap sizes at four gigabytes. FFmpeg believes the size; here it is believed only while the bytes

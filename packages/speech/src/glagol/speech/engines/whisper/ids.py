@@ -123,7 +123,7 @@ class Votes:
     """The language of a recording, from what its windows sound like.
 
     Each window adds its probabilities, weighted by its seconds. Once 30 s of speech agreed, the
-    language stays; before, every window is taken for what the speech so far sounds like.
+    language stays; before, every window is read in the likeliest language so far.
 
     Args:
         languages: BCP 47 tags, in the order of the probabilities.

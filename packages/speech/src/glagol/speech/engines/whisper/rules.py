@@ -1,4 +1,4 @@
-"""What the next token may be (`whisper/decoding.py` upstream, its logit filters)."""
+"""Logit filters: which token may come next (`whisper/decoding.py` upstream)."""
 
 from __future__ import annotations
 

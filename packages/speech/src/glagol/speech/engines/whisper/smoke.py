@@ -1,8 +1,9 @@
-"""The first judgement of a fresh build: a synthetic clip through the engine that will serve it.
+"""First check of a new build: run a synthetic clip through the engine that will serve it.
 
-No model's words can be known here, but what every right model does can: finite numbers, tokens that
-give the same logits together and one by one, a state that forgets without a trace, beams that are
-alike when their tokens are, a sound that differs from silence, and precisions that agree.
+The text of a model is not known here, but these properties of every correct model are: finite
+numbers, tokens that give the same logits together and one by one, a state that forgets without a
+trace, beams that are alike when their tokens are, a sound that differs from silence, and precisions
+that agree.
 """
 
 from __future__ import annotations
