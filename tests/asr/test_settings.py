@@ -11,8 +11,8 @@ from glagol.asr.bootstrap import opener
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, InputError
+from glagol.runtime import builds
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -32,8 +32,10 @@ WRONG = {
     "ASR_REDIS_URL": "http://somewhere",
     "ASR_MAX_UPLOAD_BYTES": "1e9",
     "ASR_MAX_AUDIO_SECONDS": "inf",
+    "ASR_JAIL_SLOTS": "0",
     "ASR_MIN_BODY_RATE": "slow",
     "ASR_OWNER_SHARE": "0",
+    "ASR_PAUSE_MS": "100",
     "ASR_QUEUE_SIZE": "many",
     "ASR_LOG_LEVEL": "loud",
     "ASR_TRUST": "yes",
@@ -45,7 +47,7 @@ def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
     """The error names variable, value and range, and ends the process with 2."""
     rows = Settings.rows()
     assert set(WRONG) == {row.name for row in rows}
-    assert len(rows) <= 22
+    assert len(rows) <= 28
     for row in rows:
         with pytest.raises(InputError) as caught:
             Settings.from_environment({row.name: WRONG[row.name]})

@@ -68,6 +68,15 @@ class Settings(ServerSettings):
         text="Audio up to this many seconds skips voice detection; at most the model's window.",
         text_ru="Запись до стольких секунд обходится без поиска речи; не больше окна модели.",
     )
+    pause_ms: int = setting(
+        "ASR_PAUSE_MS",
+        600,
+        integer(200, 5000),
+        text="A pause of this many milliseconds ends a segment of a live stream that does not say"
+        " its own. 1500 cuts a stream as a file is cut.",
+        text_ru="Пауза в столько миллисекунд завершает фрагмент живого потока, если поток не"
+        " назвал свою. При 1500 поток делится так же, как файл.",
+    )
     openai_lenient: Literal["on", "off"] = setting(
         "ASR_OPENAI_LENIENT",
         "off",
@@ -106,6 +115,15 @@ class Settings(ServerSettings):
         number(1, 604800),
         text="Longest audio that is accepted.",
         text_ru="Самая длинная запись, которая принимается.",
+    )
+    jail_slots: int = setting(
+        "ASR_JAIL_SLOTS",
+        4,
+        integer(1, 256),
+        text="Recordings that are opened and checked at a time, each in a process of its own; more"
+        " wait, and owners of keys take turns.",
+        text_ru="Сколько записей открывается и проверяется одновременно, каждая в своём процессе;"
+        " остальные ждут, владельцы ключей чередуются.",
     )
     min_body_rate: float = rate_setting()
     owner_share: float = setting(

@@ -34,6 +34,10 @@ _COMMANDS: Final = {
         "glagol.cli.commands.serve_llm:serve_llm",
         "Start the language model's HTTP server.",
     ),
+    "serve-embed": (
+        "glagol.cli.commands.search.serve_embed:serve_embed",
+        "Start the HTTP server that turns texts into vectors.",
+    ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",

@@ -224,6 +224,8 @@ class Transcript:
 
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
+        names: what people call the speakers of the channels, by number; a channel that has none is
+            called by its number. Data (`as_data`) have the numbers alone.
     """
 
     text: str
@@ -233,6 +235,12 @@ class Transcript:
     coverage: Coverage
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def called(self, channel: int) -> str:
+        """The name of a channel, or its number."""
+        name = self.names[channel] if channel < len(self.names) else ""
+        return name or str(channel)
 
     @property
     def complete(self) -> bool:
@@ -255,10 +263,12 @@ class Step:
     Attributes:
         segments: that became final with it; often none.
         progress: how far it is now.
+        waiting: whether nothing was done because the next audio is not there yet.
     """
 
     segments: tuple[Segment, ...]
     progress: Progress
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +292,8 @@ class Options:
         window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
             own.
         history: whether a window gets the text of the one before as context.
+        pause_s: a silence of this many seconds ends a segment and is not decoded, 0.2..5; None: the
+            engine's own rule, 1.5 s.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
     """
@@ -298,4 +310,5 @@ class Options:
     beam: int | None = None
     window: WindowRule | None = None
     history: bool = False
+    pause_s: float | None = None
     strict: bool = False

@@ -16,6 +16,7 @@ from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.hosts import is_loopback
 from glagol.web.access.api_keys import KeyFile
+from glagol.web.access.auth import Signed, signed_by_nothing
 from glagol.web.access.policy import Policy, PolicyFile
 
 if TYPE_CHECKING:
@@ -53,11 +54,13 @@ class Operator:
         keys: The keys; None while keys are off.
         policy: Limits.
         traces: Where spans go; None while traces are off.
+        signed: Finds the key that a request without one stands for; see `Access`.
     """
 
     keys: Callable[[], Keyring | None] = lambda: None
     policy: Callable[[], Policy] = Policy
     traces: Traces | None = None
+    signed: Signed = signed_by_nothing
 
 
 UNRESTRICTED: Final = Operator()

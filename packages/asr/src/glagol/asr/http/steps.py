@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from glagol.asr.http import multipart, options
 from glagol.asr.http.request import (
@@ -33,17 +33,17 @@ from glagol.asr.http.spool import ANYWHERE, Place
 from glagol.asr.inference.tasks import Job
 from glagol.core import journal
 from glagol.core.errors import HostError
-from glagol.core.executors import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
+    from concurrent.futures import Future
 
     from glagol.asr.http.multipart import Upload
     from glagol.asr.http.options import Wish
-    from glagol.asr.http.request import AsrRequest
+    from glagol.asr.http.request import AsrRequest, Service
     from glagol.asr.http.schemas import Channel
-    from glagol.speech.types import Segment, Transcript
+    from glagol.speech.audio.source import AudioSource
+    from glagol.speech.types import Options, Segment, Transcript
 
 __all__ = [
     "Asked",
@@ -51,14 +51,23 @@ __all__ = [
     "Received",
     "admit",
     "check_announced",
-    "checked",
     "enqueue",
     "held",
+    "opened",
     "parse",
     "receive",
     "spooled",
     "wait",
 ]
+
+T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What is needed of a file."""
+
+    def close(self) -> None:
+        """Release it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,81 +207,69 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
     return body
 
 
-async def checked(
-    body: Upload,
-    max_audio_s: float,
-    channel: Channel = "mix",
-    track: int | None = None,
-    *,
-    media: Executor,
-) -> float | None:
-    """Validate the container: refuse what is no audio, or states too long a duration.
-
-    Args:
-        body: Stays open.
-        max_audio_s: The longest audio that is accepted.
-        channel: Whether channels are mixed or each is transcribed alone.
-        track: Which audio track, from 0; None lets the container's flags decide.
-        media: The threads to do it in.
+async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSource:
+    """Open the audio in a child process: refuse what is no audio or too long before the queue.
 
     Returns:
-        Stated duration in seconds; None when the container states none.
+        The opened audio; its holder closes it.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
+        HostError: `cancelled`, the client has left; `decoder_lost`.
     """
     left = Event()
+    opening = service_of(request).jail.opening(
+        body.file,
+        max_seconds=options.max_audio_s,
+        split=options.channel == "split",
+        track=options.track,
+        cancelled=left.is_set,
+        owner=sharer_of(request),
+    )
     try:
-        return await call(
-            media,
-            _declared_s,
-            body.file,
-            max_audio_s,
-            split=channel == "split",
-            track=track,
-            cancelled=left.is_set,
-        )
-    finally:
-        left.set()  # the thread outlives a request that was cancelled
+        return await _while_there(request, opening)
+    except BaseException:
+        left.set()
+        opening.add_done_callback(_close_unused)  # a child may be open already
+        raise
 
 
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
-    """Put the order into the queue; the job owns the body's file from here on.
+    """Open the audio and put the order into the queue; the job owns the file from here on.
 
-    The container is validated first, but only if the job would have to wait: a free worker opens
-    the file immediately.
+    A free worker waits for the audio; otherwise what is no audio is refused before the queue.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `queue_full`, `audio_too_long`.
-        HostError: `not_ready`.
+        HostError: `not_ready`, `cancelled`, `decoder_lost`.
     """
     service, note = service_of(request), note_of(request)
+    asked = options_for(
+        service,
+        order.language,
+        word_timestamps=order.word_timestamps,
+        channel=order.channel,
+        track=order.track,
+        strict=order.strict,
+    )
+    options = replace(asked, prompt=order.prompt, temperature=order.temperature)
     with held(body.file):
-        if not service.engine.free:
-            media = service.executors.media
-            limit_s = service.settings.max_audio_s
-            await checked(body, limit_s, order.channel, order.track, media=media)
-        asked = options_for(
-            service,
-            order.language,
-            word_timestamps=order.word_timestamps,
-            channel=order.channel,
-            track=order.track,
-            strict=order.strict,
-        )
-        job = Job(
-            file=body.file,
-            audio_sha256=body.sha256,
-            model=order.model,
-            options=replace(asked, prompt=order.prompt, temperature=order.temperature),
-            render=order.render,
-            on_segment=order.on_segment,
-            timeline=timeline_of(request),
-        )
-        note["model"] = job.model
-        service.engine.put(job)
+        source = _begun(service, body, options) or await opened(request, body, options)
+        with held(source):
+            job = Job(
+                file=body.file,
+                source=source,
+                audio_sha256=body.sha256,
+                model=order.model,
+                options=options,
+                render=order.render,
+                on_segment=order.on_segment,
+                timeline=timeline_of(request),
+            )
+            note["model"] = job.model
+            service.engine.put(job)
         journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
     return job
 
@@ -283,26 +280,55 @@ async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
     """
-    result = asyncio.wrap_future(job.done)
+    try:
+        transcript, answer = await _while_there(request, job.done)
+    finally:
+        if not job.done.done() or job.done.cancelled():
+            job.cancel()
+    report(request, job, transcript)
+    await audited(service_of(request), note_of(request), transcript)
+    return transcript, answer
+
+
+def _begun(service: Service, body: Upload, options: Options) -> AudioSource | None:
+    """The audio, which is being opened, where a worker is free: then nothing is waited for."""
+    if not service.engine.free:
+        return None
+    return service.jail.begun(
+        body.file,
+        max_seconds=options.max_audio_s,
+        split=options.channel == "split",
+        track=options.track,
+    )
+
+
+async def _while_there(request: AsrRequest, work: Future[T]) -> T:
+    """The value of `work`, unless the client leaves first; then it is cancelled.
+
+    Raises:
+        HostError: `cancelled`; or whatever the work failed with.
+    """
+    result = asyncio.wrap_future(work)
     gone = asyncio.create_task(disconnected(request.receive))
     either: set[asyncio.Future[Any]] = {result, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             raise HostError("cancelled", "the client left before the answer", "send it again")
-        transcript, answer = result.result()
-        report(request, job, transcript)
-        await audited(service_of(request), note_of(request), transcript)
-        return transcript, answer
+        return result.result()
     finally:
         gone.cancel()
         if not result.done():
-            job.cancel()
             result.cancel()
 
 
+def _close_unused(opening: Future[Any]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
 @contextmanager
-def held(file: BinaryIO) -> Iterator[None]:
+def held(file: Closable) -> Iterator[None]:
     """Close `file` if the block fails; else the next step takes it over."""
     try:
         yield
@@ -338,16 +364,3 @@ async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
         disk=disk,
         bare=multipart.UPLOAD in request.query_params,
     )
-
-
-def _declared_s(
-    file: BinaryIO,
-    max_audio_s: float,
-    *,
-    split: bool,
-    track: int | None,
-    cancelled: Callable[[], bool],
-) -> float | None:
-    from glagol.speech.audio.decode import probe
-
-    return probe(file, max_seconds=max_audio_s, split=split, track=track, cancelled=cancelled)

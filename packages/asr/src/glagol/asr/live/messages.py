@@ -41,6 +41,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         word_timestamps: Whether finals carry words.
         partials: Whether guesses are sent.
         track: Which audio track of a container, from 0; None lets its flags decide.
+        pause_ms: A pause of this many milliseconds ends a segment; None: the server's default.
         strict: Whether the stream fails when sound is missing or damaged.
     """
 
@@ -52,6 +53,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     word_timestamps: bool = True
     partials: bool = True
     track: Annotated[int, Meta(ge=0, le=99)] | None = None
+    pause_ms: Annotated[int, Meta(ge=200, le=5_000)] | None = None
     strict: bool = False
 
 

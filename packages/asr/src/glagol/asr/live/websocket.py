@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -110,7 +111,8 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
         track=start.track,
         strict=start.strict,
     )
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event())
+    options = replace(options, pause_s=(start.pause_ms or service.settings.pause_ms) / 1000)
+    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 
 
 async def _read(

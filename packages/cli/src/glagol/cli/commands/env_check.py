@@ -39,7 +39,8 @@ def env_check(
 ) -> int:
     """Say what this machine lacks: Python, libraries, lock, providers, disk, clock, models.
 
-    And whether the matrix unit (AMX) is in use; a machine without it lacks nothing.
+    And whether the matrix unit (AMX) is in use, and what holds the processes that open recordings;
+    a machine without the first lacks nothing.
 
     Without MODELs: those that the manifest's defaults name. With --llm: vLLM's environment,
     driver, memory of the card, and one language model. Exit 5 when a check fails.

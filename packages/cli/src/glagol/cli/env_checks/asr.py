@@ -176,6 +176,32 @@ def _matrix_unit(question: Question) -> Iterator[Finding]:
     )
 
 
+def _jail(_: Question) -> Iterator[Finding]:
+    """Whether a process that opens a stranger's recording could do anything else."""
+    from glagol.speech.audio.jail.pool import Jail
+
+    jail = Jail(slots=1, tell=_silent)
+    jail.start()
+    try:
+        held, tried = jail.escapes()
+    finally:
+        jail.close()
+    parts = {
+        f"landlock {held.landlock}": held.landlock > 0,
+        "seccomp": held.seccomp,
+        "rlimits": held.rlimits,
+    }
+    force = ", ".join(name for name, there in parts.items() if there) or "nothing"
+    able = ", ".join(name for name, number in tried.items() if number == 0)
+    remedy = "let the service use seccomp and Landlock (Linux 5.13): its container refuses them"
+    found = f"{force} in force; a decoder can {able or 'do nothing else'}"
+    yield Finding("media jail", "warn" if able else "ok", found, remedy if able else "")
+
+
+def _silent(_: str, /, **__: object) -> None:
+    """The findings say what there is to say."""
+
+
 def _lock(question: Question) -> Iterator[Finding]:
     path = question.home / "lock" / f"{question.lock}.txt"
     count, wrong = lock.departures(path)
@@ -284,6 +310,7 @@ CHECKS: dict[str, Check] = {
     "wsl": _wsl,
     "cpu": _cpu,
     "matrix unit": _matrix_unit,
+    "media jail": _jail,
     "lock": _lock,
     "records": _records,
     "onnxruntime": _providers,

@@ -33,6 +33,7 @@ __all__ = [
     "as_tsv",
     "as_vtt",
     "of_data",
+    "provenance_of",
     "segment_data",
 ]
 
@@ -73,7 +74,7 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         duration_s=data["duration"],
         language=data["language"],
         coverage=_coverage_of(data["coverage"]),
-        provenance=_provenance_of(data["provenance"]),
+        provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
     )
 
@@ -100,7 +101,8 @@ def as_text(transcript: Transcript) -> str:
         return transcript.text
     turns = groupby(transcript.segments, key=lambda segment: segment.channel)
     return "\n".join(
-        " ".join([_mark(channel), *(segment.text for segment in turn)]) for channel, turn in turns
+        " ".join([_mark(transcript, channel), *(segment.text for segment in turn)])
+        for channel, turn in turns
     )
 
 
@@ -113,7 +115,7 @@ def as_tsv(transcript: Transcript) -> str:
     rows = ["start_ms\tend_ms\tchannel\ttext" if split else "start_ms\tend_ms\ttext"]
     for segment in transcript.segments:
         times = [str(round(segment.start * 1000)), str(round(segment.end * 1000))]
-        speaker = [str(segment.channel)] if split else []
+        speaker = [transcript.called(segment.channel or 0)] if split else []
         rows.append("\t".join([*times, *speaker, segment.text]))
     return "".join(f"{row}\n" for row in rows)
 
@@ -133,7 +135,8 @@ def as_vtt(transcript: Transcript) -> str:
     for cue in _cues(transcript):
         text, voice = cue.text, ""
         if cue.channel is not None:
-            text, voice = text.removeprefix(_mark(cue.channel)).lstrip(), f"<v {cue.channel}>"
+            text = text.removeprefix(_mark(transcript, cue.channel)).lstrip()
+            voice = f"<v {transcript.called(cue.channel).translate(escape)}>"
         times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
         blocks.append(f"{times}\n{voice}{text.translate(escape)}\n\n")
     return "".join(blocks)
@@ -149,14 +152,15 @@ def _cues(transcript: Transcript) -> list[Segment]:
         replace(cue, channel=channel)
         for channel in range(len(transcript.coverage.channels))
         for cue in cues(
-            (s for s in transcript.segments if s.channel == channel), mark=_mark(channel)
+            (s for s in transcript.segments if s.channel == channel),
+            mark=_mark(transcript, channel),
         )
     ]
     return sorted(found, key=lambda cue: cue.start)
 
 
-def _mark(channel: int | None) -> str:
-    return f"[{channel}]"
+def _mark(transcript: Transcript, channel: int | None) -> str:
+    return f"[{transcript.called(channel or 0)}]"
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -166,7 +170,12 @@ def _word(word: Word) -> dict[str, Any]:
     return data
 
 
-def _provenance_of(data: Mapping[str, Any]) -> Provenance:
+def provenance_of(data: Mapping[str, Any]) -> Provenance:
+    """The provenance that `as_data` wrote.
+
+    Raises:
+        KeyError, TypeError: `data` is something else.
+    """
     from glagol.speech.types import (
         Provenance,
         SearchedProvenance,

@@ -30,12 +30,13 @@ class Paragraph:
     Attributes:
         start: seconds.
         text: their texts joined by one space.
-        channel: in which they were spoken, from 0; None when the channels were mixed.
+        speaker: the name of the channel in which they were spoken, or its number; None when the
+            channels were mixed.
     """
 
     start: float
     text: str
-    channel: int | None
+    speaker: str | None
 
 
 def paragraphs(transcript: Transcript) -> tuple[Paragraph, ...]:
@@ -47,7 +48,11 @@ def paragraphs(transcript: Transcript) -> tuple[Paragraph, ...]:
         else:
             groups.append([segment])
     return tuple(
-        Paragraph(group[0].start, " ".join(s.text for s in group), group[0].channel)
+        Paragraph(
+            group[0].start,
+            " ".join(s.text for s in group),
+            None if group[0].channel is None else transcript.called(group[0].channel),
+        )
         for group in groups
     )
 
@@ -104,7 +109,7 @@ def as_docx(transcript: Transcript, *, times: bool = False) -> bytes:
 def _head(paragraph: Paragraph, *, times: bool) -> str:
     hours, rest = divmod(int(paragraph.start), 3600)
     time = f"[{hours:02}:{rest // 60:02}:{rest % 60:02}] " if times else ""
-    return time if paragraph.channel is None else f"{time}[{paragraph.channel}] "
+    return time if paragraph.speaker is None else f"{time}[{paragraph.speaker}] "
 
 
 def _joined(blocks: list[str]) -> str:

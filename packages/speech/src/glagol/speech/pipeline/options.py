@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
     from glagol.speech.types import Options
 
-__all__ = ["TEMPERATURE_MAX", "granted", "language_of", "refused", "request_of"]
+__all__ = [
+    "PAUSE_MAX_S",
+    "PAUSE_MIN_S",
+    "TEMPERATURE_MAX",
+    "granted",
+    "language_of",
+    "refused",
+    "request_of",
+]
 
 TEMPERATURE_MAX = 1.0
 BEAM_MAX = 16
+PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 5.0
 
 
 def granted(options: Options, name: str, traits: Traits) -> Options:
@@ -38,6 +47,12 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
             "option_invalid",
             f"short_audio_s {options.short_audio_s} or max_audio_s {options.max_audio_s} is wrong",
             "use seconds: short_audio_s from 0, max_audio_s above 0",
+        )
+    if options.pause_s is not None and not PAUSE_MIN_S <= options.pause_s <= PAUSE_MAX_S:
+        raise InputError(
+            "option_invalid",
+            f"a pause of {options.pause_s:g} s cannot end a segment",
+            f"use {PAUSE_MIN_S:g}..{PAUSE_MAX_S:g} s",
         )
     timed = options.word_timestamps and traits.word_times != "none"
     language = language_of(options.language, name, traits)

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from glagol.core.errors import HostError
 from glagol.runtime.batching import Tally
+from glagol.runtime.builds import build_of
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
-from glagol.speech.output.notices import refuse
-from glagol.speech.pipeline.builds import build_of
+from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
@@ -40,7 +39,7 @@ from glagol.speech.vad import families as detectors
 from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
@@ -203,6 +202,7 @@ class Recognizer:
         options: Options = Options(),  # noqa: B008 - frozen
         audio_sha256: str | None = None,
         cancelled: Callable[[], bool] | None = None,
+        opened: AudioSource | None = None,
     ) -> Generator[Step, None, Transcript]:
         """Transcribe a file step by step: one chunk, or 16 s without one, between two steps.
 
@@ -214,9 +214,11 @@ class Recognizer:
             options: what the caller chose.
             audio_sha256: digest of the file for the provenance.
             cancelled: asked between blocks and chunks; True stops the work.
+            opened: the file's audio where it is open already, by these options; it is closed.
 
         Yields:
-            What each step brought. The generator's return value is the transcript.
+            What each step brought; nothing where the audio is late (`Step.waiting`). The
+            generator's return value is the transcript.
 
         Raises:
             InputError: the audio or an option is wrong; with `strict` by the code of a notice.
@@ -225,17 +227,12 @@ class Recognizer:
         """
         options = granted(options, self.model.id, self.engine.traits)
         split = options.channel == "split"
-        source = self.opener(
-            file,
-            max_seconds=options.max_audio_s,
-            split=split,
-            track=options.track,
-            cancelled=cancelled,
-        )
+        source = opened or self._opened(file, options, cancelled)
+        yield from opening(source, cancelled)
         hearings = [self.begin(options) for _ in range(source.channels)]
         short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
         listeners = [
-            self._listener(hearing, short_s, channel if split else None)
+            self._listener(hearing, options, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
@@ -251,15 +248,18 @@ class Recognizer:
             return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
 
         with closing(source):
-            for block in _watched(source, cancelled, strict=options.strict):
+            for block in watched(source, cancelled, strict=options.strict):
+                if block is None:
+                    yield replace(step([]), waiting=True)
+                    continue
                 for listener, samples in zip(listeners, block.T if split else [block], strict=True):
                     for segments in listener.push(np.ascontiguousarray(samples)):
                         yield step(segments)
-                        _stop_if(cancelled)
+                        stop_if(cancelled)
         for listener in listeners:
             for segments in listener.finish():
                 yield step(segments)
-                _stop_if(cancelled)
+                stop_if(cancelled)
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
         transcript = self._transcript(tuple(found), cutters, options, audio_sha256, hearings)
@@ -285,7 +285,7 @@ class Recognizer:
         """
         options = granted(options, self.model.id, self.engine.traits)
         hearing = self.begin(options)
-        listener = self._listener(hear or hearing, 0.0, None, block_frames=LIVE_FRAMES)
+        listener = self._listener(hear or hearing, options, 0.0, None, block_frames=LIVE_FRAMES)
 
         def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
             return self._transcript(segments, [listener.cutter], options, sha256, [hearing])
@@ -304,17 +304,31 @@ class Recognizer:
         """Give back what the engine holds; no call may follow."""
         self.engine.close()
 
+    def _opened(
+        self, file: BinaryIO, options: Options, cancelled: Callable[[], bool] | None
+    ) -> AudioSource:
+        return self.opener(
+            file,
+            max_seconds=options.max_audio_s,
+            split=options.channel == "split",
+            track=options.track,
+            cancelled=cancelled,
+        )
+
     def _listener(
         self,
         hear: Hear,
+        options: Options,
         short_s: float,
         channel: int | None,
         *,
         block_frames: int = BLOCK_FRAMES,
     ) -> Listener:
         uncut_s = 0.0 if self.engine.traits.needs_speech else short_s
-        cutter = Cutter(self.vad, rule=self.rule, short_s=uncut_s, block_frames=block_frames)
-        return Listener(cutter, hear, rule=self.rule, channel=channel)
+        gap_s = self.rule.keep_gap if options.pause_s is None else options.pause_s
+        rule = replace(self.rule, keep_gap=gap_s)
+        cutter = Cutter(self.vad, rule=rule, short_s=uncut_s, block_frames=block_frames)
+        return Listener(cutter, hear, rule=rule, channel=channel)
 
     def _transcript(
         self,
@@ -380,18 +394,6 @@ def _sum(coverages: Sequence[Coverage]) -> Coverage:
     )
 
 
-def _watched(
-    source: AudioSource, cancelled: Callable[[], bool] | None, *, strict: bool
-) -> Iterator[Array]:
-    for block in source:
-        _stop_if(cancelled)
-        if strict:
-            refuse(source.warnings)
-        yield block
-    if strict:
-        refuse(source.warnings)
-
-
-def _stop_if(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise HostError("cancelled", "the transcription was cancelled", "send it again if needed")
+def _shown(segment: Segment, options: Options) -> Segment:
+    """The segment as the caller wants it."""
+    return segment if options.word_timestamps else replace(segment, words=())

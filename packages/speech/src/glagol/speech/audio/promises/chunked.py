@@ -65,12 +65,17 @@ def aiff(file: Seekable) -> Stated:
 
 def _aiff_patched(size: int, start: int, there: int, common: tuple[int, bytes] | None) -> Stated:
     """A file whose writer could not seek back: all that is there is sound."""
-    patches = [(4, (size - 8).to_bytes(4, "big")), (start - 4, (there + 8).to_bytes(4, "big"))]
+    patches = [(4, _four(size - 8)), (start - 4, _four(there + 8))]
     if common is not None and len(common[1]) == 8:
         at, body = common
         width = int.from_bytes(body[:2], "big") * (int.from_bytes(body[6:8], "big") + 7 >> 3)
-        patches.append((at + 2, (there // max(1, width)).to_bytes(4, "big")))
+        patches.append((at + 2, _four(there // max(1, width))))
     return Stated(patches=tuple(patches), counted=True)
+
+
+def _four(number: int) -> bytes:
+    """A number of AIFF; of more than 32 bits the largest that it can hold."""
+    return min(number, (1 << 32) - 1).to_bytes(4, "big")
 
 
 def au(file: Seekable) -> Stated:
