@@ -69,7 +69,7 @@ class Front(Protocol):
 
         Args:
             app: The routes inside all layers of a server.
-            within: Makes the same routes for a caller in this process, who needs no key.
+            within: Makes the same routes for a caller in this process, without a key.
             service: Behind the routes.
             operator: Keys, limits and traces.
         """

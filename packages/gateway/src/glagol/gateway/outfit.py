@@ -58,7 +58,7 @@ def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: 
     Args:
         state: Directory of state; the library is in it.
         clients: Of the services, by name; `asr` is among them.
-        door: Who may open the pages.
+        door: Decides whether people must sign in.
         bytes_max: Largest recording.
 
     Raises:
