@@ -9,11 +9,12 @@ glagol := quote(justfile_directory() / "build/python") + " asr-cpu -m glagol.cli
 default:
     just --justfile "{{justfile()}}" --list --unsorted
 
-# set up, verify the embedded model, transcribe a real file, print text and WER
+# set up, verify the embedded model, transcribe a real file, print text and WER; demo whisper-base: a person's words
 [group('use'), no-exit-message]
-demo: setup
-    {{glagol}} models verify gigaam-nano silero-vad
-    {{glagol}} demo
+demo MODEL="": setup
+    if [ -n "$1" ]; then {{glagol}} models build "$1" --fetch --missing; fi
+    {{glagol}} models verify ${1:-gigaam-nano} silero-vad
+    {{glagol}} demo ${1:+--model "$1"}
 
 # start the server on http://localhost:8080
 [group('use'), no-exit-message]

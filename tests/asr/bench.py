@@ -48,6 +48,15 @@ from glagol.web.request_log import Observed
 
 DEFAULT = Options()
 
+MANY = {
+    "kind": "attention",
+    "mels": 80,
+    "vocabulary": 51865,
+    "alignment_heads": [[0, 0]],
+    "translates": True,
+}
+"""A model that searches for its text, in several languages, and translates."""
+
 MANIFEST = {
     "manifest_version": 7,
     "min_reader_version": 1,
@@ -70,6 +79,8 @@ MANIFEST = {
             ("tiny", "gigaam", ["ru"], {"kind": "ctc"}, ["ai-sage/Tiny"], "for tests"),
             ("other", "gigaam", ["ru"], {"kind": "rnnt"}, [], ""),
             ("voice", "silero", [], {"kind": "vad"}, [], ""),
+            ("many", "whisper", ["en", "ru", "de"], MANY, ["whisper"], ""),
+            ("english", "whisper", ["en"], {**MANY, "translates": False}, [], ""),
         )
     ],
 }

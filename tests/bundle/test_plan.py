@@ -112,6 +112,14 @@ def test_models_of_a_package_index_are_carried_when_named(inputs: Inputs) -> Non
     assert "package index" in dict(plan(both).left_out)["packaged"]
     named = plan(replace(both, models=("tiny", "packaged")))
     assert [model.id for model, _ in named.models] == ["packaged", "tiny"]
+    usual = {model.id for model, _ in plan(both).models}
+    beside = plan(replace(both, also=("packaged",)))
+    assert {model.id for model, _ in beside.models} == {*usual, "packaged"}
+    assert "packaged" not in dict(beside.left_out)
+    for model in ("unheard-of", "absent"):
+        with pytest.raises(InputError) as caught:
+            plan(replace(both, also=(model,)))
+        assert caught.value.code == "bundle_source"
 
 
 def test_wheel_plan_must_agree_with_the_lock(inputs: Inputs) -> None:

@@ -28,7 +28,7 @@ _HANDLERS: Final = [
     *deliveries.HANDLERS,
     models.models,
     models.model,
-    transcriptions.transcriptions,
+    *transcriptions.HANDLERS,
     websocket.stream,
     *upload_routes.HANDLERS,
     api_docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glagol.asr.engine_models import pointed
 from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.inference.threads import divide, usable
 from glagol.asr.inference.warmup import known_answer
@@ -79,7 +80,14 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     settings = Settings.from_environment(environment)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
     store = environment.get("GLAGOL_STORE")
-    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    named = settings.model_registry_path
+    registry = Registry.load(
+        home,
+        Path(store) if store else None,
+        Trust(settings.trust),
+        Path(named) if named else None,
+    )
+    registry = pointed(registry, settings.default_models)
     journal.configure(settings.log_level)
     default = _default_model(settings, registry)
     registry.variant(registry.model(default), settings.variant or None)

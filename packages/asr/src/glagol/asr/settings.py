@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
+from glagol.asr.engine_models import ENGINES_TAKE, parse
 from glagol.asr.inference.threads import THREADS
-from glagol.core.settings import ServerSettings, choice, integer, number, setting, url, word
+from glagol.core.settings import ServerSettings, Takes, choice, integer, number, setting, url, word
 from glagol.core.shares import ALONE
 from glagol.web.access.body_rate import rate_setting
 
@@ -35,6 +36,15 @@ class Settings(ServerSettings):
         word("a variant id such as cpu-int8", "имя варианта, например cpu-int8"),
         text="Variant of the model; empty: the one for the device.",
         text_ru="Вариант модели; пусто: тот, что подходит устройству.",
+    )
+    default_models: str = setting(
+        "ASR_DEFAULT_MODELS",
+        "",
+        Takes(*ENGINES_TAKE, parse),
+        text="Model of each engine: a request for the engine's name gets it. Empty: the models that"
+        " have that name as an alias in the manifest.",
+        text_ru="Модель каждого движка: её получает запрос с именем движка. Пусто: модели, у"
+        " которых это имя записано псевдонимом в манифесте.",
     )
     threads: int = setting(
         "ASR_THREADS",

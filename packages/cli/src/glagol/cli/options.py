@@ -16,7 +16,7 @@ from glagol.cli.texts.catalogue import language
 if TYPE_CHECKING:
     from glagol.core.settings import Row
 
-__all__ = ["ServerCommand", "home_option"]
+__all__ = ["ServerCommand", "home_option", "search_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,6 +32,27 @@ def home_option(command: Command) -> Command:
         show_default="this installation's",
         help="Directory of manifest.json and store/ [GLAGOL_HOME].",
     )(command)
+
+
+def search_options(command: Command) -> Command:
+    """Add what a model that searches for its text can be asked: task, window, prompt."""
+    task = click.option(
+        "--task",
+        type=click.Choice(["transcribe", "translate"]),
+        default="transcribe",
+        show_default=True,
+        help="translate: English text, where the model can.",
+    )
+    window = click.option(
+        "--window",
+        type=click.Choice(["cropped", "full"]),
+        help="What the encoder reads: the speech and a margin, or whole windows, which is slower."
+        " The model's own rule otherwise.",
+    )
+    prompt = click.option(
+        "--prompt", default="", help="What was said before, names to know; where the model can."
+    )
+    return task(window(prompt(command)))
 
 
 def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:

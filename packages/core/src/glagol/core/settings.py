@@ -276,6 +276,14 @@ class ServerSettings(NetworkSettings):
         text="Model that serves; empty: the manifest's default.",
         text_ru="Модель, которая работает; пусто: та, что в манифесте по умолчанию.",
     )
+    model_registry_path: str = setting(
+        "MODEL_REGISTRY_PATH",
+        "",
+        folder("the path of a file", "путь к файлу"),
+        computed="manifest.json in GLAGOL_HOME",
+        text="The manifest: the list of models and their digests.",
+        text_ru="Манифест: список моделей и их хешей.",
+    )
     device: Literal["cpu", "cuda"] = device_setting("cpu")
     trust: Literal["rehash", "receipt"] = setting(
         "TRUST",

@@ -59,7 +59,13 @@ def _run(environment: Mapping[str, str]) -> None:
     settings = Settings.from_environment(environment)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
     store = environment.get("GLAGOL_STORE")
-    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    named = settings.model_registry_path
+    registry = Registry.load(
+        home,
+        Path(store) if store else None,
+        Trust(settings.trust),
+        Path(named) if named else None,
+    )
     journal.configure(settings.log_level)
     model = _model(settings, registry)
     keys = key_file(settings.state, required=settings.keys == "required")

@@ -95,7 +95,13 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
     store = environment.get("GLAGOL_STORE")
-    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    named = settings.model_registry_path
+    registry = Registry.load(
+        home,
+        Path(store) if store else None,
+        Trust(settings.trust),
+        Path(named) if named else None,
+    )
     what = _model(settings, registry)
     interpreter(settings, home)  # without vLLM's environment no start can ever succeed
     keys = key_file(settings.state, required=settings.keys == "required")

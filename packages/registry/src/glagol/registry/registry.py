@@ -59,30 +59,39 @@ class Registry:
     trust: Trust = Trust.rehash
 
     @classmethod
-    def load(cls, home: Path, store: Path | None = None, trust: Trust = Trust.rehash) -> Registry:
-        """Read HOME/manifest.json.
+    def load(
+        cls,
+        home: Path,
+        store: Path | None = None,
+        trust: Trust = Trust.rehash,
+        manifest: Path | None = None,
+    ) -> Registry:
+        """Read the manifest.
 
         Args:
             home: directory of manifest.json.
             store: directory of the store; None means HOME/store.
             trust: how artifacts are verified.
+            manifest: its path; None means HOME/manifest.json.
 
         Returns:
             The registry. Nothing is opened yet, and the store need not exist.
 
         Raises:
-            InputError: `setting_invalid`, there is no manifest at `home`.
+            InputError: `setting_invalid`, there is no manifest.
             IntegrityError: `manifest_invalid` or `manifest_too_new`.
             HostError: `host_io`, the manifest cannot be read.
         """
-        path = home / "manifest.json"
+        path = home / "manifest.json" if manifest is None else manifest
         try:
             data = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 "setting_invalid",
                 f"there is no {path}",
-                "set --home or GLAGOL_HOME to the directory of manifest.json",
+                "set --home or GLAGOL_HOME to the directory of manifest.json"
+                if manifest is None
+                else "set MODEL_REGISTRY_PATH, with its prefix, to the path of the manifest",
             ) from error
         except OSError as error:
             raise host_error(error, path) from error

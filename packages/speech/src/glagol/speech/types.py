@@ -162,12 +162,16 @@ class SearchProvenance:
             the cropped one gave no sound text.
         beam: beams of the search; 1 is greedy.
         temperature: the highest that a text was taken from; 0 where none was sampled.
+        task: "translate" where the text is a translation into English.
+        prompt_sha256: digest of the caller's prompt, UTF-8; None where there was none.
     """
 
     rules: int
     window: str
     beam: int
     temperature: float
+    task: Task = "transcribe"
+    prompt_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

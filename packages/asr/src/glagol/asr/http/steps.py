@@ -11,11 +11,12 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from glagol.asr.http import multipart, options
+from glagol.asr.http.engine_options import USUAL, EngineOptions
 from glagol.asr.http.request import (
     audited,
     disconnected,
@@ -113,8 +114,7 @@ class Order:
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
         on_segment: Called in that thread with each final segment; must not wait.
-        prompt: Text that is taken for what was said before, where the model takes one.
-        temperature: 0..1, where the model takes it.
+        engine: What is asked of the engine beside the language; its model takes all of it.
     """
 
     model: str
@@ -125,8 +125,7 @@ class Order:
     track: int | None = None
     strict: bool = False
     on_segment: Callable[[Segment], None] | None = None
-    prompt: str = ""
-    temperature: float = 0.0
+    engine: EngineOptions = USUAL
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
@@ -254,7 +253,7 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
         track=order.track,
         strict=order.strict,
     )
-    options = replace(asked, prompt=order.prompt, temperature=order.temperature)
+    options = order.engine.added(asked)
     with held(body.file):
         source = _begun(service, body, options) or await opened(request, body, options)
         with held(source):

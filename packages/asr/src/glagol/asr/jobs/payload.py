@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from glagol.asr.http.engine_options import USUAL, EngineOptions
 from glagol.asr.http.schemas import Channel
 from glagol.core import stored
 
@@ -21,7 +22,9 @@ NOTIFY: Final = "notify"
 _NAME: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Work(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The payload of a job of `KIND`.
 
     Attributes:
@@ -32,6 +35,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        engine: What is asked of the engine beside the language.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
         audio_s: How long its container says it is; None when it does not say.
@@ -51,6 +55,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel = "mix"
     track: int | None = None
     strict: bool = False
+    engine: EngineOptions = USUAL
     webhook_url: str = ""
     summarize: bool = False
     request_id: str = ""
@@ -76,6 +81,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             del asked["track"]
         if not self.strict:
             del asked["strict"]
+        if self.engine == USUAL:
+            del asked["engine"]
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 

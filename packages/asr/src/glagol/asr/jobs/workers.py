@@ -40,7 +40,7 @@ class Crew:
         def options(work: Work) -> Options:
             from glagol.speech.types import Options
 
-            return Options(
+            asked = Options(
                 language=work.language,
                 word_timestamps=work.word_timestamps,
                 short_audio_s=settings.short_audio_s,
@@ -49,6 +49,7 @@ class Crew:
                 track=work.track,
                 strict=work.strict,
             )
+            return work.engine.added(asked)
 
         def terms() -> Terms:
             webhooks = jobs.policy().webhooks

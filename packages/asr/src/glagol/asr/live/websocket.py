@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
-from glagol.asr.http.options import language_of, model_of
+from glagol.asr.http.engine_options import EngineOptions
+from glagol.asr.http.options import granted, language_of, model_of
 from glagol.asr.http.request import audited, options_for
 from glagol.asr.live import messages as live_wire
 from glagol.asr.live.bridge import Feed, Outbox
@@ -104,6 +105,7 @@ async def _served(
 
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
+    asked = granted(EngineOptions(task=start.task, prompt=start.prompt), model)
     options = options_for(
         service,
         language_of(start.language, model),
@@ -111,6 +113,7 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
         track=start.track,
         strict=start.strict,
     )
+    options = asked.added(options)
     options = replace(options, pause_s=(start.pause_ms or service.settings.pause_ms) / 1000)
     return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 

@@ -53,6 +53,7 @@ def prepare(
     system: str,
     models: tuple[str, ...] = (),
     pythons: tuple[str, ...] = PYTHONS,
+    also: tuple[str, ...] = (),
 ) -> tuple[Plan, Contents]:
     """Plan a bundle, find its files, and make what is made: licences, bill, provenance, lists.
 
@@ -60,8 +61,9 @@ def prepare(
         sources: commit, wheels, stores.
         variant: `cpu`, `cuda` or `full`.
         system: as in `x86_64-linux`.
-        models: ids to carry; empty means every model that has artifacts.
+        models: ids to carry; empty means those that come along by themselves (`Inputs`).
         pythons: for which Pythons wheels are carried.
+        also: ids to carry beside these models.
 
     Returns:
         The plan and the contents; nothing is written.
@@ -70,7 +72,7 @@ def prepare(
         GlagolError: whatever `plan`, `Sources.take` and `licences` raise.
     """
     sources.checkout.refuse_other_pins()
-    what = plan(sources.inputs(variant, system, models, pythons))
+    what = plan(sources.inputs(variant, system, models, pythons, also))
     taken = sources.take(what.steps)
     by_path = {member.entry.path: member for member in taken}
     manifest = by_path["src/manifest.json"].entry.sha256

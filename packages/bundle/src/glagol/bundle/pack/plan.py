@@ -86,6 +86,7 @@ class Inputs:
         models: ids to carry; empty means every model that has artifacts for the variant and whose
             sources are no packages, and of language models the manifest's default where the
             variant has an environment for it.
+        also: ids to carry beside those that come along when `models` is empty.
         llm_lock: text of the hash lock of the language model's environment; empty without one.
         llm_wheels: wheel plan of that lock.
         pythons: for which Pythons wheels are carried, as in `3.11`; at least one.
@@ -101,6 +102,7 @@ class Inputs:
     system: str
     variant: str
     models: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     llm_lock: str = ""
     llm_wheels: tuple[Wheel, ...] = ()
     pythons: tuple[str, ...] = PYTHONS
@@ -269,21 +271,22 @@ def _models(
     carried: list[tuple[Model, tuple[Variant, ...]]] = []
     left_out: list[tuple[str, str]] = []
     own = inputs.manifest.defaults.llm if inputs.variant in LLM_LOCKS else None
-    unknown = set(inputs.models) - {model.id for model in inputs.manifest.models}
+    named = {*inputs.models, *inputs.also}
+    unknown = named - {model.id for model in inputs.manifest.models}
     if unknown:
         raise _source(f"the manifest has no model {', '.join(sorted(unknown))}")
     for model in sorted(inputs.manifest.models, key=lambda model: model.id):
         built = tuple(v for v in model.variants if v.artifacts)
         fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
-        if inputs.models and model.id not in inputs.models:
+        if inputs.models and model.id not in named:
             left_out.append((model.id, "not asked for"))
-        elif role_of(model) == "llm" and not inputs.models and model.id != own:
+        elif role_of(model) == "llm" and model.id not in {own, *named}:
             left_out.append((model.id, "a language model goes where it is asked for by its id"))
-        elif _is_packaged(model) and not inputs.models:
+        elif _is_packaged(model) and model.id not in named:
             left_out.append((model.id, "a model of a package index goes where it is asked for"))
         elif fitting:
             carried.append((model, fitting))
-        elif model.id in inputs.models:
+        elif model.id in named:
             raise _source(f"{model.id} has no artifacts for {inputs.variant} in the manifest")
         else:
             left_out.append(

@@ -69,6 +69,7 @@ class Sources:
         system: str,
         models: tuple[str, ...],
         pythons: tuple[str, ...] = PYTHONS,
+        also: tuple[str, ...] = (),
     ) -> Inputs:
         """What `plan` needs, read from the commit.
 
@@ -100,6 +101,7 @@ class Sources:
             system=system,
             variant=variant,
             models=models,
+            also=also,
             llm_lock=found[llm_files[0]].decode() if llm else "",
             llm_wheels=wheel_rows(json.loads(found[llm_files[1]])) if llm else (),
             pythons=pythons,

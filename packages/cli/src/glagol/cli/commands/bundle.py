@@ -45,6 +45,7 @@ def _making(command: Any) -> Any:
             help="Pythons of the targets, as in 3.11,3.12,3.13; the installer takes the one there.",
         ),
         click.option("--model", "models", multiple=True, help="Only these ids; else every built."),
+        click.option("--with", "also", multiple=True, help="These ids, too."),
         click.option("--source", type=_FILE, default=".", show_default=True, help="The checkout."),
         click.option("--wheels", type=_FILE, multiple=True, help="Folder [SOURCE/.work/wheels]."),
         click.option("--store", "stores", type=_FILE, multiple=True, help="Store [SOURCE/store]."),
@@ -68,7 +69,9 @@ def _prepared(made: dict[str, Any]) -> Any:
     pythons = tuple(sorted(asked, key=lambda version: (len(version), version)))
     if not pythons:
         raise click.UsageError("--python names no version")
-    what, contents = prepare(sources, made["variant"], made["system"], made["models"], pythons)
+    what, contents = prepare(
+        sources, made["variant"], made["system"], made["models"], pythons, made["also"]
+    )
     if contents.questions:
         report.note(f"{contents.questions} questions for a person: licences/REVIEW.tsv inside")
     return what, contents

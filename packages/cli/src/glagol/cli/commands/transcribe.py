@@ -23,7 +23,7 @@ from glagol.cli.batch.inputs import STDIN
 from glagol.cli.batch.targets import Job
 from glagol.cli.batch.work import Tally, carried_out
 from glagol.cli.commands.summarize import ask, llm_options, rendered
-from glagol.cli.options import home_option
+from glagol.cli.options import home_option, search_options
 from glagol.cli.progress import Bars
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
@@ -33,7 +33,7 @@ from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from glagol.speech.pipeline.recognizer import Recognizer
-    from glagol.speech.types import Options, Transcript
+    from glagol.speech.types import Options, Task, Transcript, WindowRule
 
 __all__ = ["transcribe"]
 
@@ -114,9 +114,7 @@ class Batch:
     show_default=True,
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
-@click.option(
-    "--prompt", default="", help="Text taken for what was said before; where the model takes one."
-)
+@search_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
@@ -138,6 +136,8 @@ def transcribe(
     track: int | None,
     strict: bool,
     language: str,
+    task: Task,
+    window: WindowRule | None,
     prompt: str,
     device: str,
     threads: int,
@@ -158,23 +158,33 @@ def transcribe(
     from glagol.speech.types import Options
 
     found, forms = asked(files, **where)
-    options = Options(language, channel=channel, track=track, strict=strict, prompt=prompt)
+    options = Options(
+        language,
+        channel=channel,
+        track=track,
+        strict=strict,
+        task=task,
+        window=window,
+        prompt=prompt,
+    )
     batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
     if batch.jobs and all(job.done for job in batch.jobs):
         report.note(f"all {len(batch.jobs)} recordings have their results: nothing to do")
         return 0
     from glagol.runtime.options import Runtime
+    from glagol.speech.engines.families import family_of
     from glagol.speech.pipeline.options import granted
     from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
     if jobs > 1 and not threads:
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    entry = registry.model(model or registry.manifest.defaults.asr)
+    granted(batch.options, entry.id, family_of(entry).describe(entry))
     recognizer = Recognizer.open(
-        registry, model=model, variant=variant, runtime=Runtime(device=device, threads=threads)
+        registry, model=entry.id, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
-    granted(batch.options, recognizer.model.id, recognizer.engine.traits)
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars, quiet=quiet)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from glagol.gateway.pages.words import hms
 
 if TYPE_CHECKING:
-    from glagol.gateway.http.text_views import TextView
-    from glagol.gateway.http.views import FoundView, RecordingView, StateView
+    from glagol.gateway.http.text_views import FoundView
+    from glagol.gateway.http.views import RecordingView, StateView
     from glagol.gateway.pages.words import Words
+    from glagol.gateway.text.columns import TextView
 
 __all__ = ["Line", "chip", "lines", "marks", "proofread", "says", "speakers"]
 
