@@ -216,7 +216,7 @@ def events(client: httpx.Client, origin: Origin | None = None) -> connect:
     return connect(f"{address.rstrip('/')}/ui/events", proxy=None, origin=origin)
 
 
-def test_open_pages_are_told(client: httpx.Client, recording: str) -> None:
+def test_open_pages_get_events(client: httpx.Client, recording: str) -> None:
     """Of a change of a recording, of an edit, of what is gone; a dozen pages at once."""
     made = data(client.put("/ui/imports", params={"title": "a"}, content=SRT.encode("cp1251")))
     with ExitStack() as stack:
@@ -225,8 +225,8 @@ def test_open_pages_are_told(client: httpx.Client, recording: str) -> None:
             assert json.loads(page.recv(10))["type"] == "hello"
         data(client.patch(f"/ui/recordings/{recording}", json={"held": True}))
         for page in pages:
-            told = json.loads(page.recv(10))
-            assert (told["type"], told["recording"]["held"]) == ("recording", True)
+            event = json.loads(page.recv(10))
+            assert (event["type"], event["recording"]["held"]) == ("recording", True)
         data(client.delete(f"/ui/recordings/{made['id']}"))
         for page in pages:
             assert json.loads(page.recv(10)) == {"type": "removed", "id": made["id"]}
@@ -253,7 +253,7 @@ def test_subtitles_and_our_own_json_are_imported(client: httpx.Client, recording
         assert code(client.put("/ui/imports", content=wrong)) == "import_invalid", wrong
 
 
-def test_an_upload_goes_on_after_the_server_was_killed(
+def test_an_upload_continues_after_the_server_was_killed(
     home: Path, clip: bytes, tmp_path: Path
 ) -> None:
     """kill -9 in the middle: what was acknowledged is there, and the recording becomes whole.

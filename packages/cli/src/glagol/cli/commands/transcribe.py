@@ -102,7 +102,7 @@ class Batch:
     type=click.Choice(["mix", "split"]),
     default="mix",
     show_default=True,
-    help="split: each channel alone, who speaks is told by its number.",
+    help="split: each channel alone; its number names the speaker.",
 )
 @click.option(
     "--track", type=click.IntRange(0, 99), help="Audio track; the default one if not given."
@@ -276,7 +276,7 @@ def _deliver(batch: Batch, job: Job, result: Future[Transcript], *, quiet: bool)
 
 
 def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, GlagolError | None]:
-    """The summary's JSON if one is wanted, or why there is none: the transcript is told anyway."""
+    """The summary's JSON if one is wanted, or why there is none; the transcript is shown anyway."""
     if batch.llm is None:
         return None, None
     try:

@@ -31,7 +31,7 @@ class Choice:
 
     Attributes:
         times: Whether paragraphs have their time, where a format has a choice.
-        speakers: Whether it says who speaks.
+        speakers: Whether it names the speakers.
         reviewed: Only segments that a person has said are right.
         original: Number of the machine's text; 0 for the text as it is now.
     """

@@ -1,7 +1,7 @@
 """Transcripts as JSON, text, table and subtitles; equal transcripts give equal bytes.
 
-Where the channels were split every form says who speaks, by the number of the channel: 0 is the
-first. Where they were not, no form has a trace of it.
+Where the channels were split every format names the speaker by the number of the channel: 0 is the
+first. Otherwise no format mentions channels.
 
 `FORMATS` is the one list of the formats. The command's choices, file extensions, media types, the
 options and the OpenAPI document of the server and OpenAI's route are derived from it: a new format

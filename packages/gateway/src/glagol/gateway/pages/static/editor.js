@@ -165,13 +165,13 @@ export class Editor {
     const take = el("button", { type: "button", className: "btn" }, t("conflict_theirs"));
     keep.addEventListener("click", () => close(mine));
     take.addEventListener("click", () => close(null));
-    box.append(el("div", { className: "small" }, t("conflict", { name: by || t("conflict_someone") })),
+    box.append(el("div", { className: "small" }, t("conflict", { name: by || t("conflict_other") })),
       el("blockquote", {}, mine), el("div", { className: "acts" }, keep, take));
     s.box.append(box);
     s.box.scrollIntoView({ block: "center" });
   }
 
-  /** Who speaks: a menu beside the name. @param {Segment} s @param {HTMLElement} anchor */
+  /** A menu of speakers beside the name. @param {Segment} s @param {HTMLElement} anchor */
   menu(s, anchor) {
     document.querySelector(".sheet.floating")?.remove();
     const sheet = el("div", { className: "sheet floating", role: "menu", ariaLabel: t("speaker_menu", { name: this.text.name(s.key) }) });

@@ -328,7 +328,7 @@ listen((message) => {
   if (message.type === "recording" && message.id === id) show(message.recording);
   else if (message.type === "removed" && message.id === id) {
     if (!deleting) toast(t("trouble_recording_unknown"));
-  } else if (message.type === "edit" && message.id === id) saver.heard(message.edit);
+  } else if (message.type === "edit" && message.id === id) saver.received(message.edit);
 }, async () => {
   try {
     show(await get(path));

@@ -1,5 +1,5 @@
 // @ts-check
-// Files go to the server in pieces (tus 1.0.0), and go on after a broken line, a closed lid or a
+// Files go to the server in pieces (tus 1.0.0), and continue after a broken line, a closed lid or a
 // closed tab. A piece that the server acknowledged is on its disk.
 
 import { ask, get, Trouble } from "./page.js";
