@@ -29,9 +29,9 @@ _COMMANDS: Final = {
         "Transcribe audio files and folders.",
     ),
     "summarize": ("glagol.cli.commands.summarize:summarize", "Summarise a transcript."),
-    "serve": ("glagol.cli.commands.serve:serve", "Start the HTTP server."),
+    "serve": ("glagol.cli.commands.servers.serve:serve", "Start the HTTP server."),
     "serve-llm": (
-        "glagol.cli.commands.serve_llm:serve_llm",
+        "glagol.cli.commands.servers.serve_llm:serve_llm",
         "Start the language model's HTTP server.",
     ),
     "serve-embed": (
@@ -41,6 +41,10 @@ _COMMANDS: Final = {
     "serve-rag": (
         "glagol.cli.commands.search.serve_rag:serve_rag",
         "Start the HTTP server that searches transcripts.",
+    ),
+    "serve-gateway": (
+        "glagol.cli.commands.servers.serve_gateway:serve_gateway",
+        "Start pages and library in front of the other servers.",
     ),
     "index": (
         "glagol.cli.commands.search.index:index",

@@ -2,7 +2,7 @@
 
 Small units find, big ones explain: a turn is what one speaker says without a pause, at most some
 sixty words. Turns of several speakers in one unit cost half of the first hits
-(docs/search.md has the figures).
+(docs/guides/search.md has the figures).
 """
 
 from __future__ import annotations

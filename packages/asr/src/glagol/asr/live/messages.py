@@ -1,4 +1,4 @@
-"""The messages of a live stream; docs/streaming.md is their description for people."""
+"""The messages of a live stream; docs/reference/streaming.md is their description for people."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def done(transcript: Transcript) -> bytes:
 
 def failed(fault: Fault, request_id: str) -> bytes:
     """The end of a stream that went wrong."""
-    told = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
-    return _json("error", error={**told, "request_id": request_id})
+    about = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+    return _json("error", error={**about, "request_id": request_id})
 
 
 def _json(kind: str, **fields: Any) -> bytes:

@@ -26,6 +26,9 @@ __all__ = ["Answers", "JailedSource", "streamed"]
 TICK_S: Final = 0.1
 """How often a waiting parent looks whether the sound is still wanted."""
 
+SLOW_S: Final = 0.2
+"""A child that gives nothing for so long may be one that only wants the processor."""
+
 STATUS_S: Final = 1.0
 PATIENCE_S: Final = 0.02
 """How long `JailedSource.ready` waits, all its calls between two that say no together."""
@@ -58,6 +61,7 @@ class Answers:
         self._limits = limits
         self._cancelled = cancelled
         self._since: float | None = None
+        self._asked = 0.0
         self._waited_s = 0.0
         self._next: tuple[Kind, bytearray] | None = None
         self._trouble: ClosedError | ViolationError | None = None
@@ -156,6 +160,9 @@ class Answers:
         if found is not None:
             self._waited_s += time.monotonic() - self._since
             self._since = None
+        elif now - self._since > SLOW_S and now > self._asked + SLOW_S:
+            self._asked = now
+            self._spawner.give_way(self._child)
         return found
 
     def _raise(self) -> None:
@@ -288,7 +295,7 @@ class JailedSource:
     def _other(self, kind: Kind, data: bytearray) -> None:
         if kind not in (Kind.WARNINGS, Kind.END):
             self._answers.check(lambda: _violated(kind))
-        self._warnings = _told(self._answers, kind, data)
+        self._warnings = _notices_of(self._answers, kind, data)
         if kind is Kind.END:
             self.close()
 
@@ -326,7 +333,7 @@ def streamed(
                 answers.sound_s += len(block) / SAMPLE_RATE
                 yield block
             elif kind in (Kind.WARNINGS, Kind.END):
-                found = _told(answers, kind, data)
+                found = _notices_of(answers, kind, data)
                 if findings is not None:
                     findings.ended = list(found)
                 if kind is Kind.END:
@@ -337,7 +344,7 @@ def streamed(
         answers.close()
 
 
-def _told(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, ...]:
+def _notices_of(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, ...]:
     """The warnings of a frame."""
     if kind is Kind.END:
         found = answers.value(data, wire.End).warnings
