@@ -268,6 +268,7 @@ class Reader:
 def main(root: Path, pages: list[str]) -> int:
     """Run the pages; 0 when every command that could be run ended with 0."""
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     if not pages:
         guides = sorted((root / "docs" / "guides").glob("*.md"))
         english = [str(p.relative_to(root)) for p in guides if not p.name.endswith(".ru.md")]
@@ -278,6 +279,8 @@ def main(root: Path, pages: list[str]) -> int:
     if not reader.enter:
         _say("SKIPPED: docs: no network namespace: commands ran on this machine's network")
     try:
+        if "README.md" not in pages:  # whose first command does it
+            reader.run(Block("setup", 0, "sh", ("needs=index",), "./just setup"))
         for page in pages:
             _say(f"== docs: {page} ({time.monotonic() - began:.0f}s)")
             reader.materials()
