@@ -76,7 +76,7 @@ WRONG: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("path", "body", "code"), WRONG, ids=str)
 def test_wrong_requests_have_codes(server: made.Server, path: str, body: Any, code: str) -> None:
-    """The envelope with our code, 400, and the server goes on."""
+    """The envelope with our code, 400, and the server still answers."""
     with server.client() as client:
         method = "PUT" if "recordings" in path else "POST"
         answer = client.request(method, path, json=body)

@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 DRAIN_S: Final = 20.0
-SETTLE_S: Final = 0.3
-"""After the last answer: threads of granian still give objects back, which no interpreter that
-is ending takes; without this some ends of a server that had computed nothing were aborts."""
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -141,7 +138,6 @@ async def _serve(app: Any, address: str, service: Service) -> None:
         await until_signal(server.serve(), partial(_stop, server, service))
     finally:
         connections.stop()
-        await asyncio.sleep(SETTLE_S)
         service.pool.close(1.0)
         service.texts.shutdown(wait=False, cancel_futures=True)
 

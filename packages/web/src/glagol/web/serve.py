@@ -43,6 +43,10 @@ __all__ = [
 STOPPED_S: Final = 29.0
 """Longest shutdown; an orchestrator usually kills after 30 s."""
 
+SETTLE_S: Final = 0.3
+"""After the last answer granian's threads still release objects of Python. An interpreter that is
+ending refuses them, and the process aborts."""
+
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -214,6 +218,7 @@ async def until_signal(
         await task
     except asyncio.CancelledError:
         journal.write("stopped with requests under way", level=logging.WARNING)
+    await asyncio.sleep(SETTLE_S)
 
 
 def _no_keys() -> None:

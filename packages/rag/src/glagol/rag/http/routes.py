@@ -142,7 +142,7 @@ async def search(request: RagRequest) -> Response[bytes]:
     wish = _read(await request.body(), schemas.Search)
     scope = _scope(wish, caller)
     hits = await _done(request, lambda library: library.search(wish.query, scope, wish.limit))
-    return _json({"hits": [_told(hit, caller) for hit in hits]})
+    return _json({"hits": [_hit(hit, caller) for hit in hits]})
 
 
 @post("/v1/ask", summary="Answer a question with citations", status_code=200)
@@ -163,7 +163,7 @@ async def ask(request: RagRequest) -> Response[bytes]:
         return answered(wish.query, hits, talk) if talk else extracts(hits)
 
     answer = await _done(request, work)
-    hits = [_told(hit, caller) for hit in answer.hits]
+    hits = [_hit(hit, caller) for hit in answer.hits]
     said = {"found": answer.found, "by_model": answer.by_model, "sentences": answer.sentences}
     return _json({**said, "hits": hits})
 
@@ -215,7 +215,7 @@ def _shown(known: str, caller: Caller) -> str:
     return known.removeprefix(f"{caller.name}{_SEPARATOR}") if caller.name else known
 
 
-def _told(hit: Hit, caller: Caller) -> dict[str, Any]:
+def _hit(hit: Hit, caller: Caller) -> dict[str, Any]:
     turn = hit.turn
     return {
         "recording": _shown(turn.recording, caller),

@@ -84,7 +84,7 @@ class Service:
         places: Requests under way, and whose.
         metrics: What operators watch.
         work: Threads that search and index.
-        stopping: Set once the server was told to end.
+        stopping: Set once the server shall end.
     """
 
     settings: Settings
