@@ -1,9 +1,9 @@
 """Conversations of people with exact answers, mixed from Debian's prompts of Asterisk.
 
-    mixes.py SOUNDS FOLDER [SET...]     writes NAME.wav (8 kHz) and NAME.rttm for each mix of each SET
+    mixes.py SOUNDS FOLDER [SET...]     writes NAME.wav (8 kHz) and NAME.rttm for each mix
 
-Each voice is one person; the en_US and es_MX prompts are the same woman, so es_MX is left out. A set
-says how many mixes of how many voices there are, and what lies between two turns. `dev` was for
+Each voice is one person; the en_US and es_MX prompts are the same woman, so es_MX is left out. A
+set says how many mixes of how many voices there are, and what lies between two turns. `dev` was for
 choosing parameters, `gaps` and `tight` are the sets that are reported; their prompts differ. The
 same sounds give the same bytes.
 """
@@ -120,7 +120,7 @@ def spoken(samples: Samples) -> list[tuple[float, float]]:
 def mix(name: str, sounds: Path, number: int, seed: int) -> tuple[Samples, list[str]]:
     """One conversation: samples and lines of RTTM."""
     wanted = SETS[name]
-    dice = random.Random(f"{number}/{seed}")
+    dice = random.Random(f"{number}/{seed}")  # noqa: S311 - no secret
     voices = sorted(dice.sample(sorted(VOICES), number))
     left = {voice: [*prompts(sounds, voice, odd=wanted.odd)] for voice in voices}
     for paths in left.values():

@@ -14,6 +14,8 @@ from glagol.runtime.tensors import Array as Array  # noqa: PLC0414 - exported to
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from glagol.speech.speakers.types import Bounds, Diarization
+
 Task: TypeAlias = Literal["transcribe", "translate"]
 WindowRule: TypeAlias = Literal["cropped", "full"]
 
@@ -74,7 +76,8 @@ class Token:
 class Word:
     """A word: start and end in seconds, text without spaces, confidence 0..1.
 
-    `glued` words follow the one before without a space, as in Chinese.
+    `glued` words follow the one before without a space, as in Chinese. `speaker` is the id of the
+    one who says it, where speakers were asked for.
     """
 
     start: float
@@ -82,6 +85,7 @@ class Word:
     text: str
     confidence: float
     glued: bool = False
+    speaker: str | None = None
 
 
 def text_of(words: Iterable[Word]) -> str:
@@ -99,6 +103,7 @@ class Segment:
         text: the words as `text_of` joins them.
         words: empty when word times were not asked for.
         channel: in which it was spoken, from 0; None when the channels were mixed.
+        speaker: id of the one who speaks; None when speakers were not asked for.
     """
 
     start: float
@@ -106,6 +111,7 @@ class Segment:
     text: str
     words: tuple[Word, ...] = ()
     channel: int | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +230,7 @@ class Transcript:
 
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
+        diarization: the speakers; None when they were not asked for.
     """
 
     text: str
@@ -233,6 +240,7 @@ class Transcript:
     coverage: Coverage
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
+    diarization: Diarization | None = None
 
     @property
     def complete(self) -> bool:
@@ -284,6 +292,8 @@ class Options:
         history: whether a window is told the text of the one before.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
+        speakers: how many people there may be; None leaves speakers out. Segments are then final
+            when the recording is over.
     """
 
     language: str = "auto"
@@ -299,3 +309,4 @@ class Options:
     window: WindowRule | None = None
     history: bool = False
     strict: bool = False
+    speakers: Bounds | None = None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from glagol.asr.settings import Settings
     from glagol.asr.tus.store import Uploads
     from glagol.registry.registry import Registry
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options, Transcript
     from glagol.web.tracing import Timeline
 
@@ -169,6 +170,7 @@ def options_for(
     channel: Channel = "mix",
     track: int | None = None,
     strict: bool = False,
+    speakers: Bounds | None = None,
 ) -> Options:
     """The recogniser's options: the caller's and the operator's."""
     from glagol.speech.types import Options
@@ -181,6 +183,7 @@ def options_for(
         channel=channel,
         track=track,
         strict=strict,
+        speakers=speakers,
     )
 
 

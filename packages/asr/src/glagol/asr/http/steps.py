@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from glagol.asr.http.options import Wish
     from glagol.asr.http.request import AsrRequest
     from glagol.asr.http.schemas import Channel
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Segment, Transcript
 
 __all__ = [
@@ -103,6 +104,7 @@ class Order:
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         on_segment: Called in that thread with each final segment; must not wait.
         prompt: Text that is taken for what was said before, where the model takes one.
         temperature: 0..1, where the model takes it.
@@ -115,6 +117,7 @@ class Order:
     channel: Channel = "mix"
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     on_segment: Callable[[Segment], None] | None = None
     prompt: str = ""
     temperature: float = 0.0
@@ -261,6 +264,7 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
             channel=order.channel,
             track=order.track,
             strict=order.strict,
+            speakers=order.speakers,
         )
         job = Job(
             file=body.file,

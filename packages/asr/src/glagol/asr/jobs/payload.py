@@ -11,6 +11,7 @@ import msgspec
 
 from glagol.asr.http.schemas import Channel
 from glagol.core import stored
+from glagol.speech.speakers.types import Bounds
 
 __all__ = ["HEIR", "KIND", "Work", "made_s", "name"]
 
@@ -32,6 +33,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
         audio_s: How long its container says it is; None when it does not say.
@@ -51,6 +53,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     channel: Channel = "mix"
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     webhook_url: str = ""
     summarize: bool = False
     request_id: str = ""
@@ -76,6 +79,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             del asked["track"]
         if not self.strict:
             del asked["strict"]
+        if self.speakers is None:
+            del asked["speakers"]
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 

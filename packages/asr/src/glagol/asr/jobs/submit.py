@@ -146,6 +146,7 @@ def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) 
         channel=wish.channel,
         track=wish.track,
         strict=wish.strict,
+        speakers=wish.speakers,
         webhook_url=wish.webhook_url,
         summarize=wish.summarize,
         request_id=note["request_id"],

@@ -46,6 +46,7 @@ class Crew:
                 channel=work.channel,
                 track=work.track,
                 strict=work.strict,
+                speakers=work.speakers,
             )
 
         def terms() -> Terms:

@@ -21,19 +21,28 @@ from litestar.response import Response
 
 from glagol.asr.http import steps
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
-from glagol.asr.http.options import OptionError, language_of, model_of, track_of, traits_of
+from glagol.asr.http.options import (
+    SPEAKER_NAMES,
+    OptionError,
+    language_of,
+    model_of,
+    speakers_of,
+    track_of,
+    traits_of,
+)
 from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
-from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
+from glagol.asr.openai.forms import DIARIZED, FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
 from glagol.speech.output import notices
-from glagol.speech.output.formats import FORMATS, JSON
+from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Transcript
 
 __all__ = ["Ask", "read", "transcriptions"]
@@ -43,12 +52,12 @@ STAND_IN: Final = "whisper-1"
 
 _SINGLE: Final = frozenset(
     {"model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"}
+    | {"chunking_strategy", *SPEAKER_NAMES}
 )
 _LISTS: Final = frozenset({"timestamp_granularities"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
 _UNSUPPORTED: Final = frozenset(
-    ["include", "chunking_strategy", "keywords", "languages"]
-    + ["known_speaker_names", "known_speaker_references"]
+    ["include", "keywords", "languages"] + ["known_speaker_names", "known_speaker_references"]
 )
 _LEAVE: Final = "leave it out"
 _UNPLAIN: Final = re.compile(r"[^A-Za-z0-9_./=:-]")
@@ -67,6 +76,7 @@ class Ask:
         streamed: Whether the answer comes as events.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         prompt: Text that is taken for what was said before.
         temperature: 0..1.
         ignored: Fields and models that were asked for and left out, for people.
@@ -79,6 +89,7 @@ class Ask:
     streamed: bool
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     prompt: str = ""
     temperature: float = 0.0
     ignored: tuple[str, ...] = ()
@@ -99,6 +110,7 @@ def read(
     Raises:
         OptionError: `option_invalid`, naming the field.
         InputError: `model_unknown`.
+        HostError: `speakers_missing`.
     """
     ignored: list[str] | None = [] if lenient else None
     given = _by_name(fields, ignored)
@@ -109,6 +121,9 @@ def read(
     if form not in FORMS:
         known = ", ".join(FORMS)
         raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
+    if (chunking := single.get("chunking_strategy", "auto")) != "auto":
+        wrong = f"chunking_strategy={chunking[:16]!r} is not supported"
+        _leave(ignored, OptionError("chunking_strategy", wrong, "leave it out, or use auto"))
     streamed = _truth(single, "stream")
     if streamed and form not in STREAMED:
         raise OptionError(
@@ -124,6 +139,7 @@ def read(
         streamed,
         track_of(single),
         _truth(single, "strict"),
+        speakers_of(single, registry, diarize=form == DIARIZED),
         prompt,
         temperature,
         tuple(ignored or ()),
@@ -249,6 +265,7 @@ def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
         functools.partial(_event if ask.streamed else _render, ask),
         track=ask.track,
         strict=ask.strict,
+        speakers=ask.speakers,
         on_segment=box.put if ask.streamed else None,
         prompt=ask.prompt,
         temperature=ask.temperature,
@@ -262,12 +279,40 @@ def _ignored(ask: Ask) -> dict[str, str]:
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
+    if ask.form == DIARIZED:
+        return msgspec.json.encode(_diarized(transcript))
     if ask.form not in (JSON, VERBOSE):
         return FORMATS[ask.form].write(transcript)
     usage = {"type": "duration", "seconds": transcript.duration_s}
     if ask.form == VERBOSE:
         return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
     return msgspec.json.encode({"text": transcript.text, "usage": usage, **_ours(transcript)})
+
+
+def _diarized(transcript: Transcript) -> dict[str, Any]:
+    """OpenAI's `TranscriptionDiarized`; its speakers are letters, ours are as everywhere here."""
+    segments = [
+        {
+            "type": "transcript.text.segment",
+            "id": f"seg_{at:03}",
+            "start": segment.start,
+            "end": segment.end,
+            "text": segment.text,
+            "speaker": segment.speaker or "",
+        }
+        for at, segment in enumerate(transcript.segments)
+    ]
+    told = transcript.diarization
+    return {
+        "task": "transcribe",
+        "duration": transcript.duration_s,
+        "text": transcript.text,
+        "segments": segments,
+        "usage": {"type": "duration", "seconds": transcript.duration_s},
+        "speakers": told.speakers if told else (),
+        **_ours(transcript),
+        "provenance": as_data(transcript)["provenance"],
+    }
 
 
 def _event(ask: Ask, transcript: Transcript) -> bytes:

@@ -96,6 +96,10 @@ class Batch:
     show_default=True,
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
+@click.option("--diarize", is_flag=True, help="Say who speaks; S1 is the first to speak.")
+@click.option("--num-speakers", type=int, metavar="N", help="How many people speak, if known.")
+@click.option("--min-speakers", type=int, metavar="N", help="At least so many.")
+@click.option("--max-speakers", type=int, metavar="N", help="At most so many.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
@@ -118,6 +122,10 @@ def transcribe(
     channel: Literal["mix", "split"],
     track: int | None,
     strict: bool,
+    diarize: bool,
+    num_speakers: int | None,
+    min_speakers: int | None,
+    max_speakers: int | None,
     language: str,
     device: str,
     threads: int,
@@ -132,10 +140,14 @@ def transcribe(
     Several texts are prefixed by their file's name, several JSON results are lines of
     {"file", "data"}.
     """
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options
 
     llm = (llm_url, llm_key) if summarize else None
-    options = Options(language, channel=channel, track=track, strict=strict)
+    people = Bounds.asked(
+        diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
+    )
+    options = Options(language, channel=channel, track=track, strict=strict, speakers=people)
     batch = Batch(files, form, folder, options, llm)
     _check(batch)
     from glagol.runtime.options import Runtime
@@ -149,6 +161,8 @@ def transcribe(
         registry, model=model, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
     granted(batch.options, recognizer.model.id, recognizer.engine.traits)
+    if people is not None:
+        recognizer.speakers.model()  # says that it is not here before any file is read
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars)
 
@@ -169,6 +183,9 @@ def _check(batch: Batch) -> None:
             f"{batch.form} has no place for a summary",
             "use --format text or json, or `glagol summarize` on a JSON transcript",
         )
+    named = batch.options.speakers is not None or batch.options.channel == "split"
+    if batch.form == "rttm" and not named:
+        raise InputError("option_invalid", "rttm says who speaks when", "add --diarize")
     if batch.names.count(STDIN) > 1:
         raise InputError("option_invalid", "- is given twice", "standard input can be read once")
 

@@ -38,6 +38,7 @@ _KINDS: Final[dict[str, Role]] = {
     "ctc": "asr",
     "rnnt": "asr",
     "vad": "vad",
+    "speakers": "speakers",
     "llm": "llm",
 }
 """Roles by kind of decoding parameters, for entries that state none."""

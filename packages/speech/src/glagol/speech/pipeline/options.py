@@ -29,7 +29,7 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
 
     Raises:
         InputError: `option_invalid`, the engine does not know the language or takes no such
-            option, or a length is wrong.
+            option, a length is wrong, or speakers are asked for in channels that are kept apart.
     """
     for option, remedy in refused(options, traits).items():
         raise InputError("option_invalid", f"{name} does not take {option}", remedy)
@@ -38,6 +38,12 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
             "option_invalid",
             f"short_audio_s {options.short_audio_s} or max_audio_s {options.max_audio_s} is wrong",
             "use seconds: short_audio_s from 0, max_audio_s above 0",
+        )
+    if options.speakers is not None and options.channel == "split":
+        raise InputError(
+            "option_invalid",
+            "diarize does not go with channel=split: each channel is a speaker already",
+            "leave diarize out, or use channel=mix",
         )
     timed = options.word_timestamps and traits.word_times != "none"
     language = language_of(options.language, name, traits)

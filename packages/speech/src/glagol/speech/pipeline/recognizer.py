@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from glagol.core.errors import HostError
 from glagol.runtime.batching import Tally
 from glagol.runtime.options import Runtime
 from glagol.runtime.ort import onnxruntime
@@ -16,12 +15,13 @@ from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
-from glagol.speech.output.notices import refuse
+from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.builds import build_of
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
+from glagol.speech.pipeline.watching import stop_if, watched
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -40,12 +40,12 @@ from glagol.speech.vad import families as detectors
 from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel, Registry
     from glagol.runtime.session import Interrupt
-    from glagol.speech.audio.source import AudioSource, Opener
+    from glagol.speech.audio.source import Opener
     from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
     from glagol.speech.types import VadProvenance
@@ -64,6 +64,7 @@ class Recognizer:
         vad: what finds speech.
         rule: how long audio is cut.
         provenance: what is known before any audio; every transcript fills in the rest.
+        speakers: what finds out who speaks.
         opener: what opens recordings: in this process, or in a child.
     """
 
@@ -72,6 +73,7 @@ class Recognizer:
     vad: Detector
     rule: Rule
     provenance: Provenance
+    speakers: speaking.Speakers
     opener: Opener = decode
 
     @classmethod
@@ -119,6 +121,7 @@ class Recognizer:
             vad=detector,
             rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
             provenance=_provenance(opened, detector.provenance, engine.provenance),
+            speakers=speaking.Speakers(registry),
             opener=opener,
         )
 
@@ -221,11 +224,28 @@ class Recognizer:
         Raises:
             InputError: the audio or an option is wrong; with `strict` by the code of a notice.
             LimitError: `audio_too_long`.
-            HostError: `cancelled`.
+            HostError: `cancelled`; `speakers_missing`, the model that finds speakers is not here.
         """
         options = granted(options, self.model.id, self.engine.traits)
+
+        def heard(opener: Opener, options: Options) -> Generator[Step, None, Transcript]:
+            return self._steps(opener, file, options, audio_sha256, cancelled)
+
+        if options.speakers is None:
+            return (yield from heard(self.opener, options))
+        return (yield from speaking.steps(self.speakers, self.opener, heard, options))
+
+    def _steps(
+        self,
+        opener: Opener,
+        file: BinaryIO,
+        options: Options,
+        audio_sha256: str | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Generator[Step, None, Transcript]:
+        """As `steps`, of options that were granted; without speakers."""
         split = options.channel == "split"
-        source = self.opener(
+        source = opener(
             file,
             max_seconds=options.max_audio_s,
             split=split,
@@ -251,15 +271,15 @@ class Recognizer:
             return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
 
         with closing(source):
-            for block in _watched(source, cancelled, strict=options.strict):
+            for block in watched(source, cancelled, strict=options.strict):
                 for listener, samples in zip(listeners, block.T if split else [block], strict=True):
                     for segments in listener.push(np.ascontiguousarray(samples)):
                         yield step(segments)
-                        _stop_if(cancelled)
+                        stop_if(cancelled)
         for listener in listeners:
             for segments in listener.finish():
                 yield step(segments)
-                _stop_if(cancelled)
+                stop_if(cancelled)
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
         transcript = self._transcript(tuple(found), cutters, options, audio_sha256, hearings)
@@ -378,20 +398,3 @@ def _sum(coverages: Sequence[Coverage]) -> Coverage:
         round(sum(coverage.dropped_s for coverage in coverages), 3),
         tuple(coverages),
     )
-
-
-def _watched(
-    source: AudioSource, cancelled: Callable[[], bool] | None, *, strict: bool
-) -> Iterator[Array]:
-    for block in source:
-        _stop_if(cancelled)
-        if strict:
-            refuse(source.warnings)
-        yield block
-    if strict:
-        refuse(source.warnings)
-
-
-def _stop_if(cancelled: Callable[[], bool] | None) -> None:
-    if cancelled is not None and cancelled():
-        raise HostError("cancelled", "the transcription was cancelled", "send it again if needed")
