@@ -50,7 +50,7 @@ test-llm *ARGS: setup
 parity-upstream DIR *ARGS: setup
     build/parity-upstream "$@"
 
-# slow proofs, each a script build/proof-NAME: native forge rebuild packages nix bazel image processors s3 v3 jobs service siege hours fuzz people
+# slow proofs, each a script build/proof-NAME: native forge rebuild packages nix bazel image processors s3 v3 jobs service siege hours fuzz people speakers
 [group('check')]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done

@@ -125,6 +125,8 @@ def _stop(
         counts.append(standing)
     usual = sum(1 for _, _, distance in merges if distance <= threshold)
     most = len(held) if bounds.most is None else bounds.most
+    if max(counts) < bounds.least:  # the caller knows of people who say little
+        return max(0, len(held) - bounds.least)
     misses = [max(bounds.least - max(1, n), max(1, n) - most, 0) for n in counts]
     return min(range(len(counts)), key=lambda at: (misses[at], abs(at - usual)))
 
@@ -135,11 +137,8 @@ def _people(
     """Give small clusters to the others, the largest of them staying where none is large enough."""
     held = np.array([weights[group].sum() for group in groups])
     order = sorted(range(len(groups)), key=lambda at: (-held[at], at))
-    large = [at for at in order if held[at] >= least_s]
-    stay = large or order[:1]
-    if len(stay) < bounds.least:
-        stay = order[: bounds.least]
-    stay = sorted(stay)
+    large = sum(bool(weight >= least_s) for weight in held)
+    stay = sorted(order[: max(1, large, bounds.least)])
     means = np.array([voices[groups[at]].mean(axis=0) for at in stay])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     owners = np.zeros(len(voices), int)
