@@ -6,12 +6,9 @@
   outputs = { self, nixpkgs }:
     let
       systems = [ "x86_64-linux" "aarch64-linux" ];
-      each = pick: builtins.listToAttrs (map
-        (system: {
-          name = system;
-          value = pick (import ./nix { inherit system; pkgs = nixpkgs.legacyPackages.${system}; });
-        })
-        systems);
+      of = python: system: import ./nix { inherit system python; pkgs = nixpkgs.legacyPackages.${system}; };
+      forEach = make: builtins.listToAttrs (map (system: { name = system; value = make system; }) systems);
+      each = pick: forEach (system: pick (of "3.11" system));
       app = package: description: {
         type = "app";
         program = "${package}/bin/${package.name}";
@@ -19,6 +16,13 @@
       };
     in
     {
+      # the same for other Pythons: nix build .#python313.asr-server
+      legacyPackages = forEach (system: {
+        python311 = (of "3.11" system).packages;
+        python312 = (of "3.12" system).packages;
+        python313 = (of "3.13" system).packages;
+        python314 = (of "3.14" system).packages;
+      });
       packages = each (b: b.packages // { default = b.packages.asr-server; });
       apps = each (b: rec {
         asr-server = app b.packages.asr-server "the recognition server, with the embedded model";

@@ -22,7 +22,7 @@ def _wheels_impl(ctx):
     for plan in ctx.attr.plans:
         ctx.path(Label("//lock:%s.%s.json" % (plan.split("/")[0], ctx.attr.system)))  # fetched anew when it changes
         names.append(plan)
-    result = ctx.execute(["python3.11", ctx.path(ctx.attr._fetch)] + names, timeout = 3600)
+    result = ctx.execute([ctx.which("python3.11") or "python3", ctx.path(ctx.attr._fetch)] + names, timeout = 3600)
     if result.return_code:
         fail("%s: %s" % (ctx.name, result.stderr))
     ctx.file("BUILD", 'filegroup(name = "wheels", srcs = ["files"], visibility = ["//visibility:public"])\n')

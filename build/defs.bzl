@@ -108,7 +108,7 @@ mkdir -p "$home"
 cp -rL manifest.json models "$home"
 export PYTHONPATH={path} PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
 export HOME="$home" GLAGOL_HOME="$home" GLAGOL_STORE="$PWD/{out}"
-{environment}/bin/python -m glagol.cli models build --missing --source {source}/lib/python3.11/site-packages
+{environment}/bin/python -m glagol.cli models build --missing --source {source}/lib/python3.*/site-packages
 rm -rf "$home" {out}/incoming
 """
 

@@ -5,9 +5,9 @@ _SETTINGS = ["UV_DEFAULT_INDEX", "UV_FIND_LINKS", "UV_INDEX_URL", "UV_NO_INDEX",
 
 def _environment_impl(ctx):
     uv = ctx.which("uv")
-    python = ctx.which("python3.11")
+    python = ctx.which("python3.11") or ctx.which("python3")
     if not uv or not python:
-        fail("uv and python3.11 must be on PATH (./just and nix develop bring uv)")
+        fail("uv and Python 3.11 to 3.14 must be on PATH (./just and nix develop bring uv)")
     quiet = {
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": "315532800",

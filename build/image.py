@@ -1,6 +1,6 @@
 """An OCI image of a closure of store paths: the same paths give the same bytes, everywhere.
 
-    python3.11 build/image.py OUT.tar --paths FILE --program PATH [--port N]
+    python3 build/image.py OUT.tar --paths FILE --program PATH [--port N]
 
 FILE lists one absolute path a line. OUT.tar is an OCI image layout (image-spec 1.1) in a plain tar,
 with one uncompressed layer, since a compressor's version would show in its digest. Load it with

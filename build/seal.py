@@ -1,6 +1,6 @@
 """Make an installed Python tree depend on its inputs alone: no times, build paths, umask or owners.
 
-    python3.11 build/seal.py [--compile] TREE
+    python3 build/seal.py [--compile] TREE
 
 What an installation leaves behind besides the wheels' own bytes, and what is done about it:
 

@@ -1,9 +1,10 @@
 # What the flake offers, for one system. Of nixpkgs only these are used, so that nix/host can stand in:
-# cacert, mkShellNoCC, python3Packages.pip, python311, runCommand, runtimeShell, squashfsTools, stdenv.cc.cc.lib, zlib
-{ pkgs, system }:
+# cacert, mkShellNoCC, python3Packages.pip, python311 to python314, runCommand, runtimeShell, squashfsTools, stdenv.cc.cc.lib, zlib
+{ pkgs, system, python ? "3.11" }:
 let
-  wheels = import ./wheels.nix { inherit pkgs system; };
-  environments = import ./environments.nix { inherit pkgs wheels; };
+  wheels = import ./wheels.nix { inherit pkgs system python; };
+  interpreter = pkgs.${"python" + builtins.replaceStrings [ "." ] [ "" ] python};
+  environments = import ./environments.nix { inherit pkgs wheels; python = "${interpreter}/bin/python${python}"; };
   programs = import ./programs.nix { inherit pkgs environments; };
   inherit (programs) library;
 
@@ -36,5 +37,5 @@ rec {
     inherit (models) home store;
   };
 
-  shell = pkgs.mkShellNoCC { packages = [ pkgs.python311 environments.uv environments.just ]; };
+  shell = pkgs.mkShellNoCC { packages = [ interpreter environments.uv environments.just ]; };
 }

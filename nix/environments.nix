@@ -1,9 +1,7 @@
 # Python environments: the wheels of a lock, installed by uv without an index, then sealed so that the
 # tree depends on nothing but the wheels and the interpreter.
-{ pkgs, wheels }:
+{ pkgs, wheels, python }:
 let
-  python = "${pkgs.python311}/bin/python3.11";
-
   # a static program out of its wheel
   tool = release: program: pkgs.runCommand program { } ''
     mkdir -p $out/bin unpacked

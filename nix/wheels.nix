@@ -1,6 +1,6 @@
 # Wheels: one fixed-output derivation each. Its identity is the lock's own sha256, so there is no second
 # hash to keep, a changed lock can never leave an old output in use, and environments share what they can.
-{ pkgs, system }:
+{ pkgs, system, python }:
 let
   hashesOf = lock: builtins.listToAttrs (map
     (found: { name = builtins.head found; value = true; })
@@ -14,18 +14,19 @@ let
         (builtins.filter builtins.isString (builtins.split "[.]" (builtins.elemAt tags i)));
       pure = builtins.match "py.*" (builtins.head tags) != null;
     in
-    builtins.concatStringsSep " " ([ "--python-version 3.11" ]
+    builtins.concatStringsSep " " ([ "--python-version ${python}" ]
       ++ (if builtins.elemAt tags 2 == "any" then [ ] else
     each "platform" 2 ++ each "abi" 1 ++ [ "--implementation ${if pure then "py" else "cp"}" ]));
 in
 rec {
-  # rows of lock/NAME.SYSTEM.json; evaluation stops when a plan has drifted from its lock
+  # rows of lock/NAME.SYSTEM.json for this Python; evaluation stops when a plan has drifted from its lock
   planOf = name:
     let known = hashesOf (../lock + "/${name}.txt");
     in map
       (wheel: if known ? ${wheel.sha256} then wheel else
       throw "lock/${name}.txt does not list the sha256 of ${wheel.file}: ./just lock")
-      (builtins.fromJSON (builtins.readFile (../lock + "/${name}.${system}.json")));
+      (builtins.filter (wheel: builtins.elem python wheel.pythons)
+        (builtins.fromJSON (builtins.readFile (../lock + "/${name}.${system}.json"))));
 
   fetch = wheel: pkgs.runCommand wheel.file
     {

@@ -159,7 +159,20 @@ def test_there_is_one_version() -> None:
         assert re.fullmatch(r"\d+\.\d+\.\d+", found["version"])
         places.add(path)
     assert len(places) == 1
-    assert "project" not in SETTINGS
+    assert "version" in SETTINGS["project"]["dynamic"]
+    assert {(ROOT / SETTINGS["tool"]["hatch"]["version"]["path"]).resolve()} == places
+
+
+def test_the_command_as_a_whole_holds_every_package() -> None:
+    """What `pip install .` takes, made by tools that the locks pin."""
+    build = SETTINGS["tool"]["hatch"]["build"]
+    assert sorted(build["dev-mode-dirs"]) == [f"packages/{name}/src" for name in NAMES]
+    packages = build["targets"]["wheel"]["packages"]
+    assert sorted(packages) == [f"packages/{name}/src/glagol" for name in NAMES]
+    assert SETTINGS["project"]["requires-python"] == ">=3.11,<3.15"
+    pinned = "".join((ROOT / "lock" / f"{lock}.txt").read_text() for lock in ("packages", "tools"))
+    for requirement in SETTINGS["build-system"]["requires"]:
+        assert f"\n{requirement} " in pinned, requirement
 
 
 def test_the_bundle_reads_the_same_version() -> None:

@@ -13,22 +13,26 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 LOCK = Path(__file__).resolve().parent.parent / "lock"
 PLANS = sorted(p.name for p in LOCK.glob("*-linux.json"))
-# markers are evaluated for the system of the plan, not for the one that runs the test
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+EACH = [
+    (plan, python)
+    for plan in PLANS
+    for python in (PYTHONS[:1] if plan.startswith("llm-cuda") else PYTHONS)
+]
+# markers are evaluated for the plan's system and Python, not for those that run the test
 MARKERS = {
     "implementation_name": "cpython",
     "os_name": "posix",
     "platform_python_implementation": "CPython",
     "platform_system": "Linux",
-    "python_full_version": "3.11.0",
-    "python_version": "3.11",
     "sys_platform": "linux",
 }
 
 
-def rows(plan: str) -> list[dict[str, str]]:
-    """Rows of a plan."""
-    found: list[dict[str, str]] = json.loads((LOCK / plan).read_text())
-    return found
+def rows(plan: str, python: str = "") -> list[dict[str, Any]]:
+    """Rows of a plan, of one Python where it is given."""
+    found: list[dict[str, Any]] = json.loads((LOCK / plan).read_text())
+    return [row for row in found if not python or python in row["pythons"]]
 
 
 def machine(plan: str) -> str:
@@ -36,9 +40,10 @@ def machine(plan: str) -> str:
     return plan.split(".")[1].removesuffix("-linux")
 
 
-def applying(plan: str) -> dict[tuple[str, str], set[str]]:
+def applying(plan: str, python: str) -> dict[tuple[str, str], set[str]]:
     """(name, version) -> sha256 of every lock entry that applies to the plan's system."""
-    environment: dict[str, Any] = MARKERS | {"platform_machine": machine(plan)}
+    versions = {"python_version": python, "python_full_version": f"{python}.0"}
+    environment: dict[str, Any] = MARKERS | versions | {"platform_machine": machine(plan)}
     text = (LOCK / f"{plan.partition('.')[0]}.txt").read_text()
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     found = {}
@@ -58,36 +63,38 @@ def test_every_delivered_environment_has_both_systems() -> None:
     assert set(PLANS) == both | {"llm-cuda.x86_64-linux.json"}
 
 
-@pytest.mark.parametrize("plan", PLANS)
-def test_plan_is_exactly_what_the_lock_asks_for(plan: str) -> None:
-    """Every entry that applies has a wheel; no wheel without an entry; digests are the lock's."""
-    locked = applying(plan)
-    planned = {(row["name"], row["version"]): row["sha256"] for row in rows(plan)}
+@pytest.mark.parametrize(("plan", "python"), EACH)
+def test_plan_is_exactly_what_the_lock_asks_for(plan: str, python: str) -> None:
+    """Every entry that applies has one wheel; no wheel without an entry; digests are the lock's."""
+    locked = applying(plan, python)
+    planned = {(row["name"], row["version"]): row["sha256"] for row in rows(plan, python)}
+    assert len(planned) == len(rows(plan, python))
     assert set(planned) == set(locked), "./just lock"
     for release, digest in planned.items():
         assert digest in locked[release], release
 
 
-@pytest.mark.parametrize("plan", PLANS)
-def test_wheels_fit_the_system(plan: str) -> None:
-    """File names carry the row's release, a tag of CPython 3.11 and the plan's processor."""
-    for row in rows(plan):
+@pytest.mark.parametrize(("plan", "python"), EACH)
+def test_wheels_fit_the_system(plan: str, python: str) -> None:
+    """File names carry the row's release, a tag of this CPython and the plan's processor."""
+    for row in rows(plan, python):
         name, version, _, tags = parse_wheel_filename(row["file"])
         assert (name, str(version)) == (row["name"], row["version"])
         for tag in tags:
             assert tag.platform == "any" or tag.platform.endswith(machine(plan)), row
-            assert tag.interpreter.startswith("py") or tag.abi in {"cp311", "abi3"}, row
+            own = {f"cp{python.replace('.', '')}", "abi3"}
+            assert tag.interpreter.startswith("py") or tag.abi in own, row
             assert "win" not in tag.platform
             assert "macos" not in tag.platform
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_plan_is_canonical_and_names_no_host(plan: str) -> None:
-    """Sorted, one row a line, four fields; nothing says where a file lies."""
+    """Sorted, one row a line, five fields; nothing says where a file lies."""
     text = (LOCK / plan).read_text()
     assert "/" not in text
     assert [row["name"] for row in rows(plan)] == sorted(row["name"] for row in rows(plan))
-    assert all(list(row) == ["name", "version", "file", "sha256"] for row in rows(plan))
+    assert all(list(row) == ["name", "version", "file", "sha256", "pythons"] for row in rows(plan))
     assert len(text.splitlines()) == len(rows(plan)) + 2
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 LANGUAGES = ("ru", "en")
 WORDS_MIN = 3
+CLIPS = "clips.json"
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,21 @@ class Understood:
     temperature: float = 0.0
 
 
-def prompts(folder: Path, step: int = 1) -> Iterator[Prompt]:
+def prompts(
+    folder: Path, step: int = 1, languages: tuple[str, ...] = LANGUAGES
+) -> Iterator[Prompt]:
     """Every `step`-th prompt of at least three words, without digits or notes in brackets.
 
     Args:
-        folder: where the packages were unpacked.
+        folder: where the packages were unpacked; or clips that `joined.py` made of them.
         step: 1 for all.
+        languages: of the prompts, BCP 47.
     """
-    for language in LANGUAGES:
+    if (folder / CLIPS).is_file():
+        found = [Prompt(**row) for row in json.loads((folder / CLIPS).read_text())]
+        yield from found[::step]
+        return
+    for language in languages:
         texts = next(folder.glob(f"usr/share/doc/*-{language}/core-sounds-{language}.txt.gz"))
         sounds = {
             path.name: path
@@ -75,6 +83,11 @@ def prompts(folder: Path, step: int = 1) -> Iterator[Prompt]:
             if f"{name}.wav" in sounds and len(re.findall(r"\w+", text)) >= WORDS_MIN:
                 found.append(Prompt(language, name, str(sounds[f"{name}.wav"]), text.strip()))
         yield from found[::step]
+
+
+def kept_name(prompt: Prompt) -> str:
+    """The file of a prompt's samples."""
+    return f"{prompt.language}-{prompt.name.replace('/', '-')}.npy"
 
 
 def write(path: Path, rows: list[Understood]) -> None:

@@ -1,7 +1,7 @@
 """Word error rates of what engines made of the prompts, each beside the last one.
 
-Arguments: FOLDER NAME=FILE... Case and punctuation do not count, "ё" is "е", and digits are spelled
-out on both sides.
+Arguments: [--differences] FOLDER NAME=FILE... With the option the texts that differ are printed.
+Case and punctuation do not count, "ё" is "е", and digits are spelled out on both sides.
 """
 
 from __future__ import annotations
@@ -79,8 +79,17 @@ def interval(ours: Score, theirs: Score, sizes: list[int]) -> tuple[float, float
     return float(low), float(high)
 
 
-def main(folder: str, *named: str) -> None:
+def differences(mine: list[list[str]], theirs: list[list[str]], names: Sequence[str]) -> None:
+    """Print every text that two engines do not have in common."""
+    for name, a, b in zip(names, mine, theirs, strict=True):
+        if a != b:
+            sys.stdout.write(f"    {name}: {' '.join(a)}\n    {' ' * len(name)}  {' '.join(b)}\n")
+
+
+def main(*arguments: str) -> None:
     """Print a line for each language and engine."""
+    shown = arguments[:1] == ("--differences",)
+    folder, *named = arguments[shown:]
     texts = {(p.language, p.name): p.text for p in prompts.prompts(Path(folder))}
     results = {
         name: prompts.read(Path(file)) for name, _, file in (n.partition("=") for n in named)
@@ -106,6 +115,8 @@ def main(folder: str, *named: str) -> None:
                     f" {equal} texts equal, {scores[rival].seconds / found.seconds:.2f}x as fast"
                 )
             sys.stdout.write(f"{line}\n")
+            if shown and name != rival:
+                differences(found.got, scores[rival].got, [row.name for row in mine[rival]])
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@
           inherit runCommand;
           runtimeShell = shell;
           python311 = programs "python" [ "python3.11" ];
+          python312 = programs "python" [ "python3.12" ];
+          python313 = programs "python" [ "python3.13" ];
+          python314 = programs "python" [ "python3.14" ];
           python3Packages.pip = programs "pip" [ "pip" ];
           squashfsTools = programs "squashfs" [ "mksquashfs" ];
           cacert = runCommand "cacert" { } ''

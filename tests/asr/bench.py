@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +27,9 @@ from glagol.registry.manifest.read import parse
 from glagol.registry.registry import Registry
 from glagol.registry.store import Store
 from glagol.runtime.batching import Tally
-from glagol.speech.audio.decode import decode
+from glagol.speech.audio.jail.pool import Jail
+from glagol.speech.audio.source import AudioSource
+from glagol.speech.pipeline.blocks import opening
 from glagol.speech.pipeline.channels import Hear
 from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import Live
@@ -44,6 +47,15 @@ from glagol.web.access.policy import Policy
 from glagol.web.request_log import Observed
 
 DEFAULT = Options()
+
+MANY = {
+    "kind": "attention",
+    "mels": 80,
+    "vocabulary": 51865,
+    "alignment_heads": [[0, 0]],
+    "translates": True,
+}
+"""A model that searches for its text, in several languages, and translates."""
 
 MANIFEST = {
     "manifest_version": 7,
@@ -67,9 +79,19 @@ MANIFEST = {
             ("tiny", "gigaam", ["ru"], {"kind": "ctc"}, ["ai-sage/Tiny"], "for tests"),
             ("other", "gigaam", ["ru"], {"kind": "rnnt"}, [], ""),
             ("voice", "silero", [], {"kind": "vad"}, [], ""),
+            ("many", "whisper", ["en", "ru", "de"], MANY, ["whisper"], ""),
+            ("english", "whisper", ["en"], {**MANY, "translates": False}, [], ""),
         )
     ],
 }
+
+
+@cache
+def jail() -> Jail:
+    """One for all benches of this process; it ends with it."""
+    found = Jail(tell=lambda _, /, **__: None)
+    found.start()
+    return found
 
 
 class NotLive:
@@ -103,13 +125,16 @@ class Stub(NotLive):
         options: Options = DEFAULT,
         audio_sha256: str | None = None,
         cancelled: Callable[[], bool] | None = None,
+        opened: AudioSource | None = None,
     ) -> Generator[Step, None, Transcript]:
         """The first segment at once; then check the digest, wait for the gate; the others.
 
-        What is no audio is refused first, as the recogniser does.
+        Audio that was opened before is closed in the end, as the recogniser does.
         """
-        split = options.channel == "split"
-        decode(file, max_seconds=options.max_audio_s, split=split).close()
+        if opened is not None:
+            yield from opening(opened, cancelled)
+            assert opened.channels
+            opened.close()
         file.seek(0)
         assert audio_sha256 is not None
         transcript = self._transcript(audio_sha256)
@@ -207,10 +232,17 @@ def make(
         time.sleep(0.001)
     jobs = open_jobs(chosen, policy) if chosen.state else None
     service = Service(
-        chosen, registry, engine, Metrics(engine, jobs), "tiny", time.perf_counter, jobs=jobs
+        chosen,
+        registry,
+        engine,
+        Metrics(engine, jobs),
+        "tiny",
+        time.perf_counter,
+        jail(),
+        jobs=jobs,
     )
     bench = Bench(build(service), service, stub)
     if jobs is not None:
-        bench.crew = Crew(jobs, engine, chosen)
+        bench.crew = Crew(jobs, engine, jail(), chosen)
         bench.crew.start()
     return bench

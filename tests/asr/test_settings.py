@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 import homes
-from glagol.asr.bootstrap import opener
+from glagol.asr.bootstrap import opener, outfit
+from glagol.asr.engine_models import parse, pointed
 from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import CODES, InputError
+from glagol.runtime import builds
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 
 WRONG = {
@@ -22,6 +23,8 @@ WRONG = {
     "ASR_ORIGINS": "null",
     "ASR_KEYS": "maybe",
     "ASR_MODEL_NAME": "a b",
+    "ASR_MODEL_REGISTRY_PATH": "a\0b",
+    "ASR_DEFAULT_MODELS": "many",
     "ASR_VARIANT": "x y",
     "ASR_DEVICE": "tpu",
     "ASR_THREADS": "-1",
@@ -32,8 +35,10 @@ WRONG = {
     "ASR_REDIS_URL": "http://somewhere",
     "ASR_MAX_UPLOAD_BYTES": "1e9",
     "ASR_MAX_AUDIO_SECONDS": "inf",
+    "ASR_JAIL_SLOTS": "0",
     "ASR_MIN_BODY_RATE": "slow",
     "ASR_OWNER_SHARE": "0",
+    "ASR_PAUSE_MS": "100",
     "ASR_QUEUE_SIZE": "many",
     "ASR_LOG_LEVEL": "loud",
     "ASR_TRUST": "yes",
@@ -45,7 +50,7 @@ def test_every_variable_has_a_wrong_value_that_is_refused() -> None:
     """The error names variable, value and range, and ends the process with 2."""
     rows = Settings.rows()
     assert set(WRONG) == {row.name for row in rows}
-    assert len(rows) <= 22
+    assert len(rows) <= 28
     for row in rows:
         with pytest.raises(InputError) as caught:
             Settings.from_environment({row.name: WRONG[row.name]})
@@ -73,6 +78,45 @@ def test_the_users_four_and_the_defaults() -> None:
     assert settings.port == 8080
     assert "secret" not in str(settings.as_log())
     assert Settings.from_environment({}) == Settings()
+
+
+def test_the_manifest_may_lie_elsewhere(tmp_path: Path) -> None:
+    """ASR_MODEL_REGISTRY_PATH names it; the store and the rest stay in GLAGOL_HOME."""
+    moved = tmp_path / "models.json"
+    moved.write_bytes((homes.ROOT / "manifest.json").read_bytes())
+    given = {"GLAGOL_HOME": str(tmp_path), "ASR_MODEL_REGISTRY_PATH": str(moved)}
+    found = outfit(given)
+    try:
+        assert found.registry.manifest == homes.repository().manifest
+        assert found.registry.store.root == tmp_path / "store"
+    finally:
+        found.engine.close(5.0)
+    with pytest.raises(InputError, match=r"models2\.json") as caught:
+        outfit({**given, "ASR_MODEL_REGISTRY_PATH": f"{tmp_path}/models2.json"})
+    assert "MODEL_REGISTRY_PATH" in caught.value.remedy
+
+
+def test_each_engine_has_a_default_of_the_operators() -> None:
+    """A request for the engine gets that model; the manifest's number stays that of its bytes."""
+    registry = homes.repository()
+    assert registry.model("whisper").id == "whisper-base"
+    large = pointed(registry, parse(" whisper=openai/whisper-large-v3 , gigaam=v3_ctc"))
+    assert large.model("whisper").id == "whisper-large-v3"
+    assert large.model("gigaam").id == "gigaam-v3-ctc"
+    assert large.manifest.manifest_version == registry.manifest.manifest_version
+    assert pointed(registry, "") == pointed(registry, "whisper=whisper-base") == registry
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    ["whisper=gigaam-nano", "whisper=nothing", "silero=silero-vad", "vllm=qwen3-4b"],
+)
+def test_a_wrong_default_of_an_engine_stops_the_start(chosen: str) -> None:
+    """Another engine's model, none, or one that does not transcribe; the error names the pair."""
+    with pytest.raises(InputError, match="ASR_DEFAULT_MODELS") as caught:
+        pointed(homes.repository(), parse(chosen))
+    assert caught.value.code == "setting_invalid"
+    assert chosen in caught.value.message
 
 
 def test_state_is_where_the_system_keeps_it_unless_told() -> None:

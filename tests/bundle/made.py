@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,7 +102,7 @@ def _manifest(version: int, blobs: list[bytes], golden: dict[str, bytes]) -> byt
     absent = {
         **{k: v for k, v in tiny.items() if k != "golden"},
         "id": "absent",
-        "unpinned": "nobody built it yet",
+        "unpinned": "it is not built yet",
         "variants": [{"id": "cpu-fp32", "provider": "cpu", "precision": "fp32"}],
     }
     vad = {
@@ -144,6 +145,7 @@ def checkout(root: Path, *, version: str = "0.1.0", says: str = TEXT, manifest: 
         "README.md": b"A made-up release.\n",
         "manifest.json": _manifest(manifest, blobs, golden),
         "build/seal.py": b"# nothing to seal\n",
+        "build/find-python": (REPOSITORY / "build" / "find-python").read_bytes(),
         "models/tiny/LICENSE": b"MIT, made up\n",
         "models/tiny/weights.safetensors": b"source weights stay at home",
         "models/vad/LICENSE": b"MIT, made up\n",
@@ -229,9 +231,9 @@ def installable(folder: Path, name: str, version: str, scripts: tuple[Path, ...]
 
 
 def commit(root: Path, files: list[str]) -> None:
-    """Commit files by nobody, at a fixed time."""
-    who = {f"GIT_{r}_{k}": v for r in ("AUTHOR", "COMMITTER") for k, v in _WHO.items()}
-    settings = {**os.environ, **who, "GIT_CONFIG_GLOBAL": "/dev/null"}
+    """Commit files as a fixed author, at a fixed time."""
+    identity = {f"GIT_{r}_{k}": v for r in ("AUTHOR", "COMMITTER") for k, v in _IDENTITY.items()}
+    settings = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": "/dev/null"}
     git = partial(subprocess.run, check=True, capture_output=True, cwd=root, env=settings)
     if not (root / ".git").exists():
         git(["git", "init", "-q"])
@@ -239,7 +241,7 @@ def commit(root: Path, files: list[str]) -> None:
     git(["git", "commit", "-q", "-m", "made up"])
 
 
-_WHO = {"NAME": "nobody", "EMAIL": "nobody@invalid", "DATE": "2026-01-01T00:00:00Z"}
+_IDENTITY = {"NAME": "tester", "EMAIL": "tester@invalid", "DATE": "2026-01-01T00:00:00Z"}
 
 
 def contents(root: Path, variant: str = "cpu") -> Contents:
@@ -267,17 +269,17 @@ class Machine:
     def glibc(self) -> str:
         return self.facts[1]
 
-    def python(self) -> str:
+    def python(self, wanted: Sequence[str]) -> str:  # noqa: ARG002 - it has one
         return self.facts[2]
 
     def free_bytes(self, path: Path) -> int:  # noqa: ARG002 - every disk is the same
         return self.free
 
-    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
+    def environment(self, disk: Disk, release: Path, what: Environment, python: str) -> None:
         assert (release / what.lock).is_file()
         assert (release / what.uv).is_file()
         disk.folder(release / what.folder)
-        disk.file(release / what.folder / "made", [b"environment"], 0o644)
+        disk.file(release / what.folder / "made", [f"for Python {python}".encode()], 0o644)
 
     def answer(self, release: Path, model: str, audio: str) -> str:
         assert model == "tiny"
@@ -299,7 +301,7 @@ def serves(target: Target) -> str:
             data = (target.current / row["path"]).read_bytes()
             assert sha256(data) == row["sha256"], row["path"]
         assert target.store.verify(row["sha256"]), row["path"]
-    assert (target.current / "env" / "made").read_bytes() == b"environment"
+    assert (target.current / "env" / "made").read_text().startswith("for Python 3.")
     assert canonical(running.index) == (target.current / "bundle.json").read_bytes()
     spoken = subprocess.run([target.current / "bin" / "glagol"], capture_output=True, check=True)
     assert spoken.stdout.decode().strip() == TEXT

@@ -143,7 +143,7 @@ def test_delta_gives_the_full_bundle(old: made.Release, new: made.Release, tmp_p
 
 
 @pytest.mark.parametrize("spoilt", ["name", "id", "deep"])
-def test_what_nobody_signed_is_not_shown(
+def test_what_is_not_signed_is_not_shown(
     old: made.Release,
     new: made.Release,
     tmp_path: Path,
@@ -164,10 +164,10 @@ def test_what_nobody_signed_is_not_shown(
     text = "[" * 100_000 if spoilt == "deep" else verify.canonical(raw).decode()
     (folder / verify.DELTA).write_text(text)
     assert verify.main([str(folder), "--allow-unsigned", "--quiet"]) == 4
-    told = capsys.readouterr()
-    assert (told.out, told.err.split(":")[0]) == ("", "bundle_altered")
-    assert "\x1b" not in told.err
-    assert "all right" not in told.err
+    output = capsys.readouterr()
+    assert (output.out, output.err.split(":")[0]) == ("", "bundle_altered")
+    assert "\x1b" not in output.err
+    assert "all right" not in output.err
 
 
 def test_the_name_of_a_foreign_file_is_shown_without_escapes(
@@ -178,8 +178,8 @@ def test_the_name_of_a_foreign_file_is_shown_without_escapes(
     (folder,) = tmp_path.iterdir()
     (folder / "z\x1b[2J\nall right\r").write_text("")
     assert verify.main([str(folder), "--allow-unsigned", "--quiet"]) == 4
-    told = capsys.readouterr().err
-    assert told.startswith("bundle_added: z\\x1b[2J\\nall right\\r is not listed")
+    output = capsys.readouterr().err
+    assert output.startswith("bundle_added: z\\x1b[2J\\nall right\\r is not listed")
 
 
 def test_delta_to_another_base(old: made.Release, new: made.Release, tmp_path: Path) -> None:

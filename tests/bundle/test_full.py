@@ -117,10 +117,10 @@ def test_wheels_of_both_count_for_the_disk(root: Path, packed: made.Release) -> 
 
 
 def test_only_two_environments_need_the_newer_reader(root: Path, packed: made.Release) -> None:
-    """cpu and cuda read as before by whoever could read them; an older reader refuses full."""
+    """Older readers read cpu and cuda as before, and refuse full."""
     assert [index(made.contents(root, v))["min_reader"] for v in ("cpu", "cuda")] == [1, 1]
     assert "environment_llm" not in index(made.contents(root, "cpu"))
-    assert index(packed.contents)["min_reader"] == verify.READER == 2
+    assert index(packed.contents)["min_reader"] == 2 <= verify.READER
 
 
 def test_older_reader_says_so(
@@ -166,8 +166,6 @@ def test_two_environments_made_by_uv(tmp_path: Path) -> None:
     tool = made.REPOSITORY / ".tools" / "bin" / "uv"
     if not tool.is_file():
         pytest.skip("uv is not in .tools: ./just brings it")
-    if sys.version_info[:2] != (3, 11):
-        pytest.skip("the tests do not run on Python 3.11")
     release = tmp_path / "release"
     folders = ("wheels", "src/lock", "src/build", "src/packages")
     for folder in folders:
@@ -186,7 +184,7 @@ def test_two_environments_made_by_uv(tmp_path: Path) -> None:
         (release / "src" / "lock" / f"{folder}.txt").write_text("".join(lines))
         uv = "wheels/uv-0.0.1-py3-none-any.whl"
         what = Environment(f"src/lock/{folder}.txt", uv, folder)
-        Machine.here().environment(Disk(), release, what)
+        Machine().environment(Disk(), release, what, ".".join(map(str, sys.version_info[:2])))
     code = "from importlib.metadata import distributions as all_of\n"
     code += "print(*sorted(d.name + d.version for d in all_of()))"
     for folder, pins in locks.items():

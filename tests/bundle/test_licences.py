@@ -19,7 +19,7 @@ from glagol.registry.manifest.types import Model
 TEXTS = made.REPOSITORY / made.OWN / "licences/texts"
 MIT = (TEXTS / "obstore.txt").read_text(encoding="utf-8")
 APACHE = (TEXTS / "Apache-2.0.txt").read_text(encoding="utf-8")
-CLAUSES = """Copyright (c) 2020, Somebody. All rights reserved.
+CLAUSES = """Copyright (c) 2020, Jane Doe. All rights reserved.
 Redistribution and use in source and binary forms, with or without modification, are permitted
 provided that the following conditions are met: (1) ... (2) ...
 """
@@ -54,7 +54,7 @@ def asked(found: classify.Licence) -> dict[str, str]:
         ("License-Expression: (MIT AND Zlib) OR 0BSD\n", "(MIT AND Zlib) OR 0BSD"),
         ("License-Expression: Apache-2.0 AND CNRI-Python\n", "Apache-2.0 AND CNRI-Python"),
         ("License: Apache 2.0\n", "Apache-2.0"),
-        ("License: MIT License\n        Copyright (c) somebody\n        Permission...\n", "MIT"),
+        ("License: MIT License\n        Copyright (c) Jane Doe\n        Permission...\n", "MIT"),
         ("Classifier: License :: OSI Approved :: MIT License\n", "MIT"),
         ("License: UNKNOWN\nClassifier: License :: OSI Approved :: MIT License\n", "MIT"),
         ("", None),
@@ -85,7 +85,7 @@ def test_what_metadata_states(tmp_path: Path, meta: str, expected: str | None) -
         (MIT.upper().replace(" ", "\n\t"), "MIT"),
         (MIT.replace("The above copyright notice", "No notice"), "MIT-0"),
         (APACHE, "Apache-2.0"),
-        (f"Copyright 2018- Somebody\n{APACHE}", "Apache-2.0"),
+        (f"Copyright 2018- Jane Doe\n{APACHE}", "Apache-2.0"),
         (CLAUSES, "BSD-2-Clause"),
         (CLAUSES + NAMES, "BSD-3-Clause"),
         (CLAUSES + NAMES + "All advertising materials must say so.", None),
@@ -170,7 +170,7 @@ def test_proprietary_texts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text = "End user licence: libone.so may be passed on."
     files = {"INFO/License.txt": text, "nvidia/lib/libone.so.13": "", "nvidia/lib/libtwo.so": ""}
     path = place(tmp_path, NVIDIA, files)
-    assert asked(classify.of_wheel(path, "w", "1"))["proprietary"] == "nobody has read its text"
+    assert asked(classify.of_wheel(path, "w", "1"))["proprietary"] == "its text is not reviewed"
     reading = rules.Reading("LicenseRef-NVIDIA-CUTLASS-DSL", "clause 1", lists=True)
     monkeypatch.setitem(rules.READ, hashlib.sha256(text.encode()).hexdigest(), reading)
     said = asked(classify.of_wheel(path, "w", "1"))["proprietary"]

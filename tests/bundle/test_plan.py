@@ -52,6 +52,20 @@ def test_plan_is_pure(inputs: Inputs) -> None:
     assert plan(inputs) == plan(replace(inputs, tracked=frozenset(tracked)))
 
 
+def test_a_manifest_that_is_not_committed_is_refused(tmp_path: Path) -> None:
+    """Other files and modes may differ: the commit's are packed."""
+    made.checkout(tmp_path)
+    manifest = tmp_path / "manifest.json"
+    manifest.chmod(0o755)
+    (tmp_path / "tests" / "left_out.py").write_text("changed")
+    made.contents(tmp_path)
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    with pytest.raises(InputError, match=r"manifest\.json differs from commit") as caught:
+        made.contents(tmp_path)
+    assert caught.value.code == "bundle_source"
+    assert "git commit" in caught.value.remedy
+
+
 def test_plan_takes_what_a_target_needs(inputs: Inputs) -> None:
     """Sources, locks, clips and licences; no tests, no source weights, no other lock."""
     paths = {step.path for step in plan(inputs).steps}
@@ -61,7 +75,7 @@ def test_plan_takes_what_a_target_needs(inputs: Inputs) -> None:
         assert absent not in paths
     assert not [path for path in paths if path.endswith(".safetensors")]
     assert plan(inputs).release.name == "glagol-0.1.0+m1-cpu"
-    assert plan(inputs).left_out == (("absent", "nobody built it yet"),)
+    assert plan(inputs).left_out == (("absent", "it is not built yet"),)
 
 
 def test_models_can_be_chosen(inputs: Inputs) -> None:
@@ -88,7 +102,7 @@ def test_language_models_are_carried_when_named(inputs: Inputs) -> None:
 
 
 def test_models_of_a_package_index_are_carried_when_named(inputs: Inputs) -> None:
-    """A store has them only where somebody fetched them, so no bundle waits for them."""
+    """A store has them only after an explicit fetch, so no bundle waits for them."""
     tiny = next(model for model in inputs.manifest.models if model.id == "tiny")
     wheel = SourceFile(path="a.whl", sha256="0" * 64, urls=("pkg:pypi/a@1",))
     source = msgspec.structs.replace(tiny.source, files=(wheel,))
@@ -98,6 +112,14 @@ def test_models_of_a_package_index_are_carried_when_named(inputs: Inputs) -> Non
     assert "package index" in dict(plan(both).left_out)["packaged"]
     named = plan(replace(both, models=("tiny", "packaged")))
     assert [model.id for model, _ in named.models] == ["packaged", "tiny"]
+    usual = {model.id for model, _ in plan(both).models}
+    beside = plan(replace(both, also=("packaged",)))
+    assert {model.id for model, _ in beside.models} == {*usual, "packaged"}
+    assert "packaged" not in dict(beside.left_out)
+    for model in ("unheard-of", "absent"):
+        with pytest.raises(InputError) as caught:
+            plan(replace(both, also=(model,)))
+        assert caught.value.code == "bundle_source"
 
 
 def test_wheel_plan_must_agree_with_the_lock(inputs: Inputs) -> None:
@@ -159,7 +181,8 @@ def test_variants_share_blobs(root: Path) -> None:
 )
 def test_room_for_byte_code(tmp_path: Path, environment: dict[str, int], expected: int) -> None:
     """Twice the sources, and not the gigabytes of libraries that no byte code is made of."""
-    wanted = Wanted("f" * 64, {"environment": environment}, (), (Entry("src/a", "a" * 64, 1),))
+    index = {"environment": environment, "requires": {"python": "3.11"}}
+    wanted = Wanted("f" * 64, index, (), (Entry("src/a", "a" * 64, 1),))
     needed = facts(wanted, made.target_at(tmp_path), made.Machine()).needed_bytes
     assert needed == expected
 

@@ -13,6 +13,12 @@ from glagol.cli.main import main
 from homes import make_home
 
 
+@pytest.fixture(autouse=True)
+def _english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read English, whatever the locale of the person who runs them."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by tests that only read it; see `homes.make_home`."""

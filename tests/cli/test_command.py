@@ -49,8 +49,12 @@ def test_every_command_has_its_help(glagol: Run) -> None:
 
 
 def test_the_version_is_the_packages(glagol: Run) -> None:
-    """The command prints the one version of all packages."""
-    assert glagol("--version").out.split()[-1] == VERSION
+    """The first line has the one version of all packages; manifest and default model follow."""
+    lines = glagol("--version").out.splitlines()
+    assert lines[0] == f"glagol, version {VERSION}"
+    manifest = json.loads((PACKAGES.parent / "manifest.json").read_bytes())
+    assert f"version {manifest['manifest_version']}, sha256" in lines[2]
+    assert lines[3].split() == ["model", manifest["defaults"]["asr"]]
 
 
 @pytest.mark.parametrize("code", CODES)

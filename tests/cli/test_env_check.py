@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 from glagol.cli.commands import env_check
-from glagol.cli.env_checks import asr
+from glagol.cli.env_checks import asr, wsl
 from glagol.runtime.kernels import amx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,3 +152,25 @@ def test_command_exits_with_the_host_status_and_prints_json(home: Path) -> None:
     assert answer["ok"] is False
     named = {"python", "libc", "clock", "disk", "cpu", "matrix unit"}
     assert {f["check"] for f in answer["findings"]} >= named
+
+
+@pytest.mark.parametrize(
+    ("kernel", "store", "expected"),
+    [
+        ("Linux version 6.1.0-21-amd64 (debian-kernel)", "/mnt/c/store", []),
+        ("Linux version 6.6.87.2-microsoft-standard-WSL2 (root@x)", "/home/a", [("wsl", "ok")]),
+        (
+            "Linux version 5.15.90.1-microsoft-standard-WSL2 (root@x)",
+            "/mnt/c/Users/a/store",
+            [("wsl", "ok"), ("wsl disk", "warn")],
+        ),
+        ("Linux version 4.4.0-19041-Microsoft (Microsoft@x)", "/mnt/cd", [("wsl", "fail")]),
+    ],
+)
+def test_windows_subsystem_is_named(
+    kernel: str, store: str, expected: list[tuple[str, str]]
+) -> None:
+    """WSL2 is fine, WSL1 is not, and Windows' own disks are slow; no other system has a line."""
+    found = list(wsl.facts(kernel, Path(store)))
+    assert [(check, status) for check, status, _, _ in found] == expected
+    assert all(bool(remedy) == (status != "ok") for _, status, _, remedy in found)

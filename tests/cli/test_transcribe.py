@@ -19,7 +19,7 @@ import pytest
 
 import sounds
 from cli.running import Result
-from glagol.cli.commands.transcribe import _settle
+from glagol.cli.batch.work import _settle
 from glagol.core.errors import HostError
 from glagol.core.files import write_atomic
 from glagol.registry.registry import Registry
@@ -93,13 +93,13 @@ def test_a_bad_file_does_not_stop_the_others(
     for name, (data, _) in sounds.BAD.items():
         names.append(tmp_path / f"{name}.wav")
         names[-1].write_bytes(data)
-    names += [tmp_path / "nowhere.wav", tmp_path]
+    names += [tmp_path / "nowhere.wav"]
     result = glagol("transcribe", "--home", home, *names, recording)
     assert result.status == 2
     assert result.out == f"{recording}: {expected}\n"
     codes = [
         *(code for _, code in sounds.BAD.values()),
-        *["audio_not_found"] * 2,
+        "audio_not_found",
     ]
     said = [line for line in result.err.splitlines() if not line.startswith("  what to do: ")]
     assert len(said) * 2 == len(result.err.splitlines())
@@ -155,17 +155,22 @@ def test_gigabytes_are_refused_unread(glagol: Run, home: Path, tmp_path: Path) -
 def test_output_files_are_whole_and_named_after_their_input(
     glagol: Run, home: Path, recording: Path, expected: str, tmp_path: Path
 ) -> None:
-    """Every format; the folder is made; an older result is replaced; no stray files."""
+    """Every format; the folder is made; what was written is said; no stray files."""
     folder = tmp_path / "расшифровки" / "сегодня"
     for form, extension in [("text", "txt"), *((x, x) for x in ("json", "tsv", "srt", "vtt"))]:
         result = glagol(
             "transcribe", "--home", home, "--output-dir", folder, "--format", form, recording
         )
-        assert result == Result(0, "", "")
         written = folder / f"Запись № 1.{extension}"
+        assert result == Result(0, "", f"glagol: {recording} -> {written}\n")
         assert expected.split(maxsplit=1)[0] in written.read_text(encoding="utf-8")
     (folder / "Запись № 1.txt").write_text("older")
-    assert glagol("transcribe", "--home", home, "--output-dir", folder, recording).status == 0
+    again = ("transcribe", "--home", home, "--quiet", "--output-dir", folder, recording)
+    refused = glagol(*again)
+    assert refused.status == 2
+    assert "[output_exists]" in refused.err
+    assert (folder / "Запись № 1.txt").read_text() == "older"
+    assert glagol(*again, "--force") == Result(0, "", "")
     assert (folder / "Запись № 1.txt").read_text(encoding="utf-8") == f"{expected}\n"
     assert len(list(folder.iterdir())) == 5
 

@@ -19,7 +19,7 @@ from glagol.bundle.install.target import Target
 from glagol.core.errors import CODES, GlagolError, HostError
 
 OLD, NEW = "glagol-0.1.0+m1-cpu", "glagol-0.2.0+m2-cpu"
-STEPS = 99  # of an upgrade of the made-up release; `test_every_step_has_its_cases` holds it
+STEPS = 100  # of an upgrade of the made-up release; `test_every_step_has_its_cases` holds it
 CUT_OVER = STEPS - 2  # the rename of `current`; the last step brings it to the disk
 FIRST_STEPS = 200  # of its first installation, at least; some depend on how digests begin
 

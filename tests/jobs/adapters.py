@@ -67,5 +67,5 @@ class Way:
 
 
 def new_way(server: RedisServer) -> Way:
-    """A prefix that nobody used."""
+    """A prefix that no test used."""
     return Way(server.url, f"{{real-{next(_number)}}}")

@@ -229,18 +229,18 @@ def test_a_failure_is_tried_again_until_the_attempts_are_used_up(turned: Turned)
     assert queue.depth("read") == {"queued": 0, "running": 0, "failed": 1}
 
 
-def test_a_job_whose_workers_all_died_is_a_dead_letter_with_an_heir(turned: Turned) -> None:
-    """It is failed, listed, and its heir is put with it; a worker gets neither."""
+def test_a_job_whose_workers_all_died_is_a_dead_letter_with_a_follow_up(turned: Turned) -> None:
+    """It is failed and listed, its follow-up job is put with it, and no worker gets it again."""
     queue = turned.queue
-    queue.put(new(attempts_max=1, heir_kind="mourn", owner="anna"))
+    queue.put(new(attempts_max=1, heir_kind="notify", owner="anna"))
     claimed(queue)
     turned.advance(LEASE_S)
     assert queue.claim("w", ["read"], LEASE_S) is None
     [dead] = queue.page(kind="read", state="failed")
     assert dead.trouble is not None
     assert (dead.trouble.code, dead.attempt) == ("attempts_exhausted", 1)
-    heir = claimed(queue, "mourn").job
-    assert (heir.id, heir.payload, heir.owner) == ("one-1", b"one", "anna")
+    follow_up = claimed(queue, "notify").job
+    assert (follow_up.id, follow_up.payload, follow_up.owner) == ("one-1", b"one", "anna")
 
 
 def test_a_released_job_loses_no_attempt(turned: Turned) -> None:
@@ -266,7 +266,7 @@ def test_cancelling_a_queued_job_ends_it(turned: Turned) -> None:
     assert queue.cancel("one", [new("second", "send")]) == job
     assert queue.claim("w", ["read"], LEASE_S) is None
     assert queue.depth("send") == {"queued": 1, "running": 0, "failed": 0}
-    refused("job_unknown", lambda: queue.cancel("nobody"))
+    refused("job_unknown", lambda: queue.cancel("unknown"))
 
 
 def test_a_running_job_is_asked_to_stop(turned: Turned) -> None:
@@ -285,7 +285,7 @@ def test_a_running_job_is_asked_to_stop(turned: Turned) -> None:
 
 
 def test_a_job_given_back_may_be_put_off(turned: Turned) -> None:
-    """Nobody gets it before, and no attempt is lost by it."""
+    """No worker gets it before, and no attempt is lost by it."""
     queue = turned.queue
     queue.put(new())
     job = queue.release(claimed(queue), 5.0)
@@ -299,9 +299,9 @@ def test_a_job_given_back_may_be_put_off(turned: Turned) -> None:
 
 @pytest.mark.parametrize("how", ["died", "failed", "released"])
 def test_a_cancelled_job_is_not_tried_again(turned: Turned, how: str) -> None:
-    """Whoever did not obey: it is cancelled, and its heir says so."""
+    """Whether its worker died, failed or released it: it is cancelled, its follow-up is put."""
     queue = turned.queue
-    queue.put(new(heir_kind="mourn"))
+    queue.put(new(heir_kind="notify"))
     claim = claimed(queue)
     queue.cancel("one")
     if how == "died":
@@ -311,11 +311,11 @@ def test_a_cancelled_job_is_not_tried_again(turned: Turned, how: str) -> None:
         _ = queue.fail(claim, TROUBLE, 0.0) if how == "failed" else queue.release(claim)
     job = queue.get("one")
     assert (job.state, job.cancelling) == ("cancelled", False)
-    assert claimed(queue, "mourn").job.payload == b"one"
+    assert claimed(queue, "notify").job.payload == b"one"
 
 
 def test_a_replay_gives_the_first_number_of_attempts_anew(turned: Turned) -> None:
-    """The attempt goes on counting, the expiry is off, and other states are refused."""
+    """The attempt number continues, the expiry is off, and other states are refused."""
     queue = turned.queue
     queue.put(new(attempts_max=2, ttl_s=60.0))
     refused("job_state", lambda: queue.replay("one"))
@@ -326,7 +326,7 @@ def test_a_replay_gives_the_first_number_of_attempts_anew(turned: Turned) -> Non
     assert queue.sweep() == []
     assert queue.fail(claimed(queue), TROUBLE, 0.0).state == "queued"
     assert queue.fail(claimed(queue), TROUBLE, 0.0).state == "failed"
-    refused("job_unknown", lambda: queue.replay("nobody"))
+    refused("job_unknown", lambda: queue.replay("unknown"))
 
 
 def test_progress_is_of_this_attempt(turned: Turned) -> None:
@@ -358,13 +358,13 @@ def test_pages_go_back_in_time(turned: Turned) -> None:
     assert [job.id for job in queue.page(kind="read", owner="anna")] == ["job5", "job3", "job1"]
     assert [j.id for j in queue.page(kind="read", owner="anna", state="queued")] == ["job5", "job1"]
     assert queue.page(kind="send") == []
-    for options in ({"before": "nobody"}, {"before": "job0", "owner": "anna"}):
+    for options in ({"before": "unknown"}, {"before": "job0", "owner": "anna"}):
         refused("job_unknown", lambda options=options: queue.page(kind="read", **options))
     refused("job_unknown", lambda: queue.page(kind="send", before="job0"))
 
 
 def test_ahead_counts_what_is_due_before(turned: Turned) -> None:
-    """Of its kind, waiting; a job that does not wait has nobody ahead."""
+    """Of its kind, waiting; a job that does not wait has no job ahead."""
     queue = turned.queue
     first, second = queue.put(new("first")), queue.put(new("second", delay_s=5.0))
     turned.advance(1.0)

@@ -97,7 +97,7 @@ def test_each_job_is_done_once_by_many_hands(way: Way, tmp_path: Path, hands: st
 
 
 def test_one_key_makes_one_job_whoever_comes_first(way: Way) -> None:
-    """Sixteen at once with the same key: one job, and the same answer for all who sent the same."""
+    """Sixteen at once with the same key: one job, and one answer for all equal requests."""
     queue = way.open()
 
     def put(number: int) -> str:

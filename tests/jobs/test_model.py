@@ -34,7 +34,7 @@ class Histories(RuleBasedStateMachine):
         self.turned = type(self).make()
         self.model = Model(self.turned.now)
         self.claims: list[Claim] = []
-        self.ids: list[str] = ["nobody"]
+        self.ids: list[str] = ["unknown"]
         self.step = 0
 
     def teardown(self) -> None:
@@ -113,7 +113,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(late_s=st.sampled_from((0, 30)))
     def overtake(self, late_s: int) -> None:
-        """The last worker is slow, or dead; somebody else comes."""
+        """The last worker is slow or dead; another worker claims."""
         self.turned.advance(float(late_s))
         self.claim(KINDS, 20)
 
@@ -193,7 +193,7 @@ class Histories(RuleBasedStateMachine):
 def test_any_history_is_the_same_on_the_adapter_and_on_the_model(
     adapter: str, request: pytest.FixtureRequest
 ) -> None:
-    """Fencing, leases, order, heirs, followers, idempotency and expiry in any combination."""
+    """Fencing, leases, order, follow-ups, idempotency and expiry in any combination."""
     server = request.getfixturevalue("redis_server") if adapter == "redis" else None
     with tempfile.TemporaryDirectory(dir=MEMORY) as name:
 

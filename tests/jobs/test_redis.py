@@ -76,12 +76,12 @@ def test_a_server_that_was_down_is_found_again(start: Start) -> None:
 
 def test_a_queue_may_be_opened_before_its_server_starts(tmp_path: Path) -> None:
     """As after a power cut, when everything starts at once."""
-    queue = RedisQueue(f"unix://{tmp_path / 'nobody'}")
+    queue = RedisQueue(f"unix://{tmp_path / 'missing'}")
     unreachable(lambda: queue.put(new()))
 
 
 def test_a_server_that_hangs_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped in the middle; it answers the next call once it goes on."""
+    """Stopped in the middle; it answers the next call once it continues."""
     monkeypatch.setattr("glagol.jobs.redis.queue._ANSWER_S", 0.3)
     server = start()
     queue = RedisQueue(server.url)
@@ -249,7 +249,7 @@ def test_what_the_server_cannot_promise_is_said(
     assert str(server.socket) in caveat
 
 
-def test_streams_say_who_has_what(redis_server: RedisServer) -> None:
+def test_streams_name_the_worker_of_each_job(redis_server: RedisServer) -> None:
     """For an operator: the group's pending list is what runs, by worker, with the lease's age."""
     turned = turned_redis(redis_server)
     queue = turned.queue

@@ -1,4 +1,4 @@
-"""Data in Redis that somebody else wrote: it is set aside and counted, and nothing stops."""
+"""Data in Redis that another program wrote: it is set aside and counted, and nothing stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DAMAGE: dict[str, tuple[int, list[tuple[object, ...]]]] = {
     "an owner is no UTF-8": (0, [("HSET", "job:bad", "owner", b"\xff")]),
     "a stray entry": (1, [("XADD", "stream:read", "*", "foo", "bar")]),
     "many stray entries": (9, [("XADD", "stream:read", "*", "foo", "bar")] * 9),
-    "an entry of nobody": (0, [("XADD", "stream:read", "*", "id", "nobody", "due_s", "1")]),
+    "an entry of no job": (0, [("XADD", "stream:read", "*", "id", "unknown", "due_s", "1")]),
     "an entry that is never due": (1, [("XADD", "stream:read", "*", "id", "bad", "due_s", "x")]),
     "an entry twice": (0, [("XADD", "stream:read", "*", "id", "waits", "due_s", "1")]),
     "an entry of a running job": (0, [("XADD", "stream:read", "*", "id", "runs", "due_s", "1")]),
@@ -42,8 +42,8 @@ DAMAGE: dict[str, tuple[int, list[tuple[object, ...]]]] = {
     "ghosts": (0, [("ZADD", key, 0, "ghost") for key in (
         "due:read", "later:read", "lease:read", "list:read::", "list:read::oanna",
         "list:read:queued:", "list:read:running:", "ends")]),
-    "a kind of nobody": (0, [("SADD", "kinds", "a:b c")]),
-    "a key of nobody": (0, [("HSET", "keys", "4:anna:k", "ghost")]),
+    "a kind without jobs": (0, [("SADD", "kinds", "a:b c")]),
+    "a key of no job": (0, [("HSET", "keys", "4:anna:k", "ghost")]),
     "the schema is no number": (1, [("SET", "schema", "x")]),
     "the counter is no number": (1, [("SET", "seq", "x")]),
     "a result is a list": (1, [("DEL", "result:ended"), ("RPUSH", "result:ended", "x")]),
@@ -137,9 +137,9 @@ def test_damage_stops_nothing(
     assert worked(queue) == []
     assert pages_are_empty(queue)
     assert queue.set_aside() >= at_least
-    told = [vars(record)["fields"] for record in caplog.records]
-    assert len(told) == queue.set_aside()
-    assert all(one["code"] == "state_damaged" and one["record"] for one in told)
+    logged = [vars(record)["fields"] for record in caplog.records]
+    assert len(logged) == queue.set_aside()
+    assert all(one["code"] == "state_damaged" and one["record"] for one in logged)
 
 
 def pages_are_empty(queue: Queue) -> bool:

@@ -33,7 +33,7 @@ def test_the_address_decides(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
-def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_file(tmp_path: Path) -> None:
     """Nor what SQLite keeps beside it."""
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     queue.put(new())
@@ -144,7 +144,7 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
     queue.close()
 
 
-def test_a_put_of_this_process_wakes_those_who_wait(
+def test_a_put_of_this_process_wakes_waiting_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once: with polling as good as off, nothing else could."""
@@ -161,7 +161,7 @@ def test_a_put_of_this_process_wakes_those_who_wait(
 
 
 def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
-    """The schema is made by one of them; nobody fails."""
+    """One of them makes the schema; none fails."""
     path = tmp_path / "jobs.sqlite"
     code = (
         "import sys; from pathlib import Path; from glagol.jobs.sqlite.queue import SqliteQueue; "
@@ -204,7 +204,7 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
-    """`disk_full`; it goes on once there is room."""
+    """`disk_full`; it continues once there is room."""
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     queue.put(new())
     [db] = queue._database._idle
@@ -221,7 +221,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path) -> None:
 def test_a_file_that_stays_locked_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`queue_unreachable` for writes; reading goes on."""
+    """`queue_unreachable` for writes; reading continues."""
     monkeypatch.setattr("glagol.jobs.sqlite.connection._BUSY_S", 0.1)
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     queue.put(new())

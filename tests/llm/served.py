@@ -39,7 +39,7 @@ class Served:
         self.loop.call_soon_threadsafe(self.listener.stop)
 
     def cut(self) -> None:
-        """Do not let it wait for anybody."""
+        """Stop it without waiting for its clients."""
         self.loop.call_soon_threadsafe(self.task.cancel)
 
 
@@ -98,7 +98,7 @@ def dial(served: Served) -> socket.socket:
     return client
 
 
-def heard(client: socket.socket, until: bytes = b"") -> bytes:
+def received(client: socket.socket, until: bytes = b"") -> bytes:
     """What comes until these bytes, or until the connection is closed."""
     found = bytearray()
     with suppress(ConnectionResetError):

@@ -74,8 +74,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if word == "echo":
             self.reply(raw)
         elif word == "long":
-            told = b"This model's maximum context length is 8192 tokens"
-            self.reply(b'{"error":{"message":"%b","code":400}}' % told, 400)
+            message = b"This model's maximum context length is 8192 tokens"
+            self.reply(b'{"error":{"message":"%b","code":400}}' % message, 400)
         elif word == "fail":
             self.reply(b'{"error":{"message":"EngineCore is dead","code":500}}', 500)
         elif body.get("stream"):

@@ -32,9 +32,9 @@ def test_a_model_without_room_is_not_started(
     """Exit 5 with the figures, before vLLM is looked at."""
     given = environment(llm_home, tmp_path / "state", '[gpu]\nvram_gib = 1.5\nasr = "none"\n')
     assert main(given) == 5
-    told = capfd.readouterr().err
-    assert "vram_too_small" in told
-    assert "1.50 GiB" in told
+    stderr = capfd.readouterr().err
+    assert "vram_too_small" in stderr
+    assert "1.50 GiB" in stderr
 
 
 def test_the_plan_reaches_vllm(llm_home: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_default_stays() -> None:
     with pytest.raises(InputError, match="already"):
         edit.use(value, "m")
     with pytest.raises(InputError) as caught:
-        edit.use(value, "nobody")
+        edit.use(value, "unknown")
     assert caught.value.code == "model_unknown"
     value = edit.retire(edit.use(value, "n"), "m")
     assert [model.id for model in value.models] == ["n", "vad"]

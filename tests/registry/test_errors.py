@@ -80,6 +80,7 @@ def test_codes_are_stable() -> None:
             *("job_unknown", "job_expired", "job_state", "idempotency_conflict"),
             *("webhook_refused", "audit_altered", "queue_unreachable", "attempts_exhausted"),
             *("prompt_too_long", "text_empty", "llm_unavailable", "llm_output_invalid"),
+            "output_exists",
             *("vram_too_small", "webhook_failed"),
             *("host_not_allowed", "origin_not_allowed"),
             *("upload_unknown", "upload_state", "upload_checksum", "upload_version"),

@@ -41,7 +41,7 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture
 def closed() -> str:
-    """An address where nobody listens."""
+    """An address where no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -305,7 +305,7 @@ def test_s3_without_credentials_asks_nobody(
     assert mirror.asked == [(PATH, None)]
 
 
-# The first fetch of a file whose digest nobody has published.
+# The first fetch of a file without a published digest.
 
 
 def first(mirror: Mirror, **rest: object) -> SourceFile:

@@ -116,7 +116,7 @@ ARTIFACT = "models.0.variants.0.artifacts.0"
         ("manifest_version", True, "$.manifest_version"),
         ("min_reader_version", "1", "$.min_reader_version"),
         ("defaults", ABSENT, "defaults"),
-        ("defaults.asr", "nobody", "defaults.asr"),
+        ("defaults.asr", "unknown", "defaults.asr"),
         ("defaults.asr", "vad", "defaults.asr"),
         ("defaults.vad", "m", "defaults.vad"),
         ("defaults.llm", "m", "defaults.llm"),

@@ -101,7 +101,7 @@ def test_an_interrupted_fetch_goes_on(store: Store, wanted: list[Artifact], mirr
     assert (asked[place(FILES[1])] or 0) > 100_000
 
 
-def test_a_file_that_nobody_has_is_named(
+def test_a_file_missing_on_every_mirror_is_named(
     store: Store, wanted: list[Artifact], mirror: Mirror
 ) -> None:
     """Its error is raised, not that of the files that were stopped for it."""

@@ -66,7 +66,7 @@ def test_model_is_found_by_id_and_by_alias(home: Path) -> None:
     registry = Registry.load(home)
     assert registry.model("Vendor/Large-v3") is registry.model("large")
     with pytest.raises(InputError) as caught:
-        registry.open("nobody")
+        registry.open("unknown")
     assert caught.value.code == "model_unknown"
     assert "gigaam-nano, gigaam-nano-rnnt, large, vad" in caught.value.remedy
 

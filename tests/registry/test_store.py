@@ -197,7 +197,7 @@ def test_receipts_are_written_only_when_allowed(store: Store) -> None:
 
 
 def test_receipt_saves_the_hash_and_rehash_ignores_it(store: Store) -> None:
-    """Shown with a forged receipt: only who trusts receipts is fooled by it."""
+    """Shown with a forged receipt: it deceives only the mode that trusts receipts."""
     store.add_bytes(DATA)
     forge_receipt(store, age_s=10)
     assert bytes(store.open(ENTRY, Trust.receipt).data) == DATA[::-1]
@@ -238,7 +238,7 @@ def test_unreadable_receipt_is_no_receipt(store: Store, text: str) -> None:
     assert b"inode" in receipt_of(store).read_bytes()
 
 
-# Crashes, crowds and full disks.
+# Crashes, concurrent writers and full disks.
 
 
 def test_concurrent_adds_agree(store: Store) -> None:

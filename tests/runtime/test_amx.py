@@ -108,7 +108,7 @@ def test_a_row_does_not_know_its_neighbours(library: str, depth: int) -> None:
 def test_nothing_is_read_from_a_model_file_once_it_is_open(
     registry: Registry, library: str, head: str, variant: str
 ) -> None:
-    """Weights are lent for opening only: what becomes of the file then changes no result."""
+    """Weights are read while opening only: later changes of the file change no result."""
     files = {k: bytearray(b.data) for k, b in registry.open(MODELS[head], variant).blobs.items()}
     blobs = {path: Blob("", memoryview(data)) for path, data in files.items()}
     runs = open_session(blobs, "encoder.onnx", device="cpu", threads=1, library=library)

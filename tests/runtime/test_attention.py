@@ -32,9 +32,11 @@ def session(heads: int, scale: float, library: str | None, threads: int = 1) -> 
     return ours(data, library, threads) if library else opened(data, None, threads)
 
 
-def attention(inputs: Sequence[str] = "qkv", **told: float) -> bytes:
+def attention(inputs: Sequence[str] = "qkv", **attributes: float) -> bytes:
     """A graph of one attention with these attributes."""
-    node = helper.make_node("MultiHeadAttention", [*inputs], ["y"], domain="com.microsoft", **told)
+    node = helper.make_node(
+        "MultiHeadAttention", [*inputs], ["y"], domain="com.microsoft", **attributes
+    )
     return model([node], {n: ["clips", f"{n}t", f"{n}s"] for n in "qkv"}, {})
 
 
@@ -196,13 +198,14 @@ def test_what_neither_can_do_is_refused(library: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [{"unidirectional": 1}, {"scale": 0.0}, {"scale": -1.0}, {"mask_filter_value": -1.0}]
+    "attributes",
+    [{"unidirectional": 1}, {"scale": 0.0}, {"scale": -1.0}, {"mask_filter_value": -1.0}],
 )
 def test_what_a_node_asks_for_beyond_ours_stays_with_onnxruntime(
-    library: str, told: dict[str, float]
+    library: str, attributes: dict[str, float]
 ) -> None:
     """It looks back only when asked to, and takes no scale for one of its own."""
-    data = attention(**{"num_heads": 2, "scale": 0.3, **told})
+    data = attention(**{"num_heads": 2, "scale": 0.3, **attributes})
     given = [normal(i, 1, 40, 16) for i in range(3)]
     runs = opened(data, library)
     assert not uses_kernels(runs)

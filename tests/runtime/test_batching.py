@@ -93,7 +93,7 @@ def together(batcher: Batcher, device: Device, windows: list[Array]) -> list[Arr
 
 
 def test_what_comes_while_the_device_is_busy_goes_together() -> None:
-    """One call for all, of the bucket's one shape; everybody gets the own rows."""
+    """One call for all, of the bucket's one shape; every caller gets its own rows."""
     device = Device()
     batcher = Batcher(device, windows=4, frames=10)
     found = together(batcher, device, [window(size, size) for size in (1, 9, 10)])
@@ -106,7 +106,7 @@ def test_what_comes_while_the_device_is_busy_goes_together() -> None:
 
 
 def test_real_windows_are_what_they_are_alone(registry: Registry) -> None:
-    """Eight threads on the real encoder: bit for bit the solo runs, whoever was beside."""
+    """Eight threads on the real encoder: bit for bit equal to solo runs, in any batch."""
     blobs = registry.open(homes.MODEL, "cpu-fp32").blobs
     session = open_session(blobs, "encoder.onnx", device="cpu", threads=1)
     head = read_float32(artifact(blobs, "head.safetensors").data)
@@ -123,7 +123,7 @@ def test_real_windows_are_what_they_are_alone(registry: Registry) -> None:
 
 
 def test_bound_calls_keep_what_they_gave(registry: Registry) -> None:
-    """The first call of a shape learns its outputs' shape, later ones are told where to write."""
+    """The first call of a shape learns its outputs' shape, later ones get a buffer."""
     blobs = registry.open(homes.MODEL, "cpu-fp32").blobs
     session = open_session(blobs, "encoder.onnx", device="cpu", threads=1)
     encoder, rng = Bound(session), np.random.default_rng(1)
@@ -154,7 +154,7 @@ def test_when_memory_does_not_suffice_batches_get_smaller() -> None:
     assert {shape[0] for shape in device.shapes} == {2}
 
 
-def test_when_not_even_one_fits_it_is_told_and_life_goes_on() -> None:
+def test_a_window_that_does_not_fit_fails_and_the_next_is_served() -> None:
     """A clear error for this window; the next one is served when there is memory again."""
     device = Device(room=0)
     batcher = Batcher(device, windows=4, frames=10)
@@ -165,8 +165,8 @@ def test_when_not_even_one_fits_it_is_told_and_life_goes_on() -> None:
     assert len(batcher(window(7))) == 7
 
 
-def test_any_other_error_reaches_everyone_in_the_call() -> None:
-    """Nobody waits for ever."""
+def test_any_other_error_reaches_every_caller_of_the_batch() -> None:
+    """No caller waits for ever."""
     device = Device()
     batcher = Batcher(device, windows=4, frames=10)
     device.error = ValueError("broken")

@@ -170,8 +170,8 @@ def test_other_int8_products_are_onnxruntimes(inputs: str, others: dict[str, np.
 
 def test_attention_beside_other_floats_is_onnxruntimes() -> None:
     """A node does not say its type; where a graph has half precision, it may be that."""
-    told = {"num_heads": 2, "scale": 0.5}
-    node = helper.make_node("MultiHeadAttention", [*"xxx"], ["y"], domain=MICROSOFT, **told)
+    attributes = {"num_heads": 2, "scale": 0.5}
+    node = helper.make_node("MultiHeadAttention", [*"xxx"], ["y"], domain=MICROSOFT, **attributes)
     assert kinds(model([node], {"x": None}, {})) == ["MultiHeadAttention*"]
     cast = helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16)
     assert kinds(model([cast, node], {"x": None}, {})) == []

@@ -11,9 +11,9 @@ import pytest
 
 import homes
 from glagol.registry.registry import Registry
+from glagol.runtime import builds
 from glagol.runtime.kernels import int8
 from glagol.runtime.options import Runtime
-from glagol.speech.pipeline import builds
 from glagol.speech.pipeline.recognizer import Recognizer
 from speech.conftest import MODELS
 

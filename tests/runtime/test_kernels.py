@@ -48,8 +48,8 @@ def stand_in(library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> s
     return str(path)
 
 
-def told(registry: Registry, model: str = MODELS["ctc"]) -> str | None:
-    """What a transcript says, as it is sent."""
+def kernels_of(registry: Registry, model: str = MODELS["ctc"]) -> str | None:
+    """Digest of the kernels in the provenance of a transcript, as it is sent."""
     recognizer = Recognizer.open(
         registry, model=model, variant="cpu-fp32", runtime=Runtime(threads=1)
     )
@@ -65,7 +65,7 @@ def test_the_library_of_the_session_is_named(
     """By the digest of what was loaded, also when another file has come in its place since."""
     digest = hashlib.sha256(Path(stand_in).read_bytes()).hexdigest()
     for _ in range(2):
-        assert told(registry, model) == digest
+        assert kernels_of(registry, model) == digest
         Path(stand_in).unlink()
         Path(stand_in).write_bytes(b"a newer one")
     assert given == [stand_in] * 2
@@ -76,7 +76,7 @@ def test_a_library_that_computes_nothing_is_not_named(
 ) -> None:
     """The graph does not ask for it: what was given is not what computed."""
     monkeypatch.setattr(adapt, "PRODUCER", "another")
-    assert told(registry) is None
+    assert kernels_of(registry) is None
     assert given == [stand_in]
 
 
@@ -96,7 +96,7 @@ def test_without_the_library_there_is_none(
 ) -> None:
     """No AMX: null, and not the digest of the file that lies there all the same."""
     monkeypatch.setattr(engine, "library", lambda: None)
-    assert told(registry) is None
+    assert kernels_of(registry) is None
     assert given == [None]
     assert Path(amx.library_file()).is_file()
 

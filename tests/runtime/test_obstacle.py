@@ -1,4 +1,4 @@
-"""Where the operator library is not used, there is a reason, and it is told; on any processor."""
+"""Where the operator library is not used, the reason is reported, on any processor."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_unit_that_is_not_there_or_not_ours_is_an_obstacle(
 
 
 def test_another_system_is_an_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told with both names; the library is not even loaded."""
+    """The reason gives both names; the library is not even loaded."""
     monkeypatch.setattr(amx, "SYSTEM", ("plan9", "pdp11"))
     monkeypatch.delattr(amx.ctypes, "CDLL")
     assert amx.obstacle() == f"made for plan9 pdp11, this is {sys.platform} {platform.machine()}"

@@ -32,8 +32,8 @@ def test_what_is_written_onnx_reads(key: str, value: int, sizes: list[int]) -> N
     read = StringStringEntryProto.FromString(entry)
     assert (read.key, read.value) == (key, str(value))
     assert AttributeProto.FromString(integer(3, value)).i == value
-    told = TensorProto(dims=sizes).SerializeToString()
-    dims = [each for number, each, _ in fields(told) if number == 1]
+    encoded = TensorProto(dims=sizes).SerializeToString()
+    dims = [each for number, each, _ in fields(encoded) if number == 1]
     assert [
         n for each in dims for n in (packed(each) if isinstance(each, bytes) else [each])
     ] == sizes

@@ -90,7 +90,7 @@ def test_external_tensors_are_those_that_onnx_sees(registry: Registry) -> None:
             assert [str(t.offset) for t in found] == [e.get("offset", "0") for *_, e in expected]
 
 
-def test_missing_or_short_weights_are_told() -> None:
+def test_missing_or_short_weights_are_refused() -> None:
     model, data = graph(WEIGHTS)
     with pytest.raises(IntegrityError, match=r"w\.data is not among"):
         open_session({"m.onnx": blob(model)}, "m.onnx", device="cpu", threads=1)
@@ -174,7 +174,7 @@ def _graph(blobs: Mapping[str, Blob]) -> memoryview:
 
 
 def test_the_arena_of_a_card_has_a_limit() -> None:
-    """What is asked for is what ONNX Runtime is told; no search for algorithms, no TF32."""
+    """ONNX Runtime gets the requested options; no search for algorithms, no TF32."""
     assert cuda_options(1 << 30)["gpu_mem_limit"] == "1073741824"
     assert "gpu_mem_limit" not in cuda_options(0)
     assert cuda_options(0)["cudnn_conv_algo_search"] == "HEURISTIC"
@@ -240,7 +240,7 @@ def test_weights_that_are_not_numbers_are_refused(
 
 @pytest.mark.parametrize("head", ["ctc", "rnnt"])
 def test_a_vocabulary_of_another_model_is_refused(registry: Registry, head: str) -> None:
-    """More or fewer pieces than the head has classes: told at opening, with both numbers."""
+    """More or fewer pieces than the head has classes: refused at opening, with both numbers."""
     opened = registry.open(MODELS[head], "cpu-fp32")
     raw = json.loads(bytes(opened.blobs["vocabulary.json"].data))
     for pieces in (raw["pieces"][:-1], [*raw["pieces"], "ъъ"]):

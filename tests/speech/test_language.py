@@ -73,8 +73,8 @@ def test_an_engine_of_any_language_gets_the_usual_spelling() -> None:
     ("options", "words"),
     [
         (Options("en"), "does not know the language 'en'"),
-        (Options(prompt="Екатерина"), "does not take prompt"),
-        (Options(temperature=0.3), "does not take temperature"),
+        (Options(prompt="Екатерина"), "does not take this prompt"),
+        (Options(temperature=0.3), "does not take this temperature"),
     ],
 )
 def test_what_an_engine_lacks_is_named(options: Options, words: str) -> None:

@@ -19,14 +19,21 @@ from glagol.cli.main import glagol as command
 from glagol.cli.main import main as run
 from glagol.core import errors
 from glagol.core.errors import CODES, GlagolError
+from glagol.embed.settings import Settings as EmbedSettings
+from glagol.gateway.settings import Settings as GatewaySettings
 from glagol.llm.settings import Settings as LlmSettings
 from glagol.web.errors import fault_of
 
 __all__ = ["codes", "commands", "new_key", "settings", "variables"]
 
 PACKAGES = Path(__file__).resolve().parents[2] / "packages"
-_SETTINGS = {"asr-server": AsrSettings, "llm-server": LlmSettings}
-_VARIABLE = re.compile(r"(?:ASR|LLM|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]")
+_SETTINGS = {
+    "asr-server": AsrSettings,
+    "embed-server": EmbedSettings,
+    "gateway-server": GatewaySettings,
+    "llm-server": LlmSettings,
+}
+_VARIABLE = re.compile(r"(?:ASR|LLM|EMBED|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]")
 
 
 def settings() -> dict[str, Any]:

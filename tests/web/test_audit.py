@@ -1,4 +1,4 @@
-"""The audit log: nothing can be changed unnoticed, and no crash or crowd breaks it."""
+"""The audit log: every change is noticed, and neither crashes nor concurrent writers break it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(path: Path, count: int = 5) -> list[str]:
 
 
 def faulty(path: Path, line: int, words: str) -> None:
-    """Verification names this line and says this; whoever reads the lines is told as well."""
+    """Check that verification names this line with this message, and that reading fails too."""
     report = verify(path)
     assert report.fault_line == line
     assert words in report.fault
@@ -270,7 +270,7 @@ def test_processes_and_threads_append_at_once(tmp_path: Path) -> None:
 
 
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    """At random moments, seeded; the next process goes on, and the log stays right."""
+    """At random moments, seeded; the next process continues, and the log stays right."""
     path, dice = tmp_path / "audit.log", random.Random(5)  # noqa: S311
     acknowledged = []
     for turn in range(4):

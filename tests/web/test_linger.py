@@ -1,4 +1,4 @@
-"""A refused client reads why, even while it is still sending; nobody else is waited for."""
+"""A refused client that is still sending receives the error; other clients do not wait for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sender:
 
 
 def left(sender: Sender, status: int = 401, reads: int = 0, **headers: str) -> int:
-    """How many chunks nobody read, when the application read some and then answered `status`."""
+    """How many chunks stay unread when the application reads some and then answers `status`."""
     given = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     answered = []
 

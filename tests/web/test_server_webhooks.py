@@ -80,8 +80,8 @@ def test_the_receiver_gets_what_the_client_would_get(
     """Verified by the reference; the result is that of the result's route, to the byte."""
     before = len(hook.requests)
     job = submit(clients["alice"], hook.url)
-    told = hook.wait(before + 1)[-1]
-    body = Webhook(SECRET).verify(told.body, told.headers)
+    request = hook.wait(before + 1)[-1]
+    body = Webhook(SECRET).verify(request.body, request.headers)
     assert body["type"] == "transcription.completed"
     assert body["data"]["job"] == {"id": job, "state": "done"}
     result = clients["alice"].get(f"/v1/jobs/{job}/result").json()["data"]
@@ -89,7 +89,7 @@ def test_the_receiver_gets_what_the_client_would_get(
     assert body["data"]["result_url"] == f"/v1/jobs/{job}/result"
 
 
-def test_a_job_that_fails_is_told_too(clients: dict[str, httpx.Client], hook: Receiver) -> None:
+def test_a_failed_job_sends_a_webhook_too(clients: dict[str, httpx.Client], hook: Receiver) -> None:
     """With the same code that a synchronous request would have got."""
     before = len(hook.requests)
     damaged = sounds.not_finite()
@@ -104,7 +104,7 @@ def test_a_job_that_fails_is_told_too(clients: dict[str, httpx.Client], hook: Re
 def test_what_was_given_up_is_listed_and_replayed(
     clients: dict[str, httpx.Client], hook: Receiver
 ) -> None:
-    """By its owner and by an administrator; to anybody else it is not there."""
+    """By its owner and by an administrator; other callers get job_unknown."""
     hook.answers = [(410, {})]
     before = len(hook.requests)
     job = submit(clients["alice"], hook.url)

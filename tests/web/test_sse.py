@@ -33,7 +33,7 @@ def read(stream: bytes, cuts: list[int] | None = None) -> list[Event]:
         (sse.event(b"{}", name="error"), b"event: error\ndata: {}\n\n"),
         (sse.event(b"{}", name="state", event_id="7"), b"id: 7\nevent: state\ndata: {}\n\n"),
         (sse.event(b"a\nb\r\nc\rd\n"), b"data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"),
-        (sse.comment("the job goes on"), b": the job goes on\n\n"),
+        (sse.comment("the job runs"), b": the job runs\n\n"),
         (sse.retry(2000), b"retry: 2000\n\n"),
     ],
 )

@@ -76,10 +76,10 @@ def test_a_request_a_job_and_its_delivery_are_one_trace(tmp_path: Path) -> None:
         )
         with server.client() as client:
             headers = {"traceparent": CALLER, "x-request-id": "mine"}
-            heard = client.post(
+            response = client.post(
                 "/v1/transcribe", files={"file": ("секрет.wav", sounds.clip())}, headers=headers
             )
-            assert heard.status_code == 200
+            assert response.status_code == 200
             spans = traces.wait(lambda names: "POST /v1/transcribe" in names)
             queued = client.put(
                 f"/v1/transcribe?async=true&webhook_url={hook.url}",
@@ -87,7 +87,7 @@ def test_a_request_a_job_and_its_delivery_are_one_trace(tmp_path: Path) -> None:
                 headers=headers,
             )
             assert queued.status_code == 202, queued.text
-            (told,) = hook.wait(1)
+            (webhook,) = hook.wait(1)
             later = traces.wait(lambda names: {"job", "wait", "deliver"} <= names)
         assert server.stop() == 0
 
@@ -112,11 +112,11 @@ def test_a_request_a_job_and_its_delivery_are_one_trace(tmp_path: Path) -> None:
     put = later["PUT /v1/transcribe"]
     assert {later[name].trace_id for name in ("job", "wait", "deliver")} == {TRACE_ID}
     assert {later[name].parent_span_id for name in ("job", "wait", "deliver")} == {put.span_id}
-    assert told.headers["traceparent"].split("-")[1:3] == [TRACE_ID.hex(), put.span_id.hex()]
+    assert webhook.headers["traceparent"].split("-")[1:3] == [TRACE_ID.hex(), put.span_id.hex()]
     assert traces.services == {"asr-server"}
-    assert b"https://asr.example/v1/jobs/" in told.body
+    assert b"https://asr.example/v1/jobs/" in webhook.body
 
-    text = heard.json()["data"]["text"]
+    text = response.json()["data"]["text"]
     for private in (text, text.split()[0], "секрет", secret, hook.url):
         assert private.encode() not in traces.raw
 
@@ -178,7 +178,7 @@ def test_a_collector_that_is_not_there_hurts_nobody(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("sent", [b"", b"x", b"00-%s-%s-01" % (b"0" * 32, b"0" * 16), b"\xff"])
 def test_a_wrong_traceparent_begins_a_trace(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    """It is somebody else's mistake, and no reason to fail."""
+    """It is a mistake of the caller's proxy, and no reason to fail."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("glagol.web.tracing.CLOSE_S", 0.0)
     traces = open_traces("x")

@@ -83,7 +83,7 @@ def test_options_reach_the_model_from_query_and_form(bench: Bench, where: str) -
         ("option_invalid", "POST", URL, {"files": {"file": b"x"}, "data": {"colour": "red"}}),
         ("option_invalid", "POST", f"{URL}?format=srt",
          {"files": {"file": b"x"}, "data": {"format": "srt"}}),
-        ("model_unknown", "PUT", f"{URL}?model=whisper", {"content": b"x"}),
+        ("model_unknown", "PUT", f"{URL}?model=nosuch", {"content": b"x"}),
         ("model_unknown", "POST", URL, {"files": {"file": b"x"}, "data": {"model": "no"}}),
         ("request_invalid", "POST", URL, {"content": b"x"}),
         ("request_invalid", "POST", URL, {"files": {"sound": b"x"}}),
@@ -282,10 +282,14 @@ def test_the_log_has_digests_and_no_content(bench: Bench, caplog: pytest.LogCapt
 def test_models_are_listed_in_openai_shape(bench: Bench) -> None:
     """With our digests and note beside it."""
     answer = msgspec.json.decode(bench.send("GET", "/v1/models").content, type=schemas.ModelList)
-    assert [entry.id for entry in answer.data] == ["tiny", "other", "voice"]
+    assert [entry.id for entry in answer.data] == ["tiny", "other", "voice", "many", "english"]
     assert answer.object == "list"
     assert answer.data[0].default
     assert answer.data[0].note == "for tests"
+    assert [entry.state for entry in answer.data] == ["open", *["unpinned"] * 4]
+    assert [entry.role for entry in answer.data] == ["asr", "asr", "vad", "asr", "asr"]
+    plain, both = ("transcribe",), ("transcribe", "translate")
+    assert [entry.tasks for entry in answer.data] == [plain, plain, (), both, plain]
     assert answer.manifest_version == 7
 
 
@@ -299,6 +303,7 @@ def test_the_openapi_document_needs_no_network(bench: Bench) -> None:
     names = {"file", "model", "language", "word_timestamps", "format", "channel"}
     names |= {"async", "webhook_url", "summarize", "upload", "track", "strict"}
     names |= {"diarize", "num_speakers", "min_speakers", "max_speakers"}
+    names |= {"task", "window", "prompt"}
     assert names == set(form["properties"])
     assert {"200", "400", "413", "415", "422", "429", "503"} <= set(transcribe["put"]["responses"])
     for path in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):

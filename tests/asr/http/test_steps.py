@@ -1,51 +1,61 @@
-"""A request that is given up leaves no thread behind that reads its file."""
+"""A request that is given up leaves nothing behind that reads its file."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, cast
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 
-from glagol.asr.http import steps
-from glagol.asr.http.multipart import Upload
+import httpx
+import pytest
 
-HOLLOW = b"RIFF\xf0\xff\xff\x7fWAVE" + b"JUNK\0\0\0\0" * (1 << 14)
-"""A WAV file of empty chunks: 32,768 steps of our own walk, more of FFmpeg's."""
+import sounds
+from asr.bench import Bench
+from glagol.speech.audio.jail.pool import Jail
 
-
-class Held(io.BytesIO):
-    """A file whose tenth seek waits."""
-
-    calls = 0
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.reached, self.resume = threading.Event(), threading.Event()
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Count and wait."""
-        self.calls += 1
-        if self.calls == 10:
-            self.reached.set()
-            self.resume.wait(30)
-        return super().seek(offset, whence)
+SOON_S = 5.0  # half a second is promised; the machine may be busy
 
 
-def test_a_cancelled_check_stops_its_thread() -> None:
-    """`shutdown` waits for the thread: it ends a step after the request, not after the walk."""
-    file, media = Held(HOLLOW), ThreadPoolExecutor(1)
+@pytest.fixture
+def jail() -> Iterator[Jail]:
+    """One of its own, with one slot."""
+    found = Jail(slots=1, tell=lambda _, /, **__: None)
+    found.start()
+    yield found
+    found.close()
 
-    async def leave() -> None:
-        body = Upload(cast("BinaryIO", file), "", len(HOLLOW), {})
-        task = asyncio.create_task(steps.checked(body, 60.0, media=media))
-        await asyncio.to_thread(file.reached.wait, 30)
+
+def until(what: Callable[[], object]) -> None:
+    """Wait for `what` to be true."""
+    end = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_client_that_leaves_frees_its_slot(make_bench: Callable[..., Bench], jail: Jail) -> None:
+    """Its decoder hangs; with the client the child goes, and the next recording has the slot."""
+    bench = make_bench()
+    bench.service.jail = jail
+    spares = jail._spawner._spares
+    until(lambda: len(spares) == 2)
+    hung = [spare.pid for spare in spares]
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+
+    async def leave(client: httpx.AsyncClient) -> float:
+        task = asyncio.create_task(client.put("/v1/transcribe", content=sounds.clip()))
+        while not jail.children:
+            await asyncio.sleep(0.01)
         task.cancel()
+        began = time.monotonic()
         await asyncio.wait([task])
-        assert task.cancelled()
-        file.resume.set()
+        while jail.children:
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began
 
-    asyncio.run(leave())
-    media.shutdown()
-    assert 10 <= file.calls < 15
+    assert bench.run(leave) < SOON_S
+    os.kill(hung[1], signal.SIGCONT)
+    assert bench.send("PUT", "/v1/transcribe", content=sounds.clip()).status_code == 200

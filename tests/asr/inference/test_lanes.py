@@ -25,6 +25,7 @@ from glagol.asr.inference.threads import divide, usable
 from glagol.registry.registry import Registry
 from glagol.runtime.batching import Tally
 from glagol.runtime.options import Runtime
+from glagol.speech.audio.source import AudioSource
 from glagol.speech.output.formats import as_json
 from glagol.speech.pipeline.recognizer import Recognizer
 from glagol.speech.types import Options, Progress, Step, Transcript
@@ -46,9 +47,10 @@ class Chunks(NotLive):
         options: Options = DEFAULT,
         audio_sha256: str | None = None,
         cancelled: Callable[[], bool] | None = None,
+        opened: AudioSource | None = None,
     ) -> Generator[Step, None, Transcript]:
         """One step for each byte, noted in `order` by the byte."""
-        del options, audio_sha256, cancelled
+        del options, audio_sha256, cancelled, opened
         for byte in file.read().decode():
             assert self.gate.wait(10)
             self.order.append(byte)

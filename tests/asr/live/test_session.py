@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from asr.bench import Bench
+from asr.bench import Bench, jail
 from asr.inference.house import OPEN_AT_A_TIME, Fake, House, job, made, until
 from glagol.asr.inference.pool import InferencePool
 from glagol.asr.inference.tasks import Call, Task, value_of
@@ -37,7 +37,8 @@ class Loop:
 def stream(pool: InferencePool, model: str = "tiny") -> Listening:
     """A stream over `pool` whose client has sent nothing yet."""
     loop = cast("asyncio.AbstractEventLoop", Loop())
-    return Listening(pool, Start(), Options(), model, Feed(loop), Outbox(loop), threading.Event())
+    left = threading.Event()
+    return Listening(pool, Start(), Options(), model, Feed(loop), Outbox(loop), left, jail())
 
 
 def in_time(work: Callable[[], Any]) -> Future[Any]:

@@ -20,11 +20,11 @@ from glagol.asr.openai import streaming, transcriptions
 from glagol.asr.openai.streaming import Mailbox
 from glagol.core.errors import CODES, HostError, InputError
 from glagol.registry.manifest import edit
-from glagol.speech.engines.base import Traits
 from glagol.speech.types import Segment
 from glagol.web import envelope
 
 URL = "/v1/audio/transcriptions"
+TRANSLATE = "/v1/audio/translations"
 SOUND = sounds.silence(0.2)
 
 
@@ -143,17 +143,44 @@ def test_a_preset_may_be_called_whisper_1(bench: Bench) -> None:
     assert transcriptions.read(asked, registry, "tiny").model.id == "tiny"
 
 
-def test_prompt_and_temperature_reach_a_model_that_takes_them(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prompt_and_temperature_reach_a_model_that_takes_them(bench: Bench) -> None:
     """And are refused by name above what it takes."""
-    able = Traits(25.0, ("ru", "en"), takes_prompt=True, takes_temperature=True)
-    monkeypatch.setattr(transcriptions, "traits_of", lambda _model: able)
-    assert ask(bench, prompt="Екатерина", temperature="0.4").status_code == 200
+    asked = {"model": "many", "prompt": "Екатерина", "temperature": "0.4", "window": "full"}
+    assert ask(bench, **asked).status_code == 200
     options = bench.stub.calls[0][1]
     assert (options.prompt, options.temperature) == ("Екатерина", 0.4)
+    assert (options.window, options.task) == ("full", "transcribe")
     for wrong in ("1.5", "-0.1", "nan"):
-        error(ask(bench, temperature=wrong), "option_invalid", "temperature")
+        error(ask(bench, model="many", temperature=wrong), "option_invalid", "temperature")
+    error(ask(bench, model="many", window="half"), "option_invalid", "window")
+
+
+def translate(bench: Bench, **fields: Any) -> httpx.Response:
+    """One request for English text."""
+    return bench.send("POST", TRANSLATE, files={"file": ("запись.wav", SOUND)}, data=fields)
+
+
+@pytest.mark.parametrize("model", ["", "whisper-1", "many", "whisper"])
+def test_a_translation_is_made_by_a_model_that_can(bench: Bench, model: str) -> None:
+    """The default of these tests cannot, so another one serves where none is named."""
+    answer = translate(bench, model=model, response_format="verbose_json", prompt="Екатерина")
+    assert answer.headers["glagol-model"] == "many"
+    assert answer.json()["task"] == "translate"
+    options = bench.stub.calls[0][1]
+    assert (options.task, options.language, options.prompt) == ("translate", "auto", "Екатерина")
+    assert translate(bench, model="many", language="ru").status_code == 200
+    assert bench.stub.calls[1][1].language == "ru"
+
+
+@pytest.mark.parametrize("model", ["tiny", "english"])
+def test_a_model_that_cannot_translate_is_refused(
+    make_bench: Callable[..., Bench], model: str
+) -> None:
+    """A lenient server, too: it would give another text than the one that was asked for."""
+    for bench in (make_bench(), make_bench(openai_lenient="on")):
+        found = error(translate(bench, model=model), "option_invalid", "model")
+        assert "does not translate" in found.message
+        assert bench.stub.calls == []
 
 
 def test_a_lenient_server_leaves_out_what_it_lacks(make_bench: Callable[..., Bench]) -> None:
@@ -304,7 +331,7 @@ def test_one_model(bench: Bench) -> None:
     (listed, *_) = bench.send("GET", "/v1/models").json()["data"]
     for name in ("tiny", "ai-sage/Tiny", "ai-sage%2FTiny"):
         assert bench.send("GET", f"/v1/models/{name}").json() == listed
-    error(bench.send("GET", "/v1/models/whisper"), "model_unknown", "model")
+    error(bench.send("GET", "/v1/models/nosuch"), "model_unknown", "model")
 
 
 def test_a_model_that_is_not_ready_is_told_early() -> None:

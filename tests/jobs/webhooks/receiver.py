@@ -1,4 +1,4 @@
-"""A webhook receiver over a real socket that answers as it is told."""
+"""A webhook receiver on a real socket with answers that the test sets."""
 
 from __future__ import annotations
 

@@ -93,10 +93,10 @@ def test_a_receiver_can_verify_and_read(post: Post) -> None:
     """By the reference verifier; type, time, job and the result itself."""
     job_id = post.send()
     (request,) = post.to.wait(1)
-    told = Webhook(SECRET).verify(request.body, request.headers)
-    assert told["type"] == "transcription.completed"
-    assert told["timestamp"].endswith("Z")
-    assert told["data"] == {
+    body = Webhook(SECRET).verify(request.body, request.headers)
+    assert body["type"] == "transcription.completed"
+    assert body["timestamp"].endswith("Z")
+    assert body["data"] == {
         "job": {"id": "job1", "state": "done"},
         "result": {"text": TEXT},
         "result_url": "/v1/jobs/job1/result",
@@ -120,7 +120,7 @@ def test_a_long_result_goes_by_link() -> None:
         assert new.kind == KIND
 
 
-def test_a_failure_is_told_with_its_reason() -> None:
+def test_a_failure_is_sent_with_its_reason() -> None:
     """Code, message and remedy; no result and no link to one."""
     trouble = Trouble("audio_truncated", "it ends", "send it whole")
     new = notify(
@@ -143,9 +143,9 @@ def test_it_is_tried_again_with_the_same_id(post: Post) -> None:
         assert job.trouble.code == "webhook_failed"
         post.skip(pause_s + 1)
     done = post.until(job_id, "done", 4)
-    told = attempts_of(done, post.queue.result(job_id))
-    assert [attempt.outcome for attempt in told][:2] == ["503", "429"]
-    assert len(told) == 4, "every try is told, not the last alone"
+    attempts = attempts_of(done, post.queue.result(job_id))
+    assert [attempt.outcome for attempt in attempts][:2] == ["503", "429"]
+    assert len(attempts) == 4, "every try is listed, not the last alone"
     requests = post.to.requests
     assert {r.headers["webhook-id"] for r in requests} == {job_id}
     assert len({r.body for r in requests}) == 1
@@ -278,7 +278,7 @@ def test_receivers_that_never_answer_delay_no_other_owner(tmp_path: Path, *, key
 def test_a_bug_in_the_queue_does_not_end_deliveries(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The thread logs it and goes on."""
+    """The thread logs it and continues."""
     with monkeypatch.context() as patched:
         broken = threading.Event()
 
@@ -348,13 +348,13 @@ def test_the_watcher_sees_every_try(tmp_path: Path) -> None:
     """What metrics and traces are made of."""
     seen: list[tuple[str, bool]] = []
 
-    def told(delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float) -> None:
+    def on_try(delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float) -> None:
         seen.append((delivery.job_id + outcome.said, began_s <= ended_s))
 
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     with receiver() as to:
         terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), 5.0)
-        deliverer = Deliverer(queue, lambda: terms, worker="w", told=told)
+        deliverer = Deliverer(queue, lambda: terms, worker="w", on_try=on_try)
         deliverer.start()
         notice = msgspec.structs.replace(done(b"{}"), traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
         queue.put(notify(notice, to.url))

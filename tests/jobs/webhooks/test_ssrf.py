@@ -214,7 +214,7 @@ def test_a_local_socket_is_no_receiver() -> None:
 
 
 def test_refusals_name_no_address() -> None:
-    """What a name means in this network is not told to strangers."""
+    """The error does not reveal what a name resolves to in this network."""
     with pytest.raises(InputError) as caught:
         dial("http://db.example/", resolve=answering(["10.9.8.7"]))
     assert "10.9.8.7" not in caught.value.message

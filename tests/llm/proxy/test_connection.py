@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from glagol.llm.proxy.connection import Bounds
-from llm.served import GET, SOON_S, TIGHT, Served, dial, echo, heard, listening
+from llm.served import GET, SOON_S, TIGHT, Served, dial, echo, listening, received
 
 PATIENCE_S = 20
 CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -28,7 +28,7 @@ def asked(served: Served, *pieces: bytes) -> bytes:
             for piece in pieces:
                 client.sendall(piece)
                 time.sleep(0.02)
-        return heard(client)
+        return received(client)
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,21 @@ def test_a_head_below_the_bounds_is_served() -> None:
 def test_a_head_has_its_time(before: bytes, piece: bytes, more: bytes, status: bytes) -> None:
     """On a new connection and on a kept one; drop by drop it gets no more; silence ends so.
 
-    The drops go on until an answer comes: were each one to give a head more time, none ever would.
+    The drops continue until an answer comes: were each one to give a head more time, none ever
+    would.
     """
     with listening(echo, TIGHT) as served:
         began = time.monotonic()  # before the server's clock can start, however busy the machine is
         with dial(served) as client:
             if before:
                 client.sendall(before)
-                heard(client, b"127.0.0.1\n")
+                received(client, b"127.0.0.1\n")
             with suppress(BrokenPipeError, ConnectionResetError):
                 while not select.select([client], [], [], SOON_S / 5)[0]:
                     assert time.monotonic() - began < PATIENCE_S
                     client.sendall(piece)
                     piece = more
-            answer = heard(client)
+            answer = received(client)
         assert time.monotonic() - began >= SOON_S * 0.9
     assert answer[9:12] == status
 
@@ -99,7 +100,7 @@ def test_a_body_may_be_slow() -> None:
             for letter in b"slow":
                 time.sleep(SOON_S / 2)
                 client.sendall(bytes([letter]))
-            assert heard(client, b"slow").startswith(b"HTTP/1.1 200")
+            assert received(client, b"slow").startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("junk", [b"x: y\r\n", b"0" * 64])
@@ -111,10 +112,10 @@ def test_what_is_no_body_has_a_size_too(junk: bytes) -> None:
 
 
 def test_fields_after_a_body_are_not_the_requests() -> None:
-    """Whoever checks the head of a request has seen all that the application will see of it."""
+    """A layer that checks the head of a request sees all that the application will see of it."""
     with listening(echo) as served, dial(served) as client:
         client.sendall(CHUNKED + b"2\r\nab\r\n0\r\nauthorization: Bearer x\r\n\r\n")
-        assert heard(client, b"ab").endswith(b"POST host,transfer-encoding 127.0.0.1\nab")
+        assert received(client, b"ab").endswith(b"POST host,transfer-encoding 127.0.0.1\nab")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_what_is_not_http(request_: bytes) -> None:
 
 
 def test_connections_are_counted() -> None:
-    """One too many is told so; when another leaves there is room again."""
+    """One too many gets 503; when another leaves there is room again."""
     with listening(echo, Bounds(connections=3)) as served:
         kept = [dial(served) for _ in range(3)]
         time.sleep(0.1)
@@ -155,14 +156,14 @@ def test_requests_in_a_row() -> None:
     with listening(echo, TIGHT) as served:
         with dial(served) as client:
             client.sendall(b"".join(GET + b"x%d: y\r\n\r\n" % n for n in range(3)))
-            answers = heard(client, b"x2 127.0.0.1\n")
+            answers = received(client, b"x2 127.0.0.1\n")
             assert answers.count(b"200 OK") == 3
             assert answers.index(b"x0") < answers.index(b"x1") < answers.index(b"x2")
         answers = asked(served, (GET + b"\r\n") * 1000)
         assert answers.count(b"200 OK") <= 3
 
 
-def test_who_asks_is_who_connects() -> None:
+def test_forwarding_headers_do_not_change_the_peer() -> None:
     """What a client says of itself does not make it another one."""
     with listening(echo) as served:
         answer = asked(served, GET + b"x-forwarded-for: 9.9.9.9\r\nconnection: close\r\n\r\n")
@@ -176,36 +177,36 @@ def test_another_protocol_is_not_taken_up() -> None:
     with listening(echo) as served, dial(served) as client:
         for asked_for in (asks, asks.replace(b"h2c", b"websocket"), b""):
             client.sendall(GET + asked_for + b"\r\n")
-            assert b"GET host" in heard(client, b"127.0.0.1\n")
+            assert b"GET host" in received(client, b"127.0.0.1\n")
             for cut in (20, 70, 160):
                 whole = b"POST / HTTP/1.1\r\nhost: x\r\n" + asked_for + body
                 client.sendall(whole[:cut])
                 time.sleep(0.02)
                 client.sendall(whole[cut:])
-                assert heard(client, b"\nok").startswith(b"HTTP/1.1 200 OK")
+                assert received(client, b"\nok").startswith(b"HTTP/1.1 200 OK")
         client.sendall(CHUNKED[:-2] + asks + b"\r\n2\r\nok\r\n0\r\n\r\n" + GET + b"\r\n")
-        assert b"\nok" in heard(client, b"GET host 127.0.0.1\n")
+        assert b"\nok" in received(client, b"GET host 127.0.0.1\n")
 
 
-def test_who_waits_before_sending() -> None:
+def test_expect_100_continue() -> None:
     """100 Continue when the body is read; an answer instead of it ends the connection."""
     asks = b"POST %b HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
     with listening(echo) as served:
         with dial(served) as client:
             client.sendall(asks % b"/")
-            assert heard(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert received(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             client.sendall(b"ab")
-            assert heard(client, b"ab").startswith(b"HTTP/1.1 200 OK")
+            assert received(client, b"ab").startswith(b"HTTP/1.1 200 OK")
         answer = asked(served, asks % b"/deaf", GET + b"x: y\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert answer.count(b"200 OK") == 1
 
 
-def test_a_refused_body_is_not_heard_for_ever() -> None:
+def test_draining_a_refused_body_is_bounded() -> None:
     """An answer that came before the body's end: what still comes is dropped, and only so long."""
     with listening(echo, TIGHT) as served, dial(served) as client:
         client.sendall(CHUNKED.replace(b"POST /", b"POST /deaf"))
-        assert heard(client, b"127.0.0.1\n").startswith(b"HTTP/1.1 200 OK")
+        assert received(client, b"127.0.0.1\n").startswith(b"HTTP/1.1 200 OK")
         with pytest.raises(ConnectionError):
             send_on(client, b"1000\r\n%b\r\n" % (b"x" * 4096))
 
@@ -218,7 +219,7 @@ def send_on(client: socket.socket, piece: bytes) -> None:
         time.sleep(0.01)
 
 
-def test_who_is_not_heard_cannot_go_on_speaking() -> None:
+def test_a_body_that_is_not_read_is_held_back() -> None:
     """While an application does not read, no more than a little of the body is taken."""
     release = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -247,11 +248,11 @@ def test_who_is_not_heard_cannot_go_on_speaking() -> None:
         client.settimeout(20)
         while sent < size:
             sent += client.send(piece[: size - sent])
-        assert b"x-count: %d\r\n" % size in heard(client, b"\r\n\r\n")
+        assert b"x-count: %d\r\n" % size in received(client, b"\r\n\r\n")
 
 
 @pytest.mark.parametrize("outlet", [True, False])
-def test_who_does_not_read_is_not_written_to(*, outlet: bool) -> None:
+def test_a_client_that_does_not_read_holds_the_answer_back(*, outlet: bool) -> None:
     """What waits in memory has a bound; when the client reads on, all of it comes."""
     written = 0
 
@@ -274,4 +275,4 @@ def test_who_does_not_read_is_not_written_to(*, outlet: bool) -> None:
         first = written
         time.sleep(0.3)
         assert 0 < first == written < 1024 / 4
-        assert heard(client, b"\r\n0\r\n\r\n").count(b"x") == 1024 << 16
+        assert received(client, b"\r\n0\r\n\r\n").count(b"x") == 1024 << 16

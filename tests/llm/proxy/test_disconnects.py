@@ -1,4 +1,4 @@
-"""Who leaves, who does not read, and how it ends: nobody works for nobody, or waits for ever."""
+"""Disconnects, clients that stop reading, shutdown: no work for absent clients, no endless wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from glagol.llm.proxy.connection import Bounds
-from llm.served import GET, SOON_S, TIGHT, dial, echo, heard, listening, until
+from llm.served import GET, SOON_S, TIGHT, dial, echo, listening, received, until
 
 LARGE = 1 << 24
 
@@ -21,39 +21,41 @@ async def large(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": bytes(LARGE)})
 
 
-def test_who_leaves_is_told_of() -> None:
-    """The application learns it at once, before and in the middle of an answer."""
-    told: list[str] = []
+def test_a_disconnect_reaches_the_application() -> None:
+    """It gets http.disconnect immediately, before and in the middle of an answer."""
+    events: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/begun":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             scope["state"]["outlet"].write(b"x")
         await receive()
-        told.append("asked")
-        told.append((await receive())["type"])
+        events.append("asked")
+        events.append((await receive())["type"])
 
     with listening(app) as served:
         for path in (b"/begun", b"/"):
             with dial(served) as client:
                 client.sendall(b"GET %b HTTP/1.1\r\n\r\n" % path)
-                until(lambda: bool(told))
+                until(lambda: bool(events))
                 time.sleep(0.1)  # for a message that must not come
-                assert told == ["asked"]
-            until(lambda: told == ["asked", "http.disconnect"])
-            told.clear()
+                assert events == ["asked"]
+            until(lambda: events == ["asked", "http.disconnect"])
+            events.clear()
 
 
 @pytest.mark.parametrize("queued", [1, 2, 3])
 @pytest.mark.parametrize("apart", [False, True])
-def test_who_leaves_with_requests_queued_is_told_of(queued: int, *, apart: bool) -> None:
-    """The one under way learns it, though others were read after it; a third queued is refused."""
-    told: list[str] = []
+def test_a_disconnect_with_queued_requests_reaches_the_application(
+    queued: int, *, apart: bool
+) -> None:
+    """The request in flight gets it, though others are queued behind it; a third is refused."""
+    events: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        told.append(scope["path"])
-        told.append((await receive())["type"])
+        events.append(scope["path"])
+        events.append((await receive())["type"])
 
     with listening(app, Bounds(pipelined=2)) as served, dial(served) as client:
         pieces = [b"GET /first HTTP/1.1\r\n\r\n", *[GET + b"\r\n"] * queued]
@@ -61,9 +63,9 @@ def test_who_leaves_with_requests_queued_is_told_of(queued: int, *, apart: bool)
             client.sendall(piece)
             time.sleep(0.05)
         if queued <= 2:
-            until(lambda: told == ["/first"])
+            until(lambda: events == ["/first"])
             client.close()
-        until(lambda: told == ["/first", "http.disconnect"])
+        until(lambda: events == ["/first", "http.disconnect"])
 
 
 def test_a_queued_request_may_wait_before_sending_too() -> None:
@@ -78,19 +80,19 @@ def test_a_queued_request_may_wait_before_sending_too() -> None:
         client.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
         time.sleep(0.05)
         client.sendall(b"POST / HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
-        assert heard(client, b"100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK")
+        assert received(client, b"100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 OK")
         client.sendall(b"ab")
-        assert heard(client, b"ab").startswith(b"HTTP/1.1 200 OK")
+        assert received(client, b"ab").startswith(b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("last", [b"", b"connection: close\r\n"])
-def test_an_answer_that_nobody_reads_is_given_up(last: bytes) -> None:
+def test_an_unread_answer_is_aborted(last: bytes) -> None:
     """Its connection is free for others in the end, and the server can stop."""
     with listening(large, TIGHT) as served, dial(served) as client:
         client.sendall(GET + last + b"\r\n")
         until(lambda: bool(served.listener._connections))
         until(lambda: not served.listener._connections)
-        assert len(heard(client)) < LARGE
+        assert len(received(client)) < LARGE
 
 
 def test_an_answer_may_be_read_slowly() -> None:
@@ -118,12 +120,12 @@ def test_an_orderly_end() -> None:
         busy.sendall(GET + b"\r\n")
         until(lambda: bool(loops))
         served.stop()
-        assert heard(idle) == b""
+        assert received(idle) == b""
         with pytest.raises(OSError, match="refused"):
             dial(served)
         assert served.thread.is_alive()
         loops[0].call_soon_threadsafe(go.set)
-        answer = heard(busy)
+        answer = received(busy)
         assert b"connection: close" in answer
         assert answer.endswith(b"GET host 127.0.0.1\n")
         served.thread.join(20)
@@ -132,17 +134,17 @@ def test_an_orderly_end() -> None:
 
 def test_an_end_that_does_not_wait() -> None:
     """Cut off, requests under way learn that their clients are gone, and can clean up."""
-    told: list[str] = []
+    events: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        told.append("asked")
-        told.append((await receive())["type"])
+        events.append("asked")
+        events.append((await receive())["type"])
 
     with listening(app) as served, dial(served) as client:
         client.sendall(GET + b"\r\n")
-        until(lambda: told == ["asked"])
+        until(lambda: events == ["asked"])
         served.cut()
-        assert heard(client) == b""
+        assert received(client) == b""
         served.thread.join(20)
-        assert told == ["asked", "http.disconnect"]
+        assert events == ["asked", "http.disconnect"]

@@ -103,12 +103,12 @@ def test_what_is_not_http(socket: str, answer: bytes) -> None:
     assert caught.value.code == "llm_unavailable"
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_no_server_listens(tmp_path: Path) -> None:
     """No socket, no answer."""
 
     async def ask() -> None:
         async with exchange(Address(str(tmp_path / "none"), KEY), "/", b"", KIND):
-            pytest.fail("there is nobody")
+            pytest.fail("a server answered")
 
     with pytest.raises(HostError, match="does not listen"):
         uvloop.run(ask())
@@ -151,7 +151,7 @@ def test_no_header_comes_in_with_another(socket: str, path: str, kind: str) -> N
         uvloop.run(ask())
 
 
-def test_who_does_not_read_is_not_written_to(socket: str) -> None:
+def test_a_reader_that_pauses_holds_vllm_back(socket: str) -> None:
     """While a client is slow vLLM waits: what is held has a bound; then everything arrives."""
     piece, count, written = b"x" * (1 << 16), 400, 0
 
@@ -175,7 +175,7 @@ def test_who_does_not_read_is_not_written_to(socket: str) -> None:
     assert uvloop.run(asked(socket, speak, ask)) == (count * len(piece), None)
 
 
-def test_who_leaves_closes_the_connection(socket: str) -> None:
+def test_leaving_the_block_closes_the_connection(socket: str) -> None:
     """vLLM sees the end of its connection as soon as the block is left, in a stream's middle."""
     seen = b"nothing"
 

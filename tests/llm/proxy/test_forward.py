@@ -39,7 +39,7 @@ def code(answer: httpx.Response) -> str:
 
 
 def left(server: Running) -> Path:
-    """The stub touches it when somebody left it."""
+    """The stub touches it when a client disconnects."""
     return server.log.with_name("left")
 
 
@@ -73,7 +73,7 @@ def test_a_stream_comes_chunk_by_chunk(client: httpx.Client) -> None:
     assert whole.endswith(b"data: [DONE]\n\n")
 
 
-def test_who_does_not_read_holds_vllm_back(server: Running, client: httpx.Client) -> None:
+def test_a_client_that_does_not_read_holds_vllm_back(server: Running, client: httpx.Client) -> None:
     """While a client is slow vLLM is not read; then it all comes, to the byte."""
     flooded = server.log.with_name("flooded")
     with client.stream("POST", CHAT, json=chat("flood 800", stream=True)) as answer:
@@ -87,10 +87,12 @@ def test_who_does_not_read_holds_vllm_back(server: Running, client: httpx.Client
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_who_leaves_frees_the_model(server: Running, client: httpx.Client, *, stream: bool) -> None:
+def test_a_disconnect_frees_the_model(
+    server: Running, client: httpx.Client, *, stream: bool
+) -> None:
     """The connection to vLLM is closed, the place is free, the log says cancelled."""
     left(server).unlink(missing_ok=True)
-    name = f"leaver-{stream}"
+    name = f"disconnect-{stream}"
     request = client.build_request(
         "POST",
         CHAT,
@@ -114,7 +116,7 @@ def test_who_leaves_frees_the_model(server: Running, client: httpx.Client, *, st
 
 
 def test_no_place_is_429(server: Running, client: httpx.Client) -> None:
-    """Two places: a third request is told to come again, in OpenAI's shape."""
+    """Two places: a third request gets 429 in OpenAI's shape."""
     sent = [threading.Thread(target=_slow, args=(server,)) for _ in range(2)]
     for thread in sent:
         thread.start()

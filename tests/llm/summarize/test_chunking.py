@@ -125,9 +125,9 @@ def test_halves_share_what_a_piece_owned(segments: tuple[Segment, ...]) -> None:
 
 
 def test_context_begins_with_a_turn() -> None:
-    """Half of what someone said is worth less than the whole of a shorter turn."""
+    """Half of a turn is worth less than the whole of a shorter turn."""
     said = [("A", "one"), ("A", "two"), ("B", "three"), ("B", "four"), ("A", "five")]
-    segments = [Segment(f"s{n}", text, speaker=who) for n, (who, text) in enumerate(said)]
+    segments = [Segment(f"s{n}", text, speaker=name) for n, (name, text) in enumerate(said)]
     limits = Limits(len(render(Piece(tuple(segments[:4])))), 13)
     pieces = counted(cut(segments, render, limits), len)
     assert [piece.ids for piece in pieces] == [("s0", "s1", "s2", "s3"), ("s4",)]

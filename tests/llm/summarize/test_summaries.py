@@ -143,7 +143,7 @@ def test_an_asr_server_that_is_away_is_said() -> None:
             assert test.post("/v1/summarize", json={"job": JOB}).status_code == status
 
 
-def test_progress_is_told_by_events() -> None:
+def test_progress_is_sent_as_events() -> None:
     """Progress that only grows, then the plain answer's envelope, by Accept or by option."""
     text = "\n".join(f"строка {n}" for n in range(400))
     with served(desk_of(FakeModel())) as client:

@@ -43,7 +43,7 @@ def obedient(messages: Sequence[Message]) -> str:
 
 @dataclass
 class FakeModel:
-    """Counts words as tokens; answers as told; keeps what it was asked."""
+    """A model that counts words as tokens, gives set answers, and keeps the prompts."""
 
     max_context: int = 1200
     answer: Callable[[Sequence[Message]], str] = obedient

@@ -1,4 +1,4 @@
-"""Settings, vLLM's lines and vLLM's metrics: what is read, and what is told of it."""
+"""Settings, vLLM's log lines and vLLM's metrics: how they are read and what is logged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
 
 
 def test_a_slip_gets_a_hint() -> None:
-    """An unknown name is told with the one that it resembles."""
+    """The error for an unknown name suggests the one that it resembles."""
     found = Settings.from_environment({"LLM_MEMROY": "0.5"}).unknown
     assert found == ("LLM_MEMROY (did you mean LLM_MEMORY?)",)
 
@@ -55,19 +55,19 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return lines
 
 
-def test_no_prompt_is_told(log: list[dict[str, object]]) -> None:
+def test_no_prompt_is_logged(log: list[dict[str, object]]) -> None:
     """Once requests may be there, the process that reads them is quoted no more."""
     lines = Lines()
     front = "(APIServer pid=7) ERROR 11-21 10:49:38 [serving.py:274] Error with SECRET"
     lines.tell(front)
-    assert log[-1]["message"] == "Error with SECRET"  # nobody has asked anything yet
+    assert log[-1]["message"] == "Error with SECRET"  # no request was made yet
     lines.serving = True
-    told = len(log)
+    before = len(log)
     lines.tell(front)
     lines.tell("Traceback (most recent call last): SECRET")
     lines.tell("(EngineCore pid=8) WARNING 11-21 10:49:38 [core.py:1] cache is full")
-    assert "SECRET" not in str(log[told:])
-    assert [line.get("place") for line in log[told:]] == ["serving.py:274", "core.py:1"]
+    assert "SECRET" not in str(log[before:])
+    assert [line.get("place") for line in log[before:]] == ["serving.py:274", "core.py:1"]
     assert log[-1]["message"] == "cache is full"
 
 

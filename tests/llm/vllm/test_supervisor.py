@@ -57,7 +57,7 @@ async def until(what: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-def told(made: Keeper) -> str:
+def trouble_of(made: Keeper) -> str:
     """Code and message of the trouble, when it is more than that the start is not over."""
     if made.trouble is None or "being verified" in made.trouble.message:
         return ""
@@ -83,9 +83,9 @@ def test_a_start_that_fails_is_tried_again(
     async def scene() -> None:
         (tmp_path / "refuse").write_text(says)
         async with kept(llm_home, tmp_path) as made:
-            await until(lambda: told(made))
-            assert told(made).startswith(expected)
-            assert says[:40] in told(made)
+            await until(lambda: trouble_of(made))
+            assert trouble_of(made).startswith(expected)
+            assert says[:40] in trouble_of(made)
             assert made.retry_after_s() >= 1
             with pytest.raises(HostError):
                 made.upstream()
@@ -96,15 +96,15 @@ def test_a_start_that_fails_is_tried_again(
     asyncio.run(scene())
 
 
-def test_who_is_silent_is_replaced(llm_home: Path, tmp_path: Path) -> None:
+def test_a_silent_process_is_replaced(llm_home: Path, tmp_path: Path) -> None:
     """A process that lives and does not answer /health is killed and started again."""
 
     async def scene() -> None:
         async with kept(llm_home, tmp_path) as made:
             await until(lambda: made.trouble is None)
             (tmp_path / "sick").touch()
-            await until(lambda: told(made))
-            assert "silent" in told(made)
+            await until(lambda: trouble_of(made))
+            assert "silent" in trouble_of(made)
             assert not any(alive(int(pid)) for pid in (tmp_path / "pids").read_text().split()[:2])
             (tmp_path / "sick").unlink()
             await until(lambda: made.trouble is None)
@@ -119,9 +119,9 @@ def test_a_wrong_known_answer_is_not_served(llm_home: Path, tmp_path: Path) -> N
     async def scene() -> None:
         (tmp_path / "answer").write_text('{ "answer": "да" }')
         async with kept(llm_home, tmp_path) as made:
-            await until(lambda: told(made))
-            assert told(made).startswith("not_ready")
-            assert "known prompt" in told(made)
+            await until(lambda: trouble_of(made))
+            assert trouble_of(made).startswith("not_ready")
+            assert "known prompt" in trouble_of(made)
 
     asyncio.run(scene())
 
@@ -137,8 +137,8 @@ def test_altered_bytes_never_reach_vllm(tmp_path: Path) -> None:
         blob.unlink()
         blob.write_bytes(data)
         async with kept(home, tmp_path) as made:
-            await until(lambda: told(made))
-            assert told(made).startswith("artifact_altered: model.safetensors")
+            await until(lambda: trouble_of(made))
+            assert trouble_of(made).startswith("artifact_altered: model.safetensors")
             assert made.starts == 0
         assert not (tmp_path / "seen.json").exists()
 
@@ -150,9 +150,9 @@ def test_a_missing_vllm_is_said(llm_home: Path, tmp_path: Path) -> None:
 
     async def scene() -> None:
         async with kept(llm_home, tmp_path, "/nowhere/python") as made:
-            await until(lambda: told(made))
-            assert told(made).startswith("llm_unavailable")
-            assert "/nowhere/python" in told(made)
+            await until(lambda: trouble_of(made))
+            assert trouble_of(made).startswith("llm_unavailable")
+            assert "/nowhere/python" in trouble_of(made)
             assert made.trouble is not None
             assert "./just env llm-cuda" in made.trouble.remedy
 

@@ -99,7 +99,7 @@ RUNNING = re.compile(r"^vllm:num_requests_running\{[^}]*\} [1-9]", re.MULTILINE)
 
 
 def test_vllm_killed_in_mid_request(vllm_server: Running) -> None:
-    """kill -9: a clear 503 or a last event for everyone; it serves again; no prompt is told."""
+    """kill -9: each client gets a 503 or a last event; it serves again; no prompt is logged."""
     before = vllm_server.ready()
     family = descendants(vllm_server.process.pid)
     answers: list[httpx.Response] = []

@@ -93,10 +93,10 @@ def test_a_client_that_leaves_frees_vllm(vllm_server: Running) -> None:
     running = 'vllm:num_requests_running{engine="0",model_name="tiny-qwen3"} '
     body = {"transcript": conversation(WORDS), "stream": True}
     with vllm_server.client() as client:
-        headers = {"X-Request-ID": "leaver"}
+        headers = {"X-Request-ID": "disconnect"}
         with client.stream("POST", "/v1/summarize", json=body, headers=headers) as answer:
             assert b"progress" in next(answer.iter_raw())
         vllm_server.until(
-            lambda: "leaver" in [line["request_id"] for line in vllm_server.lines("request")]
+            lambda: "disconnect" in [line["request_id"] for line in vllm_server.lines("request")]
         )
         vllm_server.until(lambda: f"{running}0.0" in client.get("/metrics").text)

@@ -389,3 +389,12 @@ def test_no_format_opens_other_files() -> None:
         assert why
     assert not {"hls", "concat", "dash", "sdp", "image2", "rtsp"} & set(allowed.CONTAINERS)
     assert budget.bound_memory()
+
+
+def test_junk_behind_frames_is_no_sound() -> None:
+    """Random bytes hold what looks like frames, in other rates and channels; none is believed."""
+    junk = np.random.default_rng(5).integers(0, 256, 4 << 20, np.uint8).tobytes()
+    for form, codec in (("adts", "aac"), ("mp3", "libmp3lame")):
+        data = made.encoded(made.tone(1.0, 44_100), 44_100, form, codec)
+        whole = length(data)
+        assert length(data + junk) == pytest.approx(whole, abs=1_600)

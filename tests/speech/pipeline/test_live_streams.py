@@ -68,6 +68,31 @@ def test_any_division_of_the_bytes_gives_the_transcript_of_the_file(
     assert len(found.segments) > 1
 
 
+@pytest.mark.parametrize("pause_s", [0.4, 0.6, 1.0])
+def test_a_chosen_pause_ends_a_segment_in_time(recognizer: Opener, pause_s: float) -> None:
+    """A final needs no more sound than the pause, a block and what voice detection lags behind."""
+    options = Options(short_audio_s=0.0, pause_s=pause_s)
+    times = np.arange(0, 30, 1 / SAMPLE_RATE)
+    padded = np.pad(speech(1.2), (0, 30 * RATE))
+    sound = np.interp(times, np.arange(len(padded)) / RATE, padded).astype(np.float32)
+    running, found, lags = recognizer().live(options=options), [], []
+    for start in range(0, len(sound), 1600):
+        for segment in running.push(sound[start : start + 1600]):
+            found.append(segment)
+            lags.append((start + 1600) / SAMPLE_RATE - segment.end)
+    found += running.finish()
+    assert len(found) > 3
+    assert max(lags) < pause_s + 0.6
+    file = recognizer().transcribe(io.BytesIO(made.float_wav(sound)), options=options)
+    assert file.segments == tuple(found)
+
+
+@pytest.mark.parametrize("pause_s", [0.1, 9.0, float("nan")])
+def test_a_pause_out_of_range_is_refused(recognizer: Opener, pause_s: float) -> None:
+    with pytest.raises(InputError, match="cannot end a segment"):
+        recognizer().live(options=Options(pause_s=pause_s))
+
+
 @pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
 def test_rates_and_channels_are_those_of_the_file(recognizer: Opener, rate: int) -> None:
     mono = np.interp(np.arange(0, 9, 1 / rate), np.arange(9 * RATE) / RATE, speech(0.3)[: 9 * RATE])

@@ -1,4 +1,4 @@
-"""Who may ask: keys, scopes, limits and open doors, through the layers a request really passes."""
+"""Access control: keys, scopes, limits and open paths, through the layers of a real request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOORS = Doors(
 )
 
 
-class Nobody:
+class NoWatcher:
     """A watcher that does not count."""
 
     def began(self) -> None:
@@ -56,7 +56,7 @@ class House:
             clock=lambda: self.clock_s,
             now=lambda: self.now,
         )
-        self.app = Observed(access, Nobody(), {"/health"})
+        self.app = Observed(access, NoWatcher(), {"/health"})
 
     async def _app(self, scope: Any, _receive: Any, send: Any) -> None:
         caller = caller_of(scope)
@@ -143,7 +143,7 @@ def test_a_key_opens_and_is_known_inside(house: House) -> None:
 
 
 def test_wrong_keys_are_refused(house: House) -> None:
-    """Unknown, expired, revoked: one answer, that tells nobody which."""
+    """Unknown, expired, revoked: one answer, which does not say which."""
     key = house.key("alice", expires=NOW + timedelta(days=1))
     assert house.get("/v1/transcribe", key).status_code == 200
     answers = [house.get("/v1/transcribe", key + "x")]

@@ -32,7 +32,7 @@ def sender(*parts: tuple[float, int], ends: bool = True) -> Receive:
     return receive
 
 
-def heard(receive: Receive, *, rule: BodyRate | None = None, work_s: float = 0.0) -> int:
+def bytes_read(receive: Receive, *, rule: BodyRate | None = None, work_s: float = 0.0) -> int:
     """How many bytes an application reads, up to the disconnect that follows the body."""
     rule, size = rule or BodyRate(RATE, GRACE_S), 0
 
@@ -63,26 +63,26 @@ def test_a_slow_body_is_ended(parts: list[tuple[float, int]]) -> None:
     """Within the grace period and a little more, with its code."""
     began = time.monotonic()
     with pytest.raises(GlagolError) as caught:
-        heard(sender(*parts))
+        bytes_read(sender(*parts))
     assert caught.value.code == "body_too_slow"
     assert GRACE_S <= time.monotonic() - began < 10 * GRACE_S
 
 
 def test_a_body_may_pause_and_take_long() -> None:
     """A pause within the grace period; twice the least rate for as long as it likes; any end."""
-    assert heard(sender((0.6 * GRACE_S, 0), (0.0, 10))) == 10
-    assert heard(sender(*[(0.03, 100)] * 8)) == 800
-    assert heard(sender((0.0, 5))) == 5  # then it waits for the answer, however long
+    assert bytes_read(sender((0.6 * GRACE_S, 0), (0.0, 10))) == 10
+    assert bytes_read(sender(*[(0.03, 100)] * 8)) == 800
+    assert bytes_read(sender((0.0, 5))) == 5  # then it waits for the answer, however long
 
 
 def test_the_work_of_the_server_does_not_count() -> None:
     """Only the time that the application waits for the client."""
-    assert heard(sender(*[(0.0, 1)] * 4), work_s=0.6 * GRACE_S) == 4
+    assert bytes_read(sender(*[(0.0, 1)] * 4), work_s=0.6 * GRACE_S) == 4
 
 
 def test_no_rate_is_no_limit() -> None:
     """0 switches it off."""
-    assert heard(sender((2 * GRACE_S, 1), (0.0, 1)), rule=BodyRate(0, GRACE_S)) == 2
+    assert bytes_read(sender((2 * GRACE_S, 1), (0.0, 1)), rule=BodyRate(0, GRACE_S)) == 2
 
 
 @pytest.mark.parametrize("rate", [0.0, RATE])

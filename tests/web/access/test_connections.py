@@ -13,7 +13,7 @@ from glagol.web.access.connections import IDLE_S, SILENT_S, Connections
 from glagol.web.bind import listener
 
 
-class Crowd:
+class Peers:
     """A listening socket, its clients, and what a server would hold of them."""
 
     def __init__(self, most: int) -> None:
@@ -60,51 +60,51 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd() -> Iterator[Crowd]:
+def peers() -> Iterator[Peers]:
     """Room for 16 connections."""
-    found = Crowd(16)
+    found = Peers(16)
     yield found
     for each in (found.listening, *found.accepted, *found.clients):
         each.close()
 
 
-def test_silence_is_closed_and_use_is_not(crowd: Crowd) -> None:
+def test_silence_is_closed_and_use_is_not(peers: Peers) -> None:
     """Never a request: seconds. One under way: never. One that is over: later."""
-    silent, half, used, busy = (crowd.client() for _ in range(4))
+    silent, half, used, busy = (peers.client() for _ in range(4))
     half.sendall(b"GET / HTTP/1.1\r\nX-A: ")
 
     def long_request() -> None:
-        crowd.look(2 * IDLE_S)
-        assert crowd.open() == [False, False, True, True]
+        peers.look(2 * IDLE_S)
+        assert peers.open() == [False, False, True, True]
 
-    crowd.look()
-    asyncio.run(crowd.serve(used))
-    crowd.look(0.9 * SILENT_S)
-    assert crowd.open() == [True] * 4
-    crowd.look(0.2 * SILENT_S)
-    assert crowd.open() == [False, False, True, False]
+    peers.look()
+    asyncio.run(peers.serve(used))
+    peers.look(0.9 * SILENT_S)
+    assert peers.open() == [True] * 4
+    peers.look(0.2 * SILENT_S)
+    assert peers.open() == [False, False, True, False]
     del silent, busy
 
 
-def test_a_request_keeps_its_connection(crowd: Crowd) -> None:
+def test_a_request_keeps_its_connection(peers: Peers) -> None:
     """However long it takes; afterwards it may idle for a while."""
-    busy = crowd.client()
-    crowd.look()
-    asyncio.run(crowd.serve(busy, lambda: crowd.look(5 * IDLE_S)))
-    assert crowd.open() == [True]
-    crowd.look(0.9 * IDLE_S)
-    assert crowd.open() == [True]
-    crowd.look(0.2 * IDLE_S)
-    assert crowd.open() == [False]
+    busy = peers.client()
+    peers.look()
+    asyncio.run(peers.serve(busy, lambda: peers.look(5 * IDLE_S)))
+    assert peers.open() == [True]
+    peers.look(0.9 * IDLE_S)
+    assert peers.open() == [True]
+    peers.look(0.2 * IDLE_S)
+    assert peers.open() == [False]
 
 
-def test_a_slow_reader_of_an_answer_is_waited_for(crowd: Crowd) -> None:
+def test_a_slow_reader_of_an_answer_is_waited_for(peers: Peers) -> None:
     """While it takes bytes: what is on its way counts as use, what lies still does not."""
-    reader = crowd.client()
-    server = crowd.accepted[0]
+    reader = peers.client()
+    server = peers.accepted[0]
     server.setblocking(False)
-    crowd.look()
-    asyncio.run(crowd.serve(reader))
+    peers.look()
+    asyncio.run(peers.serve(reader))
     sent = 0
     try:
         while True:
@@ -112,44 +112,44 @@ def test_a_slow_reader_of_an_answer_is_waited_for(crowd: Crowd) -> None:
     except BlockingIOError:
         pass
     for _ in range(3):
-        crowd.look(1.1 * IDLE_S)
-        assert crowd.open() == [True]
+        peers.look(1.1 * IDLE_S)
+        assert peers.open() == [True]
         reader.setblocking(True)
         taken = 0
         while taken < sent // 8:
             taken += len(reader.recv(1 << 16))
         assert taken
-    crowd.look(1.1 * IDLE_S)
-    crowd.look(1.1 * IDLE_S)
+    peers.look(1.1 * IDLE_S)
+    peers.look(1.1 * IDLE_S)
     with pytest.raises(OSError, match=r"."):
         server.send(b"x")
 
 
-def test_one_address_leaves_room_for_others(crowd: Crowd) -> None:
+def test_one_address_leaves_room_for_others(peers: Peers) -> None:
     """The oldest that are idle go; another address's and those with a request stay."""
-    other = crowd.client("127.0.0.9")
-    busy = crowd.client()
-    crowd.look(0.1)
+    other = peers.client("127.0.0.9")
+    busy = peers.client()
+    peers.look(0.1)
 
     def flooded() -> None:
         for _ in range(20):
-            crowd.client()
-            crowd.look(0.1)
-        still = crowd.open()
+            peers.client()
+            peers.look(0.1)
+        still = peers.open()
         assert still[:2] == [True, True]
         assert sum(still) == 10  # the other, and 9 of 16: the share beside another that has one
         assert all(still[-8:])  # the newest
 
-    asyncio.run(crowd.serve(busy, flooded))
+    asyncio.run(peers.serve(busy, flooded))
     del other
 
 
-def test_too_many_addresses_lose_their_oldest(crowd: Crowd) -> None:
+def test_too_many_addresses_lose_their_oldest(peers: Peers) -> None:
     """No address has much, and yet there is always room for one more."""
     for turn in range(40):
-        crowd.client(f"127.0.1.{turn + 1}")
-        crowd.look(0.1)
-    still = crowd.open()
+        peers.client(f"127.0.1.{turn + 1}")
+        peers.look(0.1)
+    still = peers.open()
     assert still == [False] * 25 + [True] * 15
 
 
@@ -216,15 +216,15 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_other_files_are_not_touched(crowd: Crowd) -> None:
+def test_other_files_are_not_touched(peers: Peers) -> None:
     """A connection of this process to another port, and one that it made itself."""
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         mine = socket.create_connection(elsewhere.getsockname())
         theirs, _ = elsewhere.accept()
-        crowd.client()
-        crowd.look()
-        crowd.look(2 * SILENT_S)
-        assert crowd.open() == [False]
+        peers.client()
+        peers.look()
+        peers.look(2 * SILENT_S)
+        assert peers.open() == [False]
         mine.sendall(b"x")
         assert theirs.recv(1) == b"x"
         for each in (mine, theirs):

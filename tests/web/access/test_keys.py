@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -109,7 +109,7 @@ def test_scopes_and_time() -> None:
     ],
 )
 def test_what_is_no_key_file_is_refused(text: str) -> None:
-    """Nobody wants to find out later that no key works, or that all do."""
+    """A damaged file is refused at the start: no key would work, or all would."""
     with pytest.raises(InputError) as caught:
         parse(text.encode("latin-1"))
     assert caught.value.code == "setting_invalid"
@@ -136,11 +136,11 @@ def test_changes_count_at_once_and_accidents_open_nothing(tmp_path: Path) -> Non
     path.unlink()
     assert later() == keys.without("bob"), "a vanished file must not open the server"
     path.write_bytes(Keyring().written())
-    assert later() == Keyring(), "no key left: closed to everybody, not open to all"
+    assert later() == Keyring(), "no key left: closed to all callers, not open to all"
 
 
 def test_a_start_without_the_file_opens_nothing_that_was_closed(tmp_path: Path) -> None:
-    """Once keys were on, a file that is gone is an error until somebody takes the mark away."""
+    """Once keys were on, a missing file is an error until the operator removes the mark."""
     path, keys = tmp_path / "keys.json", ring("alice")[0]
     assert KeyFile(path).current() is None
     assert not was_on(tmp_path), "a server that never had keys leaves no mark"
@@ -172,7 +172,7 @@ def test_required_keys_must_be_there(tmp_path: Path) -> None:
     assert "ASR_KEYS" in caught.value.remedy
 
 
-def test_a_directory_that_cannot_be_written_is_told(
+def test_a_directory_that_cannot_be_written_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Keys count there as well; the log says that nothing will remember them."""
@@ -182,8 +182,8 @@ def test_a_directory_that_cannot_be_written_is_told(
         assert KeyFile(tmp_path / "keys.json").current() == Keyring()
     finally:
         tmp_path.chmod(0o700)
-    told = [record.getMessage() for record in caplog.records]
-    assert ("no mark that keys are on" in told) != was_on(tmp_path)  # root may write anywhere
+    messages = [record.getMessage() for record in caplog.records]
+    assert ("no mark that keys are on" in messages) != was_on(tmp_path)  # root may write anywhere
 
 
 def test_a_broken_file_at_start_is_an_error(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_burst_and_then_an_even_flow(per_minute: int, pauses: list[float]) -> 
 
 
 @given(st.integers(1, 600))
-def test_who_waits_as_told_gets_through(per_minute: int) -> None:
+def test_a_caller_that_waits_for_retry_after_gets_through(per_minute: int) -> None:
     """A whole minute's requests at once; then Retry-After is enough, and not an age."""
     rate = Rate()
     assert all(passed(rate, "a", per_minute, 0.0) for _ in range(per_minute))

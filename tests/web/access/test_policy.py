@@ -17,7 +17,7 @@ SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -27,7 +27,7 @@ class Clock:
 
 
 def test_without_a_file_the_defaults_count(tmp_path: Path) -> None:
-    """Nobody has to write one; and webhooks are off until somebody does."""
+    """The file is optional; without it webhooks are off."""
     policy = PolicyFile(tmp_path / "policy.toml").current()
     assert policy == Policy()
     assert not policy.webhooks.secrets
@@ -57,7 +57,7 @@ def test_every_section_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[limit]", "did you mean limits?"),
         ("[jobs]\nleases_s = 3", "did you mean lease_s?"),
@@ -72,12 +72,12 @@ def test_every_section_is_read() -> None:
         ("\udcff", "policy.toml"),
     ],
 )
-def test_what_is_wrong_is_named(text: str, told: str) -> None:
+def test_what_is_wrong_is_named(text: str, message: str) -> None:
     """An unknown name is an error, not a silent default; the message says where."""
     with pytest.raises(InputError) as caught:
         parse(text.encode(errors="surrogateescape"))
     assert caught.value.code == "setting_invalid"
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 def test_the_documented_policy_is_one() -> None:
@@ -140,7 +140,7 @@ def test_a_change_counts_and_a_broken_one_does_not(
 
 
 def test_a_broken_file_at_start_is_an_error(tmp_path: Path) -> None:
-    """Nobody wants to find out later that the limits were never on."""
+    """A damaged policy is refused at the start: its limits would be off."""
     path = tmp_path / "policy.toml"
     path.write_text("[limits]\nrate = 3\n")
     with pytest.raises(InputError, match="there are rate_per_minute"):
@@ -148,7 +148,7 @@ def test_a_broken_file_at_start_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_mode", "folder_mode", "text", "told"),
+    ("file_mode", "folder_mode", "text", "logged"),
     [
         (0o644, 0o755, f'[webhooks]\nsecrets = ["{SECRET}"]', True),
         (0o644, 0o755, '[summaries]\nkey = "glagol_x"', True),
@@ -157,8 +157,8 @@ def test_a_broken_file_at_start_is_an_error(tmp_path: Path) -> None:
         (0o644, 0o755, "[jobs]\nattempts = 2", False),
     ],
 )
-def test_secrets_that_others_can_read_are_told(
-    file_mode: int, folder_mode: int, text: str, *, told: bool, tmp_path: Path,
+def test_secrets_that_others_can_read_are_logged(
+    file_mode: int, folder_mode: int, text: str, *, logged: bool, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """A warning with the command that mends it, at start and after a change; no secret in it."""
@@ -172,7 +172,7 @@ def test_secrets_that_others_can_read_are_told(
     file = PolicyFile(path, clock)
     for count in (1, 2):
         lines = [r for r in caplog.records if "can read the secrets" in r.getMessage()]
-        assert len(lines) == (count if told else 0)
+        assert len(lines) == (count if logged else 0)
         path.write_text(text + "\n")
         clock.now_s += 1.0
         file.current()

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
-    """One that listens to everybody, with a state directory of its own."""
+    """A server that is open to all callers, with a state directory of its own."""
     settings = {"ASR_STATE": str(folder / "state"), "ASR_HOST": "127.0.0.1"}
     running = start(make_home(folder / "home"), folder / "scratch", **settings)
     yield running
@@ -68,8 +68,8 @@ def test_keys_come_and_go_while_it_runs(
         assert client.get("/metrics").status_code == 401, "a proxy here looks like this machine"
         assert client.get("/v1/%6aobs").status_code == 401
 
-        heard = openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", max_retries=0)
-        transcript = heard.audio.transcriptions.create(
+        alice_client = openai.OpenAI(api_key=key, base_url=f"{server.url}/v1", max_retries=0)
+        transcript = alice_client.audio.transcriptions.create(
             model="whisper-1", file=("a.wav", sounds.clip())
         )
         assert transcript.text
@@ -145,7 +145,7 @@ def test_a_stream_needs_a_key_too(
 def test_a_revoked_key_ends_its_streams(
     server: Server, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The live one by a message and a code, that of events by an event; another key's goes on."""
+    """Live by a message and a code, events by an event; the streams of another key continue."""
     keys = {name: add(folder, capfd, name) for name in ("gone", "stays")}
     headers = {name: {"authorization": f"Bearer {key}"} for name, key in keys.items()}
     url = server.url.replace("http://", "ws://") + "/v1/stream"
@@ -172,8 +172,8 @@ def test_a_revoked_key_ends_its_streams(
         with pytest.raises(ConnectionClosed):
             streams["gone"].recv(PATIENCE_S)
         assert streams["gone"].close_code == 4401
-        told = [line for line in events["gone"] if line.startswith("data: ")]
-        assert json.loads(told[-1].removeprefix("data: "))["code"] == "key_refused"
+        data_lines = [line for line in events["gone"] if line.startswith("data: ")]
+        assert json.loads(data_lines[-1].removeprefix("data: "))["code"] == "key_refused"
         streams["stays"].send('{"type": "finish"}')
         assert json.loads(streams["stays"].recv(PATIENCE_S))["type"] == "done"
         assert "data: " in "".join(next(events["stays"]) for _ in range(4))

@@ -64,7 +64,7 @@ def test_whoever_holds_nothing_finds_a_place(
         assert pool.used == sum(pool.of(each) for each in "abcde")
     holders = sum(pool.of(each) > 0 for each in "abcde")
     if holders < size // KEPT:
-        assert pool.offer("somebody else")
+        assert pool.offer("another owner")
 
 
 def test_refusals_say_whose_fault_it_is() -> None:

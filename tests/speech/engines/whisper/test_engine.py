@@ -223,7 +223,10 @@ class TestPipeline(OneTry):
         assert isinstance(provenance, SearchedProvenance)
         search = provenance.search
         assert (search.beam, search.window, search.temperature) == (2, "full", 0.2)
-        for wrong, said in (({"beam": 0}, "take beam"), ({"temperature": 2.0}, "take temperature")):
+        for wrong, said in (
+            ({"beam": 0}, "take this beam"),
+            ({"temperature": 2.0}, "take this temperature"),
+        ):
             with pytest.raises(InputError, match=said):
                 recognizer.begin(Options(**wrong))  # type: ignore[arg-type]
 

@@ -17,9 +17,9 @@ from glagol.web.serve import UNRESTRICTED, Operator
 
 if TYPE_CHECKING:
     from glagol.asr.http.request import Service
-    from glagol.web.request_log import Observed
+    from glagol.web.request_log import Asgi, Observed
 
-__all__ = ["build"]
+__all__ = ["build", "within"]
 
 _HANDLERS: Final = [
     home.home,
@@ -28,7 +28,7 @@ _HANDLERS: Final = [
     *deliveries.HANDLERS,
     models.models,
     models.model,
-    transcriptions.transcriptions,
+    *transcriptions.HANDLERS,
     websocket.stream,
     *upload_routes.HANDLERS,
     api_docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),
@@ -62,3 +62,9 @@ def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
         rules,
         service.body_rate,
     )
+
+
+def within(service: Service) -> Asgi:
+    """The routes around `service` for a caller in this process; see `glagol.web.app.within`."""
+    state = {"service": service, "keyring": UNRESTRICTED.keys}
+    return app.within(_APPLICATION, state, service.engine.retry_after_s)

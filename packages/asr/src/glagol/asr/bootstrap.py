@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glagol.asr.engine_models import pointed
 from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.inference.threads import divide, usable
 from glagol.asr.inference.warmup import known_answer
@@ -25,9 +26,10 @@ from glagol.web.tracing import Traces, open_traces
 
 if TYPE_CHECKING:
     from glagol.asr.jobs.workers import Crew
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.web.access.policy import Policy
 
-__all__ = ["Outfit", "announce", "opener", "outfit", "traced"]
+__all__ = ["Outfit", "announce", "open_jail", "opener", "outfit", "traced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Outfit:
         default: Id of the model that serves when none is asked for.
         policy: The operator's, as it is now.
         engine: Not started yet.
+        jail: What opens recordings; started.
         jobs: None where there are none.
         jobs_off: Why there are none.
     """
@@ -49,6 +52,7 @@ class Outfit:
     default: str
     policy: Callable[[], Policy]
     engine: InferencePool
+    jail: Jail
     jobs: Jobs | None
     jobs_off: HostError | None
 
@@ -56,7 +60,9 @@ class Outfit:
         """The threads that work the queue, not started yet; None without jobs."""
         from glagol.asr.jobs.workers import Crew
 
-        return Crew(self.jobs, self.engine, self.settings) if self.jobs else None
+        if self.jobs is None:
+            return None
+        return Crew(self.jobs, self.engine, self.jail, self.settings)
 
 
 def outfit(environment: Mapping[str, str]) -> Outfit:
@@ -66,16 +72,25 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
 
     Raises:
-        InputError: `setting_invalid`.
-        IntegrityError: The manifest is missing or not valid.
+        InputError: `setting_invalid`; `option_invalid`, the model has no such variant.
+        IntegrityError: The manifest is missing or not valid; `artifact_unpinned`, the model was
+            never built, so that no later request could be served either.
         HostError: `vram_too_small`, the plan has no room for the recogniser.
     """
     settings = Settings.from_environment(environment)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
     store = environment.get("GLAGOL_STORE")
-    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    named = settings.model_registry_path
+    registry = Registry.load(
+        home,
+        Path(store) if store else None,
+        Trust(settings.trust),
+        Path(named) if named else None,
+    )
+    registry = pointed(registry, settings.default_models)
     journal.configure(settings.log_level)
     default = _default_model(settings, registry)
+    registry.variant(registry.model(default), settings.variant or None)
     policy = policy_file(settings.state)
     engine = InferencePool(
         default,
@@ -84,12 +99,27 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         clock=time.perf_counter,
         workers=divide(settings.threads, usable(), settings.device)[1],
     )
+    jail = open_jail(settings)
+    jobs, jobs_off = None, None
     try:
-        return Outfit(
-            settings, registry, default, policy, engine, open_jobs(settings, policy), None
-        )
+        jobs = open_jobs(settings, policy)
     except HostError as error:
-        return Outfit(settings, registry, default, policy, engine, None, error)
+        jobs_off = error
+    return Outfit(settings, registry, default, policy, engine, jail, jobs, jobs_off)
+
+
+def open_jail(settings: Settings) -> Jail:
+    """What opens recordings, started: it gets ready while the model is read."""
+    from glagol.speech.audio.jail.limits import Limits
+    from glagol.speech.audio.jail.pool import Jail
+
+    def tell(event: str, /, *, warning: bool, **fields: Any) -> None:
+        journal.write(event, level=logging.WARNING if warning else logging.INFO, **fields)
+
+    limits = Limits.for_seconds(settings.max_audio_s)
+    jail = Jail(limits, slots=settings.jail_slots, tell=tell)
+    jail.start()
+    return jail
 
 
 def _memory_bytes(settings: Settings, registry: Registry, policy: Policy) -> int:

@@ -7,10 +7,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from glagol.asr import bootstrap
 from glagol.asr.inference.pool import CHUNK_S
@@ -25,6 +25,7 @@ from glagol.web.serve import (
     end_by,
     exit_status,
     key_file,
+    listening,
     until_signal,
 )
 
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
     from glagol.asr.http.request import Service
     from glagol.asr.jobs.workers import Crew
     from glagol.asr.tus.store import Uploads
+    from glagol.web.access.auth import Signed
+    from glagol.web.request_log import Asgi
     from glagol.web.tracing import Traces
 
-__all__ = ["main", "serve"]
+__all__ = ["Front", "main", "serve"]
 
 # An orchestrator usually kills after 30 s, so all this together takes less: bodies that are still
 # arriving get 10 s, transcriptions 20 s and a chunk, answers until 25 s, jobs 3 s to be given back.
@@ -49,11 +52,44 @@ FAREWELL_S: Final = 2.0
 FAREWELLS: Final = 40
 
 
-def main(environment: Mapping[str, str] = os.environ) -> int:
+class Front(Protocol):
+    """What stands before the routes in the same process, such as pages for people.
+
+    It asks the routes as any client does, by ASGI, and is asked here for nothing but its life.
+    """
+
+    @property
+    def signed(self) -> Signed:
+        """Finds the key that a page's request stands for."""
+
+    def around(
+        self, app: Asgi, within: Callable[[], Asgi], service: Service, operator: Operator
+    ) -> Asgi:
+        """The application that is served.
+
+        Args:
+            app: The routes inside all layers of a server.
+            within: Makes the same routes for a caller in this process, who needs no key.
+            service: Behind the routes.
+            operator: Keys, limits and traces.
+        """
+
+    async def start(self) -> None:
+        """Begin what works beside the requests."""
+
+    def stop(self) -> None:
+        """The server is stopping: end what lasts."""
+
+    async def close(self) -> None:
+        """The server has stopped."""
+
+
+def main(environment: Mapping[str, str] = os.environ, front: Front | None = None) -> int:
     """Run the server until a signal ends it.
 
     Args:
         environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
+        front: What stands before the routes in the same process, such as pages for people.
 
     Returns:
         The exit status by the table of errors.
@@ -62,17 +98,18 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     def run() -> None:
         found = bootstrap.outfit(environment)
         with bootstrap.traced(found, "asr-server") as traces:
-            serve(found, traces)
+            serve(found, traces, front)
 
     return exit_status(run)
 
 
-def serve(found: Outfit, traces: Traces | None = None) -> None:
+def serve(found: Outfit, traces: Traces | None = None, front: Front | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         found: What the operator chose.
         traces: Where spans go; None while traces are off.
+        front: What stands before the routes; None for nothing.
 
     Raises:
         InputError: `setting_invalid`, keys.json cannot be used.
@@ -85,7 +122,7 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
     announce_access(keys(), settings.host, prefix="ASR_", add="glagol keys add NAME")
     engine.start()
     # Only now: while the inference thread reads the model, this one imports the web framework.
-    from glagol.asr.app import build
+    from glagol.asr.app import build, within
     from glagol.asr.http.request import Service
     from glagol.asr.observability.metrics import Metrics
 
@@ -97,27 +134,43 @@ def serve(found: Outfit, traces: Traces | None = None) -> None:
         Metrics(engine, found.jobs),
         found.default,
         time.perf_counter,
+        found.jail,
         jobs=found.jobs,
         jobs_off=found.jobs_off,
         resumable=_uploads(found),
     )
     service.metrics.watch("asr_streams", "Live streams that are open", lambda: len(service.streams))
-    app = build(service, Operator(keys, found.policy, traces))
+    service.metrics.watch(
+        "asr_jail_children", "Processes that have a recording open", lambda: found.jail.children
+    )
+    app: Asgi
+    if front is None:
+        app = build(service, Operator(keys, found.policy, traces))
+    else:
+        operator = Operator(keys, found.policy, traces, front.signed)
+        app = front.around(build(service, operator), partial(within, service), service, operator)
     if crew is not None:
         crew.start()
+    listening(settings.host, settings.port, found.default, docs="/docs")
     # beside the loop, which answers what is transcribed meanwhile
     drain = threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True)
-    asyncio.run(_run(app, address, service, crew, drain))
+    asyncio.run(_run(app, address, service, crew, drain, front))
     service.executors.close()
     if drain.ident is not None:
         drain.join()
     if crew is not None:
         crew.close(SETTLE_S)
+    found.jail.close()
     journal.write("stopped")
 
 
 async def _run(
-    app: Any, address: str, service: Service, crew: Crew | None, drain: threading.Thread
+    app: Asgi,
+    address: str,
+    service: Service,
+    crew: Crew | None,
+    drain: threading.Thread,
+    front: Front | None,
 ) -> None:
     settings, most = service.settings, room()
     connections = Connections(settings.port, most, settings.owner_share)
@@ -128,10 +181,14 @@ async def _run(
         connections.around(app), address, settings.port, websockets=True, connections=most
     )
     connections.start()
+    if front is not None:
+        await front.start()
     try:
-        await until_signal(server.serve(), partial(_stop, server, service, crew, drain))
+        await until_signal(server.serve(), partial(_stop, server, service, crew, drain, front))
     finally:
         connections.stop()
+        if front is not None:
+            await front.close()
 
 
 def _stop(
@@ -139,6 +196,7 @@ def _stop(
     service: Service,
     crew: Crew | None,
     drain: threading.Thread,
+    front: Front | None,
     task: asyncio.Task[None],
 ) -> None:
     """Stop listening, fail what waits, let the running transcription finish for a while.
@@ -154,6 +212,8 @@ def _stop(
         crew.stop()
     engine.queue.close()
     service.streams.close()
+    if front is not None:
+        front.stop()
     service.body_rate.stop(BODIES_S)
     _hang_up(server, service, FAREWELLS)
     drain.start()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
+from glagol.asr.engine_models import ENGINES_TAKE, parse
 from glagol.asr.inference.threads import THREADS
-from glagol.core.settings import ServerSettings, choice, integer, number, setting, url, word
+from glagol.core.settings import ServerSettings, Takes, choice, integer, number, setting, url, word
 from glagol.core.shares import ALONE
 from glagol.web.access.body_rate import rate_setting
 
@@ -35,6 +36,15 @@ class Settings(ServerSettings):
         word("a variant id such as cpu-int8", "имя варианта, например cpu-int8"),
         text="Variant of the model; empty: the one for the device.",
         text_ru="Вариант модели; пусто: тот, что подходит устройству.",
+    )
+    default_models: str = setting(
+        "ASR_DEFAULT_MODELS",
+        "",
+        Takes(*ENGINES_TAKE, parse),
+        text="Model of each engine: a request for the engine's name gets it. Empty: the models that"
+        " have that name as an alias in the manifest.",
+        text_ru="Модель каждого движка: её получает запрос с именем движка. Пусто: модели, у"
+        " которых это имя записано псевдонимом в манифесте.",
     )
     threads: int = setting(
         "ASR_THREADS",
@@ -67,6 +77,15 @@ class Settings(ServerSettings):
         number(0, 86400),
         text="Audio up to this many seconds skips voice detection; at most the model's window.",
         text_ru="Запись до стольких секунд обходится без поиска речи; не больше окна модели.",
+    )
+    pause_ms: int = setting(
+        "ASR_PAUSE_MS",
+        600,
+        integer(200, 5000),
+        text="A pause of this many milliseconds ends a segment of a live stream that does not say"
+        " its own. 1500 cuts a stream as a file is cut.",
+        text_ru="Пауза в столько миллисекунд завершает фрагмент живого потока, если поток не"
+        " назвал свою. При 1500 поток делится так же, как файл.",
     )
     openai_lenient: Literal["on", "off"] = setting(
         "ASR_OPENAI_LENIENT",
@@ -106,6 +125,15 @@ class Settings(ServerSettings):
         number(1, 604800),
         text="Longest audio that is accepted.",
         text_ru="Самая длинная запись, которая принимается.",
+    )
+    jail_slots: int = setting(
+        "ASR_JAIL_SLOTS",
+        4,
+        integer(1, 256),
+        text="Recordings that are opened and checked at a time, each in a process of its own; more"
+        " wait, and owners of keys take turns.",
+        text_ru="Сколько записей открывается и проверяется одновременно, каждая в своём процессе;"
+        " остальные ждут, владельцы ключей чередуются.",
     )
     min_body_rate: float = rate_setting()
     owner_share: float = setting(

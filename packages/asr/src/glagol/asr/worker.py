@@ -98,6 +98,7 @@ def _work(found: Outfit) -> None:
     crew.stop()
     found.engine.close(DRAIN_S)
     crew.close(SETTLE_S)
+    found.jail.close()
     journal.write("stopped")
 
 

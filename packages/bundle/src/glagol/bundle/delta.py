@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Read(Trusted):
-    """Bundles whose signature is somebody else's business; remembers the front files."""
+    """Bundles whose signature another step checks; keeps the front files."""
 
     def __init__(self) -> None:
         super().__init__(lambda _sums, signature: "" if signature is None else "signed")
@@ -134,12 +134,12 @@ def make(old: str, new: str, folder: Path, stream: Any = None) -> Written:
         yield from _front(name, [*target.front, (DELTA, canonical({**raw, "check": check}))])
         progress = Progress("delta", sum(e.size for e in target.files), stream)
         for entry, chunks in _chain(first, files):
-            told = _told(chunks, progress)
+            counted = _counted(chunks, progress)
             if entry.sha256 in have:
-                for _ in told:
+                for _ in counted:
                     pass
             else:
-                yield from member_blocks(name, entry, told)
+                yield from member_blocks(name, entry, counted)
         yield bytes(2 * BLOCK)
 
     with translated():
@@ -232,7 +232,7 @@ def _chain(first: list[Any], rest: Files) -> Files:
     yield from rest
 
 
-def _told(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+def _counted(chunks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
     for data in chunks:
         yield data
         progress.add(len(data))

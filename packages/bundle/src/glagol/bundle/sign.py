@@ -97,7 +97,7 @@ def _run(command: list[str]) -> Iterator[BinaryIO]:
 
 def _check(tool: str, process: subprocess.Popen[bytes], errors: BinaryIO) -> None:
     text = errors.read().decode(errors="replace").strip()
-    if process.wait() > 0:  # negative: it was ended because nobody reads on
+    if process.wait() > 0:  # negative: ended by SIGPIPE when the reader stopped
         first = text.partition("\n")[0]
         if "decrypt" in text or "EOF" in text:
             raise error("bundle_altered", f"the sealed file is damaged: {first}", "copy it again")

@@ -37,7 +37,7 @@ SUMS, SIGNATURE, INDEX, DELTA = "SHA256SUMS", "SHA256SUMS.sig", "bundle.json", "
 FRONT = (SUMS, SIGNATURE, INDEX, DELTA)  # the order in a tar; all other files follow by path
 FRONT_BYTES_MAX, FAULTS_MAX = 64 << 20, 20
 NAMESPACE, EPOCH = "glagol-bundle", 315532800  # 1980-01-01, the first time that zip can hold
-BLOCK, CHUNK, READER = 512, 1 << 20, 2
+BLOCK, CHUNK, READER = 512, 1 << 20, 3
 EXIT = {"bundle_not_found": 2, "host_io": 5}  # of glagol.core.errors, by a test; all others: 4
 _AGAIN = "copy the bundle again from where it came, and compare with its .sha256"
 _TRUST = "get the release's allowed_signers file by a way you trust and name it with --signers"
@@ -221,7 +221,7 @@ def read(members: Iterator[Member], trusted: Trusted, fault: Faults) -> Files:
     """Walk a carrier: each file with its bytes, to be read through before the next one.
 
     `trusted` learns the front files, the signature before anything else is believed. `fault` is
-    told of each fault: bytes count only if it was not called while they were read.
+    called with each fault: bytes count only if it was not called while they were read.
     """
     sums, member, signature = _whole(next(members, None), SUMS), next(members, None), None
     if member and member.path == SIGNATURE:
@@ -332,7 +332,7 @@ def signature_check(signers: Path | None, allow_unsigned: bool = False) -> Signa
             place.flush()
             files = ["-f", str(signers), "-s", place.name]
             done, text = _ssh_keygen(["find-principals", *files], b"")
-            name = text.split("\n")[0] if done else "nobody"
+            name = text.split("\n")[0] if done else "an unknown signer"
             done, text = _ssh_keygen(["verify", *files, "-I", name, "-n", NAMESPACE], sums)
         if not done:
             text = f"{SUMS} is not what {name} of {signers} signed: {' '.join(text.split())}"
@@ -348,7 +348,7 @@ def _ssh_keygen(rest: list[str], data: bytes) -> tuple[bool, str]:
 
 
 def verify(files: Files, trusted: Trusted, stream: Any = None) -> int:
-    """Read every byte; the number of files, all right unless a fault was told meanwhile."""
+    """Read every byte; returns the number of files, intact unless `fault` was called meanwhile."""
     count, progress = 0, None
     for count, (_, chunks) in enumerate(files, 1):  # noqa: B007
         progress = progress or Progress("verify", sum(f.size for f in trusted.carried), stream)

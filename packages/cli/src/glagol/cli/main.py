@@ -9,29 +9,36 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
 from glagol.cli import report, streams
+from glagol.cli.texts.help import Formatter
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError
 from glagol.core.files import DISK_FULL, host_error
-from glagol.core.version import VERSION
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["main"]
 
 _COMMANDS: Final = {
     "transcribe": (
         "glagol.cli.commands.transcribe:transcribe",
-        "Write what is said in audio files.",
+        "Transcribe audio files and folders.",
     ),
-    "summarize": ("glagol.cli.commands.summarize:summarize", "Say what matters of a transcript."),
+    "summarize": ("glagol.cli.commands.summarize:summarize", "Summarise a transcript."),
     "serve": ("glagol.cli.commands.serve:serve", "Start the HTTP server."),
     "serve-llm": (
         "glagol.cli.commands.serve_llm:serve_llm",
         "Start the language model's HTTP server.",
     ),
-    "worker": ("glagol.cli.commands.worker:worker", "Work the queue of jobs beside servers."),
+    "serve-embed": (
+        "glagol.cli.commands.search.serve_embed:serve_embed",
+        "Start the HTTP server that turns texts into vectors.",
+    ),
+    "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",
         "List every setting of the servers.",
@@ -54,7 +61,14 @@ _COMMANDS: Final = {
         "glagol.cli.commands.plan_gpu:plan_gpu",
         "Divide a card between speech and language model.",
     ),
-    "env-check": ("glagol.cli.commands.env_check:env_check", "Say what this machine lacks."),
+    "completion": (
+        "glagol.cli.completion:completion",
+        "Print the completion script of a shell.",
+    ),
+    "env-check": (
+        "glagol.cli.commands.env_check:env_check",
+        "Check that this machine can run Glagol.",
+    ),
 }
 
 
@@ -76,6 +90,17 @@ class LazyGroup(click.Group):
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         return cast("click.Command", getattr(importlib.import_module(module), name))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names from the table, so that completing one imports none of them."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(
         self,
         ctx: click.Context,  # noqa: ARG002
@@ -86,10 +111,31 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
 
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    """Print what this command is, and end."""
+    if not value or ctx.resilient_parsing:
+        return
+    import os
+
+    from glagol.cli.home import default_home
+    from glagol.cli.version import version_lines
+
+    given = os.environ.get("GLAGOL_HOME")
+    click.echo("\n".join(version_lines(Path(given) if given else default_home())))
+    ctx.exit()
+
+
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="glagol")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show release, commit, manifest, default model and environment.",
+)
 def glagol() -> None:
-    """Offline Russian speech recognition with provable models."""
+    """Speech to text on your own machine, with models that can be proven."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,11 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         streams.utf8(stream)
+    click.Context.formatter_class = Formatter
     try:
         status = glagol.main(arguments, prog_name="glagol", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return report.usage(error)
     except (click.Abort, KeyboardInterrupt):
         report.note("interrupted")
         return EXIT_INTERRUPTED

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from glagol.cli.home import default_home
+from glagol.cli.texts.catalogue import language
 
 if TYPE_CHECKING:
     from glagol.core.settings import Row
 
-__all__ = ["ServerCommand", "home_option"]
+__all__ = ["ServerCommand", "home_option", "search_options", "speaker_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,9 +28,48 @@ def home_option(command: Command) -> Command:
         type=click.Path(path_type=Path),
         envvar="GLAGOL_HOME",
         default=".",
-        show_default="current directory",
+        callback=_home,
+        show_default="this installation's",
         help="Directory of manifest.json and store/ [GLAGOL_HOME].",
     )(command)
+
+
+def search_options(command: Command) -> Command:
+    """Add what a model that searches for its text can be asked: task, window, prompt."""
+    task = click.option(
+        "--task",
+        type=click.Choice(["transcribe", "translate"]),
+        default="transcribe",
+        show_default=True,
+        help="translate: English text, where the model can.",
+    )
+    window = click.option(
+        "--window",
+        type=click.Choice(["cropped", "full"]),
+        help="What the encoder reads: the speech and a margin, or whole windows, which is slower."
+        " The model's own rule otherwise.",
+    )
+    prompt = click.option(
+        "--prompt", default="", help="What was said before, names to know; where the model can."
+    )
+    return task(window(prompt(command)))
+
+
+def speaker_options(command: Command) -> Command:
+    """Add whether it is said who speaks, and what is known of how many."""
+    diarize = click.option(
+        "--diarize", is_flag=True, help="Say who speaks; S1 is the first to speak."
+    )
+    number = click.option("--num-speakers", type=int, help="How many people speak, if known.")
+    least = click.option("--min-speakers", type=int, help="At least so many.")
+    most = click.option("--max-speakers", type=int, help="At most so many.")
+    return diarize(number(least(most(command))))
+
+
+def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    """The folder that was given, else this installation's; a relative one is the caller's."""
+    given = ctx.get_parameter_source(parameter.name or "")
+    return default_home() if given is ParameterSource.DEFAULT else value
 
 
 class ServerCommand(click.Command):
@@ -44,5 +88,5 @@ class ServerCommand(click.Command):
         from glagol.core.settings_page import help_lines
 
         with formatter.section("Environment variables (ranges: glagol settings)"):
-            formatter.write_dl(help_lines(self._rows()))
+            formatter.write_dl(help_lines(self._rows(), language(os.environ)))
         super().format_epilog(ctx, formatter)

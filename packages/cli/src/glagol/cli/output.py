@@ -9,36 +9,18 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from glagol.core.errors import HostError, InputError
+from glagol.core.errors import HostError
 from glagol.core.files import host_error
 from glagol.speech.output.formats import FORMATS
 
-__all__ = ["keep", "show", "targets"]
+__all__ = ["keep", "show"]
 
 STDIN: Final = "-"
 STDOUT: Final = Path("standard output")
-
-
-def targets(names: Sequence[str], form: str, folder: Path) -> list[Path]:
-    """One file in `folder` for each input.
-
-    Raises:
-        InputError: `option_invalid`, two inputs would get the same file.
-    """
-    paths = [folder / f"{_stem(name)}{FORMATS[form].extension}" for name in names]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise InputError(
-                "option_invalid",
-                f"several inputs would be written to {path}",
-                "give them different names, or transcribe them one after the other",
-            )
-    return paths
 
 
 def show(data: bytes) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from glagol.cli import streams
+from glagol.cli.texts.catalogue import translated
 from glagol.core.errors import CODES, GlagolError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from glagol.speech.types import Notice
 
-__all__ = ["failure", "note", "warnings"]
+__all__ = ["failure", "note", "usage", "warnings"]
 
 
 def failure(error: GlagolError, *, subject: str = "") -> int:
@@ -29,8 +30,29 @@ def failure(error: GlagolError, *, subject: str = "") -> int:
         The exit status of its code.
     """
     before = f"{subject}: " if subject else ""
-    _say(f"glagol: {before}{error.message} [{error.code}]\n  what to do: {error.remedy}")
+    remedy = translated(f"what to do: {translated(error.remedy)}")
+    _say(f"glagol: {before}{translated(error.message)} [{error.code}]\n  {remedy}")
     return CODES[error.code].exit_status
+
+
+def usage(error: click.ClickException) -> int:
+    """Print what is wrong with the arguments, and where they are explained; without any, the help.
+
+    Args:
+        error: What click found.
+
+    Returns:
+        The exit status, 2.
+    """
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "glagol"
+    remedy = translated(f"the options are listed by `{path} --help`")
+    whole = translated(f"what to do: {remedy}")
+    _say(f"glagol: {translated(error.format_message())}\n  {whole}")
+    return error.exit_code
 
 
 def warnings(notices: Sequence[Notice], *, subject: str) -> None:
@@ -41,12 +63,13 @@ def warnings(notices: Sequence[Notice], *, subject: str) -> None:
         subject: the file.
     """
     for notice in notices:
-        _say(f"glagol: {subject}: warning: {notice.message} [{notice.code}]")
+        said = translated(f"warning: {notice.message}")
+        _say(f"glagol: {subject}: {said} [{notice.code}]")
 
 
 def note(text: str) -> None:
     """Print a remark."""
-    _say(f"glagol: {text}")
+    _say(f"glagol: {translated(text)}")
 
 
 def _say(text: str) -> None:

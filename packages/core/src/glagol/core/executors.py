@@ -1,8 +1,9 @@
 """The threads that a server waits in, apart by what they wait for.
 
 One pool for everything would be as slow as the slowest of what it waits for: a Redis that does not
-answer, or a file that takes a minute to open, would hold up requests that need neither. So there
-is one pool for each, and each call names its own; `tests/tidy_threads.py` forbids asyncio's.
+answer, or a slow disk, would hold up requests that need neither. So there is one pool for each, and
+each call names its own; `tests/tidy_threads.py` forbids asyncio's. Recordings have threads of their
+own (`glagol.speech.audio.jail`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ __all__ = ["Executors", "call"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MEDIA_THREADS: Final = 4
 QUEUE_THREADS: Final = 16
 DISK_THREADS: Final = 8
 UPLOAD_THREADS: Final = 4
@@ -36,21 +36,19 @@ class Executors:
     """The pools of one server.
 
     Attributes:
-        media: Work on audio files: opening and looking at what a client sent.
         queue: The durable queue, which may be a Redis that does not answer.
         disk: Bodies of requests, and the audit log.
         uploads: Resumable uploads: each beginning waits for the disk twice, and a whole upload may
             have to be read for its digest.
     """
 
-    media: Executor = field(default_factory=_threads("media", MEDIA_THREADS))
     queue: Executor = field(default_factory=_threads("queue", QUEUE_THREADS))
     disk: Executor = field(default_factory=_threads("disk", DISK_THREADS))
     uploads: Executor = field(default_factory=_threads("uploads", UPLOAD_THREADS))
 
     def close(self) -> None:
         """Begin nothing more; what runs is not waited for."""
-        for each in (self.media, self.queue, self.disk, self.uploads):
+        for each in (self.queue, self.disk, self.uploads):
             each.shutdown(wait=False, cancel_futures=True)
 
 

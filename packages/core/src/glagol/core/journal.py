@@ -1,4 +1,4 @@
-"""One JSON object per line on stderr: the server's whole log.
+"""One JSON object per line on stderr: the server's whole log. On a terminal, a line for a person.
 
 A line never holds audio, transcribed text or a file's name; callers pass only identifiers,
 digests, counts and durations.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +17,9 @@ import msgspec
 if TYPE_CHECKING:
     from glagol.core.errors import GlagolError
 
-__all__ = ["LOGGER", "JsonLines", "configure", "error", "granian_config", "write"]
+__all__ = ["LOGGER", "JsonLines", "TerminalLines", "configure", "error", "granian_config", "write"]
 
+SHOWN_MAX: Final = 200  # letters of a field on a terminal; the settings are longer
 LOGGER: Final = logging.getLogger("glagol")
 
 
@@ -37,14 +39,32 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+class TerminalLines(logging.Formatter):
+    """Formats a record for a person: local time, event, and the fields that fit beside them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a newline at its end."""
+        fields = getattr(record, "fields", {})
+        shown = [
+            f"{name}={value}"
+            for name, value in fields.items()
+            if isinstance(value, str | int | float) and 0 < len(str(value)) <= SHOWN_MAX
+        ]
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        line = "  ".join([f"{time} {level}{record.getMessage()}", *shown])
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
 def configure(level: str) -> None:
-    """Send every logger's records of at least `level` to stderr as JSON lines."""
+    """Send every logger's records of at least `level` to stderr, as JSON unless a person reads."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"json": {"()": JsonLines}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "formatters": {"lines": {"()": TerminalLines if terminal else JsonLines}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
         }
     )

@@ -18,6 +18,7 @@ from glagol.core.takes import Takes, choice, folder, integer, number, url, word
 
 __all__ = [
     "LOG_LEVELS",
+    "NetworkSettings",
     "Row",
     "ServerSettings",
     "Takes",
@@ -173,7 +174,7 @@ def device_setting(default: Literal["cpu", "cuda"]) -> Literal["cpu", "cuda"]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
+class NetworkSettings:
     """What every server has; a server adds its prefix and its own rows.
 
     Attributes:
@@ -210,34 +211,16 @@ class ServerSettings:
         "optional",
         choice("optional", "required"),
         text="Whether keys must be on. required: without keys.json the server does not start."
-        " optional: it starts and serves everybody, unless keys were on before.",
+        " optional: it starts and serves every caller, unless keys were on before.",
         text_ru="Обязательны ли ключи. required: без keys.json сервер не запускается."
         " optional: запускается и обслуживает всех, если ключи раньше не включались.",
     )
-    model_name: str = setting(
-        "MODEL_NAME",
-        "",
-        word("a model id or alias of the manifest", "имя модели из манифеста или её псевдоним"),
-        text="Model that serves; empty: the manifest's default.",
-        text_ru="Модель, которая работает; пусто: та, что в манифесте по умолчанию.",
-    )
-    device: Literal["cpu", "cuda"] = device_setting("cpu")
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "LOG_LEVEL",
         "info",
         choice(*LOG_LEVELS),
         text="Least severe level that is written to stderr.",
         text_ru="Наименьшая важность того, что пишется в stderr.",
-    )
-    trust: Literal["rehash", "receipt"] = setting(
-        "TRUST",
-        "rehash",
-        choice("rehash", "receipt"),
-        text="How a model's files are verified when it is opened. rehash: every byte is hashed."
-        " receipt: a file whose size, times and inode are those of its last hash is not hashed.",
-        text_ru="Как проверяются файлы модели при открытии. rehash: хешируется каждый байт."
-        " receipt: не хешируется файл, у которого размер, времена и inode те же, что при прошлой"
-        " проверке.",
     )
     state: str = setting(
         "STATE",
@@ -280,3 +263,35 @@ class ServerSettings:
     def as_log(self) -> dict[str, object]:
         """The settings by variable name, for the log line at start; a password is masked."""
         return {row.name: row.shown(getattr(self, row.attribute)) for row in self.rows()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings(NetworkSettings):
+    """What every server with a model has."""
+
+    model_name: str = setting(
+        "MODEL_NAME",
+        "",
+        word("a model id or alias of the manifest", "имя модели из манифеста или её псевдоним"),
+        text="Model that serves; empty: the manifest's default.",
+        text_ru="Модель, которая работает; пусто: та, что в манифесте по умолчанию.",
+    )
+    model_registry_path: str = setting(
+        "MODEL_REGISTRY_PATH",
+        "",
+        folder("the path of a file", "путь к файлу"),
+        computed="manifest.json in GLAGOL_HOME",
+        text="The manifest: the list of models and their digests.",
+        text_ru="Манифест: список моделей и их хешей.",
+    )
+    device: Literal["cpu", "cuda"] = device_setting("cpu")
+    trust: Literal["rehash", "receipt"] = setting(
+        "TRUST",
+        "rehash",
+        choice("rehash", "receipt"),
+        text="How a model's files are verified when it is opened. rehash: every byte is hashed."
+        " receipt: a file whose size, times and inode are those of its last hash is not hashed.",
+        text_ru="Как проверяются файлы модели при открытии. rehash: хешируется каждый байт."
+        " receipt: не хешируется файл, у которого размер, времена и inode те же, что при прошлой"
+        " проверке.",
+    )

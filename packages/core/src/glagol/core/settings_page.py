@@ -87,9 +87,16 @@ def markdown(sections: Sequence[Section], language: Language) -> str:
     return "\n".join(parts)
 
 
-def help_lines(rows: Iterable[Row]) -> list[tuple[str, str]]:
+def help_lines(rows: Iterable[Row], language: Language = "en") -> list[tuple[str, str]]:
     """For `--help`: each name with meaning and default."""
-    return [(row.name, f"{row.text} [default: {_default(row, 'en')}]") for row in rows]
+    word = "default" if language == "en" else "по умолчанию"
+    return [
+        (
+            row.name,
+            f"{row.text if language == 'en' else row.text_ru} [{word}: {_default(row, language)}]",
+        )
+        for row in rows
+    ]
 
 
 def reference_lines(rows: Iterable[Row]) -> list[tuple[str, str]]:

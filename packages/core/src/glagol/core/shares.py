@@ -48,7 +48,7 @@ def allowed(size: float, used: float, mine: float, amount: float, alone: float =
 
 
 class Shares:
-    """One pool and who holds how much of it; safe from any thread.
+    """Divide one pool fairly between owners; thread-safe.
 
     Args:
         size: How much there is, in places or bytes.

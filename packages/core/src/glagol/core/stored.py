@@ -35,7 +35,9 @@ def read(data: bytes, form: type[T], what: str, reads: int = 1) -> T:
         fields = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(
-            "state_damaged", f"{what} is no JSON object", "see who else writes to what is stored"
+            "state_damaged",
+            f"{what} is no JSON object",
+            "find the program that changed the stored data",
         ) from error
     found = fields.pop("version", 1)
     both = f"{what} has version {found!r}, this program reads version {reads}"

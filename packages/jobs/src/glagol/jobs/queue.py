@@ -1,12 +1,12 @@
-"""The queue's port: what a job is, and what every adapter promises.
+"""The queue's interface: the job, and what every adapter guarantees.
 
-A job is delivered at least once. Whoever claims it holds a lease; a lease that is not renewed runs
-out, and the job is given to somebody else under the next attempt number. The attempt number fences:
-every write of a claim names it, and a claim that was overtaken can change nothing any more.
+A job is delivered at least once. The worker that claims it holds a lease. A lease that is not
+renewed expires, and another worker gets the job under the next attempt number. The attempt number
+fences: every write of a claim names it, and a write of an older attempt is refused.
 
 The states and what each means are in `glagol.jobs.states`.
-A job that failed is the dead letter: it stays listed, with its error, until it is replayed or its
-time is over. Times are Unix seconds by the adapter's one clock.
+A failed job is the dead letter: it stays listed, with its error, until it is replayed or expires.
+Times are Unix seconds by the adapter's one clock.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
         delay_s: Seconds before it may be claimed first.
         attempts_max: How often it may be claimed before it counts as failed.
         ttl_s: How long it is kept, with its result, once it ended.
-        heir_kind: When the job ends with no worker left to follow up (its last lease ran out, or it
-            was cancelled while its worker was dead), a job of this kind is put in the same
-            transaction: `<id>-<attempt>`, its payload is this job's id. Empty: none.
+        heir_kind: Kind of the follow-up job. It is put, in the same transaction, when this job ends
+            without a worker (its last lease expired, or it was cancelled after its worker died).
+            Its id is `<id>-<attempt>`, its payload this job's id. Empty: none.
     """
 
     id: str
@@ -117,7 +117,7 @@ class Claim(msgspec.Struct, frozen=True):
 
     Attributes:
         job: As it was when claimed; `job.attempt` is the fencing number.
-        worker: Who holds it.
+        worker: Name of the worker that holds it.
         lease_s: Seconds until it runs out, unless renewed.
     """
 
@@ -154,7 +154,7 @@ class Queue(Protocol):
 
         A job whose lease ran out at its last allowed attempt becomes `failed` with
         `attempts_exhausted` and is not returned; one that was being cancelled becomes `cancelled`.
-        Either way its heir is put. Progress begins anew, and the trouble of before is gone.
+        Either way its follow-up job is put. Progress restarts, and the last error is cleared.
         """
 
     def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
@@ -164,10 +164,10 @@ class Queue(Protocol):
         """Begin the lease anew.
 
         Returns:
-            Whether the job should go on; False when it was cancelled.
+            Whether the worker should continue; False when the job was cancelled.
 
         Raises:
-            LeaseLostError: Somebody else has it, or it is over.
+            LeaseLostError: Another worker has it, or it ended.
         """
 
     def progress(self, claim: Claim, done: float, total: float | None) -> bool:
@@ -198,7 +198,8 @@ class Queue(Protocol):
             claim: The attempt.
             trouble: Why.
             retry_in_s: Seconds until the next try; None, or no attempts left, makes it `failed`.
-                A job that was being cancelled is not tried again: it is `cancelled`, its heir put.
+                A job with a cancel request is not tried again: it becomes `cancelled`, and its
+                follow-up job is put.
             follow: Jobs stored in the same transaction if it became `failed`.
 
         Raises:
@@ -215,7 +216,7 @@ class Queue(Protocol):
     def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
         """Give the job back unfinished (the worker shuts down, or has no place for it): queued, due
         after `delay_s`, and the attempt does not count against `attempts_max`. One that was being
-        cancelled is `cancelled`, its heir put.
+        cancelled is `cancelled`, its follow-up job put.
 
         Raises:
             LeaseLostError: Nothing was stored.
@@ -255,7 +256,7 @@ class Queue(Protocol):
         Args:
             kind: Only these.
             state: Only these; None means all.
-            owner: Only this owner's; None means everybody's.
+            owner: Only this owner's; None means all owners'.
             before: Id of the last job of the page before; empty for the first page.
             limit: 1..200.
 

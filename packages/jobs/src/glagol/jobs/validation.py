@@ -1,4 +1,4 @@
-"""What may be put into a queue, and what is put when a job dies with nobody at its side."""
+"""Checks of jobs and requests to a queue, and the follow-up job of an orphaned job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = [
     "check",
     "check_followers",
     "conflict",
-    "heir",
+    "orphan_follow_up",
     "unknown",
     "wrong_state",
 ]
@@ -23,7 +23,7 @@ __all__ = [
 PAYLOAD_BYTES_MAX: Final = 1 << 20
 EXHAUSTED: Final = Trouble(
     "attempts_exhausted",
-    "every attempt ended without a word from its worker",
+    "the worker of every attempt stopped without a result",
     "look into the workers' logs for this job, then replay it",
 )
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -55,8 +55,8 @@ def check_followers(follow: Iterable[NewJob]) -> None:
             raise AssertionError(f"{new.id} follows, and has an idempotency key")
 
 
-def heir(job: Job, kind: str, ttl_s: float) -> NewJob:
-    """The job that speaks for `job`, which ended at `job.attempt` without its worker."""
+def orphan_follow_up(job: Job, kind: str, ttl_s: float) -> NewJob:
+    """The follow-up job of `job`, which ended at `job.attempt` without a live worker."""
     return NewJob(
         id=f"{job.id}-{job.attempt}",
         kind=kind,

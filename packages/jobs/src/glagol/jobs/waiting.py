@@ -1,10 +1,9 @@
-"""Whose the jobs are that wait, so that one owner's do not take every place in the queue.
+"""Fair shares of the waiting jobs, so that one owner's jobs do not fill the queue.
 
-The queue itself counts jobs of a kind, not of an owner, and without keys it knows no owner at all.
-Jobs leave it in the order in which they came, but for retries and cancellations; so when N jobs
-wait, they are the last N that were put, and a list of who put those is all there is to keep. What
-other servers put, and what was put before this process began, is nobody's here: it leaves less room
-for everybody alike.
+The queue itself counts jobs by kind, not by owner, and without keys it knows no owner at all. Apart
+from retries and cancellations, jobs leave it in the order in which they came. So when N jobs wait,
+they are the last N that were put, and this module keeps the owners of those. Jobs of other servers,
+and jobs from before this process started, count for no owner: they reduce the room of all.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ __all__ = ["Waiting"]
 
 
 class Waiting:
-    """Who put the last jobs; safe from any thread.
+    """The owners of the last jobs that were put; thread-safe.
 
     Args:
         alone: The part of the queue that one owner may have alone.
@@ -36,7 +35,7 @@ class Waiting:
             self._owners.append(owner)
 
     def admit(self, owner: str, waiting: int, most: int) -> None:
-        """See that `owner` may put one more job.
+        """Check that `owner` may put one more job.
 
         Args:
             owner: As shares count it.

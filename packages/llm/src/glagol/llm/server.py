@@ -20,7 +20,7 @@ from glagol.core import journal
 from glagol.core.errors import InputError
 from glagol.llm.settings import Settings
 from glagol.llm.vllm import ENGINE, warmup
-from glagol.llm.vllm.arguments import Launch, served
+from glagol.llm.vllm.arguments import Launch, interpreter, served
 from glagol.llm.vllm.client import Upstream, connect
 from glagol.llm.vllm.supervisor import Keeper
 from glagol.models.gpu_plan import shared
@@ -95,8 +95,15 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
     store = environment.get("GLAGOL_STORE")
-    registry = Registry.load(home, Path(store) if store else None, Trust(settings.trust))
+    named = settings.model_registry_path
+    registry = Registry.load(
+        home,
+        Path(store) if store else None,
+        Trust(settings.trust),
+        Path(named) if named else None,
+    )
     what = _model(settings, registry)
+    interpreter(settings, home)  # without vLLM's environment no start can ever succeed
     keys = key_file(settings.state, required=settings.keys == "required")
     policy = policy_file(settings.state)
     settings, cache_bytes = _held(settings, registry, what, policy())

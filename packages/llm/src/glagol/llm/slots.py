@@ -10,7 +10,7 @@ __all__ = ["Places"]
 
 
 class Places:
-    """A number of places; who finds none is told to come again.
+    """Counting semaphore that raises `busy` when no slot is free.
 
     Args:
         limit: How many there are, 1 or more.

@@ -107,8 +107,8 @@ def found(
             "artifact_missing",
             f"the source file {absent[0].path} of {model.id} is in none of: "
             + ", ".join(str(folder) for folder in folders),
-            "give its folder with --source DIR"
-            + (f", or --fetch it from {absent[0].urls[0]}" if absent[0].urls else ""),
+            (f"run `glagol models build {model.id} --fetch`, or " if absent[0].urls else "")
+            + "give the folder of its files with --source DIR",
         )
     named = {file.path: file for file in model.source.files}
     paths = {name: file.path for name, file in located.items()}

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 16  # what a dropped connection can cost
 _REASON_CHARACTERS_MAX = 300  # a server may send its whole error page
 _ATTEMPTS_MAX = 8  # of one mirror, as long as each brings new bytes
-# A download of any length may go on for as long as bytes keep coming.
+# A download of any length continues for as long as bytes arrive.
 _CLIENT: ClientConfig = {
     "allow_http": True,  # the digest, not the transport, is what is trusted
     "connect_timeout": timedelta(seconds=10),
@@ -296,7 +296,7 @@ def _place(url: str) -> tuple[LocalStore | HTTPStore | S3Store, str]:
 
 
 def _has_key() -> bool:
-    """Whether an S3 request can be signed, or need not be, without asking anybody for a key."""
+    """Whether the environment is enough for an S3 request: a key, or no signature needed."""
     public = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "on", "yes", "y"}
     return public or any(all(os.environ.get(name) for name in names) for names in _KEYS)
 
@@ -317,7 +317,7 @@ def _brief(error: Exception) -> str:
 
 
 def _is_at(path: Path, file: FileIO) -> bool:
-    """Whether the path still leads to the open file; who held its lock may have moved it away."""
+    """Whether the path still names the open file; the lock's last holder may have moved it."""
     try:
         return path.stat().st_ino == os.fstat(file.fileno()).st_ino
     except FileNotFoundError:

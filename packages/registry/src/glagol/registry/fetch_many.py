@@ -58,7 +58,7 @@ def fetch_all(
     stop = threading.Event()
 
     def one(file: _File) -> _File:
-        def told(done: int, total: int | None) -> None:
+        def report(done: int, total: int | None) -> None:
             if stop.is_set():
                 raise _StoppedError
             if progress is not None:
@@ -68,8 +68,8 @@ def fetch_all(
             raise _StoppedError
         try:
             if isinstance(file, SourceFile) and file.sha256 is None and pinning:
-                return pin(file, store, progress=told)
-            fetch(file, store, mirrors=mirrors, progress=told)
+                return pin(file, store, progress=report)
+            fetch(file, store, mirrors=mirrors, progress=report)
         except BaseException:
             stop.set()  # here, since this thread would begin another file before the caller wakes
             raise
@@ -80,7 +80,7 @@ def fetch_all(
     try:
         running = {key: workers.submit(one, file) for key, file in reversed(by_digest.items())}
         wait(running.values(), return_when=FIRST_EXCEPTION)
-    finally:  # after an error or an interrupt nothing goes on; else nothing is left to stop
+    finally:  # stops the other downloads after an error or an interrupt
         stop.set()
         workers.shutdown(cancel_futures=True)
     for future in running.values():

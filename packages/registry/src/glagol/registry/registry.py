@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from glagol.registry.manifest.types import Manifest, Model, Variant
+
+NEAR_MAX = 3  # names that are offered for one that nothing has
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +59,39 @@ class Registry:
     trust: Trust = Trust.rehash
 
     @classmethod
-    def load(cls, home: Path, store: Path | None = None, trust: Trust = Trust.rehash) -> Registry:
-        """Read HOME/manifest.json.
+    def load(
+        cls,
+        home: Path,
+        store: Path | None = None,
+        trust: Trust = Trust.rehash,
+        manifest: Path | None = None,
+    ) -> Registry:
+        """Read the manifest.
 
         Args:
             home: directory of manifest.json.
             store: directory of the store; None means HOME/store.
             trust: how artifacts are verified.
+            manifest: its path; None means HOME/manifest.json.
 
         Returns:
             The registry. Nothing is opened yet, and the store need not exist.
 
         Raises:
-            InputError: `setting_invalid`, there is no manifest at `home`.
+            InputError: `setting_invalid`, there is no manifest.
             IntegrityError: `manifest_invalid` or `manifest_too_new`.
             HostError: `host_io`, the manifest cannot be read.
         """
-        path = home / "manifest.json"
+        path = home / "manifest.json" if manifest is None else manifest
         try:
             data = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(
                 "setting_invalid",
                 f"there is no {path}",
-                "set --home or GLAGOL_HOME to the directory of manifest.json",
+                "set --home or GLAGOL_HOME to the directory of manifest.json"
+                if manifest is None
+                else "set MODEL_REGISTRY_PATH, with its prefix, to the path of the manifest",
             ) from error
         except OSError as error:
             raise host_error(error, path) from error
@@ -99,10 +111,14 @@ class Registry:
         for model in self.manifest.models:
             if name == model.id or name in model.aliases:
                 return model
-        known = ", ".join(sorted(model.id for model in self.manifest.models))
-        raise InputError(
-            "model_unknown", f"no model is called {name!r}", f"use one of the known ids: {known}"
+        near = _near(
+            name, [n for model in self.manifest.models for n in (model.id, *model.aliases)]
         )
+        known = ", ".join(sorted(model.id for model in self.manifest.models))
+        remedy = f"use one of the known ids: {known}"
+        if near:
+            remedy = f"did you mean {' or '.join(near)}? use one of the known ids: {known}"
+        raise InputError("model_unknown", f"no model is called {name!r}", remedy)
 
     def variant(self, model: Model, variant_id: str | None = None) -> Variant:
         """A build of a model; without an id the first one that has artifacts.
@@ -124,11 +140,13 @@ class Registry:
                 )
             found = by_id[variant_id]
         if not found.artifacts:
-            how = f"fetch {model.id} --record" if role_of(model) == "llm" else f"build {model.id}"
+            how = "fetch" if role_of(model) == "llm" else "build"
+            options = "--record" if how == "fetch" else "--fetch --record"
             raise IntegrityError(
                 "artifact_unpinned",
                 f"{found.id} of {model.id} has no digests in the manifest: {model.unpinned}",
-                f"run `glagol models {how}` on a connected machine and review the diff",
+                f"run `glagol models {how} {model.id} {options}` on a connected machine, "
+                "then review and commit manifest.json",
             )
         return found
 
@@ -150,7 +168,9 @@ class Registry:
         model = self.model(name)
         variant = self.variant(model, variant_id)
         blobs = {
-            artifact.path: self.store.open(artifact, self.trust, model_id=model.id)
+            artifact.path: self.store.open(
+                artifact, self.trust, model_id=model.id, built=model.builder is not None
+            )
             for artifact in variant.artifacts
         }
         return OpenModel(
@@ -160,3 +180,10 @@ class Registry:
             manifest_version=self.manifest.manifest_version,
             manifest_sha256=self.manifest_sha256,
         )
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Up to three names that a person may have meant: those that it begins, then the alike."""
+    begun = sorted(each for each in known if name and each.startswith(name.lower()))
+    alike = difflib.get_close_matches(name.lower(), known, NEAR_MAX)
+    return list(dict.fromkeys([*begun, *alike]))[:NEAR_MAX]

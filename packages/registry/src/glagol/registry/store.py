@@ -10,11 +10,11 @@ Rules:
 1. a blob gets its name only after its bytes were hashed and synced, by one atomic rename, so a kill
    or a full disk at any moment leaves no half blob and concurrent writers of one digest agree;
 2. an opened blob is the very mapping that was hashed, so replacing the file by rename between
-   check and use is not possible. A mapping is no copy: who writes into the file in place (mode 0444
-   leaves that to its owner and root) changes what is mapped, also after the check. A write while
-   the file is hashed is refused where its size or time of change tells; one between the hash and
-   the moment when a session has copied the weights is not seen, and later ones do not matter. A
-   copy would be safe from this, and would double the memory that opening takes;
+   check and use is not possible. A mapping is no copy: a program that writes into the file in place
+   (mode 0444 leaves that to its owner and root) changes what is mapped, also after the check. A
+   write while the file is hashed is refused where its size or time of change tells; one between the
+   hash and the moment when a session has copied the weights is not seen, and later ones do not
+   matter. A copy would be safe from this, and would double the memory that opening takes;
 3. a blob is replaced by rename, never written in place by anything of ours, so open mappings keep
    their bytes;
 4. nothing here repairs: wrong bytes are an `IntegrityError` that an operator acts on.
@@ -155,7 +155,12 @@ class Store:
         return self._add(iter([data]), "the given bytes", expected)
 
     def open(
-        self, artifact: Artifact, trust: Trust = Trust.rehash, *, model_id: str = "ID"
+        self,
+        artifact: Artifact,
+        trust: Trust = Trust.rehash,
+        *,
+        model_id: str = "ID",
+        built: bool = False,
     ) -> Blob:
         """Map an artifact and verify what was mapped.
 
@@ -163,6 +168,7 @@ class Store:
             artifact: digest and size wanted; its path is only for messages.
             trust: whether an earlier hash may count.
             model_id: names the model in the remedy.
+            built: whether it is made from its model's source files, so that building brings it.
 
         Returns:
             The blob.
@@ -180,10 +186,10 @@ class Store:
                     "artifact_missing",
                     f"{artifact.path} of {model_id} is not in the store: "
                     f"no {path}, expected sha256 {artifact.sha256}",
-                    _remedy(model_id),
+                    _remedy(model_id, built=built),
                 ) from error
             with file:
-                return _verified(file, artifact, trust, model_id)
+                return _verified(file, artifact, trust, model_id, built=built)
 
     def adopt(self, path: Path, sha256: str) -> Path:
         """Give a complete file inside `root` its blob name, durably.
@@ -237,7 +243,9 @@ class Store:
         return sha256
 
 
-def _verified(file: BufferedReader, artifact: Artifact, trust: Trust, model_id: str) -> Blob:
+def _verified(
+    file: BufferedReader, artifact: Artifact, trust: Trust, model_id: str, *, built: bool
+) -> Blob:
     before = os.fstat(file.fileno())
     receipt = Path(f"{file.name}.receipt")
     if before.st_size == artifact.size_bytes:  # also: an empty file cannot be mapped
@@ -259,7 +267,7 @@ def _verified(file: BufferedReader, artifact: Artifact, trust: Trust, model_id: 
             "artifact_altered",
             f"{artifact.path} of {model_id} is not the pinned file: {file.name} has sha256 {found} "
             f"({before.st_size} bytes), expected {artifact.sha256} ({artifact.size_bytes} bytes)",
-            _remedy(model_id),
+            _remedy(model_id, built=built),
         )
     if trust == Trust.receipt and _Receipt.of(os.fstat(file.fileno())) == _Receipt.of(before):
         _write_receipt(receipt, _Receipt.of(before))
@@ -286,11 +294,11 @@ def _write_receipt(receipt: Path, content: _Receipt) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def _remedy(model_id: str) -> str:
-    return (
-        f"bring the right file: `glagol models fetch {model_id}`, the same with a mirror, "
-        "or copy the store from a USB archive"
-    )
+def _remedy(model_id: str, *, built: bool) -> str:
+    fetch = f"`glagol models fetch {model_id} --mirror URL` brings it from a copy of a store"
+    if built:
+        return f"run `glagol models build {model_id} --fetch`; without a network {fetch}"
+    return f"run `glagol models fetch {model_id}`; without a network {fetch}"
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,12 +1,13 @@
 """Windows of several callers in one call of the encoder, for devices that are fast in bulk.
 
-Nobody waits for company: who finds the device free starts at once, and what comes while it is busy
-goes together next. So a window waits for no more than the calls before it, one for each bucket.
+There is no batching delay: a window that finds the device idle runs immediately, and windows that
+arrive while the device is busy form the next batch. So a window waits for the calls before it only,
+one for each bucket.
 
 Every call of a bucket has the same shape, [windows, frames], with empty rows where callers are
 missing. Memory therefore does not grow with the variety of lengths, and as the shape decides which
-kernels run, a result does not depend on who else was in the call. When the device's memory does not
-suffice, the call is repeated in halves, and calls stay that small.
+kernels run, a result does not depend on the other rows of the call. When the device's memory does
+not suffice, the call is repeated in halves, and calls stay that small.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Batcher:
                     del self._open[bucket]
             try:
                 group.outputs = self._encoded(group.windows, bucket * self._frames)
-            except Exception as error:  # noqa: BLE001 - told to everyone in the group
+            except Exception as error:  # noqa: BLE001 - raised again in every caller
                 group.error = error
             finally:
                 group.done.set()
@@ -188,5 +189,5 @@ class Batcher:
 
 def _out_of_memory(error: Exception) -> bool:
     """ONNX Runtime has no class of its own for it, only its words and CUDA's."""
-    told = str(error).lower()
-    return any(words in told for words in OUT_OF_MEMORY)
+    message = str(error).lower()
+    return any(words in message for words in OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""What ONNX Runtime is told about CUDA, and the proof that it obeys.
+"""CUDA options for ONNX Runtime, and the check that it applied them.
 
 Nothing here was run on a GPU yet; the options are ONNX Runtime's documented ones.
 """

@@ -106,7 +106,7 @@ def open_session(
             require_finite(weights[each.name], each.name, each.location)
         if library and adapted:
             try:
-                session = make(adapted.graph, library=library, lent=adapted.factors)
+                session = make(adapted.graph, library=library, unpacked=adapted.factors)
             except Exception as error:  # noqa: BLE001 - what our kernels cannot do falls back
                 warnings.warn(f"{graph} is opened without our kernels: {error}", stacklevel=2)
         if session is None:
@@ -129,12 +129,12 @@ def _session(
     threads: int,
     memory_bytes: int,
     library: str | None = None,
-    lent: frozenset[str] = frozenset(),
+    unpacked: frozenset[str] = frozenset(),
 ) -> onnxruntime.InferenceSession:
-    """A session of a graph whose external weights [...] are given by name.
+    """Open a session of a graph whose external weights [...] are given by name.
 
-    The library re-orders what is `lent`, and ONNX Runtime, which would else keep a copy, only
-    refers to it: the values stay as long as the session, though nothing reads them any more.
+    Our library packs the `unpacked` weights itself. ONNX Runtime gets them by reference, since it
+    would keep a second copy otherwise, so the values must live as long as the session.
     """
     options = _options(threads)
     if provider == CUDA:
@@ -147,10 +147,10 @@ def _session(
     }
     if values:
         options.add_external_initializers([*values], [*values.values()])
-    for name in sorted(lent & values.keys()):
+    for name in sorted(unpacked & values.keys()):
         options.add_initializer(name, values[name])
     session = onnxruntime.InferenceSession(data, options, providers=_chain(provider, memory_bytes))
-    if lent:
+    if unpacked:
         weakref.finalize(session, values.clear).atexit = False
     return session
 

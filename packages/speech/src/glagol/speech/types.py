@@ -168,12 +168,16 @@ class SearchProvenance:
             the cropped one gave no sound text.
         beam: beams of the search; 1 is greedy.
         temperature: the highest that a text was taken from; 0 where none was sampled.
+        task: "translate" where the text is a translation into English.
+        prompt_sha256: digest of the caller's prompt, UTF-8; None where there was none.
     """
 
     rules: int
     window: str
     beam: int
     temperature: float
+    task: Task = "transcribe"
+    prompt_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,8 @@ class Transcript:
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
         diarization: the speakers; None when they were not asked for.
+        names: what people call the speakers of the channels, by number; a channel that has none is
+            called by its number. Data (`as_data`) have the numbers alone.
     """
 
     text: str
@@ -241,6 +247,16 @@ class Transcript:
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
     diarization: Diarization | None = None
+    names: tuple[str, ...] = ()
+
+    def called(self, channel: int) -> str:
+        """The name of a channel, or its number."""
+        name = self.names[channel] if channel < len(self.names) else ""
+        return name or str(channel)
+
+    def speaker_of(self, segment: Segment) -> str | None:
+        """Who speaks in a segment: a channel by its name or number, else a speaker's id."""
+        return segment.speaker if segment.channel is None else self.called(segment.channel)
 
     @property
     def complete(self) -> bool:
@@ -263,10 +279,12 @@ class Step:
     Attributes:
         segments: that became final with it; often none.
         progress: how far it is now.
+        waiting: whether nothing was done because the next audio is not there yet.
     """
 
     segments: tuple[Segment, ...]
     progress: Progress
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +308,8 @@ class Options:
         window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
             own.
         history: whether a window is told the text of the one before.
+        pause_s: a silence of this many seconds ends a segment and is not decoded, 0.2..5; None: the
+            engine's own rule, 1.5 s.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
         speakers: how many people there may be; None leaves speakers out. Segments are then final
@@ -308,5 +328,6 @@ class Options:
     beam: int | None = None
     window: WindowRule | None = None
     history: bool = False
+    pause_s: float | None = None
     strict: bool = False
     speakers: Bounds | None = None

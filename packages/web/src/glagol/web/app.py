@@ -7,6 +7,7 @@ From outside to inside: `request_log` (request id, headers, log line, metrics, t
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,18 +25,24 @@ from glagol.web.access.host_check import HostCheck
 from glagol.web.drain_body import Lingering
 from glagol.web.methods import Methods
 from glagol.web.request_log import Observed
+from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
-    from glagol.web.access.api_keys import Scope
+    from glagol.web.access.api_keys import Scope as KeyScope
     from glagol.web.access.body_rate import BodyRate
     from glagol.web.access.host_check import Rules
-    from glagol.web.request_log import Asgi, Watcher
+    from glagol.web.request_log import Asgi, Receive, Scope, Send, Watcher
     from glagol.web.serve import Operator
 
-__all__ = ["Application", "build"]
+__all__ = ["OPEN", "Application", "build", "within"]
 
 _SCHEMA: Final = "/schema/openapi.json"
-_OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
+OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
+"""Paths that need no key on any server."""
+
+
+def _as_it_is(app: Asgi, _: errors.Speaker) -> Asgi:
+    return app
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +58,21 @@ class Application:
         body_bytes_max: The largest body that a route takes if it says nothing else; None when the
             routes read bodies with a limit of their own.
         overridden: Beginnings of the paths where `X-HTTP-Method-Override` is obeyed.
+        open: Paths that need no key.
+        open_below: Beginnings of more of them.
+        inside: Puts a layer of the server's own around its routes, behind all others.
     """
 
     title: str
     handlers: Sequence[BaseRouteHandler]
-    scopes: Sequence[tuple[str, Scope]]
+    scopes: Sequence[tuple[str, KeyScope]]
     openai: tuple[str, ...]
     needs: str
     body_bytes_max: int | None = 10_000_000
     overridden: tuple[str, ...] = ()
+    open: frozenset[str] = OPEN
+    open_below: tuple[str, ...] = ()
+    inside: Callable[[Asgi, errors.Speaker], Asgi] = _as_it_is
 
 
 def build(
@@ -83,6 +96,35 @@ def build(
         bodies: How slowly a body may come.
     """
     speaker = errors.Speaker(about.openai, retry_after_s)
+    app = about.inside(_routes(about, state, speaker), speaker)
+    doors = Doors(about.open, {"/metrics": "metrics"}, about.scopes, about.open_below)
+    paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
+    meant = Methods(bodies.around(app), {*OPEN, "/metrics"}, about.overridden)
+    access = Access(meant, doors, operator.keys, operator.policy, speaker, operator.signed)
+    guarded = Lingering(HostCheck(access, rules, speaker))
+    return Observed(guarded, watcher, paths, operator.traces)
+
+
+def within(about: Application, state: Mapping[str, Any], retry_after_s: Callable[[], int]) -> Asgi:
+    """The routes for a caller in this process: no keys, hosts or limits, no line in the log.
+
+    Args:
+        about: The routes.
+        state: What the handlers find as `app.state`.
+        retry_after_s: Whole seconds after which a refused caller may find a place.
+    """
+    app = _routes(about, state, errors.Speaker(about.openai, retry_after_s))
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        call = uuid.uuid4().hex
+        note = {"request_id": call, "call": call}
+        scope.setdefault("state", {}).update(note=note, timeline=Timeline())
+        await app(scope, receive, send)
+
+    return asked
+
+
+def _routes(about: Application, state: Mapping[str, Any], speaker: errors.Speaker) -> Asgi:
     app = Litestar(
         route_handlers=about.handlers,
         exception_handlers={Exception: errors.answer},
@@ -98,13 +140,7 @@ def build(
         request_max_body_size=about.body_bytes_max,
         logging_config=None,
     )
-    doors = Doors(_OPEN, {"/metrics": "metrics"}, about.scopes)
-    paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
-    inner = bodies.around(cast("Asgi", app))
-    meant = Methods(inner, {*_OPEN, "/metrics"}, about.overridden)
-    access = Access(meant, doors, operator.keys, operator.policy, speaker)
-    guarded = Lingering(HostCheck(access, rules, speaker))
-    return Observed(guarded, watcher, paths, operator.traces)
+    return cast("Asgi", app)
 
 
 def _key(needs: str) -> SecurityScheme:

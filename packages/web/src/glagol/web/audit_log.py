@@ -9,7 +9,7 @@ nor text in it.
 
 Every line is synced to the disk before `append` returns. Any number of threads and processes may
 append, under a lock of the file. A crash in mid-write leaves a part of a line: the next append
-keeps it in `audit.log.torn-<seq>`, takes it off, and goes on with a line that says so. The file
+keeps it in `audit.log.torn-<seq>`, removes it, and continues with a line that says so. The file
 grows for ever; to begin a new one, move it away and note its newest hash.
 """
 

@@ -1,4 +1,4 @@
-"""How a server listens: its address is tried first, and a crowd neither shuts it nor stays."""
+"""Bind the address early, raise the connection limit, return memory after load peaks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from glagol.core import journal
 from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from granian.server.embed import Server
 
 __all__ = ["CONNECTIONS_MAX", "CONNECTIONS_WAITING", "bound", "listener", "probe", "room"]
@@ -20,7 +22,7 @@ __all__ = ["CONNECTIONS_MAX", "CONNECTIONS_WAITING", "bound", "listener", "probe
 CONNECTIONS_MAX: Final = 4096
 CONNECTIONS_WAITING: Final = 1024
 FILES_KEPT: Final = 256  # descriptors that are not for connections
-# granian's allocator (jemalloc) would keep what a crowd made it take until the next crowd
+# granian's allocator (jemalloc) would otherwise keep the memory of a load peak
 ALLOCATOR: Final = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"
 
 
@@ -82,7 +84,13 @@ def room() -> int:
 
 
 def listener(
-    app: Any, host: str, port: int, *, websockets: bool = False, connections: int = CONNECTIONS_MAX
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    websockets: bool = False,
+    connections: int = CONNECTIONS_MAX,
+    tls: tuple[Path, Path] | None = None,
 ) -> Server:
     """A server of this process around an ASGI application; `serve()` it.
 
@@ -92,6 +100,7 @@ def listener(
         port: TCP port.
         websockets: Whether it speaks them.
         connections: That there is room for, see `room`; granian's own limit would be 128.
+        tls: Certificate chain and key in PEM; None for plain HTTP.
     """
     os.environ.setdefault("_RJEM_MALLOC_CONF", ALLOCATOR)  # read when granian is loaded
     from granian.constants import Interfaces
@@ -104,6 +113,8 @@ def listener(
         port=port,
         interface=Interfaces.ASGINL,
         websockets=websockets,
+        ssl_cert=tls[0] if tls else None,
+        ssl_key=tls[1] if tls else None,
         backlog=CONNECTIONS_WAITING,
         backpressure=2 * connections,
         log_level=LogLevels.error,

@@ -1,4 +1,4 @@
-"""Reading what a refused client is still sending, so that it can read why it was refused.
+"""Read the rest of a short rejected body, so that the client receives the error, not a reset.
 
 A connection that is closed with unread bytes in it is reset, and a client that was busy sending
 sees the reset instead of the answer (RFC 9112, section 9.6). A body that was announced to be short
@@ -25,7 +25,7 @@ _ERRORS: Final = 400
 
 
 class Lingering:
-    """The layer around an ASGI application that hears a refused client out, within limits.
+    """ASGI layer that drains the body of a rejected request, within limits.
 
     Args:
         app: The application, with whatever else may refuse a request.

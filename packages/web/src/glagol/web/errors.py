@@ -19,7 +19,7 @@ from glagol.web import envelope
 if TYPE_CHECKING:
     from litestar import Request
 
-__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "responses", "told"]
+__all__ = ["Fault", "Speaker", "answer", "fault_of", "openai_body", "record", "responses"]
 
 RATE_LIMITED: Final = 429
 SERVER_ERRORS: Final = 500
@@ -48,7 +48,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """What a server must say so that `answer` can speak for it; kept as `app.state.speaker`.
+    """Per-server options of the exception handler `answer`; kept as `app.state.speaker`.
 
     Attributes:
         openai: Beginnings of the paths whose errors have OpenAI's shape.
@@ -68,7 +68,7 @@ class Speaker:
 
 
 def fault_of(error: Exception, path: str) -> Fault:
-    """What a client that asked for `path` may know about `error`."""
+    """Map an exception to the status, code and message that the client of `path` gets."""
     match error:
         case GlagolError():
             about = CODES[error.code]
@@ -82,14 +82,14 @@ def fault_of(error: Exception, path: str) -> Fault:
             headers = error.headers or {}
             return Fault(status, "request_invalid", str(error.detail), _ROUTES, headers)
         case _:
-            return Fault(500, "internal", "the server made a mistake", "report the request id")
+            return Fault(500, "internal", "internal error", "report the request id")
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer for `error`, in the shape that its route speaks, and what the log must know."""
+    """Exception handler: the response for `error` in its route's format, noted for the log."""
     note = request.scope["state"]["note"]
     speaker: Speaker = request.app.state.speaker
-    fault = told(error, request.scope["path"], note)
+    fault = record(error, request.scope["path"], note)
     headers = dict(fault.headers)
     if fault.code in CODES and CODES[fault.code].retry:
         headers["Retry-After"] = str(speaker.retry_after_s())
@@ -101,8 +101,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     )
 
 
-def told(error: Exception, path: str, note: dict[str, Any]) -> Fault:
-    """`fault_of`, and the log knows: the code in the note, a traceback when it is a bug."""
+def record(error: Exception, path: str, note: dict[str, Any]) -> Fault:
+    """Map `error` to a fault, note its code, and log a traceback of an unexpected exception."""
     fault = fault_of(error, path)
     note["code"] = fault.code
     if fault.code == "internal":

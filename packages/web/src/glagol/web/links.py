@@ -1,7 +1,7 @@
 """Links between the resources of one server that hold behind any proxy, whatever it puts in front.
 
 A proxy may serve us below a path of its own (`https://example/speech/v1/jobs`). The server does not
-know it, so what it links is told relative to the address that was asked for (RFC 3986, section
+know it, so its links are relative to the requested address (RFC 3986, section
 5.2); a client resolves it as browsers do.
 """
 

@@ -47,7 +47,7 @@ _QUIET: Final = frozenset({"/health", "/ready", "/metrics"})
 
 
 class Watcher(Protocol):
-    """Whoever counts requests."""
+    """Counter of requests, such as the metrics."""
 
     def began(self) -> None:
         """A request is being served."""

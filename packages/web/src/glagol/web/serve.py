@@ -16,6 +16,7 @@ from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.hosts import is_loopback
 from glagol.web.access.api_keys import KeyFile
+from glagol.web.access.auth import Signed, signed_by_nothing
 from glagol.web.access.policy import Policy, PolicyFile
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ __all__ = [
     "end_by",
     "exit_status",
     "key_file",
+    "listening",
     "policy_file",
     "starting",
     "until_signal",
 ]
 
 STOPPED_S: Final = 29.0
-"""When a process that was told to stop is gone; an orchestrator usually kills after 30 s."""
+"""Longest shutdown; an orchestrator usually kills after 30 s."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -52,11 +54,13 @@ class Operator:
         keys: The keys; None while keys are off.
         policy: Limits.
         traces: Where spans go; None while traces are off.
+        signed: Finds the key that a request without one stands for; see `Access`.
     """
 
     keys: Callable[[], Keyring | None] = lambda: None
     policy: Callable[[], Policy] = Policy
     traces: Traces | None = None
+    signed: Signed = signed_by_nothing
 
 
 UNRESTRICTED: Final = Operator()
@@ -174,6 +178,22 @@ def end_by(seconds: float) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def listening(host: str, port: int, model: str, **pages: str) -> None:
+    """Log where a browser on this machine finds the server.
+
+    Args:
+        host: The address that the server listens on.
+        port: Its port.
+        model: Id of the model that serves.
+        **pages: Paths below it by what they are, such as `docs`.
+    """
+    everywhere = host in {"", "0.0.0.0", "::", "0"}  # noqa: S104 - it is read, not bound
+    name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{port}"
+    where: dict[str, Any] = {what: address + path for what, path in pages.items()}
+    journal.write("listening", address=f"{address}/", **where, model=model)
 
 
 async def until_signal(

@@ -17,9 +17,11 @@ from litestar.openapi.spec import (
     Schema,
 )
 
+from glagol.asr.http.engine_options import TASKS, WINDOWS
 from glagol.asr.http.schemas import Channel
 from glagol.asr.openai.forms import FORMS
 from glagol.speech.output.formats import FORMATS
+from glagol.speech.pipeline.options import PROMPT_MAX
 from glagol.speech.speakers.types import PEOPLE_MAX
 from glagol.web import envelope, errors
 
@@ -80,6 +82,23 @@ _OPTIONS: Final = {
         type=OpenAPIType.STRING,
         pattern="^[0-9a-f]{32}$",
         description="Id of a finished resumable upload; then no file is sent",
+    ),
+    "task": Schema(
+        type=OpenAPIType.STRING,
+        enum=list(TASKS),
+        default=TASKS[0],
+        description="translate gives English text, where the model can",
+    ),
+    "window": Schema(
+        type=OpenAPIType.STRING,
+        enum=list(WINDOWS),
+        description="cropped reads the speech and a margin, full whole windows, which is slower;"
+        " where the model searches for its text. Not given: the model's own",
+    ),
+    "prompt": Schema(
+        type=OpenAPIType.STRING,
+        max_length=PROMPT_MAX,
+        description="What was said before; where the model takes it",
     ),
 }
 _BINARY: Final = Schema(
@@ -178,9 +197,8 @@ _OPENAI: Final = {
         default=False,
         description="Events transcript.text.delta and transcript.text.done",
     ),
-    "prompt": Schema(
-        type=OpenAPIType.STRING, description="What was said before; where the model takes it"
-    ),
+    "prompt": _OPTIONS["prompt"],
+    "window": _OPTIONS["window"],
     "temperature": Schema(
         type=OpenAPIType.NUMBER,
         minimum=0,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, get_args
 
+from glagol.asr.http import engine_options
+from glagol.asr.http.engine_options import USUAL, EngineOptions
 from glagol.asr.http.schemas import Channel
 from glagol.core.errors import InputError
 from glagol.registry.manifest.rules import role_of
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.speech.engines.base import Traits
+    from glagol.speech.types import Task, WindowRule
 
 __all__ = [
     "NAMES",
     "SPEAKER_NAMES",
     "OptionError",
     "Wish",
+    "granted",
     "language_of",
     "merge",
     "model_of",
@@ -30,6 +34,8 @@ __all__ = [
     "speakers_of",
     "track_of",
     "traits_of",
+    "transcribes",
+    "translates",
 ]
 
 SPEAKER_NAMES: Final = ("num_speakers", "min_speakers", "max_speakers")
@@ -47,6 +53,7 @@ NAMES: Final = (
     "webhook_url",
     "summarize",
     "upload",
+    *engine_options.NAMES,
 )
 _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -82,6 +89,7 @@ class Wish:
         webhook_url: Who is told when that job ends; empty means nobody.
         summarize: Whether that job's result carries a summary.
         upload: Id of a finished resumable upload that takes the body's place; empty means none.
+        engine: What is asked of the engine beside the language.
     """
 
     model: Model
@@ -96,6 +104,7 @@ class Wish:
     webhook_url: str = ""
     summarize: bool = False
     upload: str = ""
+    engine: EngineOptions = USUAL
 
 
 def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
@@ -158,7 +167,31 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
         webhook_url,
         summarize,
         options.get("upload") or "",
+        _engine(options, model),
     )
+
+
+def _engine(options: Mapping[str, str], model: Model) -> EngineOptions:
+    window = options.get("window") or ""
+    asked = EngineOptions(
+        task=cast("Task", one_of(options, "task", engine_options.TASKS)),
+        window=cast("WindowRule", one_of(options, "window", engine_options.WINDOWS))
+        if window
+        else None,
+        prompt=options.get("prompt") or "",
+    )
+    return granted(asked, model)
+
+
+def granted(asked: EngineOptions, model: Model) -> EngineOptions:
+    """What is asked of an engine, if the model that shall serve does all of it.
+
+    Raises:
+        OptionError: `option_invalid`, naming the first option that it does not take.
+    """
+    for name, remedy in asked.refused(traits_of(model)).items():
+        raise OptionError(name, f"{model.id} does not take this {name}", remedy)
+    return asked
 
 
 def _truth(options: Mapping[str, str], name: str, default: str) -> bool:
@@ -267,3 +300,15 @@ def traits_of(model: Model) -> Traits:
     from glagol.speech.engines.families import family_of
 
     return family_of(model).describe(model)
+
+
+def transcribes(model: Model) -> bool:
+    """Whether a model transcribes, by an engine of this program."""
+    from glagol.speech.engines.families import FAMILIES
+
+    return role_of(model) == "asr" and model.engine in FAMILIES
+
+
+def translates(model: Model) -> bool:
+    """Whether a model transcribes, by an engine of this program, and can translate."""
+    return transcribes(model) and traits_of(model).translates

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from glagol.asr.settings import Settings
     from glagol.asr.tus.store import Uploads
     from glagol.registry.registry import Registry
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options, Transcript
     from glagol.web.tracing import Timeline
@@ -70,6 +71,7 @@ class Service:
         metrics: What operators watch.
         default: Id of the model that serves when none is asked for.
         clock: Monotonic seconds.
+        jail: What opens recordings.
         jobs: The durable queue; None when there is none.
         jobs_off: Why there is none.
         executors: The threads that handlers wait in.
@@ -86,6 +88,7 @@ class Service:
     metrics: Metrics
     default: str
     clock: Callable[[], float]
+    jail: Jail
     jobs: Jobs | None = None
     jobs_off: HostError | None = None
     executors: Executors = field(default_factory=Executors)

@@ -102,7 +102,13 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model in OpenAI's list shape; `created` is 0 because a digest, not a date, names it."""
+    """A model in OpenAI's list shape; `created` is 0 because a digest, not a date, names it.
+
+    `tasks` are those that the model does on this server's routes: none where it does not
+    transcribe. `state` says whether it can serve now: "open" is loaded, "present" is loaded when
+    it is asked for, "missing" lacks files, "unpinned" was never built. `sizes` are bytes by
+    variant.
+    """
 
     id: str
     version: str
@@ -113,6 +119,10 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default: bool
     digests: dict[str, dict[str, str]]
     note: str
+    role: str | None = None
+    tasks: tuple[str, ...] = ()
+    state: Literal["open", "present", "missing", "unpinned"] = "missing"
+    sizes: dict[str, int] = {}
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "glagol"

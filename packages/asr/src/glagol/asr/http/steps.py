@@ -11,11 +11,12 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from glagol.asr.http import multipart, options
+from glagol.asr.http.engine_options import USUAL, EngineOptions
 from glagol.asr.http.request import (
     audited,
     disconnected,
@@ -33,18 +34,18 @@ from glagol.asr.http.spool import ANYWHERE, Place
 from glagol.asr.inference.tasks import Job
 from glagol.core import journal
 from glagol.core.errors import HostError
-from glagol.core.executors import call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
+    from concurrent.futures import Future
 
     from glagol.asr.http.multipart import Upload
     from glagol.asr.http.options import Wish
-    from glagol.asr.http.request import AsrRequest
+    from glagol.asr.http.request import AsrRequest, Service
     from glagol.asr.http.schemas import Channel
+    from glagol.speech.audio.source import AudioSource
     from glagol.speech.speakers.types import Bounds
-    from glagol.speech.types import Segment, Transcript
+    from glagol.speech.types import Options, Segment, Transcript
 
 __all__ = [
     "Asked",
@@ -52,14 +53,23 @@ __all__ = [
     "Received",
     "admit",
     "check_announced",
-    "checked",
     "enqueue",
     "held",
+    "opened",
     "parse",
     "receive",
     "spooled",
     "wait",
 ]
+
+T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What is needed of a file."""
+
+    def close(self) -> None:
+        """Release it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +116,7 @@ class Order:
         strict: Whether a recording that lacks something is refused.
         speakers: How many people may speak; None leaves speakers out.
         on_segment: Called in that thread with each final segment; must not wait.
-        prompt: Text that is taken for what was said before, where the model takes one.
-        temperature: 0..1, where the model takes it.
+        engine: What is asked of the engine beside the language; its model takes all of it.
     """
 
     model: str
@@ -119,8 +128,7 @@ class Order:
     strict: bool = False
     speakers: Bounds | None = None
     on_segment: Callable[[Segment], None] | None = None
-    prompt: str = ""
-    temperature: float = 0.0
+    engine: EngineOptions = USUAL
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
@@ -201,82 +209,70 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
     return body
 
 
-async def checked(
-    body: Upload,
-    max_audio_s: float,
-    channel: Channel = "mix",
-    track: int | None = None,
-    *,
-    media: Executor,
-) -> float | None:
-    """Open the container: what is no audio, or says that it is too long, needs no queue.
-
-    Args:
-        body: Stays open.
-        max_audio_s: The longest audio that is accepted.
-        channel: Whether channels are mixed or each is transcribed alone.
-        track: Which audio track, from 0; None lets the container's flags decide.
-        media: The threads to do it in.
+async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSource:
+    """Open the audio in a child: what is no audio, or says that it is too long, needs no queue.
 
     Returns:
-        Seconds that it says it is long; None when it does not say.
+        The opened audio; its holder closes it.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
+        HostError: `cancelled`, the client has left; `decoder_lost`.
     """
     left = Event()
+    opening = service_of(request).jail.opening(
+        body.file,
+        max_seconds=options.max_audio_s,
+        split=options.channel == "split",
+        track=options.track,
+        cancelled=left.is_set,
+        owner=sharer_of(request),
+    )
     try:
-        return await call(
-            media,
-            _declared_s,
-            body.file,
-            max_audio_s,
-            split=channel == "split",
-            track=track,
-            cancelled=left.is_set,
-        )
-    finally:
-        left.set()  # the thread outlives a request that was cancelled
+        return await _while_there(request, opening)
+    except BaseException:
+        left.set()
+        opening.add_done_callback(_close_unused)  # a child may be open already
+        raise
 
 
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
-    """Give the order its place in the queue; the job has the body's file from here on.
+    """Open the audio and give the order its place in the queue; the job has the file from here on.
 
-    The audio is looked at first, unless a worker is free: it opens the file at once, and no other
-    request waits for it.
+    Where a worker is free, it waits for the audio; else what is no audio needs no queue.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `queue_full`, `audio_too_long`.
-        HostError: `not_ready`.
+        HostError: `not_ready`, `cancelled`, `decoder_lost`.
     """
     service, note = service_of(request), note_of(request)
+    asked = options_for(
+        service,
+        order.language,
+        word_timestamps=order.word_timestamps,
+        channel=order.channel,
+        track=order.track,
+        strict=order.strict,
+        speakers=order.speakers,
+    )
+    options = order.engine.added(asked)
     with held(body.file):
-        if not service.engine.free:
-            media = service.executors.media
-            limit_s = service.settings.max_audio_s
-            await checked(body, limit_s, order.channel, order.track, media=media)
-        asked = options_for(
-            service,
-            order.language,
-            word_timestamps=order.word_timestamps,
-            channel=order.channel,
-            track=order.track,
-            strict=order.strict,
-            speakers=order.speakers,
-        )
-        job = Job(
-            file=body.file,
-            audio_sha256=body.sha256,
-            model=order.model,
-            options=replace(asked, prompt=order.prompt, temperature=order.temperature),
-            render=order.render,
-            on_segment=order.on_segment,
-            timeline=timeline_of(request),
-        )
-        note["model"] = job.model
-        service.engine.put(job)
+        source = _begun(service, body, options) or await opened(request, body, options)
+        with held(source):
+            job = Job(
+                file=body.file,
+                source=source,
+                audio_sha256=body.sha256,
+                model=order.model,
+                options=options,
+                render=order.render,
+                on_segment=order.on_segment,
+                timeline=timeline_of(request),
+            )
+            note["model"] = job.model
+            service.engine.put(job)
         journal.write("queued", level=logging.DEBUG, request_id=note["request_id"])
     return job
 
@@ -287,26 +283,55 @@ async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
     """
-    result = asyncio.wrap_future(job.done)
+    try:
+        transcript, answer = await _while_there(request, job.done)
+    finally:
+        if not job.done.done() or job.done.cancelled():
+            job.cancel()
+    report(request, job, transcript)
+    await audited(service_of(request), note_of(request), transcript)
+    return transcript, answer
+
+
+def _begun(service: Service, body: Upload, options: Options) -> AudioSource | None:
+    """The audio, which is being opened, where a worker is free: then nothing is waited for."""
+    if not service.engine.free:
+        return None
+    return service.jail.begun(
+        body.file,
+        max_seconds=options.max_audio_s,
+        split=options.channel == "split",
+        track=options.track,
+    )
+
+
+async def _while_there(request: AsrRequest, work: Future[T]) -> T:
+    """The value of `work`, unless the client leaves first; then it is cancelled.
+
+    Raises:
+        HostError: `cancelled`; or whatever the work failed with.
+    """
+    result = asyncio.wrap_future(work)
     gone = asyncio.create_task(disconnected(request.receive))
     either: set[asyncio.Future[Any]] = {result, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             raise HostError("cancelled", "the client left before the answer", "send it again")
-        transcript, answer = result.result()
-        report(request, job, transcript)
-        await audited(service_of(request), note_of(request), transcript)
-        return transcript, answer
+        return result.result()
     finally:
         gone.cancel()
         if not result.done():
-            job.cancel()
             result.cancel()
 
 
+def _close_unused(opening: Future[Any]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
 @contextmanager
-def held(file: BinaryIO) -> Iterator[None]:
+def held(file: Closable) -> Iterator[None]:
     """Close `file` if the block fails; else the file goes on to the next step."""
     try:
         yield
@@ -342,16 +367,3 @@ async def _read(request: AsrRequest, place: Place, *, form: bool) -> Upload:
         disk=disk,
         bare=multipart.UPLOAD in request.query_params,
     )
-
-
-def _declared_s(
-    file: BinaryIO,
-    max_audio_s: float,
-    *,
-    split: bool,
-    track: int | None,
-    cancelled: Callable[[], bool],
-) -> float | None:
-    from glagol.speech.audio.decode import probe
-
-    return probe(file, max_seconds=max_audio_s, split=split, track=track, cancelled=cancelled)

@@ -150,6 +150,7 @@ def _order(wish: Wish) -> steps.Order:
         track=wish.track,
         strict=wish.strict,
         speakers=wish.speakers,
+        engine=wish.engine,
     )
 
 

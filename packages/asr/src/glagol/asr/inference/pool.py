@@ -215,9 +215,10 @@ class InferencePool:
                 journal.write("working", level=logging.DEBUG, audio_sha256=task.audio_sha256)
                 task.wait_s = began - task.queued_s
                 _waited(task, began_ns)
-                patience = QUICK_STEPS if task.lane == "quick" else 1
                 _begin(task)
-            ended = _carried_on(task, patience)
+            if task.lane == "quick" and not task.demoted:
+                patience = QUICK_STEPS
+            ended, waiting = _carried_on(task, patience)
         except Exception as error:  # noqa: BLE001 - handed to the request that waits for it
             self._worked(task, began, began_ns, joined=joined)
             if task.steps is not None:
@@ -228,7 +229,7 @@ class InferencePool:
             return
         self._worked(task, began, began_ns, joined=joined)
         if ended is None:
-            self.queue.give_back(task)
+            self.queue.give_back(task, waiting=waiting)
             return
         if task.lane == "quick" and not task.admitted:
             with self._work_lock:
@@ -258,14 +259,20 @@ def _begin(task: Task[Any]) -> None:
     task.steps = task.begin(task.slot.recognizer())
 
 
-def _carried_on(task: Task[Any], patience: int) -> _Ended | None:
-    """Do at most `patience` steps of a task that has begun; its value if that was the end."""
+def _carried_on(task: Task[Any], patience: int) -> tuple[_Ended | None, bool]:
+    """Do at most `patience` steps of a task that has begun.
+
+    Returns:
+        Its value if that was the end, and whether its audio is late.
+    """
     if task.steps is None:
         raise AssertionError("a task is begun before it is carried on")
     for _ in range(patience):
         try:
             step = next(task.steps)
         except StopIteration as end:
-            return _Ended(end.value)
+            return _Ended(end.value), False
+        if step.waiting:
+            return None, True
         task.stepped(step)
-    return None
+    return None, False

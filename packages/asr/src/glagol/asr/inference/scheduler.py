@@ -7,6 +7,8 @@ from the durable queue, and take turns of one chunk each. What is promised:
 - a quick task that is not done after `QUICK_STEPS` steps continues in the long lane;
 - while a long task waits, every turn after `QUICK_IN_A_ROW` quick ones is a long one's;
 - a task that waits for its model is skipped: it delays only the tasks of that model;
+- a task whose next audio is not there yet is skipped while another one can run, and a worker that
+  has nothing else waits for it a moment at a time: a slow recording delays only itself;
 - a task that finds no room for its model is overtaken by at most `OVERTAKES_MAX` tasks of other
   models but the default one, which is always open;
 - an offered task runs while no other one can, and is given up when another one can.
@@ -165,11 +167,20 @@ class JobQueue:
                     return self._offered
                 self._changed.wait()
 
-    def give_back(self, task: Task[Any]) -> None:
-        """Let `task`, which has begun and is not done, wait for another turn in the long lane."""
+    def give_back(self, task: Task[Any], *, waiting: bool = False) -> None:
+        """Let `task`, which has begun and is not done, wait for another turn.
+
+        Args:
+            task: It waits in the long lane from now on,
+            waiting: unless its audio is late: then it keeps its place.
+        """
         with self._changed:
             self._taken.discard(task)
-            self._long.append(task)
+            if waiting and task.lane == "quick" and not task.demoted:
+                self._quick.appendleft(task)
+            else:
+                task.demoted = True
+                self._long.append(task)
             self._changed.notify()
 
     def end(self, task: Task[Any], *, keep_model: bool = False) -> None:
@@ -204,10 +215,9 @@ class JobQueue:
         """Refuse new tasks and fail those that never began with `not_ready`."""
         with self._changed:
             self.closed = True
-            waiting = [*self._quick, *(task for task in self._long if task.steps is None)]
-            begun = [task for task in self._long if task.steps is not None]
-            self._quick.clear()
-            self._long = deque(begun)
+            waiting = [task for task in (*self._quick, *self._long) if task.steps is None]
+            self._quick = deque(task for task in self._quick if task.steps is not None)
+            self._long = deque(task for task in self._long if task.steps is not None)
             offered = self._offered
             self._changed.notify_all()
         if offered is not None:
@@ -220,7 +230,7 @@ class JobQueue:
     def stop(self) -> None:
         """Cancel everything that has begun; it ends after the chunk it is in."""
         with self._changed:
-            begun = [*self._taken, *self._long]
+            begun = [*self._taken, *self._quick, *self._long]
         for task in begun:
             task.cancel()
 
@@ -263,7 +273,9 @@ class JobQueue:
 
     def _runnable(self) -> bool:
         """Whether a task that waits could have a turn now."""
-        return any(task.slot and task.slot.ready for task in (*self._quick, *self._long))
+        return any(
+            task.slot and task.slot.ready and task.fed() for task in (*self._quick, *self._long)
+        )
 
     def _unwanted(self) -> Task[Any] | None:
         """The offered task, if there is something else to do."""
@@ -280,13 +292,21 @@ class JobQueue:
         """Remove and return the first task that can have a turn; None if none can."""
         hungry = self._in_a_row >= QUICK_IN_A_ROW
         lanes = (self._long, self._quick) if hungry else (self._quick, self._long)
+        unfed = None
         for lane in lanes:
             for task in lane:
-                if task.slot is not None and task.slot.ready:
-                    lane.remove(task)
-                    self._in_a_row = self._in_a_row + 1 if lane is self._quick else 0
-                    return task
-        return None
+                if task.slot is None or not task.slot.ready:
+                    continue
+                if not task.fed():
+                    unfed = unfed or (lane, task)
+                    continue
+                lane.remove(task)
+                self._in_a_row = self._in_a_row + 1 if lane is self._quick else 0
+                return task
+        if unfed is None:
+            return None
+        unfed[0].remove(unfed[1])
+        return unfed[1]
 
     def _watch(self, task: Task[Any]) -> None:
         """Forget `task` if it is cancelled before it began; others are ended by their worker."""

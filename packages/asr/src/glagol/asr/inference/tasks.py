@@ -9,12 +9,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from glagol.speech.audio.source import Paced
 from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from glagol.asr.inference.models import Slot
+    from glagol.speech.audio.source import AudioSource
     from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Options, Progress, Segment, Step, Transcript
 
@@ -47,6 +49,7 @@ class Task(ABC, Generic[T]):
             the middle.
         admitted: Whether it is a part of something that was admitted before: it takes no place,
             and says nothing about how long requests take.
+        demoted: Whether it is in the long lane although a client waits for it, since it took long.
         keeps_model: Whether its model stays leased when it ends well, until
             `InferencePool.release`.
         slot: Its lease of the model, while it has one.
@@ -65,6 +68,7 @@ class Task(ABC, Generic[T]):
     done: Future[T] = field(default_factory=Future)
     stop: Stop = field(default_factory=threading.Event)
     admitted: bool = False
+    demoted: bool = False
     keeps_model: bool = False
     slot: Slot | None = None
     steps: Generator[Step, None, T] | None = None
@@ -77,6 +81,10 @@ class Task(ABC, Generic[T]):
     @abstractmethod
     def begin(self, recognizer: Transcriber) -> Generator[Step, None, T]:
         """The work as a generator of steps; its return value is the task's."""
+
+    def fed(self) -> bool:
+        """Whether it has what its next step needs; called under the queue's lock, never waits."""
+        return True
 
     def stepped(self, step: Step) -> None:
         """Take note of a step; called in the inference thread, must not wait."""
@@ -93,6 +101,7 @@ class Job(Task[tuple["Transcript", bytes]]):
 
     Attributes:
         file: The audio; closed when the job ends, however it ends.
+        source: The same, opened, if it is; closed likewise.
         options: What to do with it.
         render: Turns the transcript into the answer's bytes, in the inference thread.
         on_segment: Called in the inference thread with each segment as soon as it is final; must
@@ -105,10 +114,23 @@ class Job(Task[tuple["Transcript", bytes]]):
     render: Callable[[Transcript], bytes]
     on_segment: Callable[[Segment], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
+    source: AudioSource | None = None
 
     def __post_init__(self) -> None:
-        file = self.file  # no reference to the job: a cycle would keep its model alive
-        self.done.add_done_callback(lambda _: file.close())
+        # no reference to the job: a cycle would keep its model alive
+        file, source = self.file, self.source
+
+        def close(_: object) -> None:
+            file.close()
+            if source is not None:
+                source.close()
+
+        self.done.add_done_callback(close)
+
+    def fed(self) -> bool:
+        """Whether its next audio is there, or it shall stop."""
+        source = self.source
+        return not isinstance(source, Paced) or self.stop.is_set() or source.arrived()
 
     def begin(self, recognizer: Transcriber) -> Generator[Step, None, tuple[Transcript, bytes]]:
         """Transcribe the file, then render."""
@@ -117,6 +139,7 @@ class Job(Task[tuple["Transcript", bytes]]):
             options=self.options,
             audio_sha256=self.audio_sha256,
             cancelled=self.stop.is_set,
+            opened=self.source,
         )
         return transcript, self.render(transcript)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import os
-from pathlib import Path
 from typing import Final
+
+from glagol.core.cores import usable
 
 __all__ = ["divide", "usable"]
 
@@ -14,8 +13,6 @@ THREADS: Final = 4
 
 CARD_WORKERS: Final = 16
 """Callers of a card: while eight windows are computed, the next eight gather. Not measured."""
-
-QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def divide(threads: int, cores: int, device: str = "cpu") -> tuple[int, int]:
@@ -43,18 +40,3 @@ def divide(threads: int, cores: int, device: str = "cpu") -> tuple[int, int]:
     if device == "cuda":
         return threads, CARD_WORKERS
     return threads, max(min(cores, 2), cores - threads + 1)
-
-
-def usable(quota: Path = QUOTA) -> int:
-    """Cores that this process may use: its affinity, less if a control group allows less time.
-
-    Args:
-        quota: `cpu.max` of the control group: microseconds and period, or "max".
-    """
-    cores = len(os.sched_getaffinity(0))
-    try:
-        allowed, period = quota.read_text().split()
-        share = math.ceil(int(allowed) / int(period))
-    except (OSError, ValueError):  # no control group, or no limit
-        return cores
-    return max(1, min(cores, share))

@@ -64,7 +64,7 @@ async def _steps(
             async for step in _changes(request, jobs, job, known):
                 yield step
         except GlagolError as error:  # the status is sent already
-            fault = errors.told(error, request.scope["path"], note_of(request))
+            fault = errors.record(error, request.scope["path"], note_of(request))
             data = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
             yield sse.event(msgspec.json.encode(data), name="error")
 

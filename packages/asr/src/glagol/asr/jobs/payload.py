@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from glagol.asr.http.engine_options import USUAL, EngineOptions
 from glagol.asr.http.schemas import Channel
 from glagol.core import stored
 from glagol.speech.speakers.types import Bounds
@@ -22,7 +23,9 @@ HEIR: Final = "notify"
 _NAME: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Work(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The payload of a job of `KIND`.
 
     Attributes:
@@ -34,6 +37,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
         speakers: How many people may speak; None leaves speakers out.
+        engine: What is asked of the engine beside the language.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
         audio_s: How long its container says it is; None when it does not say.
@@ -54,6 +58,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     track: int | None = None
     strict: bool = False
     speakers: Bounds | None = None
+    engine: EngineOptions = USUAL
     webhook_url: str = ""
     summarize: bool = False
     request_id: str = ""
@@ -81,6 +86,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             del asked["strict"]
         if self.speakers is None:
             del asked["speakers"]
+        if self.engine == USUAL:
+            del asked["engine"]
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
 
 

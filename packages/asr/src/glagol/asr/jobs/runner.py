@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from glagol.asr.http import rendering
 from glagol.asr.inference import tasks
@@ -27,6 +27,8 @@ from glagol.web.tracing import Timeline
 if TYPE_CHECKING:
     from glagol.asr.inference.pool import InferencePool
     from glagol.asr.jobs.service import Jobs
+    from glagol.speech.audio.jail.pool import Jail
+    from glagol.speech.audio.source import AudioSource
     from glagol.speech.types import Options, Transcript
 
 __all__ = ["Runner"]
@@ -44,15 +46,23 @@ class Runner:
     Args:
         jobs: Where they come from.
         engine: What transcribes.
+        jail: What opens recordings.
         options: The recogniser's options for an order.
         worker: This process's name in the queue.
     """
 
     def __init__(
-        self, jobs: Jobs, engine: InferencePool, options: Callable[[Work], Options], *, worker: str
+        self,
+        jobs: Jobs,
+        engine: InferencePool,
+        jail: Jail,
+        options: Callable[[Work], Options],
+        *,
+        worker: str,
     ) -> None:
         self._jobs = jobs
         self._engine = engine
+        self._jail = jail
         self._options = options
         self._worker = worker
         self._stopping = threading.Event()
@@ -160,11 +170,14 @@ class Runner:
         timeline: Timeline,
     ) -> bytes:
         """The stored form of the transcript, made on the engine's long lane."""
+        options = self._options(work)
+        file, source = self._opened(claim, options, stop)
         order = tasks.Job(
-            file=self._jobs.inputs.open(claim.job.id),
+            file=file,
+            source=source,
             audio_sha256=work.audio_sha256,
             model=work.model,
-            options=self._options(work),
+            options=options,
             render=rendering.stored,
             lane="long",
             stop=stop,
@@ -174,7 +187,8 @@ class Runner:
         try:
             self._engine.put(order)
         except BaseException:
-            order.file.close()
+            file.close()
+            source.close()
             raise
         transcript, stored = self._result(order)
         self._jobs.audit.transcribed(
@@ -185,6 +199,24 @@ class Runner:
             return stored
         with timeline.phase("summary"):
             return self._summarised(stored, stop, note)
+
+    def _opened(
+        self, claim: Claim, options: Options, stop: threading.Event
+    ) -> tuple[BinaryIO, AudioSource]:
+        """The input and its audio, opened here: the engine does not wait for a slow file."""
+        file = self._jobs.inputs.open(claim.job.id)
+        try:
+            return file, self._jail.open(
+                file,
+                max_seconds=options.max_audio_s,
+                split=options.channel == "split",
+                track=options.track,
+                cancelled=lambda: stop.is_set() or self._stopping.is_set(),
+                owner=claim.job.owner,
+            )
+        except BaseException:
+            file.close()
+            raise
 
     def _summarised(self, stored: bytes, stop: threading.Event, note: dict[str, Any]) -> bytes:
         """The stored form with its summary, or with the reason why there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from glagol.asr.http.request import (
     jobs_of,
     note_of,
     on_queue,
+    options_for,
     owner_of,
     service_of,
     sharer_of,
@@ -85,9 +86,7 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
         permit = _permit(request, wish)
         await on_queue(request, permit.jobs.admit, sharer_of(request))
         note["model"] = wish.model.id
-        service = service_of(request)
-        limit_s, media = service.settings.max_audio_s, service.executors.media
-        audio_s = await steps.checked(body, limit_s, wish.channel, wish.track, media=media)
+        audio_s = await _declared_s(request, received)
         made, replayed = await on_queue(
             request,
             permit.jobs.submit,
@@ -133,6 +132,24 @@ def _arrival(request: AsrRequest, jobs: Jobs, wish: Wish) -> AbstractContextMana
     return jobs.inputs.arrival(size_bytes)
 
 
+async def _declared_s(request: AsrRequest, received: steps.Received) -> float | None:
+    """Open the audio: what cannot be transcribed becomes no job.
+
+    Returns:
+        Seconds that it says it is long; None when it does not say.
+    """
+    wish = received.wish
+    options = options_for(
+        service_of(request),
+        wish.language,
+        word_timestamps=False,
+        channel=wish.channel,
+        track=wish.track,
+    )
+    with closing(await steps.opened(request, received.body, options)) as source:
+        return source.declared_s
+
+
 def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) -> Work:
     body, wish, note = received.body, received.wish, note_of(request)
     return Work(
@@ -147,6 +164,7 @@ def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) 
         track=wish.track,
         strict=wish.strict,
         speakers=wish.speakers,
+        engine=wish.engine,
         webhook_url=wish.webhook_url,
         summarize=wish.summarize,
         request_id=note["request_id"],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from glagol.asr.jobs.payload import Work
     from glagol.asr.jobs.service import Jobs
     from glagol.asr.settings import Settings
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.types import Options
 
 __all__ = ["Crew"]
@@ -29,16 +30,17 @@ class Crew:
     Args:
         jobs: The queue.
         engine: What transcribes; there is one runner for each of its threads.
+        jail: What opens recordings.
         settings: The operator's.
     """
 
-    def __init__(self, jobs: Jobs, engine: InferencePool, settings: Settings) -> None:
+    def __init__(self, jobs: Jobs, engine: InferencePool, jail: Jail, settings: Settings) -> None:
         worker = f"{socket.gethostname()}-{os.getpid()}"
 
         def options(work: Work) -> Options:
             from glagol.speech.types import Options
 
-            return Options(
+            asked = Options(
                 language=work.language,
                 word_timestamps=work.word_timestamps,
                 short_audio_s=settings.short_audio_s,
@@ -48,6 +50,7 @@ class Crew:
                 strict=work.strict,
                 speakers=work.speakers,
             )
+            return work.engine.added(asked)
 
         def terms() -> Terms:
             webhooks = jobs.policy().webhooks
@@ -56,11 +59,11 @@ class Crew:
 
         self._jobs = jobs
         self._runners = [
-            Runner(jobs, engine, options, worker=worker) for _ in range(engine.workers)
+            Runner(jobs, engine, jail, options, worker=worker) for _ in range(engine.workers)
         ]
         self._janitor = Janitor(jobs, worker=worker)
         self._deliverer = Deliverer(
-            jobs.queue, terms, worker=worker, told=jobs.delivered, alone=settings.owner_share
+            jobs.queue, terms, worker=worker, on_try=jobs.delivered, alone=settings.owner_share
         )
 
     def start(self) -> None:

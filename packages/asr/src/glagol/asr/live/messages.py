@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from glagol.core.errors import InputError
+from glagol.speech.types import Task
 
 if TYPE_CHECKING:
     from glagol.speech.types import Segment, Transcript
@@ -41,7 +42,10 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         word_timestamps: Whether finals carry words.
         partials: Whether guesses are sent.
         track: Which audio track of a container, from 0; None lets its flags decide.
+        pause_ms: A pause of this many milliseconds ends a segment; None: the server's default.
         strict: Whether the stream fails when sound is missing or damaged.
+        task: "translate" sends English text, where the model can.
+        prompt: Text that is taken for what was said before, where the model takes one.
     """
 
     encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
@@ -52,7 +56,10 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     word_timestamps: bool = True
     partials: bool = True
     track: Annotated[int, Meta(ge=0, le=99)] | None = None
+    pause_ms: Annotated[int, Meta(ge=200, le=5_000)] | None = None
     strict: bool = False
+    task: Task = "transcribe"
+    prompt: str = ""
 
 
 class Finish(

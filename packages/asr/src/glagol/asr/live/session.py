@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from glagol.asr.inference.tasks import Task
     from glagol.asr.live.bridge import Feed, Outbox
     from glagol.speech.audio.findings import Findings
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.pipeline.live import Live
     from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Array, Options, Segment, Transcript, Word
@@ -60,6 +61,7 @@ class Listening:
         feed: The bytes.
         outbox: The messages.
         left: Set when the client has left, or the stream failed.
+        jail: What opens containers.
         wait_s: The longest wait for the model so far.
         work_s: Seconds of the model so far, guesses not counted.
         timeline: Where the phases of its calls are written down, those of guesses not.
@@ -72,6 +74,7 @@ class Listening:
     feed: Feed
     outbox: Outbox
     left: Event
+    jail: Jail
     wait_s: float = 0.0
     work_s: float = 0.0
     timeline: Timeline = field(default_factory=Timeline)
@@ -140,7 +143,9 @@ class Listening:
         read, start = self.feed.read, self.start
         if start.encoding == "pcm_s16le":
             return streaming.pcm(read, rate=start.rate, channels=start.channels, findings=findings)
-        return streaming.container(read, track=start.track, findings=findings)
+        return self.jail.stream(
+            read, track=start.track, findings=findings, cancelled=self.left.is_set
+        )
 
     def _check(self, findings: Findings) -> None:
         """End a stream that lacks something, if its client wants all or nothing."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
-from glagol.asr.http.options import language_of, model_of
+from glagol.asr.http.engine_options import EngineOptions
+from glagol.asr.http.options import granted, language_of, model_of
 from glagol.asr.http.request import audited, options_for
 from glagol.asr.live import messages as live_wire
 from glagol.asr.live.bridge import Feed, Outbox
@@ -50,7 +52,7 @@ async def stream(socket: AsrSocket) -> None:
             service.streams.enter(feed, owner_of(cast("dict[str, Any]", socket.scope)))
             last = live_wire.done(await _served(socket, service, feed, note))
         except Exception as error:  # noqa: BLE001 - sent to the client, and logged
-            fault = errors.told(error, socket.scope["path"], note)
+            fault = errors.record(error, socket.scope["path"], note)
             code = live_wire.CLOSE_BASE + fault.status
             last = live_wire.failed(fault, note["request_id"])
         with suppress(Exception):  # a client that has left gets nothing
@@ -103,6 +105,7 @@ async def _served(
 
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
+    asked = granted(EngineOptions(task=start.task, prompt=start.prompt), model)
     options = options_for(
         service,
         language_of(start.language, model),
@@ -110,7 +113,9 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
         track=start.track,
         strict=start.strict,
     )
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event())
+    options = asked.added(options)
+    options = replace(options, pause_s=(start.pause_ms or service.settings.pause_ms) / 1000)
+    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
 
 
 async def _read(

@@ -140,7 +140,7 @@ async def _guarded(
         async for step in steps:
             yield step
     except Exception as error:  # noqa: BLE001 - the status is sent already
-        fault = errors.told(error, request.scope["path"], note_of(request))
+        fault = errors.record(error, request.scope["path"], note_of(request))
         yield sse.event(errors.openai_body(fault), name="error")
     finally:
         await steps.aclose()

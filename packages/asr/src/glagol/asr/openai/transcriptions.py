@@ -1,9 +1,10 @@
-"""`POST /v1/audio/transcriptions`: OpenAI's route, fields, formats, events and errors.
+"""`POST /v1/audio/transcriptions` and `translations`: OpenAI's fields, formats, events and errors.
 
 What would change the result and is not supported is refused by name, so that nobody believes it
 worked. With ASR_OPENAI_LENIENT=on it is left out instead, the default serves for a model that we do
 not have, and the header `glagol-ignored` lists both. The answer carries our provenance beside
-OpenAI's fields; nothing is made up.
+OpenAI's fields; nothing is made up. A translation is into English, by a model that can; its
+`language` is that of the recording, which OpenAI's route detects, and may be given here.
 """
 
 from __future__ import annotations
@@ -13,46 +14,51 @@ import functools
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from litestar import post
 from litestar.response import Response
 
 from glagol.asr.http import steps
+from glagol.asr.http.engine_options import USUAL, WINDOWS, EngineOptions
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import (
     SPEAKER_NAMES,
     OptionError,
     language_of,
     model_of,
+    one_of,
     speakers_of,
     track_of,
     traits_of,
+    translates,
 )
 from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
+from glagol.asr.openai.diarized import diarized
 from glagol.asr.openai.forms import DIARIZED, FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
 from glagol.speech.output import notices
-from glagol.speech.output.formats import FORMATS, JSON, as_data
+from glagol.speech.output.formats import FORMATS, JSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from glagol.asr.http.request import Service
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.speech.speakers.types import Bounds
-    from glagol.speech.types import Transcript
+    from glagol.speech.types import Task, Transcript, WindowRule
 
-__all__ = ["Ask", "read", "transcriptions"]
+__all__ = ["HANDLERS", "Ask", "read"]
 
 STAND_IN: Final = "whisper-1"
 """The model name that OpenAI's tools send when nobody chose one; it means the default here."""
 
 _SINGLE: Final = frozenset(
-    {"model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"}
-    | {"chunking_strategy", *SPEAKER_NAMES}
+    ["model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"]
+    + ["window", "chunking_strategy", *SPEAKER_NAMES]
 )
 _LISTS: Final = frozenset({"timestamp_granularities"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
@@ -77,8 +83,7 @@ class Ask:
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
         speakers: How many people may speak; None leaves speakers out.
-        prompt: Text that is taken for what was said before.
-        temperature: 0..1.
+        engine: What is asked of the engine beside the language.
         ignored: Fields and models that were asked for and left out, for people.
     """
 
@@ -90,13 +95,17 @@ class Ask:
     track: int | None = None
     strict: bool = False
     speakers: Bounds | None = None
-    prompt: str = ""
-    temperature: float = 0.0
+    engine: EngineOptions = USUAL
     ignored: tuple[str, ...] = ()
 
 
 def read(
-    fields: Mapping[str, list[str]], registry: Registry, default: str, *, lenient: bool = False
+    fields: Mapping[str, list[str]],
+    registry: Registry,
+    default: str,
+    *,
+    lenient: bool = False,
+    task: Task = "transcribe",
 ) -> Ask:
     """Check the form's fields; an empty value counts as not given.
 
@@ -106,6 +115,7 @@ def read(
         default: Model id when none is asked for, or `whisper-1`.
         lenient: Leave out what is unknown or not supported, and serve the default for a model
             that there is not.
+        task: Of the route.
 
     Raises:
         OptionError: `option_invalid`, naming the field.
@@ -116,7 +126,7 @@ def read(
     given = _by_name(fields, ignored)
     single = {name: given[name][0] for name in given if name in _SINGLE}
     model = _model(single.get("model", ""), registry, default, ignored)
-    prompt, temperature = _decoding(single, model, ignored)
+    engine = _engine(single, model, task, ignored)
     form = single.get("response_format", "json")
     if form not in FORMS:
         known = ", ".join(FORMS)
@@ -140,8 +150,7 @@ def read(
         track_of(single),
         _truth(single, "strict"),
         speakers_of(single, registry, diarize=form == DIARIZED),
-        prompt,
-        temperature,
+        engine,
         tuple(ignored or ()),
     )
 
@@ -190,22 +199,30 @@ def _model(name: str, registry: Registry, default: str, ignored: list[str] | Non
         return model_of(default, registry)
 
 
-def _decoding(
-    single: Mapping[str, str], model: Model, ignored: list[str] | None
-) -> tuple[str, float]:
-    """Prompt and temperature as the model takes them."""
-    from glagol.speech.pipeline.options import refused
-    from glagol.speech.types import Options
-
+def _engine(
+    single: Mapping[str, str], model: Model, task: Task, ignored: list[str] | None
+) -> EngineOptions:
+    """What is asked of the engine, as the model takes it; the task is never left out."""
     try:
         temperature = float(single.get("temperature", "0"))
     except ValueError:
         temperature = math.nan
-    asked = Options(prompt=single.get("prompt", ""), temperature=temperature)
-    wrong = refused(asked, traits_of(model))
+    window = single.get("window")
+    asked = EngineOptions(
+        task=task,
+        window=cast("WindowRule", one_of(single, "window", WINDOWS)) if window else None,
+        prompt=single.get("prompt", ""),
+        temperature=temperature,
+    )
+    wrong = asked.refused(traits_of(model))
+    if "task" in wrong:
+        raise OptionError("model", f"{model.id} does not translate", wrong["task"])
     for name, remedy in wrong.items():
         _leave(ignored, OptionError(name, f"{model.id} does not take this {name}", remedy))
-    return "" if "prompt" in wrong else asked.prompt, 0.0 if "temperature" in wrong else temperature
+    kept = {
+        name: value for name, value in msgspec.structs.asdict(asked).items() if name not in wrong
+    }
+    return EngineOptions(**kept)
 
 
 def _granularities(values: list[str], form: str) -> frozenset[str]:
@@ -239,15 +256,35 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     Raises:
         OptionError: `option_invalid`; and every error of our own transcription route.
     """
+    return await _answer(request, service_of(request).default, "transcribe")
+
+
+@post(
+    "/v1/audio/translations",
+    status_code=200,
+    summary="Translate into English as OpenAI does",
+    operation_class=OpenaiOperation,
+    responses=openai_responses(),
+)
+async def translations(request: AsrRequest) -> Response[Any]:
+    """The same form; the text is English. Where the default cannot, a model that can serves.
+
+    Raises:
+        OptionError: `option_invalid`, the model does not translate; and as `transcriptions`.
+    """
+    return await _answer(request, _translator(service_of(request)), "translate")
+
+
+async def _answer(request: AsrRequest, default: str, task: Task) -> Response[Any]:
     for name in request.query_params:
         raise OptionError(name[:64], f"there is no option {name[:64]!r}", "use form fields")
     steps.check_announced(request, form=True)
     service = service_of(request)
-    steps.admit(request, service.default)
+    steps.admit(request, default)
     body = await steps.spooled(request, form=True)
     with steps.held(body.file):
         lenient = service.settings.openai_lenient == "on"
-        ask = read(body.fields, service.registry, service.default, lenient=lenient)
+        ask = read(body.fields, service.registry, default, lenient=lenient, task=task)
     box = streaming.Mailbox(asyncio.get_running_loop())
     job = await steps.enqueue(request, body, _order(ask, box))
     headers = {"glagol-model": ask.model.id, **_ignored(ask)}
@@ -256,6 +293,18 @@ async def transcriptions(request: AsrRequest) -> Response[Any]:
     transcript, answer = await steps.wait(request, job)
     headers |= notices.header(transcript.warnings)
     return Response(answer, media_type=media_type(ask.form), headers=headers)
+
+
+def _translator(service: Service) -> str:
+    """The model that translates when none is named: the default, or an engine's default that can.
+
+    An engine's default is the model that has the engine's name as an alias.
+    """
+    registry = service.registry
+    default = registry.model(service.default)
+    named = (each for each in registry.manifest.models if each.engine in each.aliases)
+    able = (each.id for each in (default, *named) if translates(each))
+    return next(able, service.default)
 
 
 def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
@@ -267,8 +316,7 @@ def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
         strict=ask.strict,
         speakers=ask.speakers,
         on_segment=box.put if ask.streamed else None,
-        prompt=ask.prompt,
-        temperature=ask.temperature,
+        engine=ask.engine,
     )
 
 
@@ -280,39 +328,13 @@ def _ignored(ask: Ask) -> dict[str, str]:
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
     if ask.form == DIARIZED:
-        return msgspec.json.encode(_diarized(transcript))
+        return msgspec.json.encode(diarized(transcript, _ours(transcript)))
     if ask.form not in (JSON, VERBOSE):
         return FORMATS[ask.form].write(transcript)
     usage = {"type": "duration", "seconds": transcript.duration_s}
     if ask.form == VERBOSE:
         return msgspec.json.encode({**_verbose(ask, transcript), "usage": usage})
     return msgspec.json.encode({"text": transcript.text, "usage": usage, **_ours(transcript)})
-
-
-def _diarized(transcript: Transcript) -> dict[str, Any]:
-    """OpenAI's `TranscriptionDiarized`; its speakers are letters, ours are as everywhere here."""
-    segments = [
-        {
-            "type": "transcript.text.segment",
-            "id": f"seg_{at:03}",
-            "start": segment.start,
-            "end": segment.end,
-            "text": segment.text,
-            "speaker": segment.speaker or "",
-        }
-        for at, segment in enumerate(transcript.segments)
-    ]
-    told = transcript.diarization
-    return {
-        "task": "transcribe",
-        "duration": transcript.duration_s,
-        "text": transcript.text,
-        "segments": segments,
-        "usage": {"type": "duration", "seconds": transcript.duration_s},
-        "speakers": told.speakers if told else (),
-        **_ours(transcript),
-        "provenance": as_data(transcript)["provenance"],
-    }
 
 
 def _event(ask: Ask, transcript: Transcript) -> bytes:
@@ -334,7 +356,7 @@ def _ours(transcript: Transcript) -> dict[str, Any]:
 def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
     """OpenAI's scores (no_speech_prob and the like) are absent: not every engine has them."""
     found: dict[str, Any] = {
-        "task": "transcribe",
+        "task": ask.engine.task,
         "language": transcript.language,
         "duration": transcript.duration_s,
         "text": transcript.text,
@@ -351,3 +373,6 @@ def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
             for word in segment.words
         ]
     return {**found, **_ours(transcript)}
+
+
+HANDLERS: Final = [transcriptions, translations]

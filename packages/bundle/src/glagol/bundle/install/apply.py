@@ -103,7 +103,9 @@ class Applier:
             case steps.Write():
                 self._write()
             case steps.Environment():
-                self.host.environment(self.disk, self.staged, step)
+                wanted = self.trusted.index["requires"]["python"].split(",")
+                python = self.host.python(wanted)
+                self.host.environment(self.disk, self.staged, step, python)
             case steps.Accept():
                 self._accept(self.staged)
             case steps.Publish(folder):
@@ -134,9 +136,9 @@ class Applier:
                 self.progress.add(len(data))
             return
         self.disk.folder(path.parent)
-        self.disk.file(path, self._told(chunks), 0o444)
+        self.disk.file(path, self._counted(chunks), 0o444)
 
-    def _told(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for data in chunks:
             yield data
             self.progress.add(len(data))
@@ -177,7 +179,7 @@ class Applier:
         found = self.host.answer(release, asked["model"], asked["audio"])
         if _words(found) != _words(expected):
             raise rejected(
-                f"{asked['model']} heard {found.strip()!r} in {asked['audio']}, "
+                f"{asked['model']} transcribed {asked['audio']} as {found.strip()!r}, "
                 f"expected {expected.strip()!r}"
             )
 
@@ -218,7 +220,7 @@ def apply(
         target: where to.
         host: the machine.
         disk: how to write.
-        options: whom to trust and what is allowed.
+        options: trusted keys and what is allowed.
 
     Returns:
         What runs now.
@@ -266,7 +268,7 @@ def facts(wanted: steps.Wanted, target: Target, host: Host) -> Facts:
     return Facts(
         system=host.system(),
         glibc=host.glibc(),
-        python=host.python(),
+        python=host.python(wanted.index["requires"]["python"].split(",")),
         target=str(target.root),
         kind=target.kind(),
         running=target.running(),

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,11 +19,14 @@ from glagol.bundle.errors import error
 from glagol.core.errors import HostError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glagol.bundle.install.disk import Disk
     from glagol.bundle.install.steps import Environment
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ANSWER_S = 900
+RUNNING = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 class Host(Protocol):
@@ -36,37 +38,21 @@ class Host(Protocol):
     def glibc(self) -> str:
         """`2.36`; empty when it is not glibc."""
 
-    def python(self) -> str:
-        """Version of the Python that a release would run on; empty without one."""
+    def python(self, wanted: Sequence[str]) -> str:
+        """The version that a release would run on: one of `wanted`, else what there is instead."""
 
     def free_bytes(self, path: Path) -> int:
         """Room on the disk that holds `path`."""
 
-    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
-        """Make an environment in the release from the wheels in RELEASE/wheels."""
+    def environment(self, disk: Disk, release: Path, what: Environment, python: str) -> None:
+        """Make an environment of a Python in the release from the wheels in RELEASE/wheels."""
 
     def answer(self, release: Path, model: str, audio: str) -> str:
         """What the release transcribes."""
 
 
-@dataclass(frozen=True, slots=True)
 class Machine:
-    """This machine.
-
-    Attributes:
-        interpreter: Python 3.11 that releases run on; None when there is none.
-    """
-
-    interpreter: Path | None
-
-    @classmethod
-    def here(cls) -> Machine:
-        """Find the interpreter: the base of the running one when it is 3.11, else `python3.11`."""
-        own = Path(sys.base_prefix, "bin", "python3.11")
-        if sys.version_info[:2] == (3, 11) and own.is_file():
-            return cls(own)
-        found = shutil.which("python3.11")
-        return cls(Path(found) if found else None)
+    """This machine."""
 
     def system(self) -> str:
         """As in `x86_64-linux`."""
@@ -80,9 +66,10 @@ class Machine:
             return ""
         return version if name == "glibc" else ""
 
-    def python(self) -> str:
-        """`3.11`, or empty."""
-        return "3.11" if self.interpreter else ""
+    def python(self, wanted: Sequence[str]) -> str:
+        """The running Python if it is wanted, else one on PATH that is, else the running one."""
+        order = sorted(wanted, key=lambda version: version != RUNNING)
+        return next((version for version in order if _interpreter(version)), RUNNING)
 
     def free_bytes(self, path: Path) -> int:
         """Room for this user on the disk that holds the first existing parent of `path`."""
@@ -90,7 +77,7 @@ class Machine:
             path = path.parent
         return shutil.disk_usage(path).free
 
-    def environment(self, disk: Disk, release: Path, what: Environment) -> None:
+    def environment(self, disk: Disk, release: Path, what: Environment, python: str) -> None:
         """Make it with the bundle's own uv, no index, every wheel checked by its hash.
 
         Raises:
@@ -102,7 +89,7 @@ class Machine:
         with zipfile.ZipFile(release / what.uv) as wheel:
             name = next(n for n in wheel.namelist() if n.endswith(".data/scripts/uv"))
             disk.file(tool, [wheel.read(name)], 0o755)
-        env, python = release / what.folder, str(self.interpreter)
+        env, python = release / what.folder, str(_interpreter(python) or python)
         quiet = [str(tool), "--quiet", "--offline", "--no-config"]
         _run(
             [*quiet, "venv", "--no-project", "--relocatable", "--python", python, str(env)], scratch
@@ -134,6 +121,21 @@ class Machine:
             text = done.stderr.decode(errors="replace").strip()[-2000:]
             raise rejected(f"the new release failed on its clip: {text}")
         return done.stdout.decode(errors="replace")
+
+
+def _interpreter(version: str) -> Path | None:
+    """Where a Python is: the base of the running one, else what `pythonX.Y` on PATH says it is."""
+    name = f"python{version}"
+    own = Path(sys.base_prefix, "bin", name)
+    if version == RUNNING and own.is_file():
+        return own
+    ask = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
+    try:  # a name on PATH may be a shim of a version that is not there
+        done = subprocess.run([name, "-c", ask], capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found, _, path = done.stdout.strip().partition(" ")
+    return Path(path) if found == version else None
 
 
 def rejected(message: str) -> Exception:

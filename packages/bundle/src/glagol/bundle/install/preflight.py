@@ -23,7 +23,8 @@ class Facts:
     Attributes:
         system: as in `x86_64-linux`.
         glibc: `2.36`; empty when it is not glibc.
-        python: version of the interpreter that was found, `3.11`; empty without one.
+        python: version of an interpreter that the bundle has wheels for, as in `3.11`, else of
+            what was found instead; empty without one.
         target: path, for messages.
         kind: whose folder it is.
         running: what runs there now.
@@ -61,9 +62,13 @@ def preflight(index: dict[str, Any], facts: Facts, *, downgrade: bool) -> Iterat
     elif _version(facts.glibc) < _version(requires["glibc"]):
         here = f"glibc {facts.glibc}" if facts.glibc else "no glibc"
         yield _platform(f"needs glibc {requires['glibc']} or later, this machine has {here}")
-    if facts.python != requires["python"]:
-        here = facts.python or "none"
-        yield _platform(f"needs Python {requires['python']}, found {here}")
+    if facts.python not in requires["python"].split(","):
+        yield error(
+            "bundle_platform",
+            f"the bundle needs Python {requires['python'].replace(',', ' or ')},"
+            f" found {facts.python or 'none'}",
+            "install that Python, or get a bundle packed with --python and this machine's version",
+        )
     if facts.running is not None and age(index) < facts.running.age and not downgrade:
         yield error(
             "bundle_downgrade",

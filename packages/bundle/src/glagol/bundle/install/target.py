@@ -1,6 +1,6 @@
 """The layout of an installation, and what it says about itself.
 
-TARGET/.glagol-target       this folder is ours; also the lock of whoever changes it
+TARGET/.glagol-target       this folder is ours; also the lock for changes
 TARGET/current              -> generations/N, moved by one rename: this is the cut-over
 TARGET/generations/N        -> ../releases/NAME-ID; rolling back means N - 1
 TARGET/releases/NAME-ID/    src, wheels, env (in full env-llm), bin, units; linked to the store

@@ -6,7 +6,7 @@ evidence. What none of them knows is unknown, and the build stops. What is known
 person is carried with a remark: `review` lists it.
 
 In place of a text that a wheel forgot, `texts/` beside this module has the project's own
-(`NAME.txt`) or a licence's that reads the same for everybody (`EXPRESSION.txt`); without either the
+(`NAME.txt`) or a licence's that is the same for every work (`EXPRESSION.txt`); without either the
 bundle says that there is none.
 """
 

@@ -74,7 +74,7 @@ def _distribution(label: Label) -> str:
     read = [rules.READ.get(hashlib.sha256(text).hexdigest()) for text in label.texts.values()]
     said = [reading.distribution for reading in read if reading]
     if not said:
-        own = f"its text is {label.recognised}" if label.recognised else "nobody has read its text"
+        own = f"its text is {label.recognised}" if label.recognised else "its text is not reviewed"
         return own if label.texts else "there is no text to read"
     if any(reading.lists for reading in read if reading):
         whole = b"\n".join(label.texts.values()).decode("utf-8", "replace")

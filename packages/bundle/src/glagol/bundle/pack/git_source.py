@@ -34,13 +34,14 @@ class Checkout:
         root: its top folder.
         commit: what is packed; a full object id.
         objects: tracked files by path.
-        changed: whether the working tree differs from the commit, which is not packed.
+        changed: tracked files whose bytes in the working tree are not the commit's; the commit's
+            are packed.
     """
 
     root: Path
     commit: str
     objects: dict[str, Object]
-    changed: bool
+    changed: tuple[str, ...]
 
     @classmethod
     def open(cls, root: Path) -> Checkout:
@@ -58,8 +59,27 @@ class Checkout:
                 mode, kind, oid = meta.split()
                 if kind == "blob" and mode != "120000":  # links stay out: a bundle has files only
                     objects[path] = Object(path, oid, mode == "100755")
-        status = _git(root, "status", "--porcelain", "--untracked-files=no")
-        return cls(root, commit, objects, bool(status.strip()))
+        names = ("diff", "--name-only", "--no-renames", "-z", commit)
+        differing = _git(root, "-c", "core.fileMode=false", *names).decode()
+        return cls(root, commit, objects, tuple(filter(None, differing.split("\0"))))
+
+    def refuse_other_pins(self) -> None:
+        """Make sure that manifest and locks are the commit's.
+
+        A bundle without what was pinned last would install, serve, and lack the model that it was
+        made for.
+
+        Raises:
+            InputError: `bundle_source`, they differ.
+        """
+        pins = [path for path in self.changed if path.startswith(("manifest.json", "lock/"))]
+        if pins:
+            raise error(
+                "bundle_source",
+                f"{', '.join(pins)} differs from commit {self.commit[:12]}, which would be packed",
+                f"review and commit: git diff {pins[0]}, git commit -m 'chore: pins' "
+                + " ".join(pins),
+            )
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
         """Contents of tracked files.
@@ -85,8 +105,8 @@ class Checkout:
 
 
 def _git(root: Path, *arguments: str, given: bytes = b"") -> bytes:
-    # A checkout on a USB disk or a shared folder belongs to somebody else: that is fine here, since
-    # nothing of it is run.
+    # A checkout on a USB disk or a shared folder may belong to another user: that is fine here,
+    # since nothing of it is run.
     command = ["git", "-C", str(root), "-c", "safe.directory=*", *arguments]
     try:
         done = subprocess.run(command, input=given, capture_output=True, check=False)

@@ -11,6 +11,7 @@ from glagol.bundle.verify import INDEX, Entry, canonical, header, is_plain
 FORMAT = 1
 READER = 1  # the oldest `glagol.bundle.verify.READER` that reads a bundle of one environment
 READER_LLM = 2  # and of two: an older one would leave the second out without a word
+READER_PYTHONS = 3  # and for several Pythons: an older one takes their list for one version
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Requires:
-    """What the target must have: `x86_64-linux`, glibc `2.28`, Python `3.11`."""
+    """What the target must have: `x86_64-linux`, glibc `2.28`, Python `3.11` or `3.11,3.12`."""
 
     system: str
     glibc: str
@@ -95,7 +96,7 @@ def front(index: Index, files: list[Entry]) -> tuple[bytes, bytes]:
     data = canonical(
         {
             "format": FORMAT,
-            "min_reader": READER_LLM if index.llm_lock else READER,
+            "min_reader": _reader(index),
             "min_reader_remedy": "use the verify.py and install.sh that came with this bundle",
             "name": index.release.name,
             **dataclasses.asdict(index.release),
@@ -119,3 +120,9 @@ def front(index: Index, files: list[Entry]) -> tuple[bytes, bytes]:
     listed = [(e.path, e.sha256) for e in files] + [(INDEX, hashlib.sha256(data).hexdigest())]
     sums = "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(listed))
     return sums.encode(), data
+
+
+def _reader(index: Index) -> int:
+    if "," in index.requires.python:
+        return READER_PYTHONS
+    return READER_LLM if index.llm_lock else READER

@@ -10,7 +10,7 @@ from glagol.bundle.errors import error
 from glagol.bundle.licences import classify
 from glagol.bundle.pack import sbom
 from glagol.bundle.pack.index import Index, front
-from glagol.bundle.pack.plan import plan
+from glagol.bundle.pack.plan import PYTHONS, plan
 from glagol.bundle.pack.sources import Bytes, File, made, unpacked_bytes
 from glagol.bundle.verify import BLOCK, CHUNK, INDEX, SIGNATURE, SUMS, Entry, Progress
 from glagol.bundle.write import Written, member_blocks, write_file
@@ -48,7 +48,12 @@ class Contents:
 
 
 def prepare(
-    sources: Sources, variant: str, system: str, models: tuple[str, ...] = ()
+    sources: Sources,
+    variant: str,
+    system: str,
+    models: tuple[str, ...] = (),
+    pythons: tuple[str, ...] = PYTHONS,
+    also: tuple[str, ...] = (),
 ) -> tuple[Plan, Contents]:
     """Plan a bundle, find its files, and make what is made: licences, bill, provenance, lists.
 
@@ -56,7 +61,9 @@ def prepare(
         sources: commit, wheels, stores.
         variant: `cpu`, `cuda` or `full`.
         system: as in `x86_64-linux`.
-        models: ids to carry; empty means every model that has artifacts.
+        models: ids to carry; empty means those that come along by themselves (`Inputs`).
+        pythons: for which Pythons wheels are carried.
+        also: ids to carry beside these models.
 
     Returns:
         The plan and the contents; nothing is written.
@@ -64,7 +71,8 @@ def prepare(
     Raises:
         GlagolError: whatever `plan`, `Sources.take` and `licences` raise.
     """
-    what = plan(sources.inputs(variant, system, models))
+    sources.checkout.refuse_other_pins()
+    what = plan(sources.inputs(variant, system, models, pythons, also))
     taken = sources.take(what.steps)
     by_path = {member.entry.path: member for member in taken}
     manifest = by_path["src/manifest.json"].entry.sha256
@@ -83,9 +91,9 @@ def prepare(
     extra.append(made("sbom.cdx.json", sbom.bill(material)))
     entries = [member.entry for member in (*taken, *extra)]
     extra.append(made("provenance.json", sbom.provenance(material, entries)))
-    wheels = [member.path for member in taken if isinstance(member, File)]
-    twice = [m.path for m in taken if isinstance(m, File) and m.entry.path in what.shared]
-    unpacked, sources_bytes = unpacked_bytes([p for p in wheels if p.suffix == ".whl"] + twice)
+    unpacked, sources_bytes = max(
+        unpacked_bytes(_installed(what, by_path, python)) for python in pythons
+    )
     index = Index(
         release=what.release,
         requires=what.requires,
@@ -129,10 +137,20 @@ def pack(contents: Contents, signature: bytes | None, folder: Path, stream: Any 
                 yield from member_blocks(contents.name, _entry(name, data), iter([data]))
         for member in contents.members:
             chunks = iter([member.data]) if isinstance(member, Bytes) else _read(member)
-            yield from member_blocks(contents.name, member.entry, _told(chunks, progress))
+            yield from member_blocks(contents.name, member.entry, _counted(chunks, progress))
         yield bytes(2 * BLOCK)
 
     return write_file(folder / f"{contents.name}.tar", blocks())
+
+
+def _installed(what: Plan, by_path: dict[str, Bytes | File], python: str) -> list[Path]:
+    """The wheels that one Python's environments install; those of both environments twice."""
+    found = []
+    for step in what.wheels:
+        member = by_path[step.path]
+        if isinstance(member, File) and python in step.wheel.pythons:
+            found += [member.path] * (2 if step.path in what.shared else 1)
+    return found
 
 
 def _entry(path: str, data: bytes) -> Entry:
@@ -152,7 +170,7 @@ def _read(member: File) -> Iterator[bytes]:
         )
 
 
-def _told(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+def _counted(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
     for data in chunks:
         yield data
         progress.add(len(data))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from glagol.bundle.errors import error
 from glagol.bundle.pack.index import Acceptance, Release, Requires
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from glagol.registry.manifest.types import Artifact, Manifest, Model, Variant
 
-PYTHON = "3.11"
+PYTHONS = ("3.11",)  # for which Pythons, unless others are asked for
 LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda", "full": "asr-cuda"}
 LLM_LOCKS = {"full": "llm-cuda"}  # of the second environment, the language model's
 # Which providers' builds a variant carries: a CUDA machine keeps the CPU builds as its fallback.
@@ -24,19 +24,21 @@ PROVIDERS = {"cpu": frozenset({"cpu"}), "cuda": _BOTH, "full": _BOTH}
 NAME_BYTES_MAX = 100  # of the last part of a path, ustar
 OWN = "packages/bundle/src/glagol/bundle"
 _TRACKED = re.compile(
-    r"packages/[^/]+/src/.+|build/seal\.py|manifest\.json|manifest\.schema\.json|pyproject\.toml"
+    r"packages/[^/]+/src/.+|build/(?:seal\.py|find-python)|pyproject\.toml"
+    r"|manifest\.json|manifest\.schema\.json"
     r"|(README|RUNBOOK|CHANGELOG|ARCHITECTURE|LICENSE|LICENCE|NOTICE)[^/]*"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One line of a wheel plan: the one file of a locked release that a system installs."""
+    """One line of a wheel plan: the file of a locked release that a system's Pythons install."""
 
     name: str
     version: str
     file: str
     sha256: str
+    pythons: tuple[str, ...] = PYTHONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,10 @@ class Inputs:
         models: ids to carry; empty means every model that has artifacts for the variant and whose
             sources are no packages, and of language models the manifest's default where the
             variant has an environment for it.
+        also: ids to carry beside those that come along when `models` is empty.
         llm_lock: text of the hash lock of the language model's environment; empty without one.
         llm_wheels: wheel plan of that lock.
+        pythons: for which Pythons wheels are carried, as in `3.11`; at least one.
     """
 
     version: str
@@ -98,8 +102,10 @@ class Inputs:
     system: str
     variant: str
     models: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     llm_lock: str = ""
     llm_wheels: tuple[Wheel, ...] = ()
+    pythons: tuple[str, ...] = PYTHONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ def plan(inputs: Inputs) -> Plan:
         InputError: `bundle_source`, something that the bundle needs is not tracked or not planned.
         IntegrityError: `bundle_altered`, a wheel plan names a digest that its lock does not.
     """
+    inputs = _for_pythons(inputs)
     uv = tuple(wheel for wheel in inputs.tool_wheels if wheel.name == "uv")
     if len(uv) != 1:
         raise _source("the wheel plan of the tools names no uv")
@@ -178,13 +185,32 @@ def plan(inputs: Inputs) -> Plan:
             raise _source(f"{step.source} is not in the commit")
     return Plan(
         release=Release(inputs.version, inputs.manifest.manifest_version, inputs.variant),
-        requires=Requires(inputs.system, glibc(inputs.wheels + inputs.llm_wheels), PYTHON),
+        requires=Requires(
+            inputs.system, glibc(inputs.wheels + inputs.llm_wheels), ",".join(inputs.pythons)
+        ),
         acceptance=_acceptance(inputs, frozenset(model.id for model, _ in models)),
         steps=tuple(steps[path] for path in sorted(steps)),
         models=models,
         left_out=left_out,
         shared=frozenset(map(place_of, {*inputs.wheels} & {*inputs.llm_wheels})),
     )
+
+
+def _for_pythons(inputs: Inputs) -> Inputs:
+    """The inputs with only those wheels that the asked-for Pythons install."""
+    plans = inputs.wheels, *((inputs.llm_wheels,) if inputs.llm_wheels else ())
+    for python in inputs.pythons:
+        if not all(any(python in wheel.pythons for wheel in wheels) for wheels in plans):
+            raise error(
+                "option_invalid",
+                f"there are no wheels of {inputs.variant} for Python {python}",
+                "choose among those that the wheel plans in lock/ name under pythons",
+            )
+
+    def fitting(wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:
+        return tuple(wheel for wheel in wheels if {*wheel.pythons} & {*inputs.pythons})
+
+    return replace(inputs, wheels=fitting(inputs.wheels), llm_wheels=fitting(inputs.llm_wheels))
 
 
 def _wheels(locks: tuple[tuple[str, tuple[Wheel, ...]], ...]) -> list[TakeWheel]:
@@ -245,21 +271,22 @@ def _models(
     carried: list[tuple[Model, tuple[Variant, ...]]] = []
     left_out: list[tuple[str, str]] = []
     own = inputs.manifest.defaults.llm if inputs.variant in LLM_LOCKS else None
-    unknown = set(inputs.models) - {model.id for model in inputs.manifest.models}
+    named = {*inputs.models, *inputs.also}
+    unknown = named - {model.id for model in inputs.manifest.models}
     if unknown:
         raise _source(f"the manifest has no model {', '.join(sorted(unknown))}")
     for model in sorted(inputs.manifest.models, key=lambda model: model.id):
         built = tuple(v for v in model.variants if v.artifacts)
         fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
-        if inputs.models and model.id not in inputs.models:
+        if inputs.models and model.id not in named:
             left_out.append((model.id, "not asked for"))
-        elif role_of(model) == "llm" and not inputs.models and model.id != own:
+        elif role_of(model) == "llm" and model.id not in {own, *named}:
             left_out.append((model.id, "a language model goes where it is asked for by its id"))
-        elif _is_packaged(model) and not inputs.models:
+        elif _is_packaged(model) and model.id not in named:
             left_out.append((model.id, "a model of a package index goes where it is asked for"))
         elif fitting:
             carried.append((model, fitting))
-        elif model.id in inputs.models:
+        elif model.id in named:
             raise _source(f"{model.id} has no artifacts for {inputs.variant} in the manifest")
         else:
             left_out.append(
@@ -285,7 +312,7 @@ def _acceptance(inputs: Inputs, carried: frozenset[str]) -> Acceptance:
 
 
 def _selected(inputs: Inputs, models: tuple[Model, ...]) -> list[str]:
-    needed = {"pyproject.toml", "manifest.json", "build/seal.py"}
+    needed = {"pyproject.toml", "manifest.json", "build/seal.py", "build/find-python"}
     for locks in (LOCKS, LLM_LOCKS, {inputs.variant: "tools"}):
         if lock := locks.get(inputs.variant):
             needed |= {f"lock/{lock}.txt", f"lock/{lock}.{inputs.system}.json"}
@@ -302,9 +329,12 @@ def _selected(inputs: Inputs, models: tuple[Model, ...]) -> list[str]:
     return sorted(needed)
 
 
-def wheel_rows(rows: list[Mapping[str, str]]) -> tuple[Wheel, ...]:
-    """A wheel plan as it stands in lock/NAME.SYSTEM.json."""
-    return tuple(Wheel(r["name"], r["version"], r["file"], r["sha256"]) for r in rows)
+def wheel_rows(rows: list[Mapping[str, Any]]) -> tuple[Wheel, ...]:
+    """A wheel plan as it stands in lock/NAME.SYSTEM.json; those of old name no Pythons."""
+    return tuple(
+        Wheel(r["name"], r["version"], r["file"], r["sha256"], tuple(r.get("pythons", PYTHONS)))
+        for r in rows
+    )
 
 
 def _source(message: str) -> Exception:

@@ -14,6 +14,7 @@ from glagol.bundle.errors import error
 from glagol.bundle.pack.plan import (
     LLM_LOCKS,
     LOCKS,
+    PYTHONS,
     Inputs,
     TakeBlob,
     TakeWheel,
@@ -62,7 +63,14 @@ class Sources:
     wheels: tuple[Path, ...]
     stores: tuple[Path, ...]
 
-    def inputs(self, variant: str, system: str, models: tuple[str, ...]) -> Inputs:
+    def inputs(
+        self,
+        variant: str,
+        system: str,
+        models: tuple[str, ...],
+        pythons: tuple[str, ...] = PYTHONS,
+        also: tuple[str, ...] = (),
+    ) -> Inputs:
         """What `plan` needs, read from the commit.
 
         Raises:
@@ -93,8 +101,10 @@ class Sources:
             system=system,
             variant=variant,
             models=models,
+            also=also,
             llm_lock=found[llm_files[0]].decode() if llm else "",
             llm_wheels=wheel_rows(json.loads(found[llm_files[1]])) if llm else (),
+            pythons=pythons,
         )
 
     def take(self, steps: tuple[Step, ...]) -> list[Bytes | File]:

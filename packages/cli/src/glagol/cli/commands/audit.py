@@ -27,7 +27,7 @@ def audit() -> None:
 @audit.command()
 @_argument
 @click.option("--head", metavar="HASH", help="Noted earlier: the line of this hash must be there.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(file: Path | None, head: str | None, as_json: bool) -> int:
     """Check every line against the one before; exit 4 at the first that is wrong.
 

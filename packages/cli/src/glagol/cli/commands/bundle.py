@@ -37,7 +37,15 @@ def _making(command: Any) -> Any:
     for option in (
         click.option("--variant", default="cpu", show_default=True, help="cpu, cuda or full."),
         click.option("--system", default="x86_64-linux", show_default=True),
+        click.option(
+            "--python",
+            "pythons",
+            default="3.11",
+            show_default=True,
+            help="Pythons of the targets, as in 3.11,3.12,3.13; the installer takes the one there.",
+        ),
         click.option("--model", "models", multiple=True, help="Only these ids; else every built."),
+        click.option("--with", "also", multiple=True, help="These ids, too."),
         click.option("--source", type=_FILE, default=".", show_default=True, help="The checkout."),
         click.option("--wheels", type=_FILE, multiple=True, help="Folder [SOURCE/.work/wheels]."),
         click.option("--store", "stores", type=_FILE, multiple=True, help="Store [SOURCE/store]."),
@@ -57,7 +65,13 @@ def _prepared(made: dict[str, Any]) -> Any:
     wheels = made["wheels"] or (made["source"] / ".work" / "wheels",)
     stores = made["stores"] or (made["source"] / "store",)
     sources = Sources(checkout, tuple(wheels), tuple(stores))
-    what, contents = prepare(sources, made["variant"], made["system"], made["models"])
+    asked = {*made["pythons"].replace(",", " ").split()}
+    pythons = tuple(sorted(asked, key=lambda version: (len(version), version)))
+    if not pythons:
+        raise click.UsageError("--python names no version")
+    what, contents = prepare(
+        sources, made["variant"], made["system"], made["models"], pythons, made["also"]
+    )
     if contents.questions:
         report.note(f"{contents.questions} questions for a person: licences/REVIEW.tsv inside")
     return what, contents
@@ -206,7 +220,7 @@ def apply(place: str, to: Path, identity: Path | None, **given: Any) -> None:
     target = Target(to.absolute())
     options = Options(stream=sys.stderr, **given)
     with errors.translated(), reader.members(place, identity, sys.stderr) as members:
-        running = install(members, target, Machine.here(), Disk(), options)
+        running = install(members, target, Machine(), Disk(), options)
     click.echo(f"{running.index['name']} runs as generation {running.generation}")
     click.echo(f"start it: {target.current}/bin/asr-server, or {target.current}/units")
 

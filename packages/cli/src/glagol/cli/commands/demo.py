@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +39,11 @@ def demo(model: str | None, home: Path) -> None:
     opened = time.perf_counter()
     transcript = recognizer.transcribe(io.BytesIO((home / entry.golden.audio).read_bytes()))
     done = time.perf_counter()
-    expected = (home / entry.golden.transcript).read_text(encoding="utf-8").split()
-    errors = word_errors(expected, transcript.text.lower().split())
+    said = (home / entry.golden.transcript).read_text(encoding="utf-8").strip()
+    expected = _words(said)
+    errors = word_errors(expected, _words(transcript.text))
     click.echo(f"heard:    {transcript.text}")
-    click.echo(f"expected: {' '.join(expected)}")
+    click.echo(f"expected: {said}")
     click.echo(
         f"{entry.id}: {transcript.duration_s:.1f} s of audio, opened in {opened - began:.2f} s,"
         f" transcribed in {done - opened:.2f} s, word error rate"
@@ -49,6 +51,11 @@ def demo(model: str | None, home: Path) -> None:
     )
     if entry.note:
         click.echo(f"note: {entry.note}")
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text; case and punctuation do not count."""
+    return re.findall(r"\w+", text.casefold())
 
 
 def word_errors(expected: Sequence[str], got: Sequence[str]) -> int:

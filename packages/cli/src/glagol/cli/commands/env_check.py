@@ -10,6 +10,7 @@ import click
 
 from glagol.cli import output
 from glagol.cli.options import home_option
+from glagol.cli.texts.catalogue import translated
 from glagol.core.errors import CODES
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[cpu; with --llm LLM_DEVICE]")
 @click.option("--lock", help="Lock that the environment must equal [asr-cpu, asr-cuda, llm-cuda].")
 @click.option("--llm", is_flag=True, help="What llm-server needs, by its LLM_* variables.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def env_check(
     ids: tuple[str, ...],
@@ -38,7 +39,8 @@ def env_check(
 ) -> int:
     """Say what this machine lacks: Python, libraries, lock, providers, disk, clock, models.
 
-    And whether the matrix unit (AMX) is in use; a machine without it lacks nothing.
+    And whether the matrix unit (AMX) is in use, and what holds the processes that open recordings;
+    a machine without the first lacks nothing.
 
     Without MODELs: those that the manifest's defaults name. With --llm: vLLM's environment,
     driver, memory of the card, and one language model. Exit 5 when a check fails.
@@ -55,7 +57,8 @@ def env_check(
         for finding in findings:
             click.echo(f"{MARKS[finding.status]}  {finding.check.ljust(width)}  {finding.found}")
             if finding.remedy:
-                click.echo(f"      {' ' * width}  what to do: {finding.remedy}")
+                remedy = translated(f"what to do: {translated(finding.remedy)}")
+                click.echo(f"      {' ' * width}  {remedy}")
     return CODES["not_ready"].exit_status if failed else 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
+TAGS_MAX: Final = 3
+"""More languages than these are counted, not listed."""
+
 
 @click.group()
 def models() -> None:
@@ -31,7 +34,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def list_models(as_json: bool, home: Path) -> None:
     """Show every model of the manifest and whether the store has it."""
@@ -47,15 +50,16 @@ def list_models(as_json: bool, home: Path) -> None:
         }
         output.show(msgspec.json.encode(answer) + b"\n")
         return
-    table = [("ID", "ENGINE", "VERSION", "LICENSE", "VARIANTS")]
+    table = [("ID", "ENGINE", "VERSION", "LICENSE", "LANGUAGES", "VARIANTS")]
     for row in rows:
-        states = ", ".join(f"{name}: {v['state']}" for name, v in row["variants"].items())
-        table.append((row["id"], row["engine"], row["version"], row["license"], states))
-    widths = [max(len(line[column]) for line in table) for column in range(4)]
+        builds = ", ".join(_build(name, v) for name, v in row["variants"].items())
+        known = _known(row["languages"])
+        table.append((row["id"], row["engine"], row["version"], row["license"], known, builds))
+    widths = [max(len(line[column]) for line in table) for column in range(5)]
     shown: list[dict[str, Any]] = [{}, *rows]
     for line, row in zip(table, shown, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-        click.echo("  ".join([*cells, line[4]]))
+        click.echo("  ".join([*cells, line[5]]))
         for key in ("note", "unpinned"):
             if row.get(key):
                 click.echo(f"    {key}: {row[key]}")
@@ -79,11 +83,24 @@ def _row(registry: Registry, model: Model) -> dict[str, Any]:
         "variants": {
             variant.id: {
                 "state": _state([registry.store.has(a.sha256) for a in variant.artifacts]),
+                "size_bytes": sum(a.size_bytes for a in variant.artifacts) or None,
                 "artifacts": {a.path: a.sha256 for a in variant.artifacts},
             }
             for variant in model.variants
         },
     }
+
+
+def _known(languages: Sequence[str]) -> str:
+    """Languages for people: their tags, or how many there are."""
+    return ", ".join(languages) if len(languages) <= TAGS_MAX else f"{len(languages)} languages"
+
+
+def _build(name: str, variant: Mapping[str, Any]) -> str:
+    """A variant for people: its size where it is known, and whether it is here."""
+    size_bytes = variant["size_bytes"]
+    size = f" {size_bytes / 1e6:.0f} MB" if size_bytes else ""
+    return f"{name}{size}: {variant['state']}"
 
 
 def _state(have: Sequence[bool]) -> str:
@@ -124,7 +141,7 @@ def _verify(registry: Registry, model: Model, home: Path) -> int:
     if not artifacts:
         registry.variant(model)  # says that it was never built, and why
     for artifact in artifacts.values():
-        registry.store.open(artifact, model_id=model.id)
+        registry.store.open(artifact, model_id=model.id, built=model.builder is not None)
     golden = {}
     if model.golden is not None:
         golden = {

@@ -206,7 +206,7 @@ def use(name: str, role: str | None, called: str | None, dry_run: bool, home: Pa
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def history(as_json: bool, home: Path) -> None:
     """List the manifests that the store's archive keeps, the current one marked with *.

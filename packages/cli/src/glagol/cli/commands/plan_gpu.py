@@ -35,7 +35,7 @@ NOBODY = "none"  # as in glagol.models.gpu_plan, which the command's help must n
 )
 @click.option("--asr", help="Model id, or none; the manifest's default recogniser otherwise.")
 @click.option("--llm", help="Model id, or none; every language model of the manifest otherwise.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def plan_gpu(vram: float, asr: str | None, llm: str | None, as_json: bool, home: Path) -> int:
     """Divide a card between the recogniser and a language model.

@@ -35,6 +35,7 @@ def serve(home: Path, **given: str | None) -> int:
     Every ASR_* environment variable counts; an option given here wins over its variable.
     """
     from glagol.asr.server import main
+    from glagol.gateway.front import Front
 
     names = {"model": "ASR_MODEL_NAME"}
     chosen = {
@@ -42,4 +43,5 @@ def serve(home: Path, **given: str | None) -> int:
         for name, value in given.items()
         if value is not None
     }
-    return main({**os.environ, **chosen, "GLAGOL_HOME": str(home)})
+    environment = {**os.environ, **chosen, "GLAGOL_HOME": str(home)}
+    return main(environment, Front(environment))

@@ -41,10 +41,14 @@ def sections() -> tuple[Section, ...]:
     from glagol.asr.settings import SERVER_ONLY
     from glagol.asr.settings import Settings as AsrSettings
     from glagol.core.settings_page import Section
+    from glagol.embed.settings import Settings as EmbedSettings
+    from glagol.gateway.settings import SERVER_ONLY as GATEWAY_ONLY
+    from glagol.gateway.settings import Settings as GatewaySettings
     from glagol.llm.settings import Settings as LlmSettings
     from glagol.web.access.policy_rows import rows
 
     unused = "`, `".join(SERVER_ONLY)
+    alone = "`, `".join(GATEWAY_ONLY)
     return (
         Section(
             "asr-server, asr-worker",
@@ -58,6 +62,21 @@ def sections() -> tuple[Section, ...]:
             "llm-server",
             {"en": "`glagol serve-llm`.", "ru": "`glagol serve-llm`."},
             LlmSettings.rows(),
+        ),
+        Section(
+            "embed-server",
+            {"en": "`glagol serve-embed`.", "ru": "`glagol serve-embed`."},
+            EmbedSettings.rows(),
+        ),
+        Section(
+            "gateway-server",
+            {
+                "en": "gateway-server, and the pages of `glagol serve`, which takes no"
+                f" `{alone}`: there the variables of asr-server count.",
+                "ru": "gateway-server и страницы `glagol serve`; там не нужны"
+                f" `{alone}`: действуют переменные asr-server.",
+            },
+            GatewaySettings.rows(),
         ),
         Section(
             "policy.toml",

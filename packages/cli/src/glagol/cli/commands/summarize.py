@@ -28,7 +28,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def llm_options(command: Command) -> Command:
     """Add the options that say where llm-server is."""
     url = click.option(
-        "--llm-url", default=LLM_URL, show_default=True, envvar="LLM_URL", help="[LLM_URL]"
+        "--llm-url",
+        default=LLM_URL,
+        show_default=True,
+        envvar="LLM_URL",
+        help="URL of llm-server [LLM_URL].",
     )
     key = click.option("--llm-key", default="", envvar="LLM_KEY", help="Bearer key [LLM_KEY].")
     return url(key(command))

@@ -6,12 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +18,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 import click
 
 from glagol.cli import output, report
+from glagol.cli.batch.asked import DEFAULT, DEFAULT_FILE, Forms, asked
+from glagol.cli.batch.inputs import STDIN
+from glagol.cli.batch.targets import Job
+from glagol.cli.batch.work import Tally, carried_out
 from glagol.cli.commands.summarize import ask, llm_options, rendered
-from glagol.cli.options import home_option
+from glagol.cli.options import home_option, search_options, speaker_options
 from glagol.cli.progress import Bars
-from glagol.core.errors import GlagolError, HostError, InputError
+from glagol.core.errors import EXIT_INTERRUPTED, GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
 from glagol.models.home import load
 from glagol.speech.language import AUTO
@@ -31,14 +33,12 @@ from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from glagol.speech.pipeline.recognizer import Recognizer
-    from glagol.speech.types import Options, Transcript
+    from glagol.speech.types import Options, Task, Transcript, WindowRule
 
 __all__ = ["transcribe"]
 
-STDIN: Final = "-"
 MEMORY_BYTES: Final = 1 << 20
-DEFAULT: Final = "text"
-_OTHERS: Final = ", ".join(row.extension for row in FORMATS.values() if row.name != DEFAULT)
+_EXTENSIONS: Final = ", ".join(dict.fromkeys(row.extension for row in FORMATS.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +46,55 @@ class Batch:
     """What one call of the command does.
 
     Attributes:
-        names: Inputs as typed; `-` is standard input.
-        form: Name of the results' format.
-        folder: Where results go; None means standard output.
-        options: What to do with each input.
+        jobs: Recordings, each with the files that its results go to.
+        forms: Names of the results' formats.
+        options: What to do with each recording.
+        times: Whether paragraphs begin with their time, where a format leaves the choice.
         llm: Address and key of llm-server when summaries are wanted.
     """
 
-    names: tuple[str, ...]
-    form: str
-    folder: Path | None
+    jobs: tuple[Job, ...]
+    forms: tuple[str, ...]
     options: Options
+    times: bool = False
     llm: tuple[str, str] | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether results go to standard output."""
+        return not any(job.targets for job in self.jobs)
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--model", help="Model id or alias; the manifest's default otherwise.")
+@click.option("-m", "--model", help="Model id or alias; the manifest's default otherwise.")
 @click.option("--variant", help="Variant id such as cpu-int8.")
 @click.option(
+    "-f",
     "--format",
-    "form",
-    type=click.Choice(list(FORMATS)),
-    default=DEFAULT,
-    show_default=True,
+    "given",
+    type=Forms(),
+    multiple=True,
+    help=f"One or several; {DEFAULT} on standard output, {DEFAULT_FILE} in files otherwise.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "place",
+    type=click.Path(path_type=Path),
+    help=f"Folder of the results, NAME{_EXTENSIONS}; for one FILE also the result's own name.",
 )
 @click.option(
     "--output-dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"Write NAME{FORMATS[DEFAULT].extension} ({_OTHERS}) there instead of to standard output.",
+    help="As -o, and always a folder.",
 )
+@click.option("-r", "--recursive", is_flag=True, help="Search the folders below a folder as well.")
+@click.option("--skip-existing", is_flag=True, help="Leave out what has its results already.")
+@click.option("--force", is_flag=True, help="Write results anew that exist.")
+@click.option("--timestamps", is_flag=True, help="Begin paragraphs of txt, md, docx with a time.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors alone, not what was written.")
 @click.option(
     "--channel",
     type=click.Choice(["mix", "split"]),
@@ -96,16 +114,14 @@ class Batch:
     show_default=True,
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
-@click.option("--diarize", is_flag=True, help="Say who speaks; S1 is the first to speak.")
-@click.option("--num-speakers", type=int, metavar="N", help="How many people speak, if known.")
-@click.option("--min-speakers", type=int, metavar="N", help="At least so many.")
-@click.option("--max-speakers", type=int, metavar="N", help="At most so many.")
+@speaker_options
+@search_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
     type=click.IntRange(0, 256),
     default=0,
-    help="Of one inference; 0 = one per physical core.",
+    help="CPU threads of one inference; 0: one for each physical core.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Files at a time."
@@ -117,8 +133,6 @@ def transcribe(
     files: tuple[str, ...],
     model: str | None,
     variant: str | None,
-    form: str,
-    folder: Path | None,
     channel: Literal["mix", "split"],
     track: int | None,
     strict: bool,
@@ -127,134 +141,148 @@ def transcribe(
     min_speakers: int | None,
     max_speakers: int | None,
     language: str,
+    task: Task,
+    window: WindowRule | None,
+    prompt: str,
     device: str,
     threads: int,
     jobs: int,
     summarize: bool,
+    timestamps: bool,
+    quiet: bool,
     llm_url: str,
     llm_key: str,
     home: Path,
+    **where: Any,
 ) -> int:
-    """Write what is said in audio FILEs; - reads standard input.
+    """Transcribe audio FILEs, folders of them and patterns; - reads standard input.
 
-    Several texts are prefixed by their file's name, several JSON results are lines of
-    {"file", "data"}.
+    Without -o results go to standard output: several texts are prefixed by their file's name,
+    several JSON results are lines of {"file", "data"}.
     """
     from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options
 
-    llm = (llm_url, llm_key) if summarize else None
+    found, forms = asked(files, **where)
     people = Bounds.asked(
         diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
     )
-    options = Options(language, channel=channel, track=track, strict=strict, speakers=people)
-    batch = Batch(files, form, folder, options, llm)
+    options = Options(
+        language,
+        channel=channel,
+        track=track,
+        strict=strict,
+        task=task,
+        window=window,
+        prompt=prompt,
+        speakers=people,
+    )
+    batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
+    if batch.jobs and all(job.done for job in batch.jobs):
+        report.note(f"all {len(batch.jobs)} recordings have their results: nothing to do")
+        return 0
     from glagol.runtime.options import Runtime
+    from glagol.speech.engines.families import family_of
     from glagol.speech.pipeline.options import granted
     from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
     if jobs > 1 and not threads:
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+    entry = registry.model(model or registry.manifest.defaults.asr)
+    granted(batch.options, entry.id, family_of(entry).describe(entry))
     recognizer = Recognizer.open(
-        registry, model=model, variant=variant, runtime=Runtime(device=device, threads=threads)
+        registry, model=entry.id, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
-    granted(batch.options, recognizer.model.id, recognizer.engine.traits)
     if people is not None:
         recognizer.speakers.model()  # says that it is not here before any file is read
     with Bars(sys.stderr) as bars:
-        return _run(batch, recognizer, jobs, bars)
+        return _run(batch, recognizer, jobs, bars, quiet=quiet)
 
 
 def _check(batch: Batch) -> None:
     """Refuse what cannot end well before a model is opened."""
-    if batch.folder is not None:
-        output.targets(batch.names, batch.form, batch.folder)
-    elif len(batch.names) > 1 and not FORMATS[batch.form].joinable:
+    if batch.shown and len(batch.forms) > 1:
         raise InputError(
             "option_invalid",
-            f"several {batch.form} files cannot share standard output",
-            "give --output-dir, or one FILE at a time",
+            "several formats cannot share standard output",
+            "give -o with a folder, or one format",
         )
-    if batch.llm and not FORMATS[batch.form].joinable:
+    form = batch.forms[0]
+    if batch.shown and len(batch.jobs) > 1 and not FORMATS[form].joinable:
         raise InputError(
             "option_invalid",
-            f"{batch.form} has no place for a summary",
-            "use --format text or json, or `glagol summarize` on a JSON transcript",
+            f"several {form} files cannot share standard output",
+            "give -o with a folder, or one FILE at a time",
         )
     named = batch.options.speakers is not None or batch.options.channel == "split"
-    if batch.form == "rttm" and not named:
+    if "rttm" in batch.forms and not named:
         raise InputError("option_invalid", "rttm says who speaks when", "add --diarize")
-    if batch.names.count(STDIN) > 1:
-        raise InputError("option_invalid", "- is given twice", "standard input can be read once")
+    for form in batch.forms:
+        if batch.llm and not FORMATS[form].joinable:
+            raise InputError(
+                "option_invalid",
+                f"{form} has no place for a summary",
+                "use --format text or json, or `glagol summarize` on a JSON transcript",
+            )
+        if batch.times and FORMATS[form].write_timed is None:
+            timed = ", ".join(row.name for row in FORMATS.values() if row.write_timed)
+            raise InputError(
+                "option_invalid",
+                f"{form} takes no --timestamps",
+                f"use one of {timed}; the others have the times of every segment, or none",
+            )
 
 
-def _run(batch: Batch, recognizer: Recognizer, jobs: int, bars: Bars) -> int:
+def _run(batch: Batch, recognizer: Recognizer, at_once: int, bars: Bars, *, quiet: bool) -> int:
     """Transcribe every input; the first failure's exit status, or 0."""
-    stop = threading.Event()
 
-    def one(name: str) -> Transcript:
+    def work(job: Job, cancelled: Callable[[], bool]) -> Transcript:
+        name = job.input.name
         with _opened(name, batch.options) as (file, sha256), bars.bar(name) as on_progress:
             return recognizer.transcribe(
                 file,
                 options=batch.options,
                 audio_sha256=sha256,
                 on_progress=on_progress,
-                cancelled=stop.is_set,
+                cancelled=cancelled,
             )
 
-    workers = ThreadPoolExecutor(jobs, thread_name_prefix="transcribe")
+    def deliver(job: Job, result: Future[Transcript]) -> int:
+        return _deliver(batch, job, result, quiet=quiet or batch.shown)
+
+    tally = Tally(len(batch.jobs))
     try:
-        results = [workers.submit(one, name) for name in batch.names]
-        statuses = []
-        for index, result in enumerate(results):
-            _settle(result, stop)
-            statuses.append(_deliver(batch, index, result))
-    finally:  # on Ctrl-C the running files stop after their current chunk
-        stop.set()
-        workers.shutdown(cancel_futures=True)
-    return next((status for status in statuses if status), 0)
+        carried_out(batch.jobs, work, deliver, tally, at_once=at_once, bars=bars)
+    except KeyboardInterrupt:
+        report.note(f"interrupted: {tally.line()}")
+        if not batch.shown:
+            report.note("the same command with --skip-existing does the rest")
+        return EXIT_INTERRUPTED
+    if len(batch.jobs) > 1 and not batch.shown and not quiet:
+        report.note(tally.line())
+    return tally.status
 
 
-def _settle(result: Future[Transcript], stop: threading.Event) -> None:
-    """Wait until a result is there.
-
-    An interrupt that is raised inside a future's lock leaves it locked, and the worker waits for
-    it for ever. So the first Ctrl-C only sets `stop`, which ends the work; a second one is raised.
-
-    Raises:
-        KeyboardInterrupt: the work was stopped.
-    """
-
-    def ask(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        wait((result,))
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if stop.is_set():
-        raise KeyboardInterrupt
-
-
-def _deliver(batch: Batch, index: int, result: Future[Transcript]) -> int:
-    """Write one result, or report its error; the exit status that it asks for."""
-    name = batch.names[index]
+def _deliver(batch: Batch, job: Job, result: Future[Transcript], *, quiet: bool) -> int:
+    """Write one recording's results, or report its error; the exit status that it asks for."""
+    name = job.input.name
     try:
         transcript = result.result()
         report.warnings(transcript.warnings, subject=name)
         summary, trouble = _summary(batch, transcript)
-        data = _rendered(batch, name, transcript, summary)
-        try:
-            if batch.folder is None:
-                output.show(data)
-            else:
-                write_atomic(output.targets(batch.names, batch.form, batch.folder)[index], data)
-        except HostError as error:
-            raise output.keep(data, name, batch.form, error) from error
+        for form, path in job.targets or ((batch.forms[0], None),):
+            data = _rendered(batch, name, form, transcript, summary)
+            try:
+                if path is None:
+                    output.show(data)
+                else:
+                    write_atomic(path, data)
+            except HostError as error:
+                raise output.keep(data, name, form, error) from error
+        if not quiet:
+            report.note(f"{name} -> {', '.join(str(path) for _, path in job.targets)}")
     except GlagolError as error:
         return report.failure(error, subject=name)
     return 0 if trouble is None else report.failure(trouble, subject=name)
@@ -270,11 +298,15 @@ def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, Glagol
         return None, error
 
 
-def _rendered(batch: Batch, name: str, transcript: Transcript, summary: bytes | None) -> bytes:
+def _rendered(
+    batch: Batch, name: str, form: str, transcript: Transcript, summary: bytes | None
+) -> bytes:
     """The bytes of one result; `_check` refused what cannot stand beside others or a summary."""
-    together = len(batch.names) > 1 and batch.folder is None
-    data = FORMATS[batch.form].write(transcript)
-    if batch.form != JSON:
+    together = len(batch.jobs) > 1 and batch.shown
+    row = FORMATS[form]
+    write = row.write_timed if batch.times and row.write_timed else row.write
+    data = write(transcript)
+    if form != JSON:
         shown = os.fsencode(f"{name}: ") + data if together else data
         return shown if summary is None else shown + b"\n" + rendered(summary, "text")
     if summary is not None:

@@ -13,21 +13,23 @@ import importlib.metadata
 import platform
 import shutil
 import sys
+import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from glagol.cli.env_checks import lock, wsl
+from glagol.cli.home import packaged_home
 from glagol.core.errors import GlagolError
 from glagol.registry.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-PYTHON = (3, 11)
+PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))  # what the locks have wheels for
 GLIBC_MIN = (2, 28)  # the manylinux tag of the wheels in a lock; others:
 GLIBC_MINS = {"llm-cuda": (2, 31)}
 FREE_BYTES_MIN = 2 << 30
@@ -91,9 +93,11 @@ def run(question: Question, checks: Mapping[str, Check] | None = None) -> list[F
 
 
 def _python(_: Question) -> Iterator[Finding]:
-    good = sys.version_info[:2] == PYTHON
-    remedy = "" if good else "use Python 3.11: the locks pin wheels for it"
-    yield Finding("python", "ok" if good else "fail", platform.python_version(), remedy)
+    free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    good = sys.version_info[:2] in PYTHONS and not free
+    found = platform.python_version() + (" free-threaded" if free else "")
+    remedy = "" if good else "use CPython 3.11, 3.12, 3.13 or 3.14: the locks pin wheels for them"
+    yield Finding("python", "ok" if good else "fail", found, remedy)
 
 
 def _glibc(question: Question) -> Iterator[Finding]:
@@ -122,6 +126,12 @@ def _disk(question: Question) -> Iterator[Finding]:
     good = free >= FREE_BYTES_MIN
     remedy = "" if good else f"free at least {FREE_BYTES_MIN >> 30} GiB for models and uploads"
     yield Finding("disk", "ok" if good else "warn", f"{free / (1 << 30):.1f} GiB free", remedy)
+
+
+def _wsl(question: Question) -> Iterator[Finding]:
+    """Lines for Windows Subsystem for Linux; none elsewhere."""
+    store = question.store or question.home / "store"
+    yield from (Finding(*fact) for fact in wsl.facts(wsl.kernel(), store.absolute()))
 
 
 def _cpu(_: Question) -> Iterator[Finding]:
@@ -166,49 +176,46 @@ def _matrix_unit(question: Question) -> Iterator[Finding]:
     )
 
 
+def _jail(_: Question) -> Iterator[Finding]:
+    """Whether a process that opens a stranger's recording could do anything else."""
+    from glagol.speech.audio.jail.pool import Jail
+
+    jail = Jail(slots=1, tell=_silent)
+    jail.start()
+    try:
+        held, tried = jail.escapes()
+    finally:
+        jail.close()
+    parts = {
+        f"landlock {held.landlock}": held.landlock > 0,
+        "seccomp": held.seccomp,
+        "rlimits": held.rlimits,
+    }
+    force = ", ".join(name for name, there in parts.items() if there) or "nothing"
+    able = ", ".join(name for name, number in tried.items() if number == 0)
+    remedy = "let the service use seccomp and Landlock (Linux 5.13): its container refuses them"
+    found = f"{force} in force; a decoder can {able or 'do nothing else'}"
+    yield Finding("media jail", "warn" if able else "ok", found, remedy if able else "")
+
+
+def _silent(_: str, /, **__: object) -> None:
+    """The findings say what there is to say."""
+
+
 def _lock(question: Question) -> Iterator[Finding]:
-    installed: dict[str, str] = {}
-    for found in importlib.metadata.distributions():
-        installed.setdefault(canonicalize_name(found.name), found.version)  # the first is imported
-    count, wrong = differences(question, installed)
-    remedy = f"make the environment again from lock/{question.lock}.txt" if wrong else ""
+    path = question.home / "lock" / f"{question.lock}.txt"
+    count, wrong = lock.departures(path)
+    if packaged_home() is None:
+        remedy = f"make the environment again from lock/{question.lock}.txt"
+    else:
+        remedy = "install the command again: uv tool install, pipx install or pip install, alone"
     text = "; ".join(wrong) or f"{count} packages as locked"
-    yield Finding("lock", "fail" if wrong else "ok", text, remedy)
-
-
-def differences(question: Question, installed: Mapping[str, str]) -> tuple[int, list[str]]:
-    """How many packages the lock pins, and each way in which an environment is not the lock's.
-
-    Args:
-        question: names the lock.
-        installed: versions by canonical name.
-    """
-    pins = dict(_pins(question.home / "lock" / f"{question.lock}.txt"))
-    wrong = []
-    for name, version in sorted(pins.items()):
-        if name not in installed:
-            wrong.append(f"{name} is absent")
-        elif installed[name] != version:
-            wrong.append(f"{name} is {installed[name]}, not {version}")
-    extra = set(installed) - set(pins)
-    wrong += [f"{name} is not in the lock" for name in sorted(extra)]
-    return len(pins), wrong
-
-
-def _pins(path: Path) -> Iterator[tuple[str, str]]:
-    """(canonical name, version) of the lock lines whose markers hold here."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if "==" not in line or line.startswith(("#", " ")):
-            continue
-        requirement = Requirement(line.removesuffix("\\").strip())
-        if requirement.marker is None or requirement.marker.evaluate():
-            (specifier,) = requirement.specifier
-            yield canonicalize_name(requirement.name), specifier.version
+    yield Finding("lock", "fail" if wrong else "ok", text, remedy if wrong else "")
 
 
 def _records(question: Question) -> Iterator[Finding]:
     """Every installed file against the sha256 that its wheel's RECORD gives."""
-    names = dict(_pins(question.home / "lock" / f"{question.lock}.txt"))
+    names = dict(lock.pins(question.home / "lock" / f"{question.lock}.txt"))
     changed, count = [], 0
     for distribution in importlib.metadata.distributions():
         if canonicalize_name(distribution.name) not in names:
@@ -262,7 +269,8 @@ def driver() -> Finding:
     try:
         library = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return Finding("cuda driver", "fail", NO_DRIVER, "install the NVIDIA driver")
+        remedy = wsl.DRIVER_REMEDY if wsl.inside(wsl.kernel()) else "install the NVIDIA driver"
+        return Finding("cuda driver", "fail", NO_DRIVER, remedy)
     version = ctypes.c_int(0)
     status = library.cuInit(0) or library.cuDriverGetVersion(ctypes.byref(version))
     good = status == 0 and version.value >= CUDA_MIN
@@ -299,8 +307,10 @@ CHECKS: dict[str, Check] = {
     "libc": _glibc,
     "clock": _clock,
     "disk": _disk,
+    "wsl": _wsl,
     "cpu": _cpu,
     "matrix unit": _matrix_unit,
+    "media jail": _jail,
     "lock": _lock,
     "records": _records,
     "onnxruntime": _providers,

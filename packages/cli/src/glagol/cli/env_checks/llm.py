@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from packaging.utils import canonicalize_name
 
-from glagol.cli.env_checks import asr
-from glagol.cli.env_checks.asr import PYTHON, Finding
+from glagol.cli.env_checks import asr, lock
+from glagol.cli.env_checks.asr import Finding
 from glagol.core.errors import HostError, InputError
 from glagol.llm.vllm import ENGINE
 from glagol.llm.vllm.arguments import interpreter, served
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from glagol.llm.settings import Settings
     from glagol.registry.manifest.types import Model
 
-SHARED = ("python", "libc", "clock", "disk", "manifest")  # checks that both reports have
+SHARED = ("python", "libc", "clock", "disk", "wsl", "manifest")  # checks that both reports have
+PYTHON = (3, 11)  # lock/llm-cuda.txt was resolved for it alone
 PROBE_S = 900.0  # several GiB are hashed
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
 NVIDIA_SMI_S = 30.0
@@ -119,7 +120,7 @@ def _environment(question: Question, settings: Settings) -> Iterator[Finding]:
     found = f"{python}, Python {'.'.join(map(str, numbers))}"
     yield Finding("vllm", "ok" if good else "fail", found, "" if good else remedy)
     installed = {str(canonicalize_name(name)): version for name, version in names.items()}
-    count, wrong = asr.differences(question, installed)
+    count, wrong = lock.differences(question.home / "lock" / f"{question.lock}.txt", installed)
     found = "; ".join(wrong) or f"{count} packages as locked"
     yield Finding("vllm lock", "fail" if wrong else "ok", found, remedy if wrong else "")
     strange = [file for file, digest in changed if _MISRECORDED.get(file) != digest]

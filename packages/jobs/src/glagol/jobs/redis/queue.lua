@@ -5,7 +5,7 @@
 -- that the adapter puts before this text, from the lists in Python.
 --
 --   job:ID            hash: the job and what its adapter needs      result:ID   what it came to
---   stream:KIND       the due jobs; group `workers`: who has which  keys        idempotency keys
+--   stream:KIND       the due jobs; group `workers`: holders        keys        idempotency keys
 --   later:KIND        queued, not in the stream yet, by due time    due:KIND    all queued, by due time
 --   lease:KIND        running, by the end of their lease            ends        ended, by expiry
 --   list:KIND:STATE:OWNER, with STATE and OWNER also empty: jobs by age

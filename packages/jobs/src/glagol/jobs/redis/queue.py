@@ -1,10 +1,10 @@
 """The queue on Redis Streams: any number of processes on any number of machines.
 
-A stream per kind holds the jobs that are due, and its consumer group says who has which; delayed
-jobs wait in a sorted set, leases in another. Every transition is one run of `queue.lua`, which
-takes the server's TIME as its clock and changes the job's state, its stream entry (XACK and XDEL,
-or XCLAIM for a lease) and its followers together or not at all. All keys share one hash tag, so
-that they lie on one node of a cluster.
+A stream per kind holds the jobs that are due, its consumer group says which worker has which job,
+one sorted set holds delayed jobs, another the leases. Every transition is one run of `queue.lua`,
+which takes the server's TIME as its clock and changes the job's state, its stream entry (XACK and
+XDEL, or XCLAIM for a lease) and its followers together or not at all. All keys share one hash tag,
+so that they lie on one node of a cluster.
 
 What the server has to be: Redis 7.0 or newer with `appendonly yes`, `appendfsync always` and
 `maxmemory-policy noeviction`. With `everysec`, its default, a crash can lose the last two seconds
@@ -279,7 +279,7 @@ class RedisQueue:
         with self._reached():
             answer: list[Any] = self._script(keys=[self._prefix], args=arguments)
         if answer[0] == b"aside":
-            answer = self._told(*answer[1:])
+            answer = self._log_aside(*answer[1:])
         if answer[0] == b"newer":
             raise HostError(
                 "queue_unreachable",
@@ -289,8 +289,8 @@ class RedisQueue:
             )
         return answer
 
-    def _told(self, aside: list[bytes], answer: list[Any]) -> list[Any]:
-        """Count and log what the script set aside; its answer."""
+    def _log_aside(self, aside: list[bytes], answer: list[Any]) -> list[Any]:
+        """Count and log the records that the script set aside; returns its answer."""
         self._set_aside += len(aside)
         for name in aside:
             journal.write(
@@ -298,8 +298,8 @@ class RedisQueue:
                 level=logging.ERROR,
                 code="state_damaged",
                 record=name[:200].decode("ascii", "backslashreplace"),
-                remedy=f"look at {self._prefix}:aside:* within a week; see who else writes to"
-                f" {self._place}",
+                remedy=f"look at {self._prefix}:aside:* within a week; find the program that"
+                f" writes to {self._place}",
             )
         return answer
 
@@ -350,7 +350,7 @@ class RedisQueue:
         return HostError(
             "queue_unreachable",
             f"{self._place} cannot be used: {why[:200]}",
-            "start it, or give it what it lacks; the queue then goes on by itself",
+            "start Redis, or mend what it reports; the queue then continues by itself",
         )
 
 

@@ -92,7 +92,9 @@ def _trouble(data: bytes) -> Trouble:
 
 
 def damaged(what: str) -> IntegrityError:
-    """The error of a record that nothing of ours wrote so."""
+    """The error for a record that this project cannot have written."""
     return IntegrityError(
-        "state_damaged", f"{what} in Redis cannot be read", "see who else writes to this Redis"
+        "state_damaged",
+        f"{what} in Redis cannot be read",
+        "find the other program that writes to this Redis",
     )

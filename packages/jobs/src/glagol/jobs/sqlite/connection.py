@@ -145,7 +145,7 @@ class Database:
 def _use_wal(db: sqlite3.Connection) -> str:
     """The mode that the file has now, which stays in it.
 
-    A process that is just setting it lets nobody wait in line, so this tries again.
+    SQLite has no waiting line while another process sets the mode, so this retries.
     """
     end = time.monotonic() + _BUSY_S
     while True:

@@ -373,7 +373,7 @@ def _claimed(db: sqlite3.Connection, seq: int, worker: str, lease_s: float, now:
 
 
 def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
-    """End a job whose lease ran out if nobody may work on it again; whether it ended."""
+    """End a job with an expired lease and no attempt left, or cancelled; whether it ended."""
     job = read(db.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone())
     if job.state != RUNNING or not (job.cancelling or job.attempt >= job.attempts_max):
         return False
@@ -386,7 +386,7 @@ def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
 
 
 def _orphan(db: sqlite3.Connection, job: Job, why: bytes | None, now: float) -> Job:
-    """Cancel a job at whose side nobody is."""
+    """Cancel a job that no worker holds."""
     job = update(db, _END, (CANCELLED, why, now), now, job)
     _bequeath(db, job, now)
     return job
@@ -395,4 +395,4 @@ def _orphan(db: sqlite3.Connection, job: Job, why: bytes | None, now: float) -> 
 def _bequeath(db: sqlite3.Connection, job: Job, now: float) -> None:
     kind, ttl_s = db.execute("SELECT heir_kind, ttl_s FROM job WHERE id = ?", (job.id,)).fetchone()
     if kind:
-        insert(db, [validation.heir(job, kind, ttl_s)], now)
+        insert(db, [validation.orphan_follow_up(job, kind, ttl_s)], now)

@@ -49,8 +49,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         url: The receiver.
-        job_id: The job that is told about.
-        event: What is told.
+        job_id: The job that the event is about.
+        event: What happened to it.
         body: The JSON text that is sent, the same in every try.
         attempts: How often it is tried.
         traceparent: See `Notice`.
@@ -64,7 +64,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     traceparent: str = ""
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _JobField(msgspec.Struct, frozen=True):
     id: str
     state: str
 
@@ -77,7 +77,7 @@ class _Lacks(msgspec.Struct, frozen=True):
 
 
 class _Data(msgspec.Struct, frozen=True, omit_defaults=True):
-    job: _Told
+    job: _JobField
     complete: bool | None = None
     warnings: msgspec.Raw | None = None
     result: msgspec.Raw | None = None
@@ -92,10 +92,10 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400.0) -> NewJob:
-    """The job that tells `url` about `notice`; hand it on as `follow` of finish, fail or cancel.
+    """Make the delivery job of a webhook; pass it as `follow` to finish, fail or cancel.
 
-    A result of up to 64 KiB is part of what is sent, a longer one is named by its link alone. What
-    its recording lacks is told with both.
+    The body holds a result of up to 64 KiB, or the link of a longer one, and in both cases what the
+    recording lacks.
 
     Args:
         notice: What happened.
@@ -109,7 +109,7 @@ def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400
     inline = 0 < len(notice.result) <= INLINE_BYTES_MAX
     lacks = msgspec.json.decode(notice.result, type=_Lacks) if notice.result else _Lacks()
     data = _Data(
-        job=_Told(notice.job_id, EVENTS[notice.event]),
+        job=_JobField(notice.job_id, EVENTS[notice.event]),
         complete=lacks.complete,
         warnings=lacks.warnings or None,
         result=msgspec.Raw(notice.result) if inline else None,

@@ -68,7 +68,7 @@ class Outcome:
 
 
 def trust() -> ssl.SSLContext:
-    """Whom TLS believes: the system's authorities, or those that SSL_CERT_FILE names."""
+    """TLS settings that trust the system's authorities, or those that SSL_CERT_FILE names."""
     return ssl.create_default_context()
 
 

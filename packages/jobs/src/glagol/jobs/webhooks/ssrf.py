@@ -1,9 +1,9 @@
-"""Where webhooks may go: a guard against requests that a stranger makes this machine send.
+"""Guard against server-side request forgery: decides which addresses webhooks may reach.
 
-The address is taken apart strictly, the name is looked up once, every address of the answer is
-judged, and a judged address is the one that is dialled; so nothing can change in between. What is
-not public is refused unless the operator's networks hold it. Link-local and metadata addresses
-are refused whatever anybody says.
+The URL is parsed strictly, the name is resolved once, every address of the answer is checked, and
+the connection goes to a checked address, so nothing can change in between. Addresses that are not
+public are refused unless the operator's networks contain them. Link-local and metadata addresses
+are refused always.
 
 Source of the networks: the IANA special-purpose address registries (RFC 6890 and its successors).
 """

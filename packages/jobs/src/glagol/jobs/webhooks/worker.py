@@ -47,7 +47,7 @@ _SEPARATOR: Final = "; "
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Told = Callable[[Delivery, Outcome, float, float], None]
+OnTry = Callable[[Delivery, Outcome, float, float], None]
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class Deliverer:
         queue: Where deliveries wait.
         terms: Asked before every try.
         worker: This process's name in the queue.
-        told: Called after every try with the delivery, its outcome, and the Unix seconds when it
+        on_try: Called after every try with the delivery, its outcome, and the Unix seconds when it
             began and ended; for metrics and traces. Must not raise.
         resolve: From name and port to addresses; None asks the system.
         alone: The part of the deliveries that one owner may have alone.
@@ -97,7 +97,7 @@ class Deliverer:
         terms: Callable[[], Terms],
         *,
         worker: str,
-        told: Told = lambda *_: None,
+        on_try: OnTry = lambda *_: None,
         resolve: Resolver | None = None,
         alone: float = ALONE,
         clock: Callable[[], float] = time.time,
@@ -105,7 +105,7 @@ class Deliverer:
         self._queue = queue
         self._terms = terms
         self._worker = worker
-        self._told = told
+        self._on_try = on_try
         self._threads = ThreadPoolExecutor(QUEUE_THREADS, thread_name_prefix="deliverer")
         # each delivery may hold a thread for its name lookup, and none may wait for another's
         self._names = ThreadPoolExecutor(2 * PARALLEL_MAX, thread_name_prefix="names")
@@ -125,11 +125,11 @@ class Deliverer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Claim no more; tries under way go on. Returns at once."""
+        """Claim no more; tries in flight continue. Returns immediately."""
         self._stop.set()
 
     def close(self, grace_s: float) -> None:
-        """Claim no more; let tries under way end for `grace_s`, then give their jobs back."""
+        """Claim no more; wait `grace_s` for tries in flight, then give their jobs back."""
         self._end_s = time.monotonic() + grace_s
         self.stop()
         if self._thread.is_alive():
@@ -222,7 +222,7 @@ class Deliverer:
             outcome = await send(
                 delivery, job.id, began_s, self._terms(), tls=self._tls, resolve=self._resolve
             )
-            self._told(delivery, outcome, began_s, self._clock())
+            self._on_try(delivery, outcome, began_s, self._clock())
             return outcome, began_s
         finally:
             self._places.leave(owner)

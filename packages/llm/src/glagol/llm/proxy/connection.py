@@ -97,11 +97,11 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._loose = 0  # bytes since the last piece of a body, or the end of a request
         self._in_head = True
-        self._heard = False  # whether anything of the body has arrived
+        self._body_begun = False  # whether anything of the body has arrived
         self._fault = HTTPStatus.BAD_REQUEST
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """By the loop: a head has to come."""
+        """asyncio callback: start the timer for the request head."""
         super().connection_made(cast("asyncio.Transport", transport))
         if len(self.connections) > self._bounds.connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -162,12 +162,12 @@ class Connection(HttpToolsProtocol):
             return
         self._weigh()
         self._stop_waiting()
-        self._in_head = self._heard = False
+        self._in_head = self._body_begun = False
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         waiting = len(self.pipeline)
         super().on_headers_complete()
         self.scope["state"]["outlet"] = Outlet(self.cycle)
-        if len(self.pipeline) > waiting:  # uvicorn stops reading: nobody would see the client leave
+        if len(self.pipeline) > waiting:  # uvicorn stops reading, and would miss a disconnect
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -184,7 +184,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """By the parser."""
-        self._loose, self._heard = 0, True
+        self._loose, self._body_begun = 0, True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -205,7 +205,7 @@ class Connection(HttpToolsProtocol):
             return
         if not self.cycle.response_complete:
             return  # the one read last waits or runs
-        if self.cycle.more_body and self.expect_100_continue and not self._heard:
+        if self.cycle.more_body and self.expect_100_continue and not self._body_begun:
             self._close()
         else:
             self._expect_head()
@@ -237,7 +237,7 @@ class Connection(HttpToolsProtocol):
             self._close()
 
     def _close(self) -> None:
-        """Close when what is left has been read, and do not wait for who has stopped reading."""
+        """Close after the write buffer drains; abort if the client reads nothing for `head_s`."""
         self.transport.close()
         self._stop_waiting()
         left = self.transport.get_write_buffer_size()

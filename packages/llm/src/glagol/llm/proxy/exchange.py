@@ -1,7 +1,7 @@
 """One HTTP/1.1 request to vLLM over its Unix socket, and the answer as it comes.
 
 A connection for each request: to connect costs a tenth of a millisecond, nothing can be stale, and
-to close it is how vLLM learns that nobody waits. What the loop reads goes straight into llhttp: a
+closing it is how vLLM learns that the client left. What the loop reads goes straight into llhttp: a
 chunk of a lone stream finds caches cold, and there every layer counts (docs/adr/0016).
 """
 
@@ -40,7 +40,7 @@ class Address:
 class Incoming(asyncio.Protocol):
     """An answer as it arrives; the loop hands in bytes, and the parser what they mean.
 
-    What comes while nobody waits for it is held, and reading stops: never more than two reads.
+    Bytes that arrive while the caller is busy are kept, at most two reads; then reading stops.
 
     Attributes:
         status: Of the answer; 0 until its head has arrived.
@@ -146,7 +146,7 @@ class Incoming(asyncio.Protocol):
         if keeps_up and self._outlet is not None:
             keeps_up = self._sent(self._outlet)
             if keeps_up and not self._over and self._broken is None:
-                return  # nobody has to wake up for this
+                return  # the waiting coroutine has nothing to do
         if not keeps_up and not self._paused:
             self._paused = True
             self._transport.pause_reading()
@@ -184,7 +184,7 @@ async def exchange(address: Address, path: str, body: bytes, kind: str) -> Async
         kind: Its content type.
 
     Raises:
-        HostError: `llm_unavailable`, nobody listens, or the connection broke.
+        HostError: `llm_unavailable`, the connection was refused or broke.
         InputError: `request_invalid`, a line break in `path` or `kind`.
     """
     if {"\r", "\n"} & {*path, *kind}:  # no server lets them in, and here they would make headers

@@ -119,7 +119,7 @@ class _Answer:
         if not self.begun:
             raise error
         note: dict[str, Any] = self._scope["state"]["note"]
-        fault = errors.told(error, self._scope["path"], note)
+        fault = errors.record(error, self._scope["path"], note)
         last = self.outlet.last
         lead = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
         await self.end(lead + sse.event(errors.openai_body(fault)))

@@ -47,7 +47,7 @@ class Listener:
             log_config=None,
             log_level="error",
             access_log=False,
-            proxy_headers=False,  # who asks decides what is open to this machine
+            proxy_headers=False,  # the real peer decides what is open to this machine
             timeout_keep_alive=math.ceil(bounds.head_s),
         )
         self._socket = bound
@@ -61,7 +61,7 @@ class Listener:
         self._stopping.set()
 
     async def serve(self) -> None:
-        """Serve until `stop`; who cancels it cuts off what is under way."""
+        """Serve until `stop`. Cancelling the task aborts requests in flight."""
         self._config.load()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(

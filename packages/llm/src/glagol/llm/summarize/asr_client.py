@@ -1,4 +1,4 @@
-"""The transcript of a job of asr-server, fetched with the key of whoever asks for its summary."""
+"""Fetch the transcript of a job of asr-server with the key of the caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Recordings:
     """Finished jobs of one asr-server.
 
     Args:
-        client: Its base URL is asr-server's; None when this server was told of none.
+        client: Its base URL is asr-server's; None when none is configured.
     """
 
     def __init__(self, client: httpx.AsyncClient | None) -> None:

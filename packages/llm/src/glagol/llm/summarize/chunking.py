@@ -55,7 +55,7 @@ class Segment:
         text: What was said; never changed, so that texts joined are the transcript.
         start: Seconds; None where the source has no times.
         end: Seconds, at least `start`; None where the source has no times.
-        speaker: Who or which channel; empty when unknown.
+        speaker: Name of the speaker or channel; empty when unknown.
     """
 
     id: str

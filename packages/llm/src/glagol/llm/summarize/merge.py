@@ -93,7 +93,7 @@ class _Work:
     """One summary under way."""
 
     language: Language
-    told: Instructions
+    prompts: Instructions
     on_progress: Callable[[Progress], None]
     tally: Tally = field(default_factory=Tally)
     step: str = "map"
@@ -114,12 +114,12 @@ class _Prompt:
     """How one kind of step asks.
 
     Attributes:
-        told: The instructions.
+        system: The system prompt.
         show: A piece as text.
         support: The segment ids behind each label of a piece that may be cited.
     """
 
-    told: str
+    system: str
     show: Callable[[Piece], str]
     support: Callable[[Piece], Mapping[str, tuple[str, ...]]]
 
@@ -175,7 +175,7 @@ class Summarizer:
         """
         language = language or _known(transcript.language) or language_of(_beginning(transcript))
         work = _Work(language, instructions(language), on_progress)
-        taking = _Prompt(work.told.map, quoting.transcript, _own_ids)
+        taking = _Prompt(work.prompts.map, quoting.transcript, _own_ids)
         room = round(self._options.context_share * self._prompt_tokens)
         pieces = await self._cut(taking, transcript.segments, room)
         work.expect(len(pieces))
@@ -192,7 +192,7 @@ class Summarizer:
         self, prompt: _Prompt, segments: Sequence[Segment], context: int = 0
     ) -> tuple[Piece, ...]:
         async def count(text: str) -> int:
-            return await self._model.count_tokens(_messages(prompt.told, text))
+            return await self._model.count_tokens(_messages(prompt.system, text))
 
         return await _counted(
             cut(segments, prompt.show, Limits(self._prompt_tokens, context)), count
@@ -203,7 +203,7 @@ class Summarizer:
         work.step = "reduce"
         while len(notes) > 1:
             entries, support = _entries(notes)
-            prompt = _Prompt(work.told.reduce, quoting.notes, partial(_cited, support))
+            prompt = _Prompt(work.prompts.reduce, quoting.notes, partial(_cited, support))
             groups = await self._cut(prompt, entries)
             work.expect(len(groups))
             answers = await _all(self._asked(work, prompt, group) for group in groups)
@@ -251,7 +251,7 @@ class Summarizer:
         for _ in range(2):
             async with self._places:
                 answer = await self._model.chat(
-                    _messages(prompt.told, asked),
+                    _messages(prompt.system, asked),
                     max_tokens=self._max_tokens,
                     schema=form,
                     temperature=self._options.temperature,
@@ -265,7 +265,7 @@ class Summarizer:
                 return read(answer.text, support, self._shape, work.tally)
             except ValueError as fault:
                 error = str(fault)
-                asked = work.told.repaired(text, error)
+                asked = work.prompts.repaired(text, error)
         raise invalid(error, answer.text)
 
     def _report(
@@ -282,7 +282,7 @@ class Summarizer:
             citations=Citations(tally.given, tally.dropped, tally.unsupported),
             provenance={
                 **self._about,
-                "prompts": work.told.sha256,
+                "prompts": work.prompts.sha256,
                 "transcript_sha256": _sha256(transcript.text),
                 "settings": {
                     "temperature": self._options.temperature,
@@ -296,8 +296,8 @@ class Summarizer:
         )
 
 
-def _messages(told: str, text: str) -> list[Message]:
-    return [{"role": "system", "content": told}, {"role": "user", "content": text}]
+def _messages(system: str, text: str) -> list[Message]:
+    return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
 def _known(language: str | None) -> Language | None:

@@ -134,8 +134,8 @@ def read(text: str, support: Mapping[str, Collection[str]], shape: Shape, tally:
     try:
         answer = msgspec.json.decode(text, type=_Answer)
     except msgspec.ValidationError as error:
-        told = str(error)
-        raise ValueError("it has an unknown field" if "unknown" in told else told) from None
+        message = str(error)
+        raise ValueError("it has an unknown field" if "unknown" in message else message) from None
     except msgspec.DecodeError:
         raise ValueError("it is not JSON") from None
     items = {}

@@ -40,7 +40,7 @@ KEEP_ALIVE_S: Final = 15.0
 
 LlmRequest = Request[Any, Any, State]
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, Report]]
-"""Makes the summary; called when somebody waits for it."""
+"""Makes the summary; called when a slot is free."""
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ async def summarize(request: LlmRequest) -> Response[Any]:
         return sse.respond(_events(request, desk, work, seen))
     async with _running(desk, work) as task:
         report = await _unless_gone(request, task)
-    return Response(_told(request, report), media_type="application/json")
+    return Response(_envelope_of(request, report), media_type="application/json")
 
 
 def _wish(body: bytes, desk: Desk) -> Wish:
@@ -225,19 +225,19 @@ async def _events(
                     return
                 if not task.done():
                     yield sse.comment("the model is busy")
-            yield sse.event(_told(request, task.result()), name="result")
+            yield sse.event(_envelope_of(request, task.result()), name="result")
         except (asyncio.CancelledError, GeneratorExit):  # the framework saw the client leave
             note["code"] = "cancelled"
             raise
         except Exception as error:  # noqa: BLE001 - the status is sent already
-            fault = errors.told(error, request.scope["path"], note)
+            fault = errors.record(error, request.scope["path"], note)
             body = envelope.ErrorBody(fault.code, fault.message, fault.remedy, note["request_id"])
             yield sse.event(envelope.failure(body), name="error")
         finally:
             gone.cancel()
 
 
-def _told(request: LlmRequest, report: Report) -> bytes:
+def _envelope_of(request: LlmRequest, report: Report) -> bytes:
     """The envelope; the log learns counts and digests."""
     request.scope["state"]["note"].update(
         coverage=report.coverage, citations=report.citations, provenance=report.provenance

@@ -230,11 +230,13 @@ def _decoded(body: bytes, kind: type[_T]) -> _T:
 
 def _refusal(answer: httpx.Response) -> GlagolError:
     try:
-        told = msgspec.json.decode(answer.content, type=_Refused).error.message
+        reason = msgspec.json.decode(answer.content, type=_Refused).error.message
     except msgspec.DecodeError:
-        told = f"status {answer.status_code}"
+        reason = f"status {answer.status_code}"
     if answer.status_code >= _SERVER_ERRORS:
         return unavailable(f"it failed with status {answer.status_code}")
-    if "maximum context length" in told:
-        return LimitError("prompt_too_long", told, "send a shorter prompt or ask for less")
-    return InputError("request_invalid", f"vLLM refuses the request: {told}", "change the request")
+    if "maximum context length" in reason:
+        return LimitError("prompt_too_long", reason, "send a shorter prompt or ask for less")
+    return InputError(
+        "request_invalid", f"vLLM refuses the request: {reason}", "change the request"
+    )

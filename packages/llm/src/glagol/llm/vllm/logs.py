@@ -1,8 +1,8 @@
-"""vLLM's own log lines as ours: which are told, and how much of each; never a prompt.
+"""Forward vLLM's log lines to our log without any prompt.
 
-What it writes while it starts is told whole: no prompt exists yet. Afterwards the process that
-speaks HTTP has prompts in its hands and puts callers' values into its messages, so of its lines
-only level and place are told, and lines without vLLM's mark (tracebacks, other libraries) are not.
+Lines from before vLLM is ready are logged whole: no prompt exists yet. Afterwards the process that
+serves HTTP handles prompts and puts callers' values into its messages, so only level and place of
+its lines are logged, and lines without vLLM's prefix (tracebacks, other libraries) are dropped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LINE: Final = re.compile(
 )
 _LEVELS: Final = {
     "DEBUG": logging.DEBUG,
-    "INFO": logging.DEBUG,  # its every step; ours are told at info
+    "INFO": logging.DEBUG,  # its every step; ours are logged at info
     "WARNING": logging.WARNING,
     "ERROR": logging.ERROR,
     "CRITICAL": logging.ERROR,

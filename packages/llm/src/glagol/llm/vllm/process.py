@@ -25,7 +25,7 @@ class Child:
     """A program and everything that it starts.
 
     Args:
-        scratch: A directory that nobody needs when this process is gone.
+        scratch: A directory to remove when this process ends.
         command: Program and arguments.
         environment: All its variables.
         on_line: Gets each line that it writes, without the newline, cut at 8 KiB; called from a
@@ -87,7 +87,7 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._subreaper.pid, signal.SIGKILL)
         self._reader.join(1.0)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: no task waits any more
             loop.call_soon_threadsafe(self._tell, status)
 
     def _tell(self, status: int) -> None:

@@ -3,14 +3,15 @@
     python subreaper.py SCRATCH PROGRAM ARGUMENT...
 
 vLLM starts processes of its own, and those can be left behind when their parent is killed. This
-small process stands between: it is told of llm-server's death by the end of its standard input
+small process stands between: it notices llm-server's death by the end of its standard input
 (which works for kill -9 too), becomes the parent of everything that loses its own
 (PR_SET_CHILD_SUBREAPER, see prctl(2)), and ends only when no descendant is left. Standard library
 only: it runs before and beside everything else.
 
 On SIGTERM the program gets SIGINT and time to end by itself; then its descendants get SIGTERM,
 then SIGKILL. On SIGUSR1, and when llm-server is gone, they get SIGKILL at once; in the latter case
-nobody else removes the directory SCRATCH, so it is done here. The exit status is the program's.
+llm-server cannot remove the directory SCRATCH, so this process does. The exit status is the
+program's.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ _TICK_S: Final = 0.02
 
 
 def run(scratch: Path, command: list[str]) -> int:
-    """Run `command` to its end, or to that of whoever holds our standard input.
+    """Run `command` until it ends, or until the parent that holds our standard input does.
 
     Args:
-        scratch: Removed when whoever holds our standard input is gone.
+        scratch: Removed when that parent is gone.
         command: Program and arguments.
 
     Returns:

@@ -123,7 +123,7 @@ class Keeper:
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
     def close(self) -> None:
-        """Refuse every further request; those under way go on."""
+        """Refuse every further request; requests in flight continue."""
         self.closed = True
         self.trouble = HostError("not_ready", "the server is stopping", "ask another one")
 

@@ -171,7 +171,7 @@ def use(manifest: Manifest, name: str, role: str | None = None) -> Manifest:
 def preset(manifest: Manifest, name: str, called: str) -> Manifest:
     """The manifest in which `called` names another model: a preset is an alias that moves.
 
-    Whoever asks for the preset, by a setting or in a request, gets the new model from then on.
+    Settings and requests that name the preset get the new model from then on.
 
     Args:
         manifest: what is edited.

@@ -37,6 +37,7 @@ _KINDS: Final[dict[str, Role]] = {
     "attention": "asr",
     "ctc": "asr",
     "rnnt": "asr",
+    "embedding": "embed",
     "vad": "vad",
     "speakers": "speakers",
     "llm": "llm",

@@ -183,18 +183,18 @@ def _integer(node: _Node, graph: _Graph) -> bool:
 
 def _attention(node: _Node, graph: _Graph) -> bool:
     """Attention to all keys, without masks, biases or a cache; float32 is all that it may be."""
-    told = node.attributes
-    heads, scale = told.get("num_heads"), told.get("scale")
+    attributes = node.attributes
+    heads, scale = attributes.get("num_heads"), attributes.get("scale")
     return (
         len(node.inputs) == 3
         and all(node.inputs)
         and graph.single
-        and told.keys() <= {"num_heads", "scale", "unidirectional"}
+        and attributes.keys() <= {"num_heads", "scale", "unidirectional"}
         and isinstance(heads, int)
         and 0 < heads < 1 << 31
         and isinstance(scale, float)
         and 0 < scale < np.inf
-        and told.get("unidirectional", 0) == 0
+        and attributes.get("unidirectional", 0) == 0
     )
 
 

@@ -23,7 +23,7 @@ from glagol.speech.audio.budget import FFmpegFile, Sound, WatchedFile, bound_mem
 from glagol.speech.audio.channels import apart, mixed
 from glagol.speech.audio.endings import declared_s, ending, loud_track
 from glagol.speech.audio.findings import SILENT, Findings, silent
-from glagol.speech.audio.frames import Frame, Frames
+from glagol.speech.audio.frames import Frame, Frames, Wide
 from glagol.speech.audio.promises.read import stated
 from glagol.speech.audio.resample import resampled
 from glagol.speech.audio.timeline import Timeline
@@ -106,28 +106,35 @@ class Decoded(Iterator[Array]):
         frames = Frames(self._container, self._stream, Sound(self._max_seconds), self._file)
         timeline = Timeline(self._container, self._max_seconds, self._findings)
         placed = timeline.place(self._checked(frames))
-        sound = apart(placed, self._findings) if self._split else mixed(placed, self._findings)
+        if self._split:
+            sound = apart(self._alike(placed), self._findings)
+        else:
+            sound = mixed(placed, self._findings)
         for block in resampled(sound, self.channels if self._split else None):
             total += len(block)
             if total > self._max_seconds * SAMPLE_RATE:
                 _too_long("more", self._max_seconds)
             yield block
         self._source.check()
-        self._ended(total / SAMPLE_RATE, frames)
+        self._ended(total / SAMPLE_RATE, frames, junk=timeline.dropped)
 
     def _checked(self, frames: Frames) -> Iterator[Frame]:
-        """Frames, as long as the file can be read and their channels can be kept apart."""
-        seconds = 0.0
+        """Frames, as long as the file can be read."""
         for frame in frames:
             self._source.check()
-            channels = frame.samples.shape[1]
-            if self._split and channels != self.channels:
-                _other_channels(self.channels, channels, seconds)
-            seconds += len(frame.samples) / frame.rate
             yield frame
         self._source.check()
 
-    def _ended(self, seconds: float, frames: Frames) -> None:
+    def _alike(self, sound: Iterator[tuple[int, Wide]]) -> Iterator[tuple[int, Wide]]:
+        """The sound, as long as its channels are as many as at the beginning."""
+        seconds = 0.0
+        for rate, samples in sound:
+            if samples.shape[1] != self.channels:
+                _other_channels(self.channels, samples.shape[1], seconds)
+            seconds += len(samples) / rate
+            yield rate, samples
+
+    def _ended(self, seconds: float, frames: Frames, *, junk: bool) -> None:
         """Judge the whole.
 
         Raises:
@@ -142,7 +149,7 @@ class Decoded(Iterator[Array]):
                 "send a longer recording",
             )
         size = self._file.end
-        told = ending(self._container, self._stream, self._stated, frames, seconds, size)
+        told = ending(self._container, self._stream, self._stated, frames, seconds, size, junk=junk)
         self._findings.ended.extend(told)
         if self._findings.peak <= SILENT:
             self._findings.ended.append(silent(self._silence()))

@@ -62,6 +62,8 @@ def ending(
     frames: Frames,
     seconds: float,
     size: int,
+    *,
+    junk: bool,
 ) -> list[Notice]:
     """Notices about the end of a recording.
 
@@ -72,6 +74,7 @@ def ending(
         frames: at its end.
         seconds: how long the decoded sound is.
         size: of the file as its readers see it, bytes.
+        junk: whether what came last looked like frames and was none.
     """
     found = [undecoded(stated.remark, None)] if stated.remark else []
     if stated.missing:
@@ -86,9 +89,9 @@ def ending(
             what = f"{stated.seconds:.2f} s are promised, {seconds:.2f} s are there"
             return [*found, truncated(what, seconds, missing_s)]
         return found
-    if 0 < frames.lost <= CUT_FRAMES:
+    if 0 < frames.lost <= CUT_FRAMES and not junk:
         found.append(truncated("its last frame is cut", seconds, frames.lost_s or None))
-    elif frames.lost or (frames.broken and size - (frames.end or size) > CUT_BYTES):
+    elif junk or frames.lost or (frames.broken and size - (frames.end or size) > CUT_BYTES):
         found.append(undecoded(f"what stands behind {seconds:.2f} s cannot be decoded", seconds))
     return found
 

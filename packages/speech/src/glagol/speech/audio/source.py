@@ -6,14 +6,14 @@ in a child process; the pipeline sees the same type.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from glagol.speech.types import Array, Notice
 
-__all__ = ["AudioSource", "Opener"]
+__all__ = ["AudioSource", "Opener", "Paced"]
 
 
 class AudioSource(Protocol):
@@ -47,6 +47,17 @@ class AudioSource(Protocol):
 
     def close(self) -> None:
         """Release the decoder; the file stays open."""
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A source whose blocks come from another process, and may be late."""
+
+    def ready(self) -> bool:
+        """Whether the next block, the end or an error is there; waits a moment for it."""
+
+    def arrived(self) -> bool:
+        """The same without waiting."""
 
 
 class Opener(Protocol):

@@ -73,6 +73,9 @@ class Timeline:
         container: whose track it is.
         limit_s: the longest accepted recording; None where there is no limit.
         findings: told of gaps and damage.
+
+    Attributes:
+        dropped: whether what came last looked like frames and was none.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Timeline:
         self._findings = findings
         self._position = 0.0
         self._ahead = 0.0
+        self.dropped = False
         self._window: deque[Frame] = deque()
 
     def place(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Wide]]:
@@ -121,6 +125,10 @@ class Timeline:
         """The first frame of the window, with what must come before it."""
         low, high = self._offsets()
         frame = self._window.popleft()
+        if self._is_junk(frame):
+            self.dropped = True
+            return
+        self.dropped = False
         samples, rate = frame.samples, frame.rate
         if low > TOLERANCE_SECONDS:
             yield from self._filled(low, frame)
@@ -133,6 +141,16 @@ class Timeline:
         self._position += len(samples) / rate
         if len(samples):
             yield rate, samples
+
+    def _is_junk(self, frame: Frame) -> bool:
+        """Whether a frame behind a loss is chance: bytes of something else look like frames.
+
+        Only where nothing but the frames themselves says where they are.
+        """
+        if not frame.lost or self._stamped:
+            return False
+        behind = len(self._window)
+        return sum(other.lost for other in self._window) > behind // 2 or not behind
 
     def _offsets(self) -> tuple[float, float]:
         """Least and largest offset in the window, as if its frames followed each other."""

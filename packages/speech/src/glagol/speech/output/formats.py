@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -34,6 +36,7 @@ __all__ = [
     "as_tsv",
     "as_vtt",
     "of_data",
+    "provenance_of",
     "segment_data",
 ]
 
@@ -82,7 +85,7 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         duration_s=data["duration"],
         language=data["language"],
         coverage=_coverage_of(data["coverage"]),
-        provenance=_provenance_of(data["provenance"]),
+        provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
         diarization=_diarization_of(data),
     )
@@ -109,7 +112,7 @@ def as_text(transcript: Transcript) -> str:
     """The text alone, on one line without a newline; with channels or speakers a line each turn."""
     if not _column(transcript):
         return transcript.text
-    turns = groupby(transcript.segments, key=_mark)
+    turns = groupby(transcript.segments, key=lambda segment: _mark(transcript, segment))
     return "\n".join(
         " ".join([mark, *(segment.text for segment in turn)]).strip() for mark, turn in turns
     )
@@ -124,7 +127,7 @@ def as_tsv(transcript: Transcript) -> str:
     rows = [f"start_ms\tend_ms\t{column}\ttext" if column else "start_ms\tend_ms\ttext"]
     for segment in transcript.segments:
         times = [str(round(segment.start * 1000)), str(round(segment.end * 1000))]
-        who = [_who(segment)] if column else []
+        who = [transcript.speaker_of(segment) or ""] if column else []
         rows.append("\t".join([*times, *who, segment.text]))
     return "".join(f"{row}\n" for row in rows)
 
@@ -143,8 +146,10 @@ def as_vtt(transcript: Transcript) -> str:
     blocks = ["WEBVTT\n\n"]
     for cue in _cues(transcript):
         text, voice = cue.text, ""
-        if _who(cue):
-            text, voice = text.removeprefix(_mark(cue)).lstrip(), f"<v {_who(cue)}>"
+        who = transcript.speaker_of(cue)
+        if who is not None:
+            text = text.removeprefix(_mark(transcript, cue)).lstrip()
+            voice = f"<v {who.translate(escape)}>"
         times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
         blocks.append(f"{times}\n{voice}{text.translate(escape)}\n\n")
     return "".join(blocks)
@@ -156,12 +161,16 @@ def _cues(transcript: Transcript) -> list[Segment]:
 
     if not _column(transcript):
         return cues(transcript.segments)
-    voices = sorted({(_mark(s), s.channel or 0, s.speaker or "") for s in transcript.segments})
+    voices = dict.fromkeys(
+        (s.channel, s.speaker) for s in sorted(transcript.segments, key=lambda s: s.channel or 0)
+    )
     found = []
-    for mark, channel, speaker in sorted(voices, key=lambda voice: voice[1:]):
-        mine = [segment for segment in transcript.segments if _mark(segment) == mark]
-        who = {"channel": channel} if mine[0].channel is not None else {"speaker": speaker or None}
-        found += [replace(cue, **who) for cue in cues(mine, mark=mark)]
+    for channel, speaker in voices:
+        mine = [s for s in transcript.segments if (s.channel, s.speaker) == (channel, speaker)]
+        found += [
+            replace(cue, channel=channel, speaker=speaker)
+            for cue in cues(mine, mark=_mark(transcript, mine[0]))
+        ]
     return sorted(found, key=lambda cue: cue.start)
 
 
@@ -197,18 +206,12 @@ def _column(transcript: Transcript) -> str:
     return "" if transcript.diarization is None else "speaker"
 
 
-def _who(segment: Segment) -> str:
-    """The channel or speaker of a segment; empty for neither."""
-    if segment.channel is not None:
-        return str(segment.channel)
-    return segment.speaker or ""
-
-
-def _mark(segment: Segment) -> str:
+def _mark(transcript: Transcript, segment: Segment) -> str:
     """How a line of text begins that says who speaks."""
-    if segment.channel is not None:
-        return f"[{segment.channel}]"
-    return "" if segment.speaker is None else f"{segment.speaker}:"
+    who = transcript.speaker_of(segment)
+    if who is None:
+        return ""
+    return f"[{who}]" if segment.channel is not None else f"{who}:"
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -232,7 +235,12 @@ def _diarization_of(data: Mapping[str, Any]) -> Diarization | None:
     return msgspec.convert(told, Diarization)
 
 
-def _provenance_of(data: Mapping[str, Any]) -> Provenance:
+def provenance_of(data: Mapping[str, Any]) -> Provenance:
+    """The provenance that `as_data` wrote.
+
+    Raises:
+        KeyError, TypeError: `data` is something else.
+    """
     from glagol.speech.types import (
         Provenance,
         SearchedProvenance,
@@ -283,6 +291,8 @@ class Format:
         joinable: Whether transcripts, or a summary, can follow each other in one stream. Only such
             a format is streamed, written to standard output for several files, and summarised.
         openai: Whether OpenAI's route has it, under the same name.
+        write_timed: As `write`, with the time of each paragraph; None where times are always there
+            or have no place.
     """
 
     name: str
@@ -291,6 +301,7 @@ class Format:
     extension: str
     joinable: bool = False
     openai: bool = False
+    write_timed: Callable[[Transcript], bytes] | None = None
 
 
 JSON: Final = "json"
@@ -327,6 +338,27 @@ FORMATS: Final[dict[str, Format]] = {
             "text/vtt; charset=utf-8",
             ".vtt",
             openai=True,
+        ),
+        Format(
+            "txt",
+            lambda transcript: as_plain(transcript).encode(),
+            "text/plain; charset=utf-8",
+            ".txt",
+            write_timed=lambda transcript: as_plain(transcript, times=True).encode(),
+        ),
+        Format(
+            "md",
+            lambda transcript: as_markdown(transcript).encode(),
+            "text/markdown; charset=utf-8",
+            ".md",
+            write_timed=lambda transcript: as_markdown(transcript, times=True).encode(),
+        ),
+        Format(
+            "docx",
+            as_docx,
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            ".docx",
+            write_timed=lambda transcript: as_docx(transcript, times=True),
         ),
         Format(
             "rttm",

@@ -81,6 +81,8 @@ class Listener:
         if piece is not None:
             words = self._hear(piece.samples, piece.chunk.window.start)
             found = self._stream.push(self._joiner.words(piece.chunk, words))
+            if piece.chunk.pause:  # the next word comes after a silence that ends a segment
+                found += self._stream.finish()
         found += self._stream.settle(self.cutter.needed / SAMPLE_RATE)
         return self._named(found)
 

@@ -13,10 +13,23 @@ if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
     from glagol.speech.types import Options
 
-__all__ = ["TEMPERATURE_MAX", "granted", "language_of", "refused", "request_of"]
+__all__ = [
+    "PAUSE_MAX_S",
+    "PAUSE_MIN_S",
+    "PROMPT_MAX",
+    "TEMPERATURE_MAX",
+    "granted",
+    "language_of",
+    "refused",
+    "request_of",
+]
 
 TEMPERATURE_MAX = 1.0
 BEAM_MAX = 16
+PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 5.0
+
+PROMPT_MAX = 4096
+"""Characters; more is a mistake, not a prompt. How much of it an engine reads is its own."""
 
 
 def granted(options: Options, name: str, traits: Traits) -> Options:
@@ -32,12 +45,18 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
             option, a length is wrong, or speakers are asked for in channels that are kept apart.
     """
     for option, remedy in refused(options, traits).items():
-        raise InputError("option_invalid", f"{name} does not take {option}", remedy)
+        raise InputError("option_invalid", f"{name} does not take this {option}", remedy)
     if not (options.short_audio_s >= 0 and options.max_audio_s > 0):
         raise InputError(
             "option_invalid",
             f"short_audio_s {options.short_audio_s} or max_audio_s {options.max_audio_s} is wrong",
             "use seconds: short_audio_s from 0, max_audio_s above 0",
+        )
+    if options.pause_s is not None and not PAUSE_MIN_S <= options.pause_s <= PAUSE_MAX_S:
+        raise InputError(
+            "option_invalid",
+            f"a pause of {options.pause_s:g} s cannot end a segment",
+            f"use {PAUSE_MIN_S:g}..{PAUSE_MAX_S:g} s",
         )
     if options.speakers is not None and options.channel == "split":
         raise InputError(
@@ -82,12 +101,14 @@ def refused(options: Options, traits: Traits) -> dict[str, str]:
     found = {}
     if options.prompt and not traits.takes_prompt:
         found["prompt"] = "leave it out, or choose a model that takes one"
+    elif len(options.prompt) > PROMPT_MAX:
+        found["prompt"] = f"use at most {PROMPT_MAX} characters"
     if not 0 <= options.temperature <= TEMPERATURE_MAX:
         found["temperature"] = f"use 0..{TEMPERATURE_MAX:g}"
     elif options.temperature and not traits.takes_temperature:
         found["temperature"] = "leave it out, or use 0: the likeliest text is the only answer"
     if options.task == "translate" and not traits.translates:
-        found["task"] = "transcribe, or choose a model that translates: glagol models list"
+        found["task"] = "use transcribe, or choose a model that translates: glagol models list"
     usual = type(options)()
     for option in ("beam", "window", "history"):
         if not traits.searches and getattr(options, option) != getattr(usual, option):

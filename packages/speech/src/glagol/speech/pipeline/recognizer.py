@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from glagol.runtime.batching import Tally
+from glagol.runtime.builds import build_of
 from glagol.runtime.options import Runtime
-from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.pipeline import speaking
-from glagol.speech.pipeline.builds import build_of
+from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
-from glagol.speech.pipeline.watching import stop_if, watched
+from glagol.speech.pipeline.provenance import known
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -43,12 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
-    from glagol.registry.registry import OpenModel, Registry
+    from glagol.registry.registry import Registry
     from glagol.runtime.session import Interrupt
-    from glagol.speech.audio.source import Opener
-    from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
+    from glagol.speech.audio.source import AudioSource, Opener
+    from glagol.speech.engines.base import Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
-    from glagol.speech.types import VadProvenance
     from glagol.speech.vad.families import Detector
 
 
@@ -120,7 +119,7 @@ class Recognizer:
             engine=engine,
             vad=detector,
             rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
-            provenance=_provenance(opened, detector.provenance, engine.provenance),
+            provenance=known(opened, detector.provenance, engine.provenance),
             speakers=speaking.Speakers(registry),
             opener=opener,
         )
@@ -206,6 +205,7 @@ class Recognizer:
         options: Options = Options(),  # noqa: B008 - frozen
         audio_sha256: str | None = None,
         cancelled: Callable[[], bool] | None = None,
+        opened: AudioSource | None = None,
     ) -> Generator[Step, None, Transcript]:
         """Transcribe a file step by step: one chunk, or 16 s without one, between two steps.
 
@@ -217,9 +217,11 @@ class Recognizer:
             options: what the caller chose.
             audio_sha256: digest of the file for the provenance.
             cancelled: asked between blocks and chunks; True stops the work.
+            opened: the file's audio where it is open already, by these options; it is closed.
 
         Yields:
-            What each step brought. The generator's return value is the transcript.
+            What each step brought; nothing where the audio is late (`Step.waiting`). The
+            generator's return value is the transcript.
 
         Raises:
             InputError: the audio or an option is wrong; with `strict` by the code of a notice.
@@ -227,35 +229,29 @@ class Recognizer:
             HostError: `cancelled`; `speakers_missing`, the model that finds speakers is not here.
         """
         options = granted(options, self.model.id, self.engine.traits)
+        source = opened or self._opened(file, options, cancelled)
 
-        def heard(opener: Opener, options: Options) -> Generator[Step, None, Transcript]:
-            return self._steps(opener, file, options, audio_sha256, cancelled)
+        def heard(source: AudioSource, options: Options) -> Generator[Step, None, Transcript]:
+            return self._steps(source, options, audio_sha256, cancelled)
 
         if options.speakers is None:
-            return (yield from heard(self.opener, options))
-        return (yield from speaking.steps(self.speakers, self.opener, heard, options))
+            return (yield from heard(source, options))
+        return (yield from speaking.steps(self.speakers, source, heard, options))
 
     def _steps(
         self,
-        opener: Opener,
-        file: BinaryIO,
+        source: AudioSource,
         options: Options,
         audio_sha256: str | None,
         cancelled: Callable[[], bool] | None,
     ) -> Generator[Step, None, Transcript]:
         """As `steps`, of options that were granted; without speakers."""
         split = options.channel == "split"
-        source = opener(
-            file,
-            max_seconds=options.max_audio_s,
-            split=split,
-            track=options.track,
-            cancelled=cancelled,
-        )
+        yield from opening(source, cancelled)
         hearings = [self.begin(options) for _ in range(source.channels)]
         short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
         listeners = [
-            self._listener(hearing, short_s, channel if split else None)
+            self._listener(hearing, options, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
@@ -272,6 +268,9 @@ class Recognizer:
 
         with closing(source):
             for block in watched(source, cancelled, strict=options.strict):
+                if block is None:
+                    yield replace(step([]), waiting=True)
+                    continue
                 for listener, samples in zip(listeners, block.T if split else [block], strict=True):
                     for segments in listener.push(np.ascontiguousarray(samples)):
                         yield step(segments)
@@ -305,7 +304,7 @@ class Recognizer:
         """
         options = granted(options, self.model.id, self.engine.traits)
         hearing = self.begin(options)
-        listener = self._listener(hear or hearing, 0.0, None, block_frames=LIVE_FRAMES)
+        listener = self._listener(hear or hearing, options, 0.0, None, block_frames=LIVE_FRAMES)
 
         def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
             return self._transcript(segments, [listener.cutter], options, sha256, [hearing])
@@ -324,17 +323,31 @@ class Recognizer:
         """Give back what the engine holds; no call may follow."""
         self.engine.close()
 
+    def _opened(
+        self, file: BinaryIO, options: Options, cancelled: Callable[[], bool] | None
+    ) -> AudioSource:
+        return self.opener(
+            file,
+            max_seconds=options.max_audio_s,
+            split=options.channel == "split",
+            track=options.track,
+            cancelled=cancelled,
+        )
+
     def _listener(
         self,
         hear: Hear,
+        options: Options,
         short_s: float,
         channel: int | None,
         *,
         block_frames: int = BLOCK_FRAMES,
     ) -> Listener:
         uncut_s = 0.0 if self.engine.traits.needs_speech else short_s
-        cutter = Cutter(self.vad, rule=self.rule, short_s=uncut_s, block_frames=block_frames)
-        return Listener(cutter, hear, rule=self.rule, channel=channel)
+        gap_s = self.rule.keep_gap if options.pause_s is None else options.pause_s
+        rule = replace(self.rule, keep_gap=gap_s)
+        cutter = Cutter(self.vad, rule=rule, short_s=uncut_s, block_frames=block_frames)
+        return Listener(cutter, hear, rule=rule, channel=channel)
 
     def _transcript(
         self,
@@ -373,23 +386,6 @@ def _language(hearings: Sequence[Hearing], options: Options) -> str:
     """What was spoken: as the engine says, or where it heard nothing, as the caller did."""
     asked = UNDETERMINED if options.language == AUTO else options.language
     return next((each.language for each in hearings if each.language), asked)
-
-
-def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:
-    return Provenance(
-        model=opened.model.id,
-        model_version=opened.model.version,
-        artifacts={path: blob.sha256 for path, blob in opened.blobs.items()},
-        manifest_version=opened.manifest_version,
-        manifest_sha256=opened.manifest_sha256,
-        variant=opened.variant.id,
-        provider=engine.provider,
-        onnxruntime=onnxruntime.__version__,
-        kernels_sha256=engine.kernels_sha256,
-        vad=vad,
-        chunk_plan_sha256="",
-        audio_sha256=None,
-    )
 
 
 def _sum(coverages: Sequence[Coverage]) -> Coverage:

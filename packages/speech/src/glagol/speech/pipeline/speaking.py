@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from glagol.core.errors import GlagolError
+from glagol.speech.audio.source import Paced
 from glagol.speech.speakers.tell import diarization
 from glagol.speech.speakers.words import attributed
-from glagol.speech.types import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from glagol.registry.registry import Registry
-    from glagol.speech.audio.source import AudioSource, Opener
+    from glagol.speech.audio.source import AudioSource
     from glagol.speech.speakers.diarizer import Diarizer
     from glagol.speech.speakers.families import SpeakerModel
-    from glagol.speech.types import Array, Notice, Options, Transcript
+    from glagol.speech.types import Array, Notice, Options, Step, Transcript
 
 __all__ = ["Speakers", "steps"]
 
@@ -52,16 +53,16 @@ class Speakers:
 
 def steps(
     speakers: Speakers,
-    opener: Opener,
-    heard: Callable[[Opener, Options], Generator[Step, None, Transcript]],
+    source: AudioSource,
+    heard: Callable[[AudioSource, Options], Generator[Step, None, Transcript]],
     options: Options,
 ) -> Generator[Step, None, Transcript]:
     """As `Recognizer.steps`; all segments come with the last step: only then it is known who spoke.
 
     Args:
         speakers: gives the model.
-        opener: opens the recording.
-        heard: the steps without speakers, by an opener.
+        source: the recording; it is closed.
+        heard: the steps of a recording without speakers.
         options: what the caller chose, bounds of the speakers included.
 
     Raises:
@@ -69,10 +70,17 @@ def steps(
     """
     bounds = options.speakers
     assert bounds is not None  # noqa: S101 - the caller has looked
-    model = speakers.model()
+    try:
+        model = speakers.model()
+    except GlagolError:
+        source.close()
+        raise
     diarizer = model.begin()
+    both = _Heard(source, diarizer)
+    if isinstance(source, Paced):
+        both = _HeardLater(source, diarizer, source)
     plain = replace(options, speakers=None, word_timestamps=True)
-    inner = heard(_Tee(opener, diarizer), plain)
+    inner = heard(both, plain)
     with closing(inner):
         while True:
             try:
@@ -80,41 +88,18 @@ def steps(
             except StopIteration as end:
                 transcript: Transcript = end.value
                 break
-            yield Step((), step.progress)
+            yield replace(step, segments=())
     told = diarization(diarizer.finish(bounds), model, bounds)
     segments = attributed(transcript.segments, told.turns)
     if not options.word_timestamps:
         segments = tuple(replace(segment, words=()) for segment in segments)
-    yield Step(segments, step.progress)
+    yield replace(step, segments=segments)
     return replace(
         transcript,
         segments=segments,
         text=" ".join(segment.text for segment in segments),
         diarization=told,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Tee:
-    """Opens recordings whose samples a diarizer hears as well."""
-
-    opener: Opener
-    diarizer: Diarizer
-
-    def __call__(
-        self,
-        file: BinaryIO,
-        *,
-        max_seconds: float,
-        split: bool = False,
-        track: int | None = None,
-        cancelled: Callable[[], bool] | None = None,
-    ) -> AudioSource:
-        """As `glagol.speech.audio.source.Opener`."""
-        source = self.opener(
-            file, max_seconds=max_seconds, split=split, track=track, cancelled=cancelled
-        )
-        return _Heard(source, self.diarizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +131,16 @@ class _Heard:
 
     def close(self) -> None:
         self.source.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _HeardLater(_Heard):
+    """As `glagol.speech.audio.source.Paced`."""
+
+    pace: Paced
+
+    def ready(self) -> bool:
+        return self.pace.ready()
+
+    def arrived(self) -> bool:
+        return self.pace.arrived()

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from glagol.runtime.batching import Tally
+    from glagol.speech.audio.source import AudioSource
     from glagol.speech.pipeline.channels import Hear
     from glagol.speech.pipeline.hearing import Hearing
     from glagol.speech.pipeline.live import Live
@@ -30,6 +31,7 @@ class Transcriber(Protocol):
         options: Options = ...,
         audio_sha256: str | None = None,
         cancelled: Callable[[], bool] | None = None,
+        opened: AudioSource | None = None,
     ) -> Generator[Step, None, Transcript]:
         """As `glagol.speech.pipeline.recognizer.Recognizer.steps`."""
 

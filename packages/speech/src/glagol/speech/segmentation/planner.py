@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -107,10 +107,12 @@ class Chunk:
     Attributes:
         core: the samples that this chunk answers for.
         window: the samples that are read; wider than the core at cuts inside speech.
+        pause: whether a silence follows that is longer than `Rule.keep_gap`, or the end.
     """
 
     core: Span
     window: Span
+    pause: bool = False
 
 
 class Planner:
@@ -182,7 +184,7 @@ class Planner:
             return self._next(settled, final=final)
         pause = self._pause(settled, final=final)
         if pause is not None:
-            return self._close(min(pause + self._margin, settled))
+            return replace(self._close(min(pause + self._margin, settled)), pause=True)
         if settled - self._position >= self._horizon or final:
             return self._cut(min(settled, self._position + self._horizon))
         return None

@@ -1,10 +1,9 @@
 """Bearer keys: `keys.json` in ASR_STATE, hashed at rest, read again when it changes.
 
-No file, no keys: everybody may do everything, as on a machine of one's own. A file, even an empty
-one, closes the server to callers without a key in it. Once there was a file, its absence opens
-nothing: `keys.on` beside it remembers that. The file holds SHA-256 digests. A fast hash is
-right here: a key is 256 random bits, so there is nothing that a slow hash would keep from being
-guessed, and every request would pay for it.
+Without a file, keys are off: every caller may do everything. A file, even an empty one, closes the
+server to callers without a key in it. The mark `keys.on` beside the file stays when the file is
+removed, so a lost file opens nothing. The file holds SHA-256 digests. A fast hash suffices: a key
+is 256 random bits, which cannot be guessed, and a slow hash would burden every request.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ __all__ = [
     "was_on",
 ]
 
-Scope = Literal["transcribe", "jobs", "llm", "metrics", "admin"]
+Scope = Literal["transcribe", "jobs", "llm", "embed", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "glagol_"
 MARK: Final = "keys.on"
@@ -61,7 +60,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         sha256: Of the key's text, hexadecimal.
         created: When, in UTC.
         expires: From when on it is refused; None means never.
-        scopes: What it may do; `admin` may do everything and sees everybody's jobs.
+        scopes: What it may do; `admin` may do everything and sees the jobs of all owners.
         rate_per_minute: Requests per minute; None takes the policy's, 0 means any number.
         concurrent: Requests at one time; None takes the policy's, 0 means any number.
     """
@@ -115,7 +114,7 @@ class Keyring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             **rest: The other attributes of `Key`.
 
         Returns:
-            The new ring and the key's text, which nobody can find out later.
+            The new ring and the key's text, which is stored nowhere.
 
         Raises:
             InputError: `option_invalid`, the name is taken or has other than its characters.
@@ -271,8 +270,8 @@ def mark(folder: Path) -> None:
         HostError: `disk_full` or `host_io`.
     """
     if not was_on(folder):
-        told = b"Keys are on: without keys.json the server does not start. See `glagol keys off`.\n"
-        write_atomic(folder / MARK, told, mode=0o600)
+        text = b"Keys are on: without keys.json the server does not start. See `glagol keys off`.\n"
+        write_atomic(folder / MARK, text, mode=0o600)
 
 
 def now_utc() -> datetime:

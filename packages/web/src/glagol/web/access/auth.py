@@ -1,4 +1,4 @@
-"""The layer that decides who may ask, before a byte of the body is read.
+"""The layer that checks key, scope and limits of a request before it reads the body.
 
 It sits inside `Observed`, which gives the request its id and logs it, and around the application.
 With keys on, a request needs `Authorization: Bearer KEY`, the scope of its route, and room in the
@@ -22,7 +22,7 @@ from glagol.core.errors import GlagolError, InputError
 from glagol.core.hosts import is_loopback
 from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
-from glagol.web.access.host_check import named_host
+from glagol.web.access.host_check import header, named_host
 from glagol.web.access.owner import client_of
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from glagol.web.request_log import Asgi, Receive, Send
     from glagol.web.request_log import Scope as AsgiScope
 
-__all__ = ["KEY_PROTOCOL", "RECHECK_S", "Access", "Caller", "Doors", "caller_of", "recheck"]
+__all__ = [
+    "KEY_PROTOCOL",
+    "RECHECK_S",
+    "Access",
+    "Caller",
+    "Doors",
+    "Signed",
+    "caller_of",
+    "recheck",
+    "signed_by_nothing",
+]
 
 KEY_PROTOCOL: Final = "glagol.key."
 RECHECK_S: Final = 1.0
@@ -42,13 +52,20 @@ _REALM: Final = 'Bearer realm="glagol"'
 _FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-", b"x-real-ip")
 
 
+Signed = Callable[[Mapping[str, Any], Keyring], Key | None]
+
+
+def signed_by_nothing(_scope: Mapping[str, Any], _ring: Keyring) -> None:
+    """No request stands for a key that it does not send."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the routes may know it.
+    """The authenticated caller of a request, as routes see it.
 
     Attributes:
         name: The key's name; empty while keys are off.
-        admin: Whether it may see everybody's jobs; so may everybody while keys are off.
+        admin: Whether it may see the jobs of all owners; True while keys are off.
     """
 
     name: str = ""
@@ -56,7 +73,7 @@ class Caller:
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """Who asks; also `note["key"]` of the scope's state holds the name."""
+    """The caller of a request; `note["key"]` of the scope's state holds its name too."""
     caller: Caller = scope.get("state", {}).get("caller", Caller())
     return caller
 
@@ -81,11 +98,17 @@ class Doors:
         local: Paths that need this scope; no key from this machine where the policy says so.
         scopes: Beginnings of paths with their scope, the longest first; what begins like none of
             them needs any key.
+        open_below: Beginnings of paths that need no key.
     """
 
     open: frozenset[str]
     local: dict[str, Scope]
     scopes: Sequence[tuple[str, Scope]]
+    open_below: tuple[str, ...] = ()
+
+    def is_open(self, path: str) -> bool:
+        """Whether `path` needs no key."""
+        return path in self.open or path.startswith(self.open_below)
 
     def scope_of(self, path: str) -> Scope | None:
         """What a key must be allowed to do for `path`; None means any key."""
@@ -100,9 +123,11 @@ class Access:
     Args:
         app: The application.
         doors: Its paths.
-        keys: Who may ask, as it is now; None while keys are off.
+        keys: Gives the current keys; None while keys are off.
         policy: The limits of callers that have none of their own, as it is now.
         speaker: The shape of errors by path.
+        signed: Finds the key that a request without an Authorization header stands for, such as by
+            the cookie of a page; None where it stands for none.
         clock: Monotonic seconds.
         now: The time that keys expire by.
     """
@@ -114,6 +139,7 @@ class Access:
         keys: Callable[[], Keyring | None],
         policy: Callable[[], Policy],
         speaker: errors.Speaker,
+        signed: Signed = signed_by_nothing,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = now_utc,
@@ -123,6 +149,7 @@ class Access:
         self._keys = keys
         self._policy = policy
         self._speaker = speaker
+        self._signed = signed
         self._clock = clock
         self._now = now
         self._rate = Rate()
@@ -144,11 +171,13 @@ class Access:
         """The key that the request may use; None when it needs none."""
         path = plain(scope["path"])
         ring = self._keys()
-        if ring is None or path in self._doors.open:
+        if ring is None or self._doors.is_open(path):
             return None
         if path in self._doors.local and self._policy().metrics.without_key and _from_here(scope):
             return None
-        key = ring.find(_bearer(scope))
+        key = self._signed(scope, ring) if not header(scope, b"authorization") else None
+        if key is None:
+            key = ring.find(_bearer(scope))
         if key is None or key.expired(self._now()):
             raise _Refused(_key_refused())
         wanted = self._doors.scope_of(path)
@@ -168,7 +197,7 @@ class Access:
         state = scope.setdefault("state", {})
         limits = self._policy().limits
         if key is None:
-            if self._keys() is None and plain(scope["path"]) not in self._doors.open:
+            if self._keys() is None and not self._doors.is_open(plain(scope["path"])):
                 self._take(f"@{client_of(scope)}", limits.client_rate_per_minute)
             yield
             return
@@ -188,7 +217,7 @@ class Access:
             self._concurrency.leave(key.name)
 
     def _still_allows(self, key: Key) -> bool:
-        """Whether a request that `key` opened may go on."""
+        """Whether a request that `key` opened may continue."""
         ring = self._keys()
         now = None if ring is None else ring.same(key)
         return ring is None or (

@@ -43,7 +43,7 @@ from glagol.core.hosts import Host, Pattern
 from glagol.web.access.refusal import plain, refuse
 
 if TYPE_CHECKING:
-    from glagol.core.settings import ServerSettings
+    from glagol.core.settings import NetworkSettings
     from glagol.web import errors
     from glagol.web.request_log import Asgi, Receive, Scope, Send
 
@@ -81,7 +81,7 @@ class Rules:
     origins: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, settings: ServerSettings) -> Rules:
+    def of(cls, settings: NetworkSettings) -> Rules:
         """The rules of a server that listens to `settings.host`."""
         return cls(
             settings.PREFIX,

@@ -231,7 +231,7 @@ class Gpu(_Section, frozen=True):
 
 
 class Metrics(_Section, frozen=True):
-    """Who may read the figures of the servers."""
+    """Access to the metrics of the servers."""
 
     without_key: Annotated[
         bool,
@@ -253,7 +253,7 @@ class Policy(_Section, frozen=True):
         jobs: Running and keeping.
         summaries: The language model's service.
         gpu: The card that both servers share.
-        metrics: Who may read the figures.
+        metrics: Access to the metrics.
     """
 
     limits: Limits = msgspec.field(default_factory=Limits)

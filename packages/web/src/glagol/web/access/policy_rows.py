@@ -35,11 +35,11 @@ def rows() -> tuple[Row, ...]:
 
 def _row(section: str, field: msgspec.structs.FieldInfo, hint: Any) -> Row:
     name = f"{section}.{field.name}"
-    told = [part for part in _notes(hint) if isinstance(part, Text)]
-    if not told:
+    texts = [part for part in _notes(hint) if isinstance(part, Text)]
+    if not texts:
         raise LookupError(f"{name} has no text")
     takes = Takes(_words(hint), _words(hint, russian=True), str)
-    return Row(name, field.name, field.default, takes, told[0].text, told[0].text_ru)
+    return Row(name, field.name, field.default, takes, texts[0].text, texts[0].text_ru)
 
 
 def _notes(hint: Any) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ class Rate:
         """Count one request.
 
         Args:
-            caller: Who asks.
+            caller: Name of the caller.
             per_minute: How many it may make; 0 means any number.
             now_s: Monotonic seconds.
 

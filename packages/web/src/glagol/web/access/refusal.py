@@ -39,7 +39,7 @@ async def refuse(
         headers: More of them for the answer.
     """
     note: dict[str, Any] = scope.setdefault("state", {}).setdefault("note", {})
-    fault = errors.told(error, scope["path"], note)
+    fault = errors.record(error, scope["path"], note)
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": fault.code})
         return

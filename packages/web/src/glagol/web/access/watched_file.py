@@ -1,7 +1,7 @@
 """A small file that an operator may change while the process runs.
 
-It is looked at when somebody asks, at most once a second; a change that cannot be read keeps what
-was there before and is logged once, so that a slip of the editor takes nothing down.
+It is read again when a request needs it, at most once a second. A change that cannot be read is
+logged once and the values before it stay, so that a typing error stops nothing.
 """
 
 from __future__ import annotations

@@ -65,12 +65,17 @@ def aiff(file: Seekable) -> Stated:
 
 def _aiff_patched(size: int, start: int, there: int, common: tuple[int, bytes] | None) -> Stated:
     """A file whose writer could not seek back: all that is there is sound."""
-    patches = [(4, (size - 8).to_bytes(4, "big")), (start - 4, (there + 8).to_bytes(4, "big"))]
+    patches = [(4, _four(size - 8)), (start - 4, _four(there + 8))]
     if common is not None and len(common[1]) == 8:
         at, body = common
         width = int.from_bytes(body[:2], "big") * (int.from_bytes(body[6:8], "big") + 7 >> 3)
-        patches.append((at + 2, (there // max(1, width)).to_bytes(4, "big")))
+        patches.append((at + 2, _four(there // max(1, width))))
     return Stated(patches=tuple(patches), counted=True)
+
+
+def _four(number: int) -> bytes:
+    """A number of AIFF; of more than 32 bits the largest that it can hold."""
+    return min(number, (1 << 32) - 1).to_bytes(4, "big")
 
 
 def au(file: Seekable) -> Stated:
@@ -89,8 +94,9 @@ def au(file: Seekable) -> Stated:
 def caf(file: Seekable) -> Stated:
     """Apple's Core Audio Format: `data` may have no size; `pakt` counts the frames of codecs."""
     size, rate, found = size_of(file), 0.0, NOTHING
-    linear, packet = False, 0
+    linear, packet, end = False, 0, 0
     for kind, start, length in _chunks(file, 8, size, 8):
+        end = start + length
         file.seek(start)
         if kind == b"desc":
             body = file.read(24)
@@ -101,11 +107,10 @@ def caf(file: Seekable) -> Stated:
                 return NOTHING
             found = replace(_compared(length - 4, max(0, size - start - 4)), counted=linear)
         elif kind == b"pakt" and not linear and 1.0 <= rate <= 1e7:
-            frames = (
-                int.from_bytes(file.read(16)[8:16], "big") - packet
-            )  # some count the last whole
-            return Stated(missing=found.missing, seconds=max(0, frames) / rate)
-    return found
+            frames = int.from_bytes(file.read(16)[8:16], "big")
+            frames -= packet  # some writers count the last packet as whole
+            found = Stated(missing=found.missing, seconds=max(0, frames) / rate)
+    return replace(found, end=min(size, end) or None)
 
 
 def _compared(stated: int, there: int) -> Stated:
@@ -123,6 +128,8 @@ def _chunks(
     while position + 4 + width <= end:
         file.seek(position)
         header = file.read(4 + width)
+        if not all(32 <= byte < 127 for byte in header[:4]):
+            return  # what stands behind the last one
         length = int.from_bytes(header[4:], "big")
         yield header[:4], position + 4 + width, length
         position += 4 + width + length + (length % 2 if width == 4 else 0)

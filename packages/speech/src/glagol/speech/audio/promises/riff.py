@@ -63,7 +63,7 @@ def wave(file: Seekable, head: bytes) -> Stated:
         return NOTHING
     there = max(0, size_of(file) - chunks.start)
     form = chunks.form
-    exact = form is not None and form.tag in PCM and form.rate > 0
+    exact = form is not None and form.tag in PCM and form.bytes_per_second > 0
 
     def seconds(count: int) -> float | None:
         return count / form.bytes_per_second if exact and form is not None else None

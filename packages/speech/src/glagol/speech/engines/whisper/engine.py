@@ -182,6 +182,7 @@ class WindowDecoding:
     _attempts: Attempts = field(init=False)
     _votes: Votes = field(init=False)
     _prompt: list[int] = field(init=False)
+    _prompt_sha256: str | None = field(init=False)
     _prefix: int = field(init=False)
     _history: list[int] = field(init=False, default_factory=list)
     _warnings: tuple[Notice, ...] = field(init=False, default=())
@@ -203,6 +204,7 @@ class WindowDecoding:
             seed=engine.digest,
         )
         prompt = request.prompt.strip()
+        self._prompt_sha256 = hashlib.sha256(prompt.encode()).hexdigest() if prompt else None
         tokens = engine.vocabulary.encoded(f" {prompt[-PROMPT_CHARACTERS:]}") if prompt else []
         self._prefix = engine.graphs.context // 2 - 1
         self._prompt = tokens[-self._prefix :]
@@ -238,6 +240,8 @@ class WindowDecoding:
             window=self._attempts.window,
             beam=self._attempts.beams,
             temperature=max((each.decoded.temperature for each in made), default=0.0),
+            task=self.request.task,
+            prompt_sha256=self._prompt_sha256,
         )
         language = self.language or (self._votes.language if made else "")
         if self.request.task == "translate":

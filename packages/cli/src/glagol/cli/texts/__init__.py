@@ -1,0 +1,1 @@
+"""What the command says in another language than English; the texts are in ru.toml."""

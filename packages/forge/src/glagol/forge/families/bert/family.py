@@ -1,0 +1,76 @@
+"""The family's row: encoders of BERT's and XLM-R's shape, authored as ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from glagol.core.errors import GlagolError, IntegrityError
+from glagol.forge.checkpoints.safetensors import CheckpointError
+from glagol.forge.families.base import Make, Source, misfit
+from glagol.forge.families.bert.build import BUILDER_VERSION, build
+from glagol.forge.families.bert.sizes import Precision, Stated
+from glagol.forge.families.bert.source import open_source, parameters, weights_of
+
+if TYPE_CHECKING:
+    from glagol.registry.manifest.types import Model, Variant
+
+__all__ = ["FAMILY"]
+
+_MADE: Final = {("cpu", "fp32"), ("cpu", "int8"), ("cuda", "fp16")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bert:
+    """As `glagol.forge.families.base.BuildFamily`."""
+
+    name: str = "bert"
+    builder_version: str | None = BUILDER_VERSION
+    variants: tuple[str, ...] = ("cpu-int8", "cpu-fp32")
+
+    def buildable(self, variant: Variant) -> bool:
+        """Whether the forge can make a variant: fp32 and int8 for CPU, fp16 for CUDA."""
+        return (variant.provider, variant.precision) in _MADE
+
+    def open(self, model: Model, files: Mapping[str, Source]) -> Make:
+        """Open weights and tokenizer, and compare their sizes with the entry's decoding.
+
+        Raises:
+            IntegrityError: ``artifact_missing`` (no weights or no tokenizer among the files),
+                ``artifact_altered`` (files and entry do not fit together), ``checkpoint_refused``.
+        """
+        try:
+            stated = Stated.of(model.decoding or {})
+            opened = open_source(files, stated)
+        except FileNotFoundError as error:
+            raise IntegrityError(
+                "artifact_missing",
+                f"{model.id} has no {error} among its sources",
+                "fetch the sources; see the model's card",
+            ) from error
+        except ValueError as error:  # CheckpointError
+            raise misfit(model, str(error)) from error
+
+        def make(variant: Variant) -> dict[str, bytes]:
+            try:
+                return build(opened, stated, cast("Precision", variant.precision))
+            except ValueError as error:  # CheckpointError
+                raise misfit(model, str(error)) from error
+
+        return make
+
+    def weights_of(self, paths: list[str]) -> str | None:
+        """The path of the weights among source paths, or None."""
+        return weights_of(paths)
+
+    def parameters(self, path: Path) -> int | None:
+        """How many numbers the checkpoint holds; None: the build will say what is wrong with it."""
+        try:
+            return parameters(path)
+        except (CheckpointError, GlagolError):
+            return None
+
+
+FAMILY = _Bert()

@@ -1,0 +1,172 @@
+"""The sizes of an encoder: read from the shapes of its weights, the rest stated by the entry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glagol.forge.checkpoints.safetensors import CheckpointError
+
+__all__ = ["Precision", "Sizes", "Stated", "infer"]
+
+Precision = Literal["fp32", "int8", "int4", "fp16"]
+Pooling = Literal["mean", "cls"]
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
+
+WORDS: Final = "embeddings.word_embeddings.weight"
+POSITIONS: Final = "embeddings.position_embeddings.weight"
+KINDS: Final = "embeddings.token_type_embeddings.weight"
+
+_LAYER = re.compile(r"encoder\.layer\.(\d{1,3})\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What an entry states because no shape says it.
+
+    Attributes:
+        heads: of every attention.
+        epsilon: of every layer norm.
+        first_position: row of the first token's position; 2 in XLM-R, whose first rows are padding.
+        pooling: the mean of all tokens, or the first token alone.
+        vocabulary: rows of the table of words.
+        dimensions: of the vector, the width of the model.
+        tokens_max: of the longest text with its two ends.
+    """
+
+    heads: int
+    epsilon: float
+    first_position: int
+    pooling: Pooling
+    vocabulary: int
+    dimensions: int
+    tokens_max: int
+
+    @classmethod
+    def of(cls, decoding: Mapping[str, Any]) -> Stated:
+        """Take these out of an entry's decoding parameters. Raises CheckpointError."""
+        try:
+            pooling = str(decoding["pooling"])
+            numbers = {
+                name: int(decoding[name])
+                for name in ("heads", "first_position", "vocabulary", "dimensions", "tokens_max")
+            }
+            epsilon = float(decoding["epsilon"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the decoding parameters of the entry lack {error}") from error
+        if pooling not in {"mean", "cls"}:
+            raise CheckpointError(f"decoding.pooling = {pooling!r}, not mean or cls")
+        return cls(pooling=cast("Pooling", pooling), epsilon=epsilon, **numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of an encoder.
+
+    Attributes:
+        vocabulary: rows of the table of words.
+        width: of the values between the layers.
+        hidden: inner width of the feed-forward modules.
+        layers: how many.
+        positions: rows of the table of positions.
+        kinds: rows of the table of token types.
+    """
+
+    vocabulary: int
+    width: int
+    hidden: int
+    layers: int
+    positions: int
+    kinds: int
+
+    def shapes(self) -> Shapes:
+        """Name and shape of every tensor that the graph reads."""
+        width = self.width
+        yield WORDS, (self.vocabulary, width)
+        yield POSITIONS, (self.positions, width)
+        yield KINDS, (self.kinds, width)
+        yield from _affine("embeddings.LayerNorm", width)
+        for number in range(self.layers):
+            layer = f"encoder.layer.{number}"
+            for part in ("query", "key", "value"):
+                yield from _affine(f"{layer}.attention.self.{part}", width, width)
+            yield from _affine(f"{layer}.attention.output.dense", width, width)
+            yield from _affine(f"{layer}.attention.output.LayerNorm", width)
+            yield from _affine(f"{layer}.intermediate.dense", self.hidden, width)
+            yield from _affine(f"{layer}.output.dense", width, self.hidden)
+            yield from _affine(f"{layer}.output.LayerNorm", width)
+
+
+def _affine(name: str, *shape: int) -> Shapes:
+    yield f"{name}.weight", shape
+    yield f"{name}.bias", shape[:1]
+
+
+def infer(weights: Mapping[str, NDArray[np.generic]], stated: Stated) -> Sizes:
+    """Read the sizes from the shapes and check every tensor, and the entry, against them.
+
+    Args:
+        weights: tensors [...] under the names of `weights.normalised`.
+        stated: by the entry.
+
+    Raises:
+        CheckpointError: a tensor is missing, strange, or of another shape than the others imply;
+            the entry says something else.
+    """
+    words = _shape(weights, WORDS)
+    sizes = Sizes(
+        vocabulary=words[0],
+        width=words[1],
+        hidden=_shape(weights, "encoder.layer.0.intermediate.dense.weight")[0],
+        layers=_layers(weights),
+        positions=_shape(weights, POSITIONS)[0],
+        kinds=_shape(weights, KINDS)[0],
+    )
+    expected = dict(sizes.shapes())
+    for name, shape in expected.items():
+        if name not in weights:
+            raise CheckpointError(f"the checkpoint has no tensor {name}")
+        value = weights[name]
+        if value.shape != shape or value.dtype.kind != "f":
+            raise CheckpointError(f"{name} is {value.dtype} {value.shape}, expected {shape}")
+    strange = sorted(set(weights) - set(expected))
+    if strange:
+        raise CheckpointError(f"{len(strange)} tensors have no place in the model: {strange[0]}")
+    _agree(sizes, stated)
+    return sizes
+
+
+def _agree(sizes: Sizes, stated: Stated) -> None:
+    for name, value in (("vocabulary", sizes.vocabulary), ("dimensions", sizes.width)):
+        if getattr(stated, name) != value:
+            raise CheckpointError(
+                f"decoding.{name} = {getattr(stated, name)} in the entry, weights: {value}"
+            )
+    if not 0 < stated.heads <= sizes.width or sizes.width % stated.heads:
+        raise CheckpointError(f"{stated.heads} heads do not divide the width {sizes.width}")
+    room = sizes.positions - stated.first_position
+    if stated.first_position < 0 or not 0 < stated.tokens_max <= room:
+        raise CheckpointError(f"tokens_max {stated.tokens_max} in the entry, weights: {room}")
+    if not 0 < stated.epsilon < 1:
+        raise CheckpointError(f"decoding.epsilon = {stated.epsilon} in the entry")
+
+
+def _shape(weights: Mapping[str, NDArray[np.generic]], name: str) -> tuple[int, ...]:
+    if name not in weights:
+        raise CheckpointError(f"the checkpoint has no tensor {name}")
+    shape = weights[name].shape
+    if len(shape) != 2:
+        raise CheckpointError(f"{name} has {len(shape)} axes, expected 2")
+    return shape
+
+
+def _layers(weights: Mapping[str, NDArray[np.generic]]) -> int:
+    found = {int(match[1]) for name in weights if (match := _LAYER.match(name))}
+    if not found or found != set(range(len(found))):
+        raise CheckpointError(f"its layers are not consecutive: {sorted(found)}")
+    return len(found)

@@ -1,0 +1,1 @@
+"""Pages, a library of recordings, and one origin for all services."""

@@ -1,0 +1,1 @@
+"""The library: recordings, what machines made of them, and what people changed."""

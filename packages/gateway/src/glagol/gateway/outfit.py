@@ -1,0 +1,86 @@
+"""The parts of a gateway, put together: the same for `glagol serve` and for gateway-server."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from glagol.core.executors import Executors
+from glagol.gateway.access.sessions import Sessions
+from glagol.gateway.library.library import Library
+from glagol.gateway.service import Door, Service
+from glagol.gateway.work.asr import Asr
+from glagol.gateway.work.background import Background
+from glagol.gateway.work.events import Events
+from glagol.gateway.work.retention import Retention
+from glagol.gateway.work.services import Services
+from glagol.gateway.work.transcriber import Transcriber
+from glagol.gateway.work.uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from glagol.gateway.work.services import Client
+
+__all__ = ["Gateway", "assemble"]
+
+FOLDER: Final = "library"
+"""Of the library, in the directory of state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that is not started yet.
+
+    Attributes:
+        service: What its handlers share.
+        background: What works beside them.
+        clients: Of the services behind it.
+    """
+
+    service: Service
+    background: Background
+    clients: Mapping[str, Client]
+
+    async def close(self) -> None:
+        """End what works, then close what is open."""
+        await self.background.close()
+        for each in self.clients.values():
+            await each.aclose()
+        self.service.executors.close()
+
+
+def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: int) -> Gateway:
+    """Open the library and put everything around it.
+
+    Args:
+        state: Directory of state; the library is in it.
+        clients: Of the services, by name; `asr` is among them.
+        door: Who may open the pages.
+        bytes_max: Largest recording.
+
+    Raises:
+        HostError: The library cannot be opened.
+    """
+    root = state / FOLDER
+    library, executors, events = Library(root), Executors(), Events()
+    asr = Asr(clients["asr"], executors.disk)
+    transcriber = Transcriber(library, asr, events, executors.disk)
+    services = Services(clients, events)
+    uploads = Uploads(library, root / "arriving", bytes_max)
+    retention = Retention(library, uploads, transcriber, events, executors.disk, time.time)
+    service = Service(
+        library,
+        uploads,
+        events,
+        transcriber,
+        services,
+        Sessions(library.db, time.time),
+        door,
+        executors,
+        time.time,
+    )
+    works = [transcriber.run, services.run, retention.run]
+    return Gateway(service, Background(works), clients)

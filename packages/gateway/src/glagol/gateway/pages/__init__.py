@@ -1,0 +1,1 @@
+"""The pages: templates, styles, scripts, and the routes that render them."""

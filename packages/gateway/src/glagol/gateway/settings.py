@@ -1,0 +1,119 @@
+"""The settings of gateway-server, and of the pages of `glagol serve`: `GATEWAY_*`, one row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
+
+from glagol.core.settings import (
+    NetworkSettings,
+    choice,
+    folder,
+    integer,
+    port_setting,
+    setting,
+    url,
+)
+from glagol.web.access.body_rate import rate_setting
+
+__all__ = ["SERVER_ONLY", "Settings"]
+
+SERVER_ONLY: Final = (
+    "GATEWAY_HOST",
+    "GATEWAY_PORT",
+    "GATEWAY_HOSTS",
+    "GATEWAY_ORIGINS",
+    "GATEWAY_KEYS",
+    "GATEWAY_LOG_LEVEL",
+    "GATEWAY_STATE",
+    "GATEWAY_MIN_BODY_RATE",
+    "GATEWAY_ASR_URL",
+    "GATEWAY_TLS_CERT",
+    "GATEWAY_TLS_KEY",
+)
+"""Variables that `glagol serve` does not use: there the settings of asr-server count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(NetworkSettings):
+    """What the operator chose; every value is inside the range of its row."""
+
+    PREFIX: ClassVar[str] = "GATEWAY_"
+
+    port: int = port_setting(8090)
+    min_body_rate: float = rate_setting()
+    signin: Literal["auto", "none", "key"] = setting(
+        "GATEWAY_SIGNIN",
+        "auto",
+        choice("auto", "none", "key"),
+        text="Who may open the pages. none: everybody who reaches the server. key: people sign in"
+        " with a key of keys.json. auto: none where the server listens on this machine alone and"
+        " keys are off, else key.",
+        text_ru="Кто может открывать страницы. none: все, кому доступен сервер. key: входят по"
+        " ключу из keys.json. auto: none, если сервер слушает только эту машину и ключи"
+        " выключены, иначе key.",
+    )
+    max_upload_bytes: int = setting(
+        "GATEWAY_MAX_UPLOAD_BYTES",
+        2 << 30,
+        integer(1, 1 << 40, "bytes"),
+        text="Largest recording that the pages accept.",
+        text_ru="Наибольшая запись, которую принимают страницы.",
+    )
+    watch: str = setting(
+        "GATEWAY_WATCH",
+        "",
+        folder("a directory", "каталог"),
+        text="Directory whose new files become recordings; empty: none.",
+        text_ru="Каталог, новые файлы которого становятся записями; пусто: нет такого.",
+    )
+    asr_url: str = setting(
+        "GATEWAY_ASR_URL",
+        "http://127.0.0.1:8080",
+        url("http", "https"),
+        text="Address of asr-server.",
+        text_ru="Адрес asr-server.",
+    )
+    llm_url: str = setting(
+        "GATEWAY_LLM_URL",
+        "",
+        url("http", "https"),
+        text="Address of llm-server, for summaries; empty: there is none.",
+        text_ru="Адрес llm-server, для конспектов; пусто: его нет.",
+    )
+    embed_url: str = setting(
+        "GATEWAY_EMBED_URL",
+        "",
+        url("http", "https"),
+        text="Address of embed-server; empty: there is none.",
+        text_ru="Адрес embed-server; пусто: его нет.",
+    )
+    rag_url: str = setting(
+        "GATEWAY_RAG_URL",
+        "",
+        url("http", "https"),
+        text="Address of rag-server, for search by meaning; empty: there is none.",
+        text_ru="Адрес rag-server, для поиска по смыслу; пусто: его нет.",
+    )
+    key_file: str = setting(
+        "GATEWAY_KEY_FILE",
+        "",
+        folder("a file", "файл"),
+        text="File that holds the gateway's key at the services behind it; empty: none.",
+        text_ru="Файл с ключом шлюза к сервисам за ним; пусто: без ключа.",
+    )
+    tls_cert: str = setting(
+        "GATEWAY_TLS_CERT",
+        "",
+        folder("a file", "файл"),
+        text="Certificate chain in PEM; with GATEWAY_TLS_KEY the server speaks HTTPS alone.",
+        text_ru="Цепочка сертификатов в PEM; вместе с GATEWAY_TLS_KEY сервер говорит только по"
+        " HTTPS.",
+    )
+    tls_key: str = setting(
+        "GATEWAY_TLS_KEY",
+        "",
+        folder("a file", "файл"),
+        text="Private key of the certificate in PEM.",
+        text_ru="Закрытый ключ сертификата в PEM.",
+    )

@@ -1,0 +1,1 @@
+"""From a recording that has arrived to its text in the library."""

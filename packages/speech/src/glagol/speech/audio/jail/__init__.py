@@ -1,0 +1,1 @@
+"""Recordings of strangers are opened in child processes that can reach nothing else."""

@@ -1,0 +1,28 @@
+"""Messages between the spawner and the zygote."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+__all__ = ["BORN", "ENDED", "HURRY", "KILL", "LATER", "NOTE", "ORDER"]
+
+NOTE: Final = struct.Struct("<cii")
+"""Of the zygote: what, process id, and for an end its wait status."""
+
+BORN: Final = b"b"
+"""With the parent's end of its socket; the process id is -1 where it could not be made."""
+
+ENDED: Final = b"e"
+
+ORDER: Final = b"+"
+"""To the zygote: one more child."""
+
+LATER: Final = b"~"
+"""To the zygote: one more child in a moment, when the processor has done what it does now."""
+
+HURRY: Final = b"!"
+"""To the zygote: the moment is over."""
+
+KILL: Final = struct.Struct("<ci")
+"""To the zygote: b"k" and the process id of a child."""
