@@ -24,10 +24,13 @@
         python314 = (of "3.14" system).packages;
       });
       packages = each (b: b.packages // { default = b.packages.asr-server; });
-      apps = each (b: rec {
+      apps = each (b: builtins.mapAttrs
+        (name: package: app package "the recognition server, with the model of its name as the default")
+        b.servers // rec {
         asr-server = app b.packages.asr-server "the recognition server, with the embedded model";
         asr-worker = app b.packages.asr-worker "a worker that takes jobs from the queue";
         llm-server = app b.packages.llm-server "the language-model server; vLLM's environment is the machine's";
+        gateway-server = app b.packages.gateway-server "pages and a library in front of the other servers";
         glagol = app b.packages.glagol "the command line";
         default = asr-server;
       });

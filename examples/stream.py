@@ -3,7 +3,7 @@
     python examples/stream.py speech.wav
     arecord -q -t raw -f S16_LE -r 16000 | python examples/stream.py -
 
-Needs the package `websockets`. The protocol is described in docs/streaming.md.
+Needs the package `websockets`. The protocol is described in docs/reference/streaming.md.
 """
 
 import argparse

@@ -24,12 +24,29 @@ rec {
     asr-server-cuda = program (environments.make "asr-cuda") "asr-server" "glagol.asr";
     asr-worker-cuda = program (environments.make "asr-cuda") "asr-worker" "glagol.asr.worker";
     llm-server = program cpu "llm-server" "glagol.llm";
+    gateway-server = program cpu "gateway-server" "glagol.gateway";
     glagol = program cpu "glagol" "glagol.cli";
     environment = cpu;
     models = models.store;
     image = images.oci;
     squashfs = images.squashfs;
-  } // models.packages;
+  } // models.packages // servers;
+
+  # asr-server with another recogniser as its default: nix run .#asr-server-with-ID
+  servers = builtins.listToAttrs (map
+    (one: {
+      name = "asr-server-with-${one.id}";
+      value = programs.program {
+        name = "asr-server";
+        module = "glagol.asr";
+        environment = cpu;
+        model = one.id;
+        inherit library;
+        inherit (models) home;
+        inherit (one) store;
+      };
+    })
+    models.beside);
 
   checks = import ./checks.nix {
     inherit pkgs environments dev;

@@ -97,6 +97,20 @@ rec {
     test $(find . -type f | wc -l) = $(wc -l < $TMPDIR/sums)
   '';
 
+  # recognisers that are not embedded and whose artifacts are known, each beside the embedded models
+  beside = map
+    (model: {
+      inherit (model) id;
+      store = pkgs.runCommand "glagol-models-with-${model.id}" { } ''
+        mkdir $out
+        cp -RP --no-preserve=mode ${store}/. ${linked model}/. $out/
+      '';
+    })
+    (builtins.filter
+      (model: ! isEmbedded model && artifactsOf model != [ ]
+        && ! builtins.elem (model.role or model.decoding.kind) [ "llm" "vad" "embed" "speakers" ])
+      manifest.models);
+
   # the others, by digest: `nix build .#model-ID` says which files it lacks and how to bring them
   packages = builtins.listToAttrs (map
     (model: {

@@ -13,13 +13,14 @@
   '';
 
   # GLAGOL_STORE may point to a larger store; libcuda is the machine's driver in every case
-  program = { name, module, library, environment, home, store }: pkgs.runCommand name { } ''
+  program = { name, module, library, environment, home, store, model ? "" }: pkgs.runCommand name { } ''
     mkdir -p $out/bin
     cat > $out/bin/${name} <<EOF
     #!${pkgs.runtimeShell}
     export PYTHONPATH=${library} PYTHONNOUSERSITE=1
     export LD_LIBRARY_PATH=${environments.libraries}:/run/opengl-driver/lib
     export GLAGOL_HOME=\''${GLAGOL_HOME:-${home}} GLAGOL_STORE=\''${GLAGOL_STORE:-${store}}
+    ${if model == "" then "" else "export ASR_MODEL_NAME=\\\${ASR_MODEL_NAME:-${model}}"}
     exec ${environment}/bin/python -m ${module} "\$@"
     EOF
     chmod 755 $out/bin/${name}

@@ -18,7 +18,7 @@ import prompts
 from score import distance, words
 
 HOME = Path(os.environ.get("GLAGOL_HOME", Path(__file__).resolve().parents[2]))
-RSS_MAX_MIB = 400
+RSS_MAX_MB = 400
 
 
 def main(speech: str, model: str, variant: str) -> int:
@@ -35,14 +35,14 @@ def main(speech: str, model: str, variant: str) -> int:
     found = json.loads(answer)
     said, got = words(clip.text, clip.language), words(found["text"], clip.language)
     spoken_s = found["coverage"]["decoded"]
-    rss_mib = used.ru_maxrss / 1024
+    rss_mb = used.ru_maxrss * 1024 / 1e6
     sys.stdout.write(
         f"{found['duration']:.0f} s of audio, {spoken_s:.0f} s of speech:"
-        f" {rss_mib:.0f} MiB at most,"
+        f" {rss_mb:.0f} MB at most,"
         f" {used.ru_utime + used.ru_stime:.0f} processor s, {wall_s:.0f} s by the clock;"
         f" {len(got)} words of {len(said)}, WER {100 * distance(said, got) / len(said):.1f} %\n"
     )
-    return int(rss_mib > RSS_MAX_MIB)
+    return int(rss_mb > RSS_MAX_MB)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,20 @@ from cli.running import Result
 from glagol.asr.settings import SERVER_ONLY
 from glagol.asr.settings import Settings as AsrSettings
 from glagol.cli.commands.settings import sections
-from glagol.core.settings import Row, ServerSettings
+from glagol.core.settings import NetworkSettings, Row
 from glagol.core.settings_page import FILES, help_lines, markdown
+from glagol.gateway.settings import Settings as GatewaySettings
 from glagol.llm.settings import Settings as LlmSettings
 from glagol.web.access.policy import Policy, parse
 
 Run = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
-SERVERS: dict[str, type[ServerSettings]] = {"asr": AsrSettings, "llm": LlmSettings}
+SERVERS: dict[str, type[NetworkSettings]] = {
+    "asr": AsrSettings,
+    "gateway": GatewaySettings,
+    "llm": LlmSettings,
+}
 VARIABLES: dict[str, Row] = {
     row.name: row for settings in SERVERS.values() for row in settings.rows()
 }
@@ -110,7 +115,7 @@ def test_policy_rows_are_the_types() -> None:
 @pytest.mark.parametrize("name", ["access.md", "access.ru.md"])
 def test_the_example_of_a_policy_is_the_defaults(name: str) -> None:
     """The file shown in docs/access has every value, each with its default."""
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / name).read_text(encoding="utf-8")
     (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert parse(example.encode()) == Policy()
     rows = next(part.rows for part in sections() if part.title == "policy.toml")
@@ -120,10 +125,15 @@ def test_the_example_of_a_policy_is_the_defaults(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("command", "settings"),
-    [("serve", AsrSettings), ("worker", AsrSettings), ("serve-llm", LlmSettings)],
+    [
+        ("serve", AsrSettings),
+        ("worker", AsrSettings),
+        ("serve-gateway", GatewaySettings),
+        ("serve-llm", LlmSettings),
+    ],
 )
 def test_help_lists_the_variables(
-    glagol: Run, command: str, settings: type[ServerSettings]
+    glagol: Run, command: str, settings: type[NetworkSettings]
 ) -> None:
     """Each variable that the command uses is there with its default, within 80 columns."""
     out = glagol(command, "--help").out
@@ -154,7 +164,7 @@ def test_compose_repeats_no_default() -> None:
     path = ROOT / "compose.yaml"
     if not path.is_file():
         pytest.skip("this tree holds no compose.yaml")
-    found = re.findall(r"^ +((?:ASR|LLM)_\w+): (.*)$", path.read_text(), re.MULTILINE)
+    found = re.findall(r"^ +((?:ASR|GATEWAY|LLM)_\w+): (.*)$", path.read_text(), re.MULTILINE)
     assert found
     for name, value in found:
         assert name in VARIABLES, name

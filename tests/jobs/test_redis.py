@@ -120,10 +120,11 @@ def test_a_password_gets_into_no_message(start: Start) -> None:
 
 
 def test_a_user_that_may_touch_our_keys_alone_is_enough(start: Start) -> None:
-    """The rights that docs/queue.md gives: every transition works, and no other key is in reach."""
+    """The rights of the page on the queue: all transitions work, no other key is in reach."""
     server = start()
     admin = redis.Redis(unix_socket_path=str(server.socket))
-    text = (Path(__file__).resolve().parents[2] / "docs" / "queue.md").read_text(encoding="utf-8")
+    page = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "queue.md"
+    text = page.read_text(encoding="utf-8")
     [rights] = [line.split()[4:] for line in text.splitlines() if "ACL SETUSER" in line]
     admin.execute_command("ACL", "SETUSER", "glagol", "on", f">{SECRET}", *rights)
     queue = RedisQueue(f"{server.url}?username=glagol&password={SECRET}")

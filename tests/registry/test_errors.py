@@ -42,7 +42,7 @@ def test_codes_say_what_a_client_does_next() -> None:
     """What is full or not ready may be asked again; audio at fault is the field `file`."""
     assert {code for code, entry in CODES.items() if entry.retry} == {
         *("queue_full", "busy", "llm_unavailable", "not_ready", "queue_unreachable"),
-        *("spool_full", "rate_limited", "share_used"),
+        *("spool_full", "rate_limited", "share_used", "upstream_unreachable", "decoder_lost"),
     }
     about_the_file = {code for code, entry in CODES.items() if entry.parameter == "file"}
     of_recordings = {code for code in CODES if code.startswith("audio_")}
@@ -80,7 +80,9 @@ def test_codes_are_stable() -> None:
             *("job_unknown", "job_expired", "job_state", "idempotency_conflict"),
             *("webhook_refused", "audit_altered", "queue_unreachable", "attempts_exhausted"),
             *("prompt_too_long", "text_empty", "llm_unavailable", "llm_output_invalid"),
-            "output_exists",
+            *("output_exists", "audio_refused", "decoder_lost", "upstream_unreachable"),
+            *("recording_unknown", "recording_state", "folder_unknown", "range_invalid"),
+            *("import_invalid", "edit_invalid", "edit_conflict", "edits_altered"),
             *("vram_too_small", "webhook_failed"),
             *("host_not_allowed", "origin_not_allowed"),
             *("upload_unknown", "upload_state", "upload_checksum", "upload_version"),

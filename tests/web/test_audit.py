@@ -66,11 +66,12 @@ def test_a_line_says_which_bytes_made_which(tmp_path: Path) -> None:
 
 
 def test_the_log_can_be_checked_without_us(tmp_path: Path) -> None:
-    """By the script of docs/audit.md, which knows nothing but sha256 and JSON."""
+    """By the script of docs/explanation/audit.md, which knows nothing but sha256 and JSON."""
     path = tmp_path / "audit.log"
     AuditLog(path).append(Entry(event="transcribed", owner='Анна "Я" \x01\u2028\U0001f600/<>'))
     head = written(path)[-1]
-    text = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    page = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "audit.md"
+    text = page.read_text(encoding="utf-8")
     script = textwrap.dedent(text.partition("<<'END'\n")[2].partition("    END\n")[0])
 
     def run() -> subprocess.CompletedProcess[str]:

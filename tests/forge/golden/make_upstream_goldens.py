@@ -1,6 +1,6 @@
 """Makes upstream_*.npz beside this file by running the published implementation.
 
-Usage: python make_upstream_goldens.py CHECKOUT, with torch and numpy; see docs/forge-goldens.md.
+Usage: python make_upstream_goldens.py CHECKOUT, with torch and numpy; see forge-goldens.md in docs.
 """
 
 from __future__ import annotations

@@ -7,19 +7,21 @@ import hashlib
 import json
 import re
 import sqlite3
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 
+import av
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from asr.process import Server
+from asr.process import PATIENCE_S, Server
 from gateway.serving import code, data, serve, settled
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
@@ -71,6 +73,25 @@ def test_a_browser_gets_a_page_and_a_program_gets_facts(
     state = data(client.get("/ui/state"))
     assert state["services"]["asr"]["there"]
     assert not state["services"]["llm"]["there"]
+
+
+def test_a_listening_copy_and_its_peaks_are_made(client: httpx.Client, recording: str) -> None:
+    """Opus in MP4 whose length is that of the recording, and fifty pairs of peaks a second."""
+    at, until = f"/ui/recordings/{recording}", time.monotonic() + PATIENCE_S
+    while data(client.get(at))["sound"] != "copy" and time.monotonic() < until:
+        time.sleep(0.05)
+    shown = data(client.get(at))
+    assert (shown["sound"], shown["peaks"], shown["channels"]) == ("copy", True, 1)
+    copy = client.get(f"{at}/sound", headers={"range": "bytes=0-"})
+    assert (copy.status_code, copy.headers["content-type"]) == (206, "audio/mp4")
+    with av.open(BytesIO(copy.content)) as opened:
+        assert opened.streams.audio[0].codec_context.name == "opus"
+        assert abs(opened.duration / 1000 - shown["duration_ms"]) < 50
+    peaks = client.get(f"{at}/peaks", headers={"range": "bytes=0-99"})
+    assert (peaks.status_code, len(peaks.content)) == (206, 100)
+    whole = client.get(f"{at}/peaks").content
+    assert abs(len(whole) - shown["duration_ms"] / 10) <= 2
+    assert max(whole) > 0
 
 
 def test_an_edit_is_kept_taken_back_found_and_exported(

@@ -1,4 +1,4 @@
-"""The examples of docs/webhooks.md do what the page says: they run, in Python and in Node."""
+"""The examples of the page on webhooks do what it says: they run, in Python and in Node."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from glagol.jobs.webhooks import signing
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = ROOT / "docs/webhooks.md"
+PAGE = ROOT / "docs/reference/webhooks.md"
 SECRET = "whsec_" + "c2VjcmV0" * 5
 OTHER = "whsec_" + "b3RoZXJz" * 5
 BODY = '{"text":"раз два три"}'.encode()

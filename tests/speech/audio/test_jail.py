@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from glagol.core.errors import HostError, InputError
-from glagol.speech.audio.jail import sandbox
+from glagol.speech.audio.jail import sandbox, zygote
 from glagol.speech.audio.jail.channel import ChildEnd, ParentEnd, pair
 from glagol.speech.audio.jail.escape import escape
 from glagol.speech.audio.jail.limits import Limits
@@ -249,6 +250,28 @@ def test_a_child_without_memory_is_an_error_of_its_recording() -> None:
     data = made.wav(np.zeros((400_000, 8), np.float32), 192_000)
     assert jails.outcome(jail.open, data, split=True)[0] == "audio_refused"
     assert jail.children == 0
+    jail.close()
+
+
+def test_a_child_that_only_works_gives_way_to_others() -> None:
+    """It walks through an empty structure; a child that gives sound keeps its turn."""
+    jail = jails.started()
+    walk = b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08free" * (2 << 20)
+    seen: list[int] = []
+
+    def nice() -> bool:
+        """Look at it as long as it is waited for."""
+        for pid in jail._spawner._out:
+            with contextlib.suppress(ProcessLookupError):
+                seen.append(os.getpriority(os.PRIO_PROCESS, pid))
+        return False
+
+    with pytest.raises(InputError):
+        jail.open(io.BytesIO(walk), max_seconds=60.0, cancelled=nice)
+    assert (seen[0], seen[-1]) == (0, zygote.LOW)
+    with jail.open(io.BytesIO(made.wav(made.tone(30.0))), max_seconds=60.0) as source:
+        next(source)
+        assert os.getpriority(os.PRIO_PROCESS, jails.child_of(source)) == 0
     jail.close()
 
 

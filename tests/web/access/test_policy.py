@@ -81,8 +81,8 @@ def test_what_is_wrong_is_named(text: str, message: str) -> None:
 
 
 def test_the_documented_policy_is_one() -> None:
-    """What docs/webhooks.md shows can be written into the file."""
-    page = (Path(__file__).resolve().parents[3] / "docs/webhooks.md").read_text()
+    """What docs/reference/webhooks.md shows can be written into the file."""
+    page = (Path(__file__).resolve().parents[3] / "docs/reference/webhooks.md").read_text()
     text = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0].replace("whsec_...", SECRET)
     policy = parse(text.encode())
     assert policy.webhooks.base_url == "https://asr.example"
@@ -93,7 +93,7 @@ def test_the_documented_policy_is_one() -> None:
 @pytest.mark.parametrize("page", ["access.md", "access.ru.md"])
 def test_the_documented_defaults_are_the_defaults(page: str) -> None:
     """Both pages show every name, each with the value that counts without a file."""
-    folder = Path(__file__).resolve().parents[3] / "docs"
+    folder = Path(__file__).resolve().parents[3] / "docs" / "guides"
     text = re.findall(r"```toml\n(.*?)```", (folder / page).read_text(), re.DOTALL)[0]
     assert parse(text.encode()) == Policy()
     shown = {section: set(names) for section, names in tomllib.loads(text).items()}

@@ -31,7 +31,9 @@ _HANDLERS: Final = [
     *transcriptions.HANDLERS,
     websocket.stream,
     *upload_routes.HANDLERS,
-    api_docs.handler([("WEBSOCKET", "/v1/stream", "Live transcription: docs/streaming.md.")]),
+    api_docs.handler(
+        [("WEBSOCKET", "/v1/stream", "Live transcription: docs/reference/streaming.md.")]
+    ),
 ]
 _APPLICATION: Final = Application(
     title="Glagol asr-server",

@@ -29,14 +29,18 @@ _COMMANDS: Final = {
         "Transcribe audio files and folders.",
     ),
     "summarize": ("glagol.cli.commands.summarize:summarize", "Summarise a transcript."),
-    "serve": ("glagol.cli.commands.serve:serve", "Start the HTTP server."),
+    "serve": ("glagol.cli.commands.servers.serve:serve", "Start the HTTP server."),
     "serve-llm": (
-        "glagol.cli.commands.serve_llm:serve_llm",
+        "glagol.cli.commands.servers.serve_llm:serve_llm",
         "Start the language model's HTTP server.",
     ),
     "serve-embed": (
         "glagol.cli.commands.search.serve_embed:serve_embed",
         "Start the HTTP server that turns texts into vectors.",
+    ),
+    "serve-gateway": (
+        "glagol.cli.commands.servers.serve_gateway:serve_gateway",
+        "Start pages and library in front of the other servers.",
     ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (

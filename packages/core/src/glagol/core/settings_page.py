@@ -30,9 +30,10 @@ start with exit status 2; the message names the variable, its value and what it 
 that begins like these but is not listed is ignored, and the log names it. An option of a command
 wins over its variable.
 
-Each program also reads `GLAGOL_HOME`, the directory of manifest.json (default: the current
-directory), and `GLAGOL_STORE`, the directory of models' files (default: `store` in that directory).
-Traces have [OpenTelemetry's own variables](../access.md#traces).
+Each program also reads `GLAGOL_HOME`, the directory of manifest.json (default: the checkout or
+release that the program lies in; for an installed command `~/.local/share/glagol`), and
+`GLAGOL_STORE`, the directory of models' files (default: `store` in that directory).
+Traces have [OpenTelemetry's own variables](../guides/access.md#traces).
 """,
     "ru": """\
 # Настройки
@@ -47,9 +48,10 @@ Traces have [OpenTelemetry's own variables](../access.md#traces).
 принимает. Переменная с таким же началом, которой здесь нет, не действует, и журнал её называет.
 Параметр команды важнее переменной.
 
-Каждая программа читает ещё `GLAGOL_HOME`, каталог manifest.json (по умолчанию текущий), и
-`GLAGOL_STORE`, каталог файлов моделей (по умолчанию `store` в том каталоге). У трассировки
-[собственные переменные OpenTelemetry](../access.ru.md#трассировка).
+Каждая программа читает ещё `GLAGOL_HOME`, каталог manifest.json (по умолчанию копия или выпуск,
+где лежит программа; у установленной команды `~/.local/share/glagol`), и `GLAGOL_STORE`, каталог
+файлов моделей (по умолчанию `store` в том каталоге). У трассировки
+[собственные переменные OpenTelemetry](../guides/access.ru.md#трассировка).
 """,
 }
 _COLUMNS: Final[dict[Language, tuple[str, ...]]] = {

@@ -53,7 +53,7 @@ _RESPONSES: Final = {
     request_max_body_size=BODY_BYTES_MAX,
 )
 async def embeddings(request: EmbedRequest) -> Response[bytes]:
-    """JSON in, JSON out; `docs/embeddings.md` has examples.
+    """JSON in, JSON out; `docs/guides/embeddings.md` has examples.
 
     Raises:
         InputError: `request_invalid`, `text_empty`, `model_unknown`.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from glagol.core.settings import NetworkSettings
     from glagol.gateway.outfit import Gateway
+    from glagol.speech.audio.jail.pool import Jail
     from glagol.web.access.api_keys import Key, Keyring
     from glagol.web.metrics import RequestMetrics
     from glagol.web.request_log import Asgi, Receive, Scope, Send
@@ -45,6 +46,10 @@ class Recogniser(Protocol):
     @property
     def metrics(self) -> RequestMetrics:
         """Where requests are counted."""
+
+    @property
+    def jail(self) -> Jail:
+        """What opens recordings."""
 
     @property
     def body_rate(self) -> BodyRate:
@@ -92,7 +97,8 @@ class Front:
                 Path(settings.state),
                 {"asr": client(_HERE, app=within()), **clients},
                 door,
-                self._settings.max_upload_bytes,
+                service.jail,
+                self._settings,
             )
         except HostError as error:
             journal.error("no pages", error, level=logging.WARNING)

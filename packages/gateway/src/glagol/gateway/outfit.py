@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from glagol.core.executors import Executors
@@ -12,17 +13,20 @@ from glagol.gateway.library.library import Library
 from glagol.gateway.service import Door, Service
 from glagol.gateway.work.asr import Asr
 from glagol.gateway.work.background import Background
+from glagol.gateway.work.copies import Copies
 from glagol.gateway.work.events import Events
 from glagol.gateway.work.retention import Retention
 from glagol.gateway.work.services import Services
 from glagol.gateway.work.transcriber import Transcriber
 from glagol.gateway.work.uploads import Uploads
+from glagol.gateway.work.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from glagol.gateway.settings import Settings
     from glagol.gateway.work.services import Client
+    from glagol.speech.audio.jail.pool import Jail
 
 __all__ = ["Gateway", "assemble"]
 
@@ -52,14 +56,17 @@ class Gateway:
         self.service.executors.close()
 
 
-def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: int) -> Gateway:
+def assemble(
+    state: Path, clients: Mapping[str, Client], door: Door, jail: Jail, settings: Settings
+) -> Gateway:
     """Open the library and put everything around it.
 
     Args:
         state: Directory of state; the library is in it.
         clients: Of the services, by name; `asr` is among them.
         door: Who may open the pages.
-        bytes_max: Largest recording.
+        jail: Opens recordings; started.
+        settings: The operator's.
 
     Raises:
         HostError: The library cannot be opened.
@@ -69,7 +76,7 @@ def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: 
     asr = Asr(clients["asr"], executors.disk)
     transcriber = Transcriber(library, asr, events, executors.disk)
     services = Services(clients, events)
-    uploads = Uploads(library, root / "arriving", bytes_max)
+    uploads = Uploads(library, root / "arriving", settings.max_upload_bytes)
     retention = Retention(library, uploads, transcriber, events, executors.disk, time.time)
     service = Service(
         library,
@@ -82,5 +89,9 @@ def assemble(state: Path, clients: Mapping[str, Client], door: Door, bytes_max: 
         executors,
         time.time,
     )
-    works = [transcriber.run, services.run, retention.run]
+    copies = Copies(library, jail, events, executors.disk)
+    works = [transcriber.run, services.run, retention.run, copies.run]
+    if settings.watch:
+        folder = Path(settings.watch)
+        works.append(Watch(folder, library, uploads, events, executors.disk, time.time).run)
     return Gateway(service, Background(works), clients)

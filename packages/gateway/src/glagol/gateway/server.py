@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,10 @@ from glagol.gateway.outfit import assemble
 from glagol.gateway.routing.remote import Remote
 from glagol.gateway.service import Door
 from glagol.gateway.settings import Settings
+from glagol.gateway.work.copies import SECONDS_MAX
 from glagol.gateway.work.services import client
+from glagol.speech.audio.jail.limits import Limits
+from glagol.speech.audio.jail.pool import Jail
 from glagol.web.access.body_rate import BodyRate
 from glagol.web.access.connections import Connections
 from glagol.web.access.host_check import Rules
@@ -81,7 +85,8 @@ def _run(environment: Mapping[str, str]) -> None:
     key = keys.read(settings.key_file)
     door = Door(settings.signin, is_loopback(settings.host.lower()), ring)
     clients = {name: client(url, key) for name, url in there.items()}
-    gateway = assemble(Path(settings.state), clients, door, settings.max_upload_bytes)
+    jail = _jail()
+    gateway = assemble(Path(settings.state), clients, door, jail, settings)
     remotes = {name: Remote(name, url, key) for name, url in there.items()}
     from glagol.gateway.app import build
 
@@ -94,6 +99,7 @@ def _run(environment: Mapping[str, str]) -> None:
         asyncio.run(_serve(settings, app, address, gateway, remotes, bodies, tls))
     finally:
         gateway.service.library.close()
+        jail.close()
         if traces is not None:
             traces.close()
     journal.write("stopped")
@@ -137,6 +143,17 @@ def _stop(server: Any, gateway: Gateway, bodies: BodyRate, task: asyncio.Task[No
     server.stop()
     asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
     end_by(STOPPED_S)
+
+
+def _jail() -> Jail:
+    """What opens recordings, started."""
+
+    def tell(event: str, /, *, warning: bool, **fields: Any) -> None:
+        journal.write(event, level=logging.WARNING if warning else logging.INFO, **fields)
+
+    jail = Jail(Limits.for_seconds(SECONDS_MAX), slots=1, tell=tell)
+    jail.start()
+    return jail
 
 
 def _tls(settings: Settings) -> tuple[Path, Path] | None:

@@ -1,4 +1,4 @@
-"""The messages of a live stream; docs/streaming.md is their description for people."""
+"""The messages of a live stream; docs/reference/streaming.md is their description for people."""
 
 from __future__ import annotations
 

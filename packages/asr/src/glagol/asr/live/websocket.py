@@ -40,7 +40,7 @@ AsrSocket = WebSocket[Any, Any, State]
 
 @websocket("/v1/stream")
 async def stream(socket: AsrSocket) -> None:
-    """Transcribe audio while it is spoken; the protocol is in docs/streaming.md."""
+    """Transcribe audio while it is spoken; the protocol is in docs/reference/streaming.md."""
     note: dict[str, Any] = socket.scope["state"]["note"]
     service = cast("Service", socket.app.state.service)
     feed = Feed(asyncio.get_running_loop())

@@ -83,10 +83,10 @@ def sections() -> tuple[Section, ...]:
             {
                 "en": "A file in the directory of state that both servers read, and read again when"
                 " it changes; `section.name` is a name below `[section]`."
-                " [Example](../access.md#policytoml).",
+                " [Example](../guides/access.md#policytoml).",
                 "ru": "Файл в каталоге состояния; оба сервера читают его, а при изменении"
                 " перечитывают; `section.name` — имя под `[section]`."
-                " [Пример](../access.ru.md#policytoml).",
+                " [Пример](../guides/access.ru.md#policytoml).",
             },
             rows(),
         ),

@@ -5,7 +5,17 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-__all__ = ["BORN", "ENDED", "HURRY", "KILL", "LATER", "NOTE", "ORDER"]
+__all__ = [
+    "BORN",
+    "ENDED",
+    "GIVE_WAY",
+    "HURRY",
+    "KILL",
+    "LATER",
+    "NOTE",
+    "ORDER",
+    "TO_CHILD",
+]
 
 NOTE: Final = struct.Struct("<cii")
 """Of the zygote: what, process id, and for an end its wait status."""
@@ -24,5 +34,10 @@ LATER: Final = b"~"
 HURRY: Final = b"!"
 """To the zygote: the moment is over."""
 
-KILL: Final = struct.Struct("<ci")
-"""To the zygote: b"k" and the process id of a child."""
+TO_CHILD: Final = struct.Struct("<ci")
+"""To the zygote: KILL or GIVE_WAY, and the process id of a child."""
+
+KILL: Final = b"k"
+
+GIVE_WAY: Final = b"w"
+"""The child is waited for: if it has used much processor time, others go first from now on."""

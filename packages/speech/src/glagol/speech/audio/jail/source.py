@@ -26,6 +26,9 @@ __all__ = ["Answers", "JailedSource", "streamed"]
 TICK_S: Final = 0.1
 """How often a waiting parent looks whether the sound is still wanted."""
 
+SLOW_S: Final = 0.2
+"""A child that gives nothing for so long may be one that only wants the processor."""
+
 STATUS_S: Final = 1.0
 PATIENCE_S: Final = 0.02
 """How long `JailedSource.ready` waits, all its calls between two that say no together."""
@@ -58,6 +61,7 @@ class Answers:
         self._limits = limits
         self._cancelled = cancelled
         self._since: float | None = None
+        self._asked = 0.0
         self._waited_s = 0.0
         self._next: tuple[Kind, bytearray] | None = None
         self._trouble: ClosedError | ViolationError | None = None
@@ -156,6 +160,9 @@ class Answers:
         if found is not None:
             self._waited_s += time.monotonic() - self._since
             self._since = None
+        elif now - self._since > SLOW_S and now > self._asked + SLOW_S:
+            self._asked = now
+            self._spawner.give_way(self._child)
         return found
 
     def _raise(self) -> None:

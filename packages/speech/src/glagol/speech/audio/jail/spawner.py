@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core.errors import HostError
 from glagol.speech.audio.jail.channel import ClosedError, ParentEnd
-from glagol.speech.audio.jail.messages import BORN, ENDED, HURRY, KILL, LATER, NOTE, ORDER
+from glagol.speech.audio.jail.messages import (
+    BORN,
+    ENDED,
+    GIVE_WAY,
+    HURRY,
+    KILL,
+    LATER,
+    NOTE,
+    ORDER,
+    TO_CHILD,
+)
 from glagol.speech.audio.jail.wire import Confinement, Kind, ViolationError, decoded
 
 if TYPE_CHECKING:
@@ -106,6 +116,8 @@ class Spawner:
                 if child.closed:
                     break  # it was killed while it waited
             self.release(child)
+            if given_up():
+                raise _cancelled()
 
     def take_now(self) -> ParentEnd | None:
         """A child that is there already; None while there is none. Never waits."""
@@ -137,7 +149,13 @@ class Spawner:
         with self._changed:
             status = self._out.pop(child.pid, 0)
             if status is None:
-                self._send(KILL.pack(b"k", child.pid))
+                self._send(TO_CHILD.pack(KILL, child.pid))
+
+    def give_way(self, child: ParentEnd) -> None:
+        """Let others go first, if the child has used much processor time."""
+        with self._changed:
+            if child.pid in self._out:
+                self._send(TO_CHILD.pack(GIVE_WAY, child.pid))
 
     def close(self) -> None:
         """End the zygote, and with it all children."""
@@ -173,9 +191,7 @@ class Spawner:
                     self._order()
                 while not self._spares:
                     if given_up():
-                        raise HostError(
-                            "cancelled", "the reading was cancelled", "send it again if needed"
-                        )
+                        raise _cancelled()
                     if self._closed or time.monotonic() > until:
                         self._give_up()
                         raise HostError(
@@ -310,6 +326,10 @@ class Spawner:
             self._changed.notify_all()
         if not closed:
             self._tell("jail ended, it is started again", warning=True, status=status)
+
+
+def _cancelled() -> HostError:
+    return HostError("cancelled", "the reading was cancelled", "send it again if needed")
 
 
 def _reap_adopted(pid: int) -> None:

@@ -25,7 +25,17 @@ import av.container.core
 from glagol.speech.audio.jail.channel import devour, pair
 from glagol.speech.audio.jail.child import serve, warm_up
 from glagol.speech.audio.jail.limits import Limits
-from glagol.speech.audio.jail.messages import BORN, ENDED, HURRY, KILL, LATER, NOTE, ORDER
+from glagol.speech.audio.jail.messages import (
+    BORN,
+    ENDED,
+    GIVE_WAY,
+    HURRY,
+    KILL,
+    LATER,
+    NOTE,
+    ORDER,
+    TO_CHILD,
+)
 from glagol.speech.audio.jail.sandbox import die_with_parent
 
 if TYPE_CHECKING:
@@ -35,6 +45,15 @@ __all__ = ["main"]
 
 JOB_FD: Final = 3
 LATER_S: Final = 0.05
+
+BRIEF_S: Final = 0.2
+"""Processor time that every recording gets as soon as others; most need some hundredth of it."""
+
+LOW: Final = 10
+"""The nice value of a child that needs more: with another process it gets a tenth of a core."""
+
+PROCESS_CLOCK: Final = 2
+"""CPUCLOCK_SCHED of the kernel's posix-timers.h: the clock of a process is made of its number."""
 
 
 def main(arguments: dict[str, int]) -> None:
@@ -87,9 +106,9 @@ def _run(control: socket.socket, limits: Limits) -> None:
                     later.append(time.monotonic() + LATER_S)
                 elif message == HURRY:
                     later = deque(0.0 for _ in later)
-                elif (pid := KILL.unpack(message)[1]) in children:
-                    children[pid] = False
-                    os.kill(pid, signal.SIGKILL)
+                else:
+                    what, pid = TO_CHILD.unpack(message)
+                    _command(what, pid, children)
     except OSError:  # the parent is gone
         return
     finally:
@@ -114,6 +133,25 @@ def _begin(control: socket.socket, limits: Limits, children: dict[int, bool]) ->
         control.sendmsg(
             [NOTE.pack(BORN, pid, 0)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
         )
+
+
+def _command(what: bytes, pid: int, children: dict[int, bool]) -> None:
+    """Do what the parent wants of one child, unless the child has ended."""
+    if pid not in children:
+        return
+    if what == KILL:
+        children[pid] = False
+        os.kill(pid, signal.SIGKILL)
+    elif what == GIVE_WAY and _used_s(pid) > BRIEF_S:
+        os.setpriority(os.PRIO_PROCESS, pid, LOW)
+
+
+def _used_s(pid: int) -> float:
+    """Seconds of processor time of a child; 0 where the system does not say."""
+    try:
+        return time.clock_gettime((~pid << 3) | PROCESS_CLOCK)
+    except OSError:
+        return 0.0
 
 
 def _become_child(sock: socket.socket, zygote: int, limits: Limits) -> None:
