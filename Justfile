@@ -47,12 +47,17 @@ check:
 test-llm *ARGS: setup
     build/test-llm "$@"
 
+# the pages in Chromium over a real server: uploads, edits, accessibility; pictures go to .work/pictures
+[group('check')]
+test-ui *ARGS: setup
+    build/test-ui "$@"
+
 # our graphs beside a checkout of upstream GigaAM, on seeded weights
 [group('check'), no-exit-message]
 parity-upstream DIR *ARGS: setup
     build/parity-upstream "$@"
 
-# slow proofs, each a script build/proof-NAME: docs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail hours fuzz people speakers
+# slow proofs, each a script build/proof-NAME: docs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail library hours fuzz people speakers
 [group('check'), no-exit-message]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done

@@ -80,8 +80,8 @@ def main() -> None:
         part: {"ms": round(each, 1), "share_percent": round(100 * each / whole, 1)}
         for part, each in sorted(parts.items(), key=lambda pair: -pair[1])
     }
-    told = {"variant": options.variant, "seconds": options.seconds, "ms": round(whole, 1)}
-    report.write("operators", told | {"parts": rows})
+    about = {"variant": options.variant, "seconds": options.seconds, "ms": round(whole, 1)}
+    report.write("operators", about | {"parts": rows})
 
 
 if __name__ == "__main__":

@@ -77,12 +77,12 @@ def measure(ways: dict[str, httpx.Client], pid: int) -> dict[str, object]:
     for _ in range(STREAMS):
         for name, client in ways.items():
             chunks[name] += chunks_s(client)
-    crowd_s = cpu_s(pid)
+    many_s = cpu_s(pid)
     with ThreadPoolExecutor(TOGETHER) as pool:
         list(pool.map(chunks_s, [ways["through"]] * TOGETHER))
     figures: dict[str, object] = {
-        "chunk_cpu_lone_ms": 1e3 * (crowd_s - lone_s) / (STREAMS * CHUNKS),
-        "chunk_cpu_ms": 1e3 * (cpu_s(pid) - crowd_s) / (TOGETHER * CHUNKS),
+        "chunk_cpu_lone_ms": 1e3 * (many_s - lone_s) / (STREAMS * CHUNKS),
+        "chunk_cpu_ms": 1e3 * (cpu_s(pid) - many_s) / (TOGETHER * CHUNKS),
     }
     for what, found in (("request", requests), ("chunk", chunks)):
         medians = {name: 1e3 * statistics.median(values) for name, values in found.items()}

@@ -187,7 +187,7 @@ class Mixed:
         self._fed: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def feed(self, x: str, name: str) -> tuple[str, ...]:
-        """Put off until it is known who reads it."""
+        """Postponed until the readers of the tensor are known."""
         return (x, name)
 
     def apply(self, fed: tuple[str, ...], matrix: Matrix) -> str:
@@ -252,12 +252,12 @@ def words(count: int) -> dict[str, dict[str, dict[str, float]]]:
         for recipe, maker in recipes():
             wrote = texts(model, built(model, maker), mels)
             exact = exact or wrote
-            told = score.score([clip.text for clip in clips], wrote)
+            scored = score.score([clip.text for clip in clips], wrote)
             drift = score.score(exact, wrote)
             table.setdefault(recipe, {})[name] = {
-                "words": told.words,
-                "word_errors": told.word_errors,
-                "wer_percent": round(told.wer, 2),
+                "words": scored.words,
+                "word_errors": scored.word_errors,
+                "wer_percent": round(scored.wer, 2),
                 "words_unlike_fp32": drift.word_errors,
                 "clips_unlike_fp32": sum(a != b for a, b in zip(wrote, exact, strict=True)),
             }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 INT8_FLAGS = {"avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16"}
 PACKAGES = ("numpy", "onnxruntime", "onnx-asr", "torch")
-"""Told where they are installed."""
+"""Packages whose versions are listed where they are installed."""
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -3,7 +3,7 @@
 The bars: median overhead <= 5 ms for a clip of 5 s; `/health` <= 50 ms at the median while 500
 connections saturate the model, and memory back within 10 % when they are gone; a 1 GiB upload costs
 <= 64 MiB; two workers on one Redis do >= 1.8 times the jobs of one where there are two free cores.
-Names of parts as arguments run only those: overhead, crowd, upload, workers.
+Names of parts as arguments run only those: overhead, burst, upload, workers.
 """
 
 from __future__ import annotations
@@ -79,15 +79,15 @@ def overhead(home: Path, folder: Path) -> dict[str, object]:
     }
 
 
-def crowd(home: Path, folder: Path) -> dict[str, object]:
-    """500 callers who come again when they are told to, and one who asks for health."""
-    server = start(home, folder / "crowd", ASR_LOG_LEVEL="error")
-    child = _crowd(server.url, 8)  # so that every thread has worked before memory is looked at
+def burst(home: Path, folder: Path) -> dict[str, object]:
+    """500 callers that obey Retry-After, and one that asks for health."""
+    server = start(home, folder / "burst", ASR_LOG_LEVEL="error")
+    child = _burst(server.url, 8)  # so that every thread has worked before memory is looked at
     time.sleep(5)
     _end(child)
     time.sleep(35)
     before = rss_bytes(server)
-    child = _crowd(server.url, 500)
+    child = _burst(server.url, 500)
     time.sleep(5)
     times, ends = [], time.monotonic() + 20
     with server.client() as client:
@@ -113,18 +113,18 @@ def crowd(home: Path, folder: Path) -> dict[str, object]:
             answers[line.partition("status=")[2][1:4]] += float(line.split()[-1])
     times.sort()
     return {
-        "crowd_health_median_ms": statistics.median(times),
-        "crowd_health_p99_ms": times[int(0.99 * len(times))],
-        "crowd_health_asked": len(times),
-        "crowd_answers": answers,
-        "crowd_rss_before_mib": before / MIB,
-        "crowd_rss_during_mib": during / MIB,
-        "crowd_rss_after_mib": after / MIB,
-        "crowd_rss_ratio": after / before,
+        "burst_health_median_ms": statistics.median(times),
+        "burst_health_p99_ms": times[int(0.99 * len(times))],
+        "burst_health_asked": len(times),
+        "burst_answers": answers,
+        "burst_rss_before_mib": before / MIB,
+        "burst_rss_during_mib": during / MIB,
+        "burst_rss_after_mib": after / MIB,
+        "burst_rss_ratio": after / before,
     }
 
 
-def _crowd(url: str, callers: int) -> int:
+def _burst(url: str, callers: int) -> int:
     """A process full of callers; a processor's turn of its own."""
     child = os.fork()
     if not child:
@@ -154,8 +154,8 @@ async def _load(url: str, callers: int) -> None:
                     answer = (await reader.readuntil(b"\r\n\r\n")).lower()
                     length = int(answer.partition(b"content-length: ")[2].split()[0])
                     await reader.readexactly(length)
-                    told = answer.partition(b"retry-after: ")[2].split()
-                    await asyncio.sleep(min(int(told[0]), 5) if told else 0.5)
+                    pause = answer.partition(b"retry-after: ")[2].split()
+                    await asyncio.sleep(min(int(pause[0]), 5) if pause else 0.5)
             await asyncio.sleep(1)
 
     await asyncio.gather(*(one() for _ in range(callers)))
@@ -254,7 +254,7 @@ def _jobs_a_minute(home: Path, folder: Path, cores: list[int]) -> float:
 
 def main() -> None:
     """Print and store the figures."""
-    parts = {"overhead": overhead, "crowd": crowd, "upload": upload, "workers": workers}
+    parts = {"overhead": overhead, "burst": burst, "upload": upload, "workers": workers}
     figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:
         home = make_home(Path(name) / "home")

@@ -112,7 +112,7 @@ def quiet(threads: int) -> ort.SessionOptions:
     return options
 
 
-def heard(samples: Array) -> Array:
+def encoded(samples: Array) -> Array:
     """Upstream's encoder output for a recording, float32 [T, 768]."""
     front = front_weights()
     features = FrontEnd(front[WINDOW], front[MEL])(samples)
@@ -122,14 +122,14 @@ def heard(samples: Array) -> Array:
     return np.ascontiguousarray(encoded[0].T)
 
 
-def head_weights(samples: Array, hear: Callable[[Array], Array] = heard) -> dict[str, Array]:
-    """Weights of the head: centred on what is heard, the blank's bias set for the token rate."""
+def head_weights(samples: Array, encode: Callable[[Array], Array] = encoded) -> dict[str, Array]:
+    """Weights of the head: centred on the encoded frames, the blank's bias by the token rate."""
     rng = np.random.default_rng(SEED)
 
     def normal(*shape: int, scale: float) -> Array:
         return (scale * rng.standard_normal(shape)).astype(np.float32)
 
-    frames = hear(samples)
+    frames = encode(samples)
     projection = normal(WIDTH, SIZES.width, scale=1.0)
     sides = frames @ projection.T
     spread = np.float32(1 / sides.std(axis=0).mean())

@@ -4,7 +4,7 @@ Library = provider(
     "Python packages and the data beside them.",
     fields = {
         "files": "depset of files",
-        "roots": "depset of what goes on PYTHONPATH, from the repository's root",
+        "roots": "depset of entries of PYTHONPATH, from the repository's root",
     },
 )
 

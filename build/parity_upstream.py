@@ -2,7 +2,7 @@
 
 1. Front end: log-mel of speech, ours against upstream's `FeatureExtractor`.
 2. Encoder at the published size (16 layers of 768), 20 s: relative error of its output, largest and
-   RMS, in fp32; int8's is told, not judged.
+   RMS, in fp32; int8's is printed, not judged.
 3. Four heads over fewer layers of the published width: tokens and their frames of many utterances
    of random length. Upstream reads them in batches with padding, ours each alone, so a leak of the
    padding would show. Biases are set so that about one frame in four speaks.
@@ -158,8 +158,8 @@ def heads(modules: dict[str, Any], kind: Kind, layers: int) -> Head:
         return found
 
     with torch.inference_mode():
-        heard = encode([mel(speech(20))])[0][0].T.numpy()
-    settle(sizes, weights, heard, source)
+        encoded = encode([mel(speech(20))])[0][0].T.numpy()
+    settle(sizes, weights, encoded, source)
     decoding = importlib.import_module("gigaam.decoding")
     names = [str(number) for number in range(kind.classes - 1)]
     if kind.head == "ctc":
@@ -188,12 +188,12 @@ def heads(modules: dict[str, Any], kind: Kind, layers: int) -> Head:
     return Head(lambda clip: [(e.label, e.frame) for e in greedy(graph(clip))], theirs)
 
 
-def settle(sizes: Any, weights: Weights, heard: np.ndarray, source: Any) -> None:
-    """Set the head's weights in place: what is heard [T, D] decides, and some of it speaks."""
+def settle(sizes: Any, weights: Weights, encoded: np.ndarray, source: Any) -> None:
+    """Set the head's weights by the encoded frames [T, D], so that some are not blank."""
     first = "head.decoder_layers.0" if sizes.head == "ctc" else "head.joint.enc"
     weight = source.standard_normal(weights[f"{first}.weight"].shape).astype(np.float32)
     flat = weight.reshape(len(weight), -1)
-    sides = heard @ flat.T
+    sides = encoded @ flat.T
     scale = np.float32(1 / sides.std(axis=0).mean())
     weights[f"{first}.weight"], weights[f"{first}.bias"] = weight * scale, -sides.mean(0) * scale
     sides = sides * scale + weights[f"{first}.bias"]

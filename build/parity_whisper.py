@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         end = opened.sizes.texts
         states = {name: State(decoders[name], encode(made[name], mel.numpy())) for name in made}
         tokens = chosen(states["fp32"], prompt, end)
-        expected = heard(theirs, mel, tokens)
+        expected = logits_of(theirs, mel, tokens)
         distances = {}
         for precision, state in states.items():
             state.count = 0
@@ -139,7 +139,7 @@ def samples(path: Path) -> np.ndarray:
 
 
 @torch.no_grad()
-def heard(model: Any, mel: Any, tokens: list[int]) -> np.ndarray:
+def logits_of(model: Any, mel: Any, tokens: list[int]) -> np.ndarray:
     """The logits [S, V] of openai-whisper at all tokens."""
     logits: np.ndarray = model.logits(torch.tensor([tokens]), model.encoder(mel[None]))[0].numpy()
     return logits

@@ -91,7 +91,7 @@ def main() -> None:
             while not job.done.done():
                 quick = put(None, "quick", [])
                 if quick.done.result(100)[1] != alone:
-                    sys.exit("FAILED: a short request was heard otherwise beside the long one")
+                    sys.exit("FAILED: a short request got another text beside the long one")
                 waits.append(quick.wait_s)
                 time.sleep(EVERY_S)
             transcript, _ = job.done.result()

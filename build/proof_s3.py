@@ -166,7 +166,7 @@ def prove(work: Path, log: Path) -> None:
     asked = [line for line in log.read_text().splitlines() if "GET /" in line][-3:]
     right("/good/none/" in asked[0], "/bad/" in asked[1], "/good/a%20folder" in asked[2])
 
-    step("an interrupted download goes on by range")
+    step("an interrupted download continues by range")
     store.path_of(big).unlink()
     Path(f"{store.path_of(big)}.partial").write_bytes(BIG[: 4 * MIB])
     done = glagol("fetch", "big", "--mirror", GOOD, home=home)

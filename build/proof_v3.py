@@ -86,7 +86,7 @@ def size(count: float) -> str:
 
 
 def recording(path: Path) -> None:
-    """Noise in bursts, 16-bit mono: a model with random weights hears something in it."""
+    """Noise in bursts, 16-bit mono: a model with random weights writes some text for it."""
     source = np.random.default_rng(1)
     time_s = np.arange(CLIP_S * 16_000) / 16_000
     samples = source.standard_normal(len(time_s)) * (np.sin(2 * np.pi * time_s) > 0)
@@ -149,13 +149,13 @@ def prove(kind: Kind, work: Path, vad: Path) -> None:
     recording(clip)
     for variant in VARIANTS[:2]:  # the third one needs its card
         options = ("--model", kind.id, "--variant", variant, "--format", "json")
-        answers = {glagol(home, f"{variant} heard {CLIP_S} s", "transcribe", *options, clip)
+        answers = {glagol(home, f"{variant} on {CLIP_S} s", "transcribe", *options, clip)
                    for _ in range(2)}  # fmt: skip
         if len(answers) != 1:
-            sys.exit(f"FAILED: {variant} heard two things in one recording")
-        heard = json.loads(answers.pop())["text"]
-        digest = hashlib.sha256(heard.encode()).hexdigest()
-        say(f"   {variant}: {len(heard)} characters, sha256 {digest[:16]}: {heard[:40]!r}")
+            sys.exit(f"FAILED: {variant} wrote two texts for one recording")
+        text = json.loads(answers.pop())["text"]
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        say(f"   {variant}: {len(text)} characters, sha256 {digest[:16]}: {text[:40]!r}")
     shutil.rmtree(home)
 
 

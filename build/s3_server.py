@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-SET_UP_REQUESTS = 5  # before the key exists, nobody can sign
+SET_UP_REQUESTS = 5  # no request can be signed before the key exists
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = str(SET_UP_REQUESTS)  # moto reads it when imported
 
 import boto3  # noqa: E402
@@ -30,7 +30,7 @@ def main() -> None:
             name,
             endpoint_url=url,
             region_name="us-east-1",
-            aws_access_key_id="nobody",
+            aws_access_key_id="unknown",
             aws_secret_access_key="nothing",  # noqa: S106 - not checked yet
         )
 

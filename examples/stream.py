@@ -1,4 +1,4 @@
-"""Transcribe a recording, or a microphone, while it is heard.
+"""Transcribe a recording, or a microphone, while it plays.
 
     python examples/stream.py speech.wav
     arecord -q -t raw -f S16_LE -r 16000 | python examples/stream.py -

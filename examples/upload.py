@@ -2,7 +2,7 @@
 
     python examples/upload.py lecture.wav
 
-The upload goes on where it broke off, also when this program is started again: the address of the
+The upload continues where it broke off, also when this program is started again: the address of the
 upload is kept beside the recording until it was transcribed. The protocol is tus 1.0.0.
 GLAGOL_URL is the server, GLAGOL_KEY the key if the server wants one.
 """

@@ -37,8 +37,8 @@ builtins.listToAttrs (map (name: { name = "tests-${name}"; value = testsOf name;
   transcript = pkgs.runCommand "transcript" { } ''
     cd ${home}
     ${glagol}/bin/glagol models verify ${default.id}
-    ${glagol}/bin/glagol transcribe --format text ${default.golden.audio} > $TMPDIR/heard
-    diff -u ${default.golden.transcript} $TMPDIR/heard
+    ${glagol}/bin/glagol transcribe --format text ${default.golden.audio} > $TMPDIR/transcript
+    diff -u ${default.golden.transcript} $TMPDIR/transcript
     touch $out
   '';
 }

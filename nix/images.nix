@@ -1,4 +1,4 @@
-# The server for those who run no Nix: an OCI image, and one squashfs file to mount. Both hold the closure
+# The server for machines without Nix: an OCI image, and one squashfs file to mount. Both hold the closure
 # and nothing else, and are the same bytes for the same closure.
 { pkgs, environments }:
 let

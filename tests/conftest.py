@@ -63,6 +63,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     """Why a test was skipped, on one line."""
-    told = report.longrepr
-    text = told[2] if isinstance(told, tuple) else str(told)
+    reason = report.longrepr
+    text = reason[2] if isinstance(reason, tuple) else str(reason)
     return " ".join(text.removeprefix("Skipped: ").split())

@@ -18,7 +18,7 @@ LIST = """
 [[skip]]
 source = "test"
 reason = "no (left|right) hand"
-why = "hands are lent"
+why = "hands are rare"
 here = "test -e HAND"
 
 [[skip]]
@@ -40,7 +40,7 @@ def judged(log: str, hand: Path) -> dict[tuple[str, str], tuple[int, str]]:
     """Count and complaint by source and reason."""
     allowed = skips.read(LIST.replace("HAND", str(hand)))
     lines = skips.judged(skips.counted(log), allowed)
-    return {(source, reason): (count, told) for count, source, reason, told in lines}
+    return {(source, reason): (count, verdict) for count, source, reason, verdict in lines}
 
 
 def test_skips_are_counted_by_reason(tmp_path: Path) -> None:
@@ -55,19 +55,19 @@ def test_a_skip_that_is_not_true_is_wrong(tmp_path: Path) -> None:
     """What is said to be missing is here: the command of the entry finds it."""
     hand = tmp_path / "hand"
     hand.touch()
-    (count, told) = judged(LOG, hand)["test", "no left hand"]
+    (count, verdict) = judged(LOG, hand)["test", "no left hand"]
     assert count == 15
-    assert told == f"WRONG, it is here: test -e {hand}"
+    assert verdict == f"WRONG, it is here: test -e {hand}"
 
 
 @pytest.mark.parametrize(
     "line",
     ["SKIPPED: test: no foot: 1", "SKIPPED: three: docker: x", "SKIPPED: test: no left handle: 1"],
 )
-def test_a_reason_that_is_not_listed_is_told(tmp_path: Path, line: str) -> None:
+def test_a_reason_that_is_not_listed_is_reported(tmp_path: Path, line: str) -> None:
     """Another reason, another source, more than the reason."""
-    ((_, told),) = judged(line, tmp_path / "none").values()
-    assert told == "NOT IN tests/skips.toml"
+    ((_, verdict),) = judged(line, tmp_path / "none").values()
+    assert verdict == "NOT IN tests/skips.toml"
 
 
 def test_the_script_ends_as_it_should(tmp_path: Path) -> None:

@@ -24,10 +24,9 @@ LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
 BLOB_BYTES_MAX = 1 << 20
 MODULES_MAX = 14  # in one folder, __init__.py aside
 
-# What packages must not reach, directly or through others. What each imports is declared in its
-# pyproject.toml, and tests/test_dependencies.py holds code and declaration together. The servers
-# reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
-_SERVERS = {"asr", "llm", "embed", "gateway"}
+# What packages must not reach, directly or through others (imports: test_dependencies.py).
+# The servers reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
+_SERVERS = {"asr", "llm", "embed", "gateway", "rag"}
 _WEB = {"web", "jobs", *_SERVERS}
 MUST_NOT_REACH = {
     "core": {"registry", "runtime", "forge", "models", "speech", "bundle", *_WEB},
@@ -38,10 +37,11 @@ MUST_NOT_REACH = {
     "models": {"bundle", *_WEB},
     "web": {"registry", "runtime", "forge", "models", "speech", "bundle", "jobs", *_SERVERS},
     "jobs": {"registry", "runtime", "forge", "models", "speech", "bundle", "web", *_SERVERS},
-    "asr": {"bundle", "llm", "embed", "gateway"},
-    "llm": {"bundle", "jobs", "asr", "embed", "gateway"},
-    "embed": {"forge", "speech", "bundle", "jobs", "asr", "llm", "gateway"},
-    "gateway": {"forge", "bundle", "llm", "embed"},
+    "asr": {"bundle", "llm", "embed", "gateway", "rag"},
+    "llm": {"bundle", "jobs", "asr", "embed", "gateway", "rag"},
+    "embed": {"forge", "speech", "bundle", "jobs", "asr", "llm", "gateway", "rag"},
+    "gateway": {"forge", "bundle", "llm", "embed", "rag"},
+    "rag": {"forge", "speech", "bundle", "asr", "llm", "gateway"},
     "bundle": {"runtime", "forge", "models", "speech", *_WEB},
     "cli": set(),
 }
@@ -55,10 +55,11 @@ ONLY_IN = {
     "onnxruntime": ("glagol.runtime.ort",),
     "prometheus_client": ("glagol.asr.observability", "glagol.embed", "glagol.llm", "glagol.web"),
     "sentencepiece": ("glagol.embed.tokenizer",),
+    "qdrant_edge": ("glagol.rag.edge",),
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
-    "sqlite3": ("glagol.gateway.library", "glagol.jobs.sqlite"),
-    "httpx": ("glagol.jobs", "glagol.llm", "glagol.asr", "glagol.cli", "glagol.gateway"),
+    "sqlite3": ("glagol.gateway.library", "glagol.jobs.sqlite", "glagol.rag.store"),
+    "httpx": tuple(f"glagol.{name}" for name in ("jobs", "llm", "asr", "cli", "gateway", "rag")),
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }

@@ -72,7 +72,7 @@ class Suite:
         return list(self.variants)[-1]
 
     def must(self, holds: object, what: str) -> None:
-        """Note a failure, go on."""
+        """Note a failure and continue."""
         if not holds:
             self.failed.append(what)
 
@@ -101,7 +101,7 @@ def stage(suite: Suite, name: str) -> Iterator[dict[str, Any]]:
 
 
 def card_bytes() -> int:
-    """Memory of the card in use by everybody; 0 without a card."""
+    """Memory of the card in use by all processes; 0 without a card."""
     ask = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     try:
         return int(subprocess.check_output(ask, text=True).split()[0]) << 20
@@ -189,13 +189,13 @@ def large(suite: Suite) -> dict[str, Array]:
         session = open_session(blobs, "g", device="cpu", threads=0)
         front = v3.FrontEnd(weights[v3.WINDOW], weights[v3.MEL])
 
-        def hear(samples: Array) -> Array:
+        def encode(samples: Array) -> Array:
             features = front(samples)[np.newaxis]
             lengths = np.array([features.shape[1]], np.int64)
             found: Array = session.run(None, {"features": features, "lengths": lengths})[0][0]
             return found
 
-        np.savez(path, **v3.head_weights(recordings.speech(20), hear))
+        np.savez(path, **v3.head_weights(recordings.speech(20), encode))
     with np.load(path) as stored:
         return weights | {name: stored[name] for name in stored.files}
 
@@ -232,7 +232,7 @@ def promises(suite: Suite, figures: dict[str, Any]) -> None:
     figures["ten_runs"] = again == {alone[3]}
     figures["beside_others"] = beside == alone * 4
     suite.must(figures["ten_runs"], "ten runs differ")
-    suite.must(figures["beside_others"], "a result depends on who was beside")
+    suite.must(figures["beside_others"], "a result depends on the rest of the batch")
 
 
 def shapes(suite: Suite, figures: dict[str, Any]) -> None:
@@ -260,11 +260,11 @@ def memory(suite: Suite, figures: dict[str, Any]) -> None:
         try:
             batcher = Batcher.on_card(suite.encoder(v3.ID, "cuda", limit), windows=32)
             batcher(frames_of(25))
-            told = f"{batcher.windows} windows"
+            outcome = f"{batcher.windows} windows"
         except GlagolError as error:
-            told = error.code
-            suite.must(told in ("vram_too_small", "provider_missing"), f"memory: {error}")
-        figures[f"{spare_mib} MiB"] = told
+            outcome = error.code
+            suite.must(outcome in ("vram_too_small", "provider_missing"), f"memory: {error}")
+        figures[f"{spare_mib} MiB"] = outcome
 
 
 def matrix(suite: Suite, figures: dict[str, Any]) -> None:

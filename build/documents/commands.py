@@ -302,7 +302,7 @@ def main(root: Path, pages: list[str]) -> int:
         reader.stop()
         if reader.holder is not None:
             reader.holder.kill()
-        shutil.rmtree(work, ignore_errors=True)
+        subprocess.run(["rm", "-rf", str(work)], check=False)  # faster than shutil on many links
     _say(f"== docs: {ran} blocks ran in {time.monotonic() - began:.0f} s, {len(failed)} failed")
     return 1 if failed else 0
 

@@ -31,7 +31,7 @@ RIGHT_MIN = 0.95
 
 
 def silent(music: Path) -> Iterator[tuple[str, bytes]]:
-    """Ten seconds each of what nobody speaks in, as WAV files."""
+    """Sounds without speech, ten seconds each, as WAV files."""
     at = np.arange(SECONDS * RATE) / RATE
     noise = np.random.default_rng(1).standard_normal(len(at))
     for name, samples in (
@@ -64,7 +64,7 @@ def written(data: bytes, rate: int) -> bytes:
 
 
 def text_of_silence(recognizer: Recognizer, music: Path) -> bool:
-    """Print what is understood where nobody speaks; whether it is nothing."""
+    """Print the text for sounds without speech; returns whether there is none."""
     found = {name: recognizer.transcribe(io.BytesIO(data)).text for name, data in silent(music)}
     wrong = {name: text for name, text in found.items() if text}
     sys.stdout.write(f"no text on {len(found) - len(wrong)} of {len(found)} without a voice\n")
@@ -84,9 +84,9 @@ def languages(recognizer: Recognizer, speech: Path) -> bool:
         right[clip.language] += found == clip.language
         if found != clip.language:
             sys.stdout.write(f"    {clip.name} is taken for {found}\n")
-    told = ", ".join(f"{name} {right[name]} of {count}" for name, count in total.items())
+    counts = ", ".join(f"{name} {right[name]} of {count}" for name, count in total.items())
     share = right.total() / total.total()
-    sys.stdout.write(f"language right on {100 * share:.1f} % of clips: {told}\n")
+    sys.stdout.write(f"language right on {100 * share:.1f} % of clips: {counts}\n")
     return share >= RIGHT_MIN
 
 

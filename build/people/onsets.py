@@ -1,4 +1,4 @@
-"""Where our engine hears the tokens of the prompts, for `aligned.py` to find again.
+"""Measure the onsets of the prompts' tokens in our engine, for `aligned.py` to compare.
 
 Arguments: FOLDER OUT MODEL VARIANT STEP. OUT gets `onsets.json` and what the encoder read.
 """

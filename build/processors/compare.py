@@ -5,7 +5,8 @@ their models themselves; other artifacts than the manifest pins are refused ther
 of fp32, and int8's of the golden clip must be those of tests/golden/processors.json on each. int8
 rounds each activation to a step, so a last bit that differs becomes a step that differs: its words
 on the other clips are only reported, and its outputs must stay near fp32's. Times, confidences and
-bits are reported. `--record` hears the named seeds on this machine and writes that file.
+bits are reported. `--record` runs the clips of the named seeds on this machine and writes that
+file.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests/golden/processors.json"
 PACKAGES = sorted(str(path) for path in (ROOT / "packages").glob("*/src"))
-HEAR = ROOT / "build/processors/hear.py"
+RUN_CLIPS = ROOT / "build/processors/run_clips.py"
 NATIVE, AVX2, ARM = "this machine", "x86-64, AVX2", "aarch64"
 RAN_FOR_INT8 = {AVX2: "cpu-fp32", ARM: "cpu-int8"}
 """int8 products saturate without VNNI; of this machine the proof does not know it."""
 
 CLEAN = "golden"
-HEAR_S = 900
+RUN_S = 900
 INT8_RMS_MAX = 0.4
 """Of int8's outputs to fp32's on the same clips; measured: 0.13.
 With AVX2 alone fp32 runs for both."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a class of processor heard.
+class ClassResult:
+    """The results of one class of processors.
 
     Attributes:
         name: of the class.
-        found: texts, words, spans, digests of clips, builds that ran, as hear.py writes them.
+        found: texts, words, spans, digests of clips, builds that ran, as run_clips.py writes them.
         outputs: arrays of the encoders and of voice activity by case and clip.
         took_s: seconds.
     """
@@ -103,7 +104,9 @@ def here() -> str:
     units = [
         unit for unit in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8") if unit in flags
     ]
-    return f"{named.get('model name', platform.machine())} ({', '.join(units) or 'no units told'})"
+    return (
+        f"{named.get('model name', platform.machine())} ({', '.join(units) or 'no units listed'})"
+    )
 
 
 class Run:
@@ -119,15 +122,15 @@ class Run:
             world["PROCESSORS_SOURCE"] = str(ROOT / ".env/models")
         self._log = self._out.with_suffix(".log").open("w+b")
         self._began = time.monotonic()
-        command = [*prefix, str(HEAR), str(self._out), *seeds]
+        command = [*prefix, str(RUN_CLIPS), str(self._out), *seeds]
         self._process = subprocess.Popen(
             command, env=world, stdout=self._log, stderr=subprocess.STDOUT
         )
 
-    def result(self) -> Heard:
-        """Wait for it; what runs longer than `HEAR_S` is ended."""
+    def result(self) -> ClassResult:
+        """Wait for it; what runs longer than `RUN_S` is ended."""
         try:
-            status = self._process.wait(HEAR_S)
+            status = self._process.wait(RUN_S)
         finally:
             self.end()
         took_s = time.monotonic() - self._began
@@ -137,7 +140,7 @@ class Run:
             sys.exit(f"FAILED: processors: {self.name}: exit status {status}")
         found = json.loads(self._out.with_suffix(".json").read_text())
         with np.load(self._out.with_suffix(".npz")) as outputs:
-            return Heard(self.name, found, dict(outputs), took_s)
+            return ClassResult(self.name, found, dict(outputs), took_s)
 
     def end(self) -> None:
         """End it, if it still runs."""
@@ -145,35 +148,37 @@ class Run:
         self._process.wait()
 
 
-def differences(golden: dict[str, Any], heard: Heard) -> list[str]:
-    """Where a class heard something else than is written down, one line for each."""
-    found = heard.words
+def differences(golden: dict[str, Any], result: ClassResult) -> list[str]:
+    """Differences between a class and the golden file, one line for each."""
+    found = result.words
     lines = [
-        f"{heard.name}: the clip {clip} has other bytes"
+        f"{result.name}: the clip {clip} has other bytes"
         for clip in golden["sha256"]
         if golden["sha256"][clip] != found["sha256"].get(clip)
     ]
     if golden["spans"] != found["spans"]:
-        lines.append(f"{heard.name}: speech is at {found['spans']}, not at {golden['spans']}")
+        lines.append(f"{result.name}: speech is at {found['spans']}, not at {golden['spans']}")
     for case, texts in golden["texts"].items():
         for clip, text in texts.items():
             other = found["texts"][case].get(clip)
             if other != text:
-                lines.append(f"{heard.name}: {case}, clip {clip}: {other!r}, not {text!r}")
+                lines.append(f"{result.name}: {case}, clip {clip}: {other!r}, not {text!r}")
     lines += [
-        f"{heard.name}: {ran} ran for {case}"
-        for case, ran in heard.found["ran"].items()
-        if heard.name in RAN_FOR_INT8 and case.endswith("int8") and ran != RAN_FOR_INT8[heard.name]
+        f"{result.name}: {ran} ran for {case}"
+        for case, ran in result.found["ran"].items()
+        if result.name in RAN_FOR_INT8
+        and case.endswith("int8")
+        and ran != RAN_FOR_INT8[result.name]
     ]
-    for model in heard.models:
-        if (rms := heard.rms(model)) > INT8_RMS_MAX:
+    for model in result.models:
+        if (rms := result.rms(model)) > INT8_RMS_MAX:
             lines.append(
-                f"{heard.name}: {model}: int8 is {rms:.2f} from fp32, more than {INT8_RMS_MAX}"
+                f"{result.name}: {model}: int8 is {rms:.2f} from fp32, more than {INT8_RMS_MAX}"
             )
     return lines
 
 
-def rows(first: Heard, other: Heard) -> list[str]:
+def rows(first: ClassResult, other: ClassResult) -> list[str]:
     """How near a class is to this machine, a line for each model and variant."""
     lines = []
     for case, clips in first.cases.items():
@@ -205,14 +210,14 @@ def _times(clip: dict[str, Any]) -> list[Any]:
     return [(word["start"], word["end"]) for word in clip["words"]]
 
 
-def record(heard: Heard) -> None:
-    """Write down what was heard as what must be heard."""
-    GOLDEN.write_text(json.dumps(heard.words, ensure_ascii=False, indent=1) + "\n")
+def record(result: ClassResult) -> None:
+    """Write the words of a result as the new golden file."""
+    GOLDEN.write_text(json.dumps(result.words, ensure_ascii=False, indent=1) + "\n")
     say(f"{GOLDEN.relative_to(ROOT)} is written; review it")
 
 
 def main() -> None:
-    """Hear, compare, report."""
+    """Run the clips on each class, compare, report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--avx2", help="qemu-x86_64 of this machine; without it no such class")
     parser.add_argument("--aarch64", help="qemu-aarch64; PROCESSORS_ROOT and _SITE say with what")
@@ -236,12 +241,12 @@ def main() -> None:
         prefix = [options.aarch64, "-cpu", "neoverse-n1", "-L", root, f"{root}/usr/bin/python3.11"]
         runs.append(Run(ARM, prefix, options.place, seeds))
     try:
-        heard = [first, *(run.result() for run in runs)]
+        results = [first, *(run.result() for run in runs)]
     finally:
         for run in runs:
             run.end()
-    wrong = [line for each in heard for line in differences(golden, each)]
-    for each in heard:
+    wrong = [line for each in results for line in differences(golden, each)]
+    for each in results:
         far = ", ".join(f"{model} {each.rms(model):.3f}" for model in each.models)
         say(f"{each.name}: {len(golden['sha256'])} clips, {each.took_s:.0f} s; int8 to fp32: {far}")
         if each is not first:
@@ -249,7 +254,7 @@ def main() -> None:
     if wrong:
         say("\n".join(wrong))
         sys.exit(f"FAILED: processors: {len(wrong)} differences in words or spans")
-    say(f"classes that hear the same words and spans: {len(heard)}")
+    say(f"classes with the same words and spans: {len(results)}")
 
 
 if __name__ == "__main__":

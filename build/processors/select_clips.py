@@ -14,7 +14,7 @@ from typing import Any
 
 import clips
 import numpy as np
-from hear import CASES, recorder
+from run_clips import CASES, recorder
 
 from glagol.registry.registry import Registry
 from glagol.runtime.session import artifact
@@ -113,8 +113,8 @@ def main() -> None:
             margins[seed] = rnnt_margin(outputs, head) if rnnt else ctc_margin(outputs)
         tight = sorted(margins, key=lambda seed: margins[seed])[:keep]
         median = float(np.median(list(margins.values())))
-        told = {seed: float(f"{margins[seed]:.2g}") for seed in tight}
-        sys.stdout.write(f"{model} {variant}: {json.dumps(told)}, median {median:.2g}\n")
+        shown = {seed: float(f"{margins[seed]:.2g}") for seed in tight}
+        sys.stdout.write(f"{model} {variant}: {json.dumps(shown)}, median {median:.2g}\n")
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ class Stub(NotLive):
         while not self.gate.wait(0.01):
             if cancelled is not None and cancelled():
                 self.cancelled.set()
-                raise HostError("cancelled", "told to stop", "none")
+                raise HostError("cancelled", "stopped", "none")
         if self.error is not None:
             raise self.error
         yield Step(transcript.segments[1:], Progress(seconds, seconds))

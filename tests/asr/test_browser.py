@@ -50,7 +50,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 
 class Tab:
-    """A tab by the DevTools protocol; `events` is what it told so far."""
+    """A tab by the DevTools protocol; `events` is what it sent so far."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -118,7 +118,7 @@ def browse(folder: Path, visit: Callable[[Tab], Coroutine[Any, Any, Any]], *opti
     return asyncio.run(run())
 
 
-def test_the_page_of_the_routes_asks_nobody_else(server: Server, tmp_path: Path) -> None:
+def test_the_page_of_the_routes_asks_no_other_host(server: Server, tmp_path: Path) -> None:
     """One request, no complaint about the policy, and its style is applied."""
 
     async def visit(page: Tab) -> tuple[set[str], list[str], str]:
@@ -129,16 +129,16 @@ def test_the_page_of_the_routes_asks_nobody_else(server: Server, tmp_path: Path)
             for event in page.events
             if event["method"] == "Network.requestWillBeSent"
         }
-        told = [
+        messages = [
             event["params"]["entry"]["text"]
             for event in page.events
             if event["method"] == "Log.entryAdded"
         ]
-        return urls, told, style
+        return urls, messages, style
 
-    urls, told, style = browse(tmp_path, visit)
+    urls, messages, style = browse(tmp_path, visit)
     assert {url for url in urls if not url.endswith("/favicon.ico")} == {f"{server.url}/docs"}
-    assert not [text for text in told if "favicon" not in text]
+    assert not [text for text in messages if "favicon" not in text]
     assert style == "solid"
 
 
@@ -192,8 +192,10 @@ def test_a_page_of_another_site_reaches_nothing(server: Server, site: str, tmp_p
         assert client.get("/v1/jobs").json()["data"]["jobs"] == before
     assert found == ("unread unread unread shut", "421 421 421 shut")
     lines = server.lines("request")[seen:]
-    told = {(line["method"], line["code"]) for line in lines if "allowed" in line.get("code", "")}
-    assert told == {  # a browser asks again after 421
+    messages = {
+        (line["method"], line["code"]) for line in lines if "allowed" in line.get("code", "")
+    }
+    assert messages == {  # a browser asks again after 421
         ("DELETE", "host_not_allowed"),
         ("GET", "host_not_allowed"),
         ("POST", "host_not_allowed"),
@@ -223,5 +225,5 @@ def test_a_microphone_is_transcribed_live(listed: Server, site: str, tmp_path: P
 
     fake = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     text = browse(tmp_path, visit, *fake, f"--use-file-for-fake-audio-capture={microphone}")
-    heard = text.split()
-    assert len(set(heard) & set(words)) >= len(set(words)) // 2, text
+    transcribed = text.split()
+    assert len(set(transcribed) & set(words)) >= len(set(words)) // 2, text

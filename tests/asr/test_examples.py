@@ -42,7 +42,7 @@ def run(server: Server, name: str, file: Path, *more: str) -> subprocess.Complet
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_an_example_says_what_the_server_hears(server: Server, name: str, recording: Path) -> None:
+def test_an_example_prints_the_same_transcript(server: Server, name: str, recording: Path) -> None:
     with server.client() as client:
         expected = client.put("/v1/transcribe", content=sounds.clip()).json()["data"]
     result = run(server, name, recording)

@@ -98,7 +98,7 @@ def test_what_people_send_by_mistake(client: httpx.Client, name: str) -> None:
 
 
 def test_what_is_left_of_a_file_is_transcribed(client: httpx.Client) -> None:
-    """A header that promises more than there is: told in every form, refused with strict."""
+    """A header that promises more than there is: a warning in every format, refused with strict."""
     half = sounds.truncated()
     data = client.put(URL, content=half).json()["data"]
     (warning,) = data["warnings"]
@@ -164,7 +164,7 @@ def test_a_large_upload_costs_no_memory(server: Server, client: httpx.Client) ->
 
 
 def test_health_answers_while_the_model_works(server: Server) -> None:
-    """The event loop is free, the queue has an end, and everybody who was let in is served."""
+    """The event loop is free, the queue has an end, and every admitted request is served."""
     audio = sounds.long_speech(90)
     answers: list[httpx.Response] = []
 
@@ -195,10 +195,10 @@ def test_a_dropped_connection_frees_the_model(server: Server, client: httpx.Clie
     place = urlsplit(server.url)
     with socket.create_connection((place.hostname, place.port or 0)) as raw:
         head = f"PUT {URL} HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(audio)}\r\n"
-        raw.sendall(f"{head}X-Request-ID: leaver\r\n\r\n".encode() + audio)
+        raw.sendall(f"{head}X-Request-ID: disconnect\r\n\r\n".encode() + audio)
         time.sleep(0.3)
     assert client.put(URL, content=sounds.clip()).status_code == 200
-    line = server.request("leaver")
+    line = server.request("disconnect")
     assert (line["status"], line["code"]) == (499, "cancelled")
 
 

@@ -119,7 +119,7 @@ def test_a_wrong_default_of_an_engine_stops_the_start(chosen: str) -> None:
     assert chosen in caught.value.message
 
 
-def test_state_is_where_the_system_keeps_it_unless_told() -> None:
+def test_state_is_where_the_system_keeps_it_by_default() -> None:
     """By the XDG specification; relative paths of the operator become absolute."""
     for given, expected in (
         ({"ASR_STATE": "/var/glagol"}, "/var/glagol"),

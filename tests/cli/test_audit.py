@@ -53,23 +53,23 @@ def test_an_altered_log_exits_with_4_and_names_the_line(glagol: Glagol, log: Pat
 def test_a_jobs_lines_are_shown_as_they_are(
     glagol: Glagol, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the directory of state, byte for byte; by request as well; an altered log is told."""
+    """From the directory of state, byte for byte; by request too; an altered log is reported."""
     monkeypatch.setenv("ASR_STATE", str(log.parent))
     rows = log.read_text(encoding="utf-8").splitlines()
     shown = glagol("audit", "show", "--job", "j1")
     assert shown.status == 0
     assert shown.out.splitlines() == [rows[0], rows[2]]
     assert glagol("audit", "show", "--job", "r2").out.splitlines() == [rows[1]]
-    nothing = glagol("audit", "show", "--job", "nobody")
+    nothing = glagol("audit", "show", "--job", "unknown")
     assert (nothing.status, nothing.out) == (0, "")
-    assert "nobody" in nothing.err
+    assert "unknown" in nothing.err
     log.write_bytes(log.read_bytes().replace(b"r3", b"r4"))
     altered = glagol("audit", "show", "--job", "j1")
     assert altered.status == 4
     assert altered.out.splitlines() == [rows[0]]
 
 
-def test_callers_that_choose_one_id_are_told_apart(glagol: Glagol, tmp_path: Path) -> None:
+def test_callers_that_choose_one_id_are_distinguished(glagol: Glagol, tmp_path: Path) -> None:
     """By the server's own id, by which each can be asked for alone."""
     path = tmp_path / "audit.log"
     writer = AuditLog(path)

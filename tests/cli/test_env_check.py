@@ -95,7 +95,7 @@ KEPT = "the processor has AMX, but the kernel keeps it from this process"
         ("cannot be loaded: why", HAS, "cpu", "warn", "not in use: cannot be loaded: why"),
     ],
 )
-def test_the_matrix_unit_is_told_with_the_reason(
+def test_the_matrix_unit_is_listed_with_the_reason(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     obstacle: str,
@@ -122,7 +122,7 @@ def test_the_matrix_unit_of_this_machine(home: Path) -> None:
     assert found.found.startswith("in use, " if amx.library() else "not in use: ")
 
 
-def test_a_release_without_its_library_is_told(
+def test_a_release_without_its_library_is_reported(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It belongs to a release for every processor."""
@@ -133,7 +133,7 @@ def test_a_release_without_its_library_is_told(
 
 
 def test_broken_manifest_is_a_finding_not_a_crash(home: Path) -> None:
-    """The report goes on after it."""
+    """The report continues after it."""
     (home / "manifest.json").write_text("{}")
     assert findings(home)["manifest"].status == "fail"
 

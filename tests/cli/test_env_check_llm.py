@@ -125,7 +125,7 @@ def test_another_environment_than_the_lock(check: Check, llm_home: Path) -> None
 
 
 def test_wheels_that_contradict_themselves_or_each_other(check: Check, llm_home: Path) -> None:
-    """One path of two wheels is right as either's; byte code is nobody's; the rest is a failure."""
+    """One path of two wheels is right as either's; byte code is ignored; the rest is a failure."""
     site = next((llm_home / ".env" / "llm-cuda").glob("lib/python3*/site-packages"))
     other = site / "other-1.0.dist-info"
     other.mkdir()

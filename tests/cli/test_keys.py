@@ -1,4 +1,4 @@
-"""`glagol keys`: shown once, stored as a digest, whole or not at all, nobody else's to read."""
+"""`glagol keys`: shown once, stored as a digest, written whole, unreadable for other users."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_list_and_revoke(glagol: Glagol, state: Path) -> None:
     assert lines[1].split("\t")[2:] == ["never", "transcribe,jobs", "policy", "policy"]
     assert glagol("keys", "revoke", "alice").status == 0
     assert len(glagol("keys", "list").out.splitlines()) == 2
-    assert "closed to everybody" in glagol("keys", "revoke", "bob").err
+    assert "closed to all callers" in glagol("keys", "revoke", "bob").err
     assert parse((state / "keys.json").read_bytes()).keys == ()
 
 
@@ -69,13 +69,13 @@ def test_keys_that_are_on_stay_on_until_they_are_switched_off(glagol: Glagol, st
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
-        (("revoke", "nobody"), 2),
+        (("revoke", "unknown"), 2),
         (("add", "a b"), 2),
         (("add", "x", "--rate", "-1"), 2),
         (("add", "x", "--scope", "everything"), 2),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_what_cannot_be_is_refused(
     glagol: Glagol, state: Path, arguments: tuple[str, ...], status: int
 ) -> None:
     """And nothing is written."""
@@ -84,7 +84,7 @@ def test_what_cannot_be_is_told(
 
 
 def test_a_broken_file_is_not_overwritten(glagol: Glagol, state: Path) -> None:
-    """Somebody's keys may still be in it."""
+    """It may still hold keys in use."""
     state.mkdir()
     (state / "keys.json").write_text("{")
     assert glagol("keys", "add", "alice").status == 2

@@ -37,38 +37,38 @@ def test_transcripts_survive_a_full_disk(home: Path, tmp_path: Path) -> None:
     for name in names:
         (tmp_path / os.fsdecode(name)).write_bytes(sounds.clip())
     with Path("/dev/full").open("wb") as full:
-        status, _, told = glagol(
+        status, _, stderr = glagol(
             home, tmp_path, "transcribe", "--format", "json", *names, stdout=full
         )
     assert status == CODES["disk_full"].exit_status
-    assert told.count("[disk_full]") == told.count("kept in") == 2
-    assert "Traceback" not in told
+    assert stderr.count("[disk_full]") == stderr.count("kept in") == 2
+    assert "Traceback" not in stderr
     kept = sorted(tmp_path.glob("*.json"))
     assert [os.fsencode(path.name)[:4] for path in kept] == [b"caf\xe9", b"one-"]
     files = [json.loads(path.read_bytes()) for path in kept]
     assert [each["file"] for each in files] == ["caf\ufffd.wav", "one.wav"]
     assert all(each["data"]["text"] for each in files)
-    assert str(kept[1]) in told
+    assert str(kept[1]) in stderr
 
 
 def test_a_locale_without_cyrillic_gets_utf_8(home: Path, tmp_path: Path) -> None:
     """Texts of the demo and names in errors, under ISO-8859-1."""
     latin = {"PYTHONIOENCODING": "iso-8859-1"}
-    status, out, told = glagol(home, tmp_path, "demo", variables=latin, stdout=subprocess.PIPE)
-    assert (status, told) == (0, "")
+    status, out, stderr = glagol(home, tmp_path, "demo", variables=latin, stdout=subprocess.PIPE)
+    assert (status, stderr) == (0, "")
     assert "екатерина" in out.decode()
-    status, _, told = glagol(home, tmp_path, "demo", "--model", "запись", variables=latin)
+    status, _, stderr = glagol(home, tmp_path, "demo", "--model", "запись", variables=latin)
     assert status == CODES["model_unknown"].exit_status
-    assert "запись" in told
+    assert "запись" in stderr
 
 
 def test_other_commands_say_that_the_disk_is_full(home: Path, tmp_path: Path) -> None:
     """Once, with the status of the code; a full disk under stderr changes no status."""
     with Path("/dev/full").open("wb") as full:
-        status, _, told = glagol(home, tmp_path, "settings", stdout=full)
-        assert (status, told.count("disk_full")) == (CODES["disk_full"].exit_status, 1)
-        assert "Traceback" not in told
-        assert "Exception ignored" not in told
+        status, _, stderr = glagol(home, tmp_path, "settings", stdout=full)
+        assert (status, stderr.count("disk_full")) == (CODES["disk_full"].exit_status, 1)
+        assert "Traceback" not in stderr
+        assert "Exception ignored" not in stderr
         command = [sys.executable, "-m", "glagol.cli", "demo", "--model", "none"]
         quiet = subprocess.run(command, env=environment(home), stderr=full, check=False)
     assert quiet.returncode == CODES["model_unknown"].exit_status
@@ -86,15 +86,15 @@ def test_a_result_is_kept_in_the_first_place_that_takes_it(
     monkeypatch.setattr(Path, "cwd", lambda: places[0])
     monkeypatch.setattr(output.tempfile, "gettempdir", lambda: str(places[1]))
     for place in (*places, None):
-        told = output.keep(b"text", "a/b.wav", "srt", full)
-        assert (told.code, told.message) == ("disk_full", "no room")
+        stderr = output.keep(b"text", "a/b.wav", "srt", full)
+        assert (stderr.code, stderr.message) == ("disk_full", "no room")
         if place is None:
-            assert "no place" in told.remedy
+            assert "no place" in stderr.remedy
             break
         (kept,) = place.iterdir()
         assert kept.name.startswith("b-")
         assert kept.name.endswith(".srt")
-        assert (kept.read_bytes(), str(kept) in told.remedy) == (b"text", True)
+        assert (kept.read_bytes(), str(kept) in stderr.remedy) == (b"text", True)
         kept.unlink()
         place.rmdir()
 
@@ -107,7 +107,7 @@ def test_a_closed_standard_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_language_is_taken_in_any_form(glagol: Run, home: Path, recording: Path) -> None:
-    """As on every route; one that the model does not know is told before any work."""
+    """As on every route; one that the model does not know is refused before any work."""
     plain = glagol("transcribe", "--home", home, recording)
     asked = glagol("transcribe", "--home", home, "--language", "ru_RU", recording)
     assert (asked.status, asked.out) == (0, plain.out)

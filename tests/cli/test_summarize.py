@@ -90,7 +90,7 @@ def test_no_server_no_summary(glagol: Run, tmp_path: Path) -> None:
 def test_a_recording_is_transcribed_and_summarised(
     glagol: Run, home: Path, recording: Path, url: str
 ) -> None:
-    """One command; the transcript is told even when the model is away."""
+    """One command; the transcript is printed even when the model is away."""
     asked = ("transcribe", recording, "--home", home, "--summarize", "--llm-url")
     plain = glagol("transcribe", recording, "--home", home).out
     shown = glagol(*asked, url)

@@ -57,7 +57,7 @@ def test_one_file_is_its_text(glagol: Run, home: Path, recording: Path, expected
     assert glagol("transcribe", "--home", home, recording) == Result(0, f"{expected}\n", "")
 
 
-def test_split_channels_are_told_by_their_numbers(
+def test_split_channels_are_named_by_their_numbers(
     glagol: Run, home: Path, tmp_path: Path, expected: str
 ) -> None:
     """A stereo file with speech in the second channel alone."""

@@ -29,7 +29,7 @@ from glagol.web import envelope
 Opener = Callable[..., Recognizer]
 
 
-def heard(recognizer: Recognizer, audio: bytes) -> bytes:
+def transcribed(recognizer: Recognizer, audio: bytes) -> bytes:
     """The transcript as JSON."""
     return as_json(recognizer.transcribe(io.BytesIO(audio)))
 
@@ -40,10 +40,10 @@ def test_threads_and_repetition(
 ) -> None:
     """Ten runs of short audio, two of long, on one, two and three threads."""
     for name, audio in recordings.items():
-        expected = heard(open_model(model, variant), audio)
+        expected = transcribed(open_model(model, variant), audio)
         for threads, runs in ((1, 9), (2, 2), (3, 1)):
             for _ in range(runs if name == "short" else 1):
-                assert heard(open_model(model, variant, threads), audio) == expected
+                assert transcribed(open_model(model, variant, threads), audio) == expected
 
 
 @pytest.mark.parametrize(("model", "variant"), [CASES[0], CASES[3]])
@@ -53,7 +53,7 @@ def test_order_and_company(
     """Requests in either order, in both lanes, four at a time on a session with two threads."""
     recognizer = open_model(model, variant, 2)
     audio = {**recordings, "silence": sounds.silence(31)}
-    alone = {name: heard(open_model(model, variant), data) for name, data in audio.items()}
+    alone = {name: transcribed(open_model(model, variant), data) for name, data in audio.items()}
     for order in (list(audio), list(reversed(audio))):
         engine = InferencePool(
             model, lambda _: Opened(recognizer, {}), queue_size=99, clock=time.perf_counter,
@@ -72,7 +72,7 @@ LANES: tuple[Lane, ...] = ("quick", "long")
 
 
 def _job(audio: bytes, lane: Lane) -> Job:
-    """A job without a digest, so that its JSON is that of `heard`."""
+    """A job without a digest, so that its JSON is that of `transcribed`."""
     nothing: Any = None
     return Job(
         file=io.BytesIO(audio),

@@ -72,16 +72,16 @@ def test_openais_client_works_unchanged(server: made.Server, embedder: Embedder)
 
 
 @pytest.mark.parametrize(("body", "code", "status"), WRONG, ids=str)
-def test_wrong_requests_are_told_apart(
+def test_wrong_requests_have_different_errors(
     server: made.Server, body: dict[str, Any], code: str, status: int
 ) -> None:
-    """OpenAI's shape, our code, and the server goes on."""
+    """OpenAI's shape, our code, and the server continues."""
     with server.client() as client:
         answer = client.post("/v1/embeddings", json={"model": made.MODEL, **body})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-def test_broken_bodies_are_told_apart(server: made.Server) -> None:
+def test_broken_bodies_have_different_errors(server: made.Server) -> None:
     """No JSON, half a surrogate pair, too large a body: an error each, never a 500."""
     with server.client() as client:
         for body in BROKEN:

@@ -189,7 +189,7 @@ def kill_redis(server: RedisServer, way: Way, directory: Path, rounds: int, seed
         mine = way.open()
         while not over.is_set():
             job_id = f"job{number}-{len(acknowledged[number])}"
-            # a few to be worked on, and many that nobody takes, to be in mid-write at any time
+            # a few to be worked on, and many that no worker takes, to be in mid-write at any time
             put(mine, job_id, BALLAST if len(acknowledged[number]) % 20 else KIND)
             acknowledged[number].append(job_id)
             over.wait(0.005)

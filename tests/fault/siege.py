@@ -174,11 +174,11 @@ def attacked(target: Besieged, *names: str) -> Iterator[dict[str, Any]]:
     command += [str(target.tarpit), str(CLIP)]
     command += [f"{name}={target.attackers[name]}" for name in names]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    told: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     try:
-        yield told
+        yield counts
     finally:
-        told |= json.loads(process.communicate(timeout=60)[0] or b"{}")
+        counts |= json.loads(process.communicate(timeout=60)[0] or b"{}")
 
 
 def siege(target: Besieged, seconds: float, *names: str) -> list[str]:
@@ -194,7 +194,7 @@ def siege(target: Besieged, seconds: float, *names: str) -> list[str]:
 
 def siege_once(target: Besieged, seconds: float, *names: str) -> list[str]:
     """Attack for `seconds`, print what was measured, and return the faults that were seen."""
-    with attacked(target, *names) as told, watched(target) as waits:
+    with attacked(target, *names) as counts, watched(target) as waits:
         time.sleep(seconds)
         late = None
         if "hooks" in names:
@@ -203,14 +203,14 @@ def siege_once(target: Besieged, seconds: float, *names: str) -> list[str]:
             except OSError:
                 late = math.inf
     say(f"{' + '.join(names)}: {waits}")
-    say(f"    attackers: {', '.join(f'{k} {v}' for k, v in sorted(told.items()) if v)}")
+    say(f"    attackers: {', '.join(f'{k} {v}' for k, v in sorted(counts.items()) if v)}")
     wrong = [f"{names}: {each}" for each in waits.troubles[:3]]
     if waits.worst() > BAR_S:
         wrong.append(f"{names}: a wait of {waits.worst():.2f} s")
     if late is not None:
         say(f"    another caller's webhook came {late:.1f} s after its job was sent")
         wrong += [f"the webhook took {late:.1f} s"] if late > 10 * BAR_S else []
-    wrong += [f"{names}: an attacker failed: {told['failed']}"] if told.get("failed") else []
+    wrong += [f"{names}: an attacker failed: {counts['failed']}"] if counts.get("failed") else []
     return wrong
 
 
@@ -232,7 +232,7 @@ def _webhook_s(target: Besieged) -> float:
 
 
 def hung_redis(folder: Path) -> list[str]:
-    """Stop Redis under a server: whatever needs no job goes on."""
+    """Stop Redis under a server: whatever needs no job still works."""
     redis = RedisServer(folder)
     redis.start()
     try:

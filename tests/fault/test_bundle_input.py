@@ -71,7 +71,7 @@ def test_glibc_is_compared_by_number(world: World, target: Target) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "current", "store"])
-def test_folder_of_somebody_else(world: World, tmp_path: Path, name: str) -> None:
+def test_folder_of_another_user(world: World, tmp_path: Path, name: str) -> None:
     """Nothing is touched in it."""
     (tmp_path / name).write_text("mine")
     refusal(lambda: run(world.new.tar, Target(tmp_path), ANY), "bundle_target")
@@ -158,7 +158,7 @@ def wrong_signatures(world: World, keys: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "case", ["stranger", "other bundle", "other purpose", "damaged", "empty", "nobody trusted"]
+    "case", ["stranger", "other bundle", "other purpose", "damaged", "empty", "no signer trusted"]
 )
 def test_wrong_signature(
     world: World, target: Target, keys: Path, tmp_path: Path, case: str
@@ -166,7 +166,7 @@ def test_wrong_signature(
     """Refused before a single file is copied."""
     signature = wrong_signatures(world, keys).get(case, sign(b"x", keys / "release"))
     place = signed(world, tmp_path, signature)
-    options = Options(signers=None if case == "nobody trusted" else keys / "signers")
+    options = Options(signers=None if case == "no signer trusted" else keys / "signers")
     before = sorted(target.root.rglob("*"))
     refusal(lambda: run(place, target, options), "bundle_signature")
     assert sorted(target.root.rglob("*")) == before
@@ -217,7 +217,7 @@ def test_delta_with_a_damaged_list(world: World, target: Target, tmp_path: Path,
 
 @pytest.fixture(scope="module")
 def bad(world: World) -> Path:
-    """A sound bundle of a release that hears something else."""
+    """An intact bundle of a release with another transcript."""
     made.checkout(world.root / "bad", version="0.3.0", says="что-то другое")
     return made.release(world.root / "bad").tar
 
@@ -262,7 +262,7 @@ def test_rollback_and_forward(world: World, target: Target) -> None:
 
 
 def test_a_second_process(world: World, target: Target) -> None:
-    """Two installations at once: the second is told to wait."""
+    """Two installations at once: the second is refused with a hint to wait."""
     with target.changing(Disk()):
         refusal(lambda: run(world.new.tar, target, ANY), "busy")
         refusal(lambda: rollback(target, Disk()), "busy")
@@ -300,7 +300,7 @@ def test_blob_that_rotted(world: World, target: Target) -> None:
 
 @pytest.mark.parametrize("number", range(0, 90, 9))
 def test_interrupted_copy(world: World, target: Target, tmp_path: Path, number: int) -> None:
-    """A bundle that is still being copied is refused; the finished copy goes on from there."""
+    """A bundle that is still being copied is refused; the finished copy continues from there."""
     data = world.new.tar.read_bytes()
     place = tmp_path / "copy.tar"
     place.write_bytes(data[: len(data) * number // 90])

@@ -19,7 +19,7 @@ PREDICTOR = 12
 
 
 def architecture(**changes: object) -> Architecture:
-    """Return a small RNN-T or CTC architecture, changed as told."""
+    """Return a small RNN-T or CTC architecture, with the given changes."""
     values: dict[str, object] = {
         "features": 64,
         "width": 48,

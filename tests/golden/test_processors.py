@@ -1,4 +1,4 @@
-"""This processor hears what is written down for every one: words of fp32, int8's clear ones, spans.
+"""This processor gives the golden results: the words of fp32, the clear ones of int8, the spans.
 
 The clips were chosen for near-ties (docs/adr/0017). build/proof-processors compares other classes
 of processor, emulated, in the same way.
@@ -28,22 +28,24 @@ CLIPS_MIN = 20
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Any]:
-    """What must be heard."""
+    """The golden results."""
     found: dict[str, Any] = json.loads(proof.GOLDEN.read_text(encoding="utf-8"))
     return found
 
 
-def test_this_machine_hears_it(tmp_path: Path) -> None:
+def test_this_machine_gives_the_golden_results(tmp_path: Path) -> None:
     """The whole comparison, without the classes that need an emulator."""
     homes.repository()
     command = [sys.executable, homes.ROOT / "build/processors/compare.py", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "classes that hear the same words and spans: 1" in done.stdout
+    assert "classes with the same words and spans: 1" in done.stdout
 
 
-def heard(golden: dict[str, Any], apart: float = 0.1, name: str = "a class") -> proof.Heard:
-    """A class that hears what it must with the builds asked for; int8 is `apart` from fp32."""
+def made_result(
+    golden: dict[str, Any], apart: float = 0.1, name: str = "a class"
+) -> proof.ClassResult:
+    """A class with the golden results and the requested builds; int8 is `apart` from fp32."""
     found: dict[str, Any] = {"sha256": golden["sha256"], "spans": golden["spans"]}
     outputs: dict[str, Any] = {}
     for case, texts in copy.deepcopy(golden["texts"]).items():
@@ -52,12 +54,12 @@ def heard(golden: dict[str, Any], apart: float = 0.1, name: str = "a class") -> 
             found[case][clip] = {"text": texts.get(clip, "anything"), "words": []}
             outputs[f"{case} {clip}"] = np.full((3, 2), apart * case.endswith("int8"))
     found["ran"] = {case: case.split()[1] for case in golden["texts"]}
-    return proof.Heard(name, found, outputs, 1.0)
+    return proof.ClassResult(name, found, outputs, 1.0)
 
 
-def test_what_must_be_heard_passes(golden: dict[str, Any]) -> None:
+def test_the_golden_results_pass(golden: dict[str, Any]) -> None:
     """int8's words on hard clips are free."""
-    assert proof.differences(golden, heard(golden)) == []
+    assert proof.differences(golden, made_result(golden)) == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_what_must_be_heard_passes(golden: dict[str, Any]) -> None:
 )
 def test_another_word_is_a_difference(golden: dict[str, Any], case: str, clip: str) -> None:
     """Of fp32 on any clip, of int8 on the golden one."""
-    other = heard(golden)
+    other = made_result(golden)
     other.found[case][clip]["text"] += "!"
     (line,) = proof.differences(golden, other)
     assert line.startswith(f"a class: {case}, clip {clip}: ")
@@ -78,11 +80,11 @@ def test_another_word_is_a_difference(golden: dict[str, Any], case: str, clip: s
 
 def test_other_spans_clips_and_outputs_are_differences(golden: dict[str, Any]) -> None:
     """A span that ends later, a clip of other bytes, int8 far from fp32."""
-    other = heard(golden, apart=0.5)
+    other = made_result(golden, apart=0.5)
     other.found["spans"] = [[0, 1]]
     other.found["sha256"] = {**golden["sha256"], "702": "0" * 64}
-    told = proof.differences(golden, other)
-    assert [line.partition(":")[2].split()[0] for line in told] == [
+    lines = proof.differences(golden, other)
+    assert [line.partition(":")[2].split()[0] for line in lines] == [
         "the",
         "speech",
         "gigaam-nano:",
@@ -95,7 +97,7 @@ def test_another_build_than_the_classes_own_is_a_difference(
     golden: dict[str, Any], name: str, ran: str
 ) -> None:
     """With AVX2 alone fp32 runs in place of int8; on aarch64 int8 itself."""
-    other = heard(golden, name=name)
+    other = made_result(golden, name=name)
     other.found["ran"] |= {case: ran for case in golden["texts"] if case.endswith("int8")}
     assert len(proof.differences(golden, other)) == 2
 

@@ -1,4 +1,4 @@
-"""The published GigaAM-v3 writes what upstream's own tests say it writes, for whoever has it.
+"""The published GigaAM-v3, where it is present, writes the texts of upstream's own tests.
 
     ./just glagol models build gigaam-v3-e2e-rnnt --fetch --record
     GLAGOL_REAL_MODELS=1 GLAGOL_REAL_AUDIO=DIR ./just test tests/golden
@@ -76,7 +76,7 @@ def built(model: str, variant: str) -> bool:
 
 
 @cache
-def heard(model: str, variant: str) -> Transcript:
+def transcribed(model: str, variant: str) -> Transcript:
     """The transcript of the sample; skips what is not here."""
     if not built(model, variant):
         pytest.skip(f"{model} {variant} is not built: ./just glagol models build {model} --fetch")
@@ -94,18 +94,18 @@ def test_at_least_one_model_is_built() -> None:
 
 @pytest.mark.parametrize("model", TEXTS)
 def test_text_in_fp32_is_upstreams(model: str) -> None:
-    assert heard(model, "cpu-fp32").text == TEXTS[model]
+    assert transcribed(model, "cpu-fp32").text == TEXTS[model]
 
 
 @pytest.mark.parametrize("model", TEXTS)
 def test_text_in_int8_is_upstreams_but_for_a_word(model: str) -> None:
-    found = heard(model, "cpu-int8").text.split()
+    found = transcribed(model, "cpu-int8").text.split()
     assert edit_distance(TEXTS[model].split(), found) <= INT8_WORDS
 
 
 @pytest.mark.parametrize("model", TIMES)
-def test_a_word_is_where_upstream_hears_it(model: str) -> None:
-    transcript = heard(model, "cpu-fp32")
+def test_a_word_is_where_upstream_finds_it(model: str) -> None:
+    transcript = transcribed(model, "cpu-fp32")
     words = [word for segment in transcript.segments for word in segment.words]
     (said,) = [word for word in words if word.text.strip(",").lower() == WORD]
     assert (said.start, said.end) == pytest.approx(TIMES[model], abs=TOLERANCE_S)

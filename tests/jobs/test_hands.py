@@ -54,7 +54,7 @@ def test_waiting_ends_when_a_delay_or_a_lease_does(way: Way) -> None:
     queue.close()
 
 
-def test_what_was_put_is_there_for_everybody_and_after_closing(way: Way) -> None:
+def test_what_was_put_is_there_for_every_process_and_after_closing(way: Way) -> None:
     """Another instance sees the same job; ping answers; nothing to warn of."""
     queue = way.open()
     job = queue.put(new())
@@ -96,7 +96,7 @@ def test_each_job_is_done_once_by_many_hands(way: Way, tmp_path: Path, hands: st
     queue.close()
 
 
-def test_one_key_makes_one_job_whoever_comes_first(way: Way) -> None:
+def test_one_key_makes_one_job_in_any_order(way: Way) -> None:
     """Sixteen at once with the same key: one job, and one answer for all equal requests."""
     queue = way.open()
 

@@ -59,7 +59,7 @@ def test_parts_are_the_card(gib: float, asr: Model | None, llm: Model | None) ->
 
 @given(st.floats(1, 100), st.floats(0, 20), st.sampled_from([SMALL, WHOLE, MOE]))
 def test_a_larger_card_never_holds_less(gib: float, more: float, llm: Model) -> None:
-    """What fits goes on to fit, with no shorter context."""
+    """A model that fits a card fits a larger one, with no shorter context."""
     less, card = planned(gib, ASR, llm), planned(gib + more, ASR, llm)
     assert less is None or card is not None
     if less is not None and card is not None:
@@ -83,7 +83,7 @@ def test_twelve_gib() -> None:
 
 
 def test_what_is_unknown_stays_unknown() -> None:
-    """No context is promised for a cache that nobody has seen."""
+    """No context is promised for a cache of unknown size."""
     unseen = msgspec.structs.replace(MOE, decoding={"kind": "llm", "weights_bytes": 10_500_000_000})
     card = planned(24, ASR, unseen)
     assert card is not None
@@ -153,7 +153,7 @@ def test_one_setting_holds_both() -> None:
 
 
 def test_models_must_be_what_their_place_needs() -> None:
-    """A recogniser is no language model; a size that nobody knows is no plan."""
+    """A recogniser is no language model; an unknown size is no plan."""
     blank = msgspec.structs.replace(MOE, decoding={"kind": "llm"})
     for asr, llm in ((ASR, ASR), (SMALL, SMALL), (ASR, blank)):
         with pytest.raises(InputError):

@@ -54,7 +54,7 @@ WAYS = {
     "optimised": Way(settings={"PYTHONOPTIMIZE": "2", "PYTHONDONTWRITEBYTECODE": "1"}),
     "everything": Way(
         folder=ODD + "/другая",
-        settings={"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "77", "USER": "somebody"},
+        settings={"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "77", "USER": "builder"},
         before=("faketime", "-f", "+400d", "taskset", "-c", "0"),
         umask=0o077,
         backwards=True,

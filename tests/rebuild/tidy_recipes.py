@@ -18,5 +18,5 @@ def test_recipes_need_no_home(home: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in kept}
     environment |= {"HOME": home} if home else {}
     command = [ROOT / "just", "--command", "printenv", "UV_CACHE_DIR"]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == str(ROOT / ".env/.cache")
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == str(ROOT / ".env/.cache")

@@ -286,7 +286,7 @@ def test_s3_bucket_is_a_mirror(
         {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"},
     ],
 )
-def test_s3_without_credentials_asks_nobody(
+def test_s3_without_credentials_asks_no_server(
     store: Store, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
 ) -> None:
     """The client would ask the cloud's metadata address: mirrors are refused, urls passed over."""

@@ -80,7 +80,7 @@ def test_one_digest_is_fetched_once(store: Store, wanted: list[Artifact], mirror
     assert seen == {f"part-{n}": len(data) for n, data in enumerate(FILES)}
 
 
-def test_an_interrupted_fetch_goes_on(store: Store, wanted: list[Artifact], mirror: Mirror) -> None:
+def test_an_interrupted_fetch_resumes(store: Store, wanted: list[Artifact], mirror: Mirror) -> None:
     """What the caller stopped is kept and continued by range; what is whole is not asked again."""
 
     class EnoughError(Exception):

@@ -58,13 +58,13 @@ def bursts(
 ) -> Samples:
     """A 1 kHz tone of 40 ms at each of some seconds, silence between, float32 [n]."""
     time = np.arange(round(seconds * rate)) / rate
-    heard = np.zeros(len(time))
+    envelope = np.zeros(len(time))
     for start in at:
-        heard += (time >= start) & (time < start + BURST_S)
-    return (0.5 * heard * np.sin(2 * np.pi * 1_000 * time)).astype(np.float32)
+        envelope += (time >= start) & (time < start + BURST_S)
+    return (0.5 * envelope * np.sin(2 * np.pi * 1_000 * time)).astype(np.float32)
 
 
-def heard_at(samples: Samples) -> list[float]:
+def bursts_at(samples: Samples) -> list[float]:
     """When bursts begin in samples at 16 kHz, seconds."""
     size = RATE // 200
     whole = np.abs(samples[: len(samples) // size * size]).reshape(-1, size).max(axis=1, initial=0)
@@ -175,4 +175,4 @@ def _pictures(video: Any, seconds: float) -> list[Any]:
     return [*found, *video.encode(None)]
 
 
-__all__ = ["BURSTS", "Make", "bursts", "cut", "heard_at", "recording", "replace", "without"]
+__all__ = ["BURSTS", "Make", "bursts", "bursts_at", "cut", "recording", "replace", "without"]

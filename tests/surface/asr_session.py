@@ -1,7 +1,7 @@
 """One conversation with a real asr-server, and the form of everything that it says and writes.
 
-It answers in every format, works a job, delivers a webhook, takes an upload, hears a live stream
-and refuses what is wrong; then it is stopped, and its log and its audit log are read.
+It answers in every format, works a job, delivers a webhook, takes an upload, transcribes a live
+stream and refuses what is wrong; then it is stopped, and its log and its audit log are read.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _jobs(client: httpx.Client, hook: Receiver) -> dict[str, Any]:
     made = client.put(URL, params=asked, content=spoken())
     broken = client.put(URL, params=asked, content=sounds.not_finite())
     assert (made.status_code, broken.status_code) == (202, 202), made.text + broken.text
-    told = hook.wait(2)
+    requests = hook.wait(2)
     events = _events(client.get(f"{_place(made)}/events").text)
     ended = [_until_over(client, _place(each)) for each in (made, broken)]
     result = client.get(f"{_place(made)}/result")
@@ -188,8 +188,10 @@ def _jobs(client: httpx.Client, hook: Receiver) -> dict[str, Any]:
         "jobs": shape(client.get("/v1/jobs").json()),
         "deliveries": shape(deliveries),
         "delivery": shape(one.json()),
-        "webhooks": _by([json.loads(each.body) for each in told], "type"),
-        "webhook headers": sorted(name for name in told[0].headers if name.startswith("webhook")),
+        "webhooks": _by([json.loads(each.body) for each in requests], "type"),
+        "webhook headers": sorted(
+            name for name in requests[0].headers if name.startswith("webhook")
+        ),
     }
 
 

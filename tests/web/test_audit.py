@@ -172,7 +172,7 @@ def test_a_cut_end_is_found_by_the_hash_that_was_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [1, 40, -2])
-def test_a_torn_last_line_is_set_aside_and_the_log_goes_on(tmp_path: Path, left: int) -> None:
+def test_a_torn_last_line_is_set_aside_and_the_log_continues(tmp_path: Path, left: int) -> None:
     """It was never acknowledged; until the next append, verification says that the end is torn."""
     path = tmp_path / "audit.log"
     written(path, 3)

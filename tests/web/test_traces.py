@@ -162,7 +162,7 @@ def test_a_timeline_is_bounded_and_joins_what_nothing_interrupted() -> None:
     assert timeline.dropped == 2
 
 
-def test_a_collector_that_is_not_there_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_collector_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans are made and lost; closing gives up on it."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")

@@ -1,17 +1,17 @@
 /* MultiHeadAttention of float32 on the matrix unit: softmax(scale * queries by keys) by values, head by head.
  *
- * 32 queries meet 32 keys at a time, and everything lies turned, a query in a column: what a query's softmax needs
- * stands above each other then, and the weights are the right side of the next product as they lie. Weights are
- * relative to the best score so far; when a much better one comes, what was summed is made smaller (Milakov and
- * Gimelshein 2018, arXiv 1805.02867). Products are those of slices.h.
+ * One step takes 32 queries and 32 keys. Scores are stored transposed, one query per column: softmax reduces down
+ * columns, and the weights can be used directly as the right operand of the next product. Weights are relative to the
+ * best score so far; when a much better score comes, the partial sums are rescaled (Milakov and Gimelshein 2018,
+ * arXiv 1805.02867). Products are those of slices.h.
  *
- * A query's result depends on the query, the keys and the values alone. A key whose score is 93 below a query's best
- * weighs nothing, to the bit: padding is told so.
+ * A query's result depends on the query, the keys and the values alone. The weight of a key whose score is 93 below
+ * the query's best is exactly zero: that is how padding is excluded.
  *
- * ONNX Runtime's operator has more inputs (masks, biases, a cache), may look at earlier keys only, and chooses a scale
- * where none is given: nodes that ask for that stay with it (glagol.runtime.kernels.adapt), and are refused here. What shows
- * only in a call, wider heads or other keys than queries, is given to its operator, which every kernel of ours has
- * beside it. Scores are above -1e30, a mask's included. */
+ * ONNX Runtime's operator has more inputs (masks, biases, a cache), can be causal, and chooses a scale where none is
+ * given. Nodes that need one of these keep that operator (glagol.runtime.kernels.adapt) and are refused here. Calls that
+ * this kernel cannot do (wider heads, or other keys than queries) are passed to that operator, of which every kernel
+ * holds an instance. Scores, masks included, are above -1e30. */
 
 #include <stdatomic.h>
 

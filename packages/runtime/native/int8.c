@@ -253,7 +253,7 @@ static Status *prepare(const Tensor *values, const Tensor *scales, const Tensor 
     return NULL;
 }
 
-/* Fills the blocks and multiplies; `context` lends memory for them. */
+/* Fills the blocks and multiplies; the memory for them comes from `context`. */
 static Status *run(Context *context, Product *product, int quantise) {
     const size_t blocks = whole(product->rows, EDGE) / EDGE, bytes = blocks * product->weights->steps * STEP;
     Status *status = NULL;

@@ -63,7 +63,7 @@ ENTRY(KernelInfoGetConstantInput, 249, Status *, const Info *, size_t, int *, co
 ENTRY(KernelContext_GetAllocator, 253, Status *, const Context *, const Memory *, Allocator **)
 ENTRY(KernelContext_ParallelFor, 274, Status *, const Context *, void (*)(void *, size_t), size_t, size_t, void *)
 
-/* One operator; `rest` are members that later versions have and nobody reads in one of API 17. */
+/* One operator; `rest` are members of later versions, which are not read for API 17. */
 typedef struct Op {
     uint32_t version;
     void *create_kernel;

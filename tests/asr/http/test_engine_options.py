@@ -52,7 +52,7 @@ def test_they_reach_the_model(bench: Bench) -> None:
 def test_what_the_model_lacks_is_refused(
     bench: Bench, model: str, asked: dict[str, str], parameter: str
 ) -> None:
-    """By one code, naming the parameter, before the model hears of it; for jobs as well."""
+    """By one code, naming the parameter, before the model gets it; for jobs as well."""
     for more in ({}, {"async": "true"}):
         params = {"model": model, **asked, **more}
         answer = bench.send("PUT", URL, params=params, content=SOUND)

@@ -78,6 +78,6 @@ def test_the_real_page_sends_its_form(server: Server) -> None:
         action = re.search(r'action="([^"]*)" method="post"', page)
         assert action
         sent: dict[str, Any] = {"data": {"format": "text", "channel": "mix"}}
-        heard = client.post("/" + action[1], files={"file": ("a.flac", clip())}, **sent)
-        assert (heard.status_code, heard.headers["content-type"][:10]) == (200, "text/plain")
-        assert heard.text.strip()
+        answer = client.post("/" + action[1], files={"file": ("a.flac", clip())}, **sent)
+        assert (answer.status_code, answer.headers["content-type"][:10]) == (200, "text/plain")
+        assert answer.text.strip()

@@ -112,10 +112,10 @@ def test_limits_and_threshold_are_the_operators(make_bench: Callable[..., Bench]
 
 
 def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
-    """Too many are told before the queue; one file, both routes."""
+    """Too many are refused before the queue; one file, both routes."""
     nine = sounds.resampled(16_000, channels=9)
-    told = error(bench.send("PUT", f"{URL}?channel=split", content=nine), "option_invalid")
-    assert "9 channels" in told.message
+    refused = error(bench.send("PUT", f"{URL}?channel=split", content=nine), "option_invalid")
+    assert "9 channels" in refused.message
     assert bench.stub.calls == []
     two = sounds.resampled(16_000, channels=2)
     for answer in (
@@ -126,7 +126,7 @@ def test_channels_are_split_on_request_and_at_most_eight(bench: Bench) -> None:
     assert bench.stub.calls == [(len(two), Options("ru", channel="split"))] * 2
 
 
-def test_a_wrong_method_is_told(bench: Bench) -> None:
+def test_a_wrong_method_is_refused(bench: Bench) -> None:
     """405 with Allow, in the envelope."""
     answer = bench.send("DELETE", URL)
     assert answer.status_code == 405
@@ -170,7 +170,7 @@ def test_a_full_queue_refuses_and_recovers(make_bench: Callable[..., Bench]) -> 
         raise AssertionError("the body was read")
         yield b""
 
-    async def crowd(client: httpx.AsyncClient) -> None:
+    async def many(client: httpx.AsyncClient) -> None:
         running = asyncio.create_task(client.put(URL, content=SOUND))
         while not bench.stub.entered.is_set():
             await asyncio.sleep(0.01)
@@ -190,12 +190,12 @@ def test_a_full_queue_refuses_and_recovers(make_bench: Callable[..., Bench]) -> 
         answers = await asyncio.gather(running, waiting[1], late)
         assert [answer.status_code for answer in answers] == [200, 200, 200]
 
-    bench.run(crowd)
+    bench.run(many)
     assert len(bench.stub.calls) == 3
 
 
 def test_a_client_that_leaves_stops_its_transcription(bench: Bench) -> None:
-    """The recognizer is told between chunks, and the next request is served."""
+    """The recognizer is stopped between chunks, and the next request is served."""
     bench.stub.gate.clear()
 
     async def scene(client: httpx.AsyncClient) -> None:

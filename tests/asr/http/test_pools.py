@@ -130,7 +130,7 @@ def test_a_burst_of_readers_takes_its_share_and_no_more(
         bench.stub.gate.set()
 
 
-def test_a_queue_that_does_not_answer_delays_nobody_else(
+def test_a_queue_that_does_not_answer_delays_no_other_request(
     make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
     """Every thread for the queue waits, and so do more requests for it; speech is transcribed."""
@@ -165,7 +165,7 @@ def test_a_queue_that_does_not_answer_delays_nobody_else(
 
 
 def test_waiting_jobs_are_shared() -> None:
-    """By what this process put; those that were there before are nobody's."""
+    """By what this process put; those that were there before count for no owner."""
     waiting, put = Waiting(), 656  # three quarters of seven eighths of 1000
     for turn in range(put):
         waiting.admit("mallory", turn, 1000)

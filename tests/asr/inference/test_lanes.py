@@ -1,4 +1,4 @@
-"""Two lanes in one engine: who waits for whom, and that nobody's transcript depends on it."""
+"""Two lanes in one engine: which job waits for which, and that no transcript depends on it."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def test_no_stream_of_quick_jobs_starves_a_long_one() -> None:
     assert "".join(chunks.order) == f"a{row}b{row}c{row}"
 
 
-def test_a_quick_job_that_is_long_goes_on_in_the_long_lane() -> None:
-    """Somebody's long upload does not hold up those who come after it."""
+def test_a_quick_job_that_is_long_continues_in_the_long_lane() -> None:
+    """A long upload does not hold up the jobs after it."""
     with chunked() as (engine, chunks):
         long = letters("a" * (QUICK_STEPS + 2))
         engine.put(long)
@@ -151,8 +151,8 @@ def test_every_job_ends_and_none_works_twice(
     with chunked(workers) as (engine, chunks):
         chunks.gate.set()
         jobs = [letters(chr(at + 300) * size, lane) for at, (lane, size, _) in enumerate(wanted)]
-        told: list[list[float]] = [[] for _ in jobs]
-        for job, seen in zip(jobs, told, strict=True):
+        progress: list[list[float]] = [[] for _ in jobs]
+        for job, seen in zip(jobs, progress, strict=True):
             job.on_progress = partial(_note, seen)
             engine.put(job)
         for job, (_, _, cancelled) in zip(jobs, wanted, strict=True):
@@ -164,7 +164,7 @@ def test_every_job_ends_and_none_works_twice(
                     job.done.result(10)
             else:
                 job.done.result(10)
-                assert chunks.order.count(chr(at + 300)) == size == len(told[at])
+                assert chunks.order.count(chr(at + 300)) == size == len(progress[at])
         assert len(engine.queue) == engine.queue.long == engine.queue.taken == 0
 
 
@@ -198,7 +198,7 @@ def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
     begun = Event()
     done_s: list[float] = []
 
-    def heard(progress: Progress) -> None:
+    def stop_at(progress: Progress) -> None:
         done_s.append(progress.done_s)
         begun.set()
 
@@ -212,7 +212,7 @@ def test_real_transcripts_are_those_of_solo_runs(home: Path) -> None:
     )
     engine.start()
     jobs = [(audio, real(audio, "long")) for audio in (long, long, long)]
-    jobs[0][1].on_progress = heard
+    jobs[0][1].on_progress = stop_at
     for _, job in jobs:
         engine.put(job)
     assert begun.wait(60)

@@ -102,7 +102,7 @@ def test_a_load_delays_only_the_jobs_of_its_model(workers: int) -> None:
     pool.close(PATIENCE_S)
 
 
-def test_a_load_that_fails_is_told_to_its_jobs_and_tried_again() -> None:
+def test_a_failed_load_fails_its_jobs_and_is_tried_again() -> None:
     """All that wait for it get the error; the next job opens the model."""
     house = House()
     house.gate.set()

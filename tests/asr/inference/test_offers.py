@@ -103,7 +103,7 @@ def test_a_feed_holds_no_more_than_it_may() -> None:
         feed.fail(HostError("cancelled", "left", "none"))
         with pytest.raises(HostError):
             feed.read(1)
-        await asyncio.wait_for(feed.put(b"z" * 2 * FEED_BYTES), 60)  # nobody waits for ever
+        await asyncio.wait_for(feed.put(b"z" * 2 * FEED_BYTES), 60)  # it does not wait for ever
 
     asyncio.run(run())
 

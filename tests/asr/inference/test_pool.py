@@ -102,7 +102,7 @@ def test_models_give_way_to_each_other_but_not_the_default() -> None:
     assert opened == ["tiny", "other", "third", "other"]
 
 
-def test_an_error_that_is_told_often_does_not_grow(make_bench: Callable[..., Bench]) -> None:
+def test_an_error_that_is_raised_often_does_not_grow(make_bench: Callable[..., Bench]) -> None:
     """Probes every few seconds for weeks must not lengthen a traceback."""
     engine = make_bench(trouble=HostError("provider_missing", "no CUDA", "cpu")).service.engine
     assert engine.trouble is not engine.trouble

@@ -20,7 +20,7 @@ from glagol.web import envelope
 URL = "/v1/transcribe?async=true"
 PATIENCE_S = 30.0
 SECRET = "whsec_" + "A" * 32
-HOOK = "http://127.0.0.1:8443/hook"  # allowed below; nobody listens
+HOOK = "http://127.0.0.1:8443/hook"  # allowed below; no server listens
 
 
 def view(answer: httpx.Response) -> JobView:

@@ -99,7 +99,7 @@ def test_a_removed_job_leaves_no_word(bench: Bench) -> None:
     until(bench, two.id, "done")
     assert traces(bench)
     bench.send("DELETE", f"/v1/jobs/{one.id}")
-    assert [told["data"]["job"]["id"] for told in deliveries(bench)] == [two.id]
+    assert [body["data"]["job"]["id"] for body in deliveries(bench)] == [two.id]
     assert bench.send("GET", f"/v1/jobs/{two.id}/result").status_code == 200
     answer = bench.send("DELETE", f"/v1/jobs/{two.id}")
     assert (answer.status_code, view(answer).state) == (200, "done")
@@ -128,7 +128,7 @@ def test_a_failed_job_is_removed_with_its_input(bench: Bench) -> None:
 
 
 def test_an_order_that_is_no_json_fails_alone(bench: Bench) -> None:
-    """The list goes on without it, its own route says why, and it can be removed."""
+    """The list continues without it, its own route says why, and it can be removed."""
     bench.jobs.queue.put(NewJob(id="bad", kind="transcribe", payload=b"not json"))
     until(bench, submit(bench).id, "done")
     end = time.monotonic() + PATIENCE_S

@@ -40,7 +40,7 @@ def bench(make_bench: Callable[..., Bench], tmp_path: Path) -> Bench:
     return make_bench(state=str(tmp_path / "state"), policy=lambda: policy)
 
 
-def test_a_job_belongs_to_whoever_made_it(bench: Bench) -> None:
+def test_a_job_belongs_to_the_key_that_made_it(bench: Bench) -> None:
     """Another key gets what a stranger gets, and may use the same idempotency key."""
     order = msgspec.convert(
         {
@@ -103,7 +103,7 @@ def test_orphans_go_inputs_of_jobs_stay(bench: Bench, monkeypatch: pytest.Monkey
     bench.stub.error = InputError("audio_truncated", "it ends in the middle", "send all of it")
     failed = submit(bench)
     until(bench, failed.id, "failed")
-    bench.jobs.inputs.keep(_file(b"nobody's"), "orphan")
+    bench.jobs.inputs.keep(_file(b"of no job"), "orphan")
     spool = Path(bench.service.settings.state) / "spool"
     (spool / ".half.part").write_bytes(b"ha")
     bench.jobs.sweep()
@@ -114,7 +114,7 @@ def test_orphans_go_inputs_of_jobs_stay(bench: Bench, monkeypatch: pytest.Monkey
 
 
 def test_a_job_that_died_alone_is_spoken_for(bench: Bench) -> None:
-    """Its last lease ran out with nobody there: the receiver is told all the same."""
+    """Its last lease expired without a worker: the receiver gets a webhook all the same."""
     order = payload.Work(
         model="tiny", language="ru", word_timestamps=True, format="json", audio_sha256="0" * 64,
         size_bytes=1, audio_s=None, webhook_url=HOOK,
@@ -132,9 +132,9 @@ def test_a_job_that_died_alone_is_spoken_for(bench: Bench) -> None:
     while not deliveries(bench):
         assert time.monotonic() < end
         time.sleep(0.02)
-    told = deliveries(bench)[0]
-    assert (told["type"], told["data"]["job"]["id"]) == ("transcription.failed", "alone")
-    assert told["data"]["error"]["code"] == "attempts_exhausted"
+    body = deliveries(bench)[0]
+    assert (body["type"], body["data"]["job"]["id"]) == ("transcription.failed", "alone")
+    assert body["data"]["error"]["code"] == "attempts_exhausted"
 
 
 def test_shutting_down_gives_the_job_back(make_bench: Callable[..., Bench], tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_is_refused_leaves_nothing(bench: Bench) -> None:
 def test_webhooks_without_a_secret_are_off(
     make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
-    """Nobody could check an unsigned delivery, so none is promised."""
+    """No receiver could check an unsigned delivery, so none is promised."""
     bench = make_bench(state=str(tmp_path / "state"))
     answer = bench.send("PUT", f"/v1/transcribe?webhook_url={HOOK}", content=sounds.silence(1))
     assert code(answer) == "webhook_refused"
@@ -141,9 +141,9 @@ def test_a_waiting_job_is_cancelled_at_once_a_running_one_between_chunks(bench: 
     until(bench, running.id, "cancelled")
     assert bench.stub.cancelled.is_set()
     assert files(bench) == []
-    told = deliveries(bench)
-    assert {each["data"]["job"]["id"] for each in told} == {running.id, waiting.id}
-    assert [each["type"] for each in told] == ["transcription.cancelled"] * 2
+    bodies = deliveries(bench)
+    assert {each["data"]["job"]["id"] for each in bodies} == {running.id, waiting.id}
+    assert [each["type"] for each in bodies] == ["transcription.cancelled"] * 2
     assert code(bench.send("POST", f"{running.links.self}/replay")) == "job_state"
 
 
@@ -167,8 +167,8 @@ def test_the_machines_trouble_is_tried_again_then_waits_as_dead_letter(
     assert answer.status_code == 202
     found = until(bench, made.id, "done")
     assert found.attempt == 4
-    told = deliveries(bench)[0]
-    assert (told["type"], told["data"]["result"]["text"]) == ("transcription.completed", "да")
+    body = deliveries(bench)[0]
+    assert (body["type"], body["data"]["result"]["text"]) == ("transcription.completed", "да")
     assert files(bench) == []
 
 
@@ -204,8 +204,8 @@ def test_the_callers_mistake_and_our_own_bug(bench: Bench) -> None:
     assert "model's own" not in found.error.message
 
 
-def test_events_end_with_the_job_and_go_on_where_they_stopped(bench: Bench) -> None:
-    """Ids grow; who knows some hears the rest; who knows the end is told not to come back."""
+def test_events_end_with_the_job_and_resume_where_they_stopped(bench: Bench) -> None:
+    """Ids grow; a reader that has some gets the rest; one that has the last gets 204."""
     made = submit(bench)
     status, found = events(bench, made.id)
     assert status == 200

@@ -99,7 +99,7 @@ def test_sync_job_and_cli_say_the_same(
 
 
 def test_a_stream_of_events_ends_when_its_reader_leaves(server: Server) -> None:
-    """The server notices, though nothing changes; the job goes on until it is cancelled."""
+    """The server notices, though nothing changes; the job runs until it is cancelled."""
     audio = sounds.long_speech(1200)
     with server.client() as client:
         path = submit(client, audio)
@@ -209,8 +209,8 @@ def test_a_worker_beside_a_server_without_redis(home: Path, state: Path, tmp_pat
     assert worker.lines("stopped")
 
 
-def test_a_full_disk_is_told_and_survived(home: Path, tmp_path: Path) -> None:
-    """On a small memory disk: refused by its length, and on the way; small ones go on."""
+def test_a_full_disk_is_reported_and_survived(home: Path, tmp_path: Path) -> None:
+    """On a small memory disk: refused by its length, and on the way; small ones are served."""
     state = tmp_path / "state"
     state.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(state)]

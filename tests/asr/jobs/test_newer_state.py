@@ -22,7 +22,7 @@ from redis import Redis
 import sounds
 from asr.bench import Bench
 from asr.jobs.job_steps import HOOK, PATIENCE_S, SECRET, submit, until
-from glagol.asr.jobs.payload import HEIR, KIND, Work
+from glagol.asr.jobs.payload import KIND, NOTIFY, Work
 from glagol.asr.tus.store import Note, Uploads
 from glagol.core.errors import CODES, GlagolError, HostError, IntegrityError
 from glagol.jobs.queue import NewJob
@@ -156,14 +156,14 @@ def test_a_list_leaves_out_what_a_newer_program_stored(
     assert bench.send("GET", f"{path}/new").json()["error"]["code"] == "state_too_new"
 
 
-def test_a_newer_delivery_and_the_heir_of_a_newer_job_fail_with_the_reason(bench: Bench) -> None:
+def test_a_newer_delivery_and_a_follow_up_of_a_newer_job_fail_with_the_reason(bench: Bench) -> None:
     """Nothing is sent, and neither keeps the thread that met it."""
     queue = bench.jobs.queue
     queue.put(NewJob(id="hook", kind="deliver", payload=delivery(colour=1), attempts_max=1))
     queue.put(NewJob(id="dead", kind="sleep", payload=order(version=2), attempts_max=1))
-    queue.put(NewJob(id="heir", kind=HEIR, payload=b"dead", attempts_max=1))
+    queue.put(NewJob(id="follow-up", kind=NOTIFY, payload=b"dead", attempts_max=1))
     end = time.monotonic() + PATIENCE_S
-    for name in ("hook", "heir"):
+    for name in ("hook", "follow-up"):
         while (found := queue.get(name)).state != "failed":
             assert time.monotonic() < end, found
             time.sleep(0.01)
@@ -172,7 +172,7 @@ def test_a_newer_delivery_and_the_heir_of_a_newer_job_fail_with_the_reason(bench
     assert len(queue.page(kind="deliver")) == 1
 
 
-def test_a_newer_upload_is_refused_and_others_go_on(tmp_path: Path) -> None:
+def test_a_newer_upload_is_refused_and_others_continue(tmp_path: Path) -> None:
     """It is neither read nor forgotten, and does not keep others from beginning."""
     uploads = Uploads(tmp_path, 1 << 20, lambda: 1 << 20)
     old, new = uploads.create(Note(3)), uploads.create(Note(3))

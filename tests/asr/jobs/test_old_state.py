@@ -61,7 +61,7 @@ def _read_on(old: Old, home: Path, folder: Path, hook: Receiver, **settings: str
         client.headers["authorization"] = f"Bearer {old.made['key']}"
         _jobs_end(client, old.made)
         _results_are_there(client, old.made)
-        _upload_goes_on(client, old.made)
+        _upload_continues(client, old.made)
     _delivery_arrives(hook, old)
     server.kill()  # everything asked for was promised to survive that
     assert not server.lines("unexpected exception")
@@ -98,7 +98,7 @@ def _results_are_there(client: httpx.Client, made: dict[str, Any]) -> None:
     assert client.post(f"/v1/jobs/{made['failed']}/replay").status_code == 202
 
 
-def _upload_goes_on(client: httpx.Client, made: dict[str, Any]) -> None:
+def _upload_continues(client: httpx.Client, made: dict[str, Any]) -> None:
     """From where it broke off to a transcript."""
     path, offset = made["upload"]["path"], made["upload"]["offset"]
     seen = client.head(path, headers=FORMAT)
@@ -113,9 +113,9 @@ def _upload_goes_on(client: httpx.Client, made: dict[str, Any]) -> None:
 
 def _delivery_arrives(hook: Receiver, old: Old) -> None:
     """The very one that its receiver refused, with a signature that holds."""
-    told = hook.wait(1)[0]
-    assert told.headers["webhook-id"] == old.made["delivery"]
-    body = Webhook(old.secret).verify(told.body, told.headers)
+    request = hook.wait(1)[0]
+    assert request.headers["webhook-id"] == old.made["delivery"]
+    body = Webhook(old.secret).verify(request.body, request.headers)
     assert body["data"]["job"] == {"id": old.made["done"], "state": "done"}
     assert body["data"]["result"] == old.made["result"]
 

@@ -23,12 +23,12 @@ from llm.summarize.test_summaries import TRANSCRIPT, desk_of
 from llm.summarize.test_summarize import FakeModel
 
 URL = "/v1/transcribe?summarize=true"
-NOBODY = "http://127.0.0.1:9"
+NO_SERVER = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
 def model() -> FakeModel:
-    """The model behind llm-server; it answers while nobody makes it wait."""
+    """The model behind llm-server; it answers unless a test makes it wait."""
     return FakeModel()
 
 
@@ -70,7 +70,7 @@ def test_without_the_model_the_transcript_is_there(
     make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
     """The job is done; what went wrong stands where the summary would."""
-    data = finished(bench_of(make_bench, tmp_path, NOBODY))
+    data = finished(bench_of(make_bench, tmp_path, NO_SERVER))
     assert data["segments"]
     assert data["summary"] is None
     assert data["summary_error"]["code"] == "llm_unavailable"

@@ -1,4 +1,4 @@
-"""Live streams against the real server: the protocol, the limits, and who waits for whom."""
+"""Live streams against the real server: the protocol, the limits, and the order of waiting."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def recording() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def hear(home: Path) -> Callable[[bytes], Message]:
-    """What the engine itself hears in a file, where voice activity always decides."""
+def transcribe_file(home: Path) -> Callable[[bytes], Message]:
+    """What the engine writes for a whole file, where voice activity always decides."""
     recognizer = Recognizer.open(Registry.load(home))
 
-    def heard(data: bytes) -> Message:
+    def transcribed(data: bytes) -> Message:
         found = recognizer.transcribe(io.BytesIO(data), options=Options(short_audio_s=0.0))
         return json.loads(json.dumps(as_data(found)))
 
-    return heard
+    return transcribed
 
 
 def talk(server: Server, conversation: Talk, **options: Any) -> Any:
@@ -99,14 +99,14 @@ def of(kind: str, messages: list[Message]) -> list[Message]:
 
 @pytest.mark.parametrize("size", [3_201, 100_000])
 def test_the_finals_are_the_transcript_of_the_file(
-    server: Server, hear: Callable[[bytes], Message], size: int
+    server: Server, transcribe_file: Callable[[bytes], Message], size: int
 ) -> None:
     """Whatever the messages; no start is needed for raw 16 kHz samples."""
     raw = recording()[44:]
     messages, code = talk(server, sent([*pieces(raw, size), FINISH]))
     assert code == 1000
     assert (messages[0]["type"], messages[-1]["type"]) == ("ready", "done")
-    expected = hear(recording())
+    expected = transcribe_file(recording())
     finals = [message["segment"] for message in of("final", messages)]
     assert finals == expected["segments"]
     assert " ".join(segment["text"] for segment in finals) == expected["text"]
@@ -124,7 +124,7 @@ def test_the_finals_are_the_transcript_of_the_file(
 
 @pytest.mark.parametrize("form", ["ogg", "webm"])
 def test_opus_is_read_while_it_arrives(
-    server: Server, hear: Callable[[bytes], Message], form: str
+    server: Server, transcribe_file: Callable[[bytes], Message], form: str
 ) -> None:
     data, rate = sounds.samples()
     at = np.arange(0, len(data) / rate, 1 / 48_000)
@@ -134,12 +134,12 @@ def test_opus_is_read_while_it_arrives(
     messages, code = talk(server, sent([hello, *pieces(file, 999), FINISH]))
     assert code == 1000, messages
     found = [message["segment"] for message in of("final", messages)]
-    expected = hear(file)["segments"]
+    expected = transcribe_file(file)["segments"]
     assert [{**segment, "words": []} for segment in expected] == found
     assert found
 
 
-def test_guesses_come_while_somebody_speaks(server: Server) -> None:
+def test_partials_come_during_speech(server: Server) -> None:
     """And none when they are not wanted."""
     raw = recording()[44:]
 
@@ -247,7 +247,7 @@ def test_the_server_ends_its_streams_when_it_stops(home: Path, tmp_path: Path) -
 
 
 def test_the_example_client_writes_the_finals(
-    server: Server, hear: Callable[[bytes], Message], tmp_path: Path
+    server: Server, transcribe_file: Callable[[bytes], Message], tmp_path: Path
 ) -> None:
     """The bundled clip, as fast as it goes."""
     file = tmp_path / "clip.wav"
@@ -256,7 +256,9 @@ def test_the_example_client_writes_the_finals(
     command = [sys.executable, ROOT / "examples/stream.py", file, "--url", url, "--speed", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [s["text"] for s in hear(recording())["segments"]]
+    assert result.stdout.splitlines() == [
+        s["text"] for s in transcribe_file(recording())["segments"]
+    ]
     assert '"audio_sha256"' in result.stderr
 
 
@@ -287,7 +289,7 @@ def exchanged(bench: Bench, incoming: list[Message]) -> list[Message]:
     return outgoing
 
 
-def test_a_silent_client_is_told_and_closed(make_bench: Callable[..., Bench]) -> None:
+def test_a_silent_client_gets_an_error_and_is_closed(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     bench.service.streams = Streams(most=1, idle_s=0.05)
     for _ in range(2):  # its place is free again
@@ -299,7 +301,7 @@ def test_a_silent_client_is_told_and_closed(make_bench: Callable[..., Bench]) ->
 
 
 def test_a_stream_waits_for_its_turn_to_be_admitted(make_bench: Callable[..., Bench]) -> None:
-    """What the engine refuses is told, too."""
+    """What the engine refuses is sent, too."""
     bench = make_bench(queue_size=1)
     bench.service.engine.queue.close()
     *_, error, close = exchanged(bench, [{"type": "websocket.receive", "bytes": b"\0" * 320}])

@@ -97,7 +97,7 @@ def test_in_flight_and_queue_are_of_the_moment(bench: Bench) -> None:
 
 
 def test_servers_do_not_share_a_registry(bench: Bench, make_bench: object) -> None:
-    """Two in one process count apart, and OpenMetrics is spoken to who asks for it."""
+    """Two in one process count apart, and a scraper that accepts OpenMetrics gets it."""
     from asr.bench import make
 
     other = make()

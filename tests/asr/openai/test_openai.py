@@ -50,7 +50,7 @@ def events(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def test_formats(bench: Bench) -> None:
-    """Each with its media type and OpenAI's fields, the real model told in all of them."""
+    """Each with its media type and OpenAI's fields, the real model named in all of them."""
     bench.stub.texts = ("да", "нет")
     plain = ask(bench, model="whisper-1").json()
     assert set(plain) == {"text", "usage", "complete", "warnings", "provenance"}
@@ -120,14 +120,14 @@ def test_granularities(bench: Bench, given_: list[str]) -> None:
 def test_refusals_name_the_field(
     bench: Bench, fields: dict[str, Any], code: str, param: str | None
 ) -> None:
-    """With a type of OpenAI's, and the model never hears of it."""
+    """With a type of OpenAI's, and the model never gets it."""
     assert error(ask(bench, **fields), code, param).type == "invalid_request_error"
     assert bench.stub.calls == []
 
 
 @pytest.mark.parametrize("language", ["ru-RU", "RU", "ru_RU", "rus", "Russian", "auto", ""])
 def test_languages_are_understood_in_any_form(bench: Bench, language: str) -> None:
-    """The model hears its own word for each of them."""
+    """The model gets its own word for each of them."""
     assert ask(bench, language=language).status_code == 200
     assert bench.stub.calls[0][1].language == "ru"
 
@@ -197,8 +197,8 @@ def test_a_lenient_server_leaves_out_what_it_lacks(make_bench: Callable[..., Ben
     ]  # fmt: skip
     assert answer.headers["glagol-model"] == "tiny"
     assert "set-cookie" not in answer.headers
-    heard = bench.stub.calls[0][1]
-    assert (heard.prompt, heard.temperature) == ("", 0.0)
+    options = bench.stub.calls[0][1]
+    assert (options.prompt, options.temperature) == ("", 0.0)
     assert "glagol-ignored" not in ask(bench).headers
     error(ask(bench, language="xx"), "option_invalid", "language")
     error(ask(bench, response_format="docx?"), "option_invalid", "response_format")
@@ -236,7 +236,7 @@ def test_a_full_queue_is_a_rate_limit(make_bench: Callable[..., Bench]) -> None:
     def post(client: httpx.AsyncClient, **fields: str) -> asyncio.Task[httpx.Response]:
         return asyncio.create_task(client.post(URL, files={"file": SOUND}, data=fields))
 
-    async def crowd(client: httpx.AsyncClient) -> None:
+    async def many(client: httpx.AsyncClient) -> None:
         running = post(client, stream="true")
         while not bench.stub.entered.is_set():
             await asyncio.sleep(0.01)
@@ -255,7 +255,7 @@ def test_a_full_queue_is_a_rate_limit(make_bench: Callable[..., Bench]) -> None:
         bench.stub.gate.set()
         assert (await post(client)).status_code == 200
 
-    bench.run(crowd)
+    bench.run(many)
 
 
 @pytest.mark.parametrize("form", ["json", "text", "verbose_json"])
@@ -334,7 +334,7 @@ def test_one_model(bench: Bench) -> None:
     error(bench.send("GET", "/v1/models/nosuch"), "model_unknown", "model")
 
 
-def test_a_model_that_is_not_ready_is_told_early() -> None:
+def test_a_model_that_is_not_ready_is_refused_early() -> None:
     """503 in OpenAI's shape with Retry-After."""
     bench = make(trouble=HostError("not_ready", "loading", "wait"))
     answer = ask(bench)

@@ -24,7 +24,7 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def text(server: Server) -> str:
-    """What our own route hears in the clip."""
+    """The transcript of our own route for the clip."""
     with server.client() as http:
         return str(http.put("/v1/transcribe", content=sounds.clip()).json()["data"]["text"])
 
@@ -129,8 +129,8 @@ def test_what_a_recording_lacks_stands_beside_openais_fields(client: openai.Open
     """In each of its JSON forms and at the end of a stream; strict is a field of our own."""
     create, half = client.audio.transcriptions.create, ("a.wav", sounds.truncated())
     for form in ("json", "verbose_json"):
-        told = create(file=half, model=MODEL, response_format=form).model_dump()
-        assert (told["complete"], told["warnings"][0]["code"]) == (False, "audio_truncated")
+        fields = create(file=half, model=MODEL, response_format=form).model_dump()
+        assert (fields["complete"], fields["warnings"][0]["code"]) == (False, "audio_truncated")
     *_, last = create(file=half, model=MODEL, stream=True)
     assert last.model_dump()["warnings"][0]["code"] == "audio_truncated"
     with pytest.raises(openai.APIStatusError) as refused:
@@ -160,13 +160,13 @@ def test_a_client_that_leaves_its_stream_frees_the_model(
         file=("a.wav", sounds.long_speech(1200)),
         model=MODEL,
         stream=True,
-        extra_headers=named("stream-leaver"),
+        extra_headers=named("stream-disconnect"),
     )
     next(iter(stream))
     stream.close()
     assert create(file=file(), model=MODEL).text
-    assert server.request("stream-leaver")["code"] == "cancelled"
-    assert "provenance" not in server.request("stream-leaver")
+    assert server.request("stream-disconnect")["code"] == "cancelled"
+    assert "provenance" not in server.request("stream-disconnect")
     assert 0 < minute < _windows(server) - before < 15 * minute
 
 

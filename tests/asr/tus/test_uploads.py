@@ -38,7 +38,7 @@ def store(folder: Path, quota: int = GIB, limit: int = GIB) -> Uploads:
 )
 @given(
     st.lists(st.tuples(st.binary(max_size=60),
-                       st.sampled_from(["go on", "restart", "confirm", "undo"])),
+                       st.sampled_from(["continue", "restart", "confirm", "undo"])),
              min_size=1, max_size=8)
 )  # fmt: skip
 def test_the_digest_is_that_of_the_bytes_whatever_happens(
@@ -84,7 +84,7 @@ def test_what_the_store_refuses(tmp_path: Path) -> None:
     assert code(uploads.create, Note(601)) == "upload_too_large"
     first = uploads.create(Note(600, owner="ivan"))
     assert code(uploads.create, Note(401)) == "spool_full"  # room is taken when it is announced
-    assert code(uploads.look, first, "") == "upload_unknown"  # somebody else's
+    assert code(uploads.look, first, "") == "upload_unknown"  # another owner's
     assert code(uploads.look, "../../etc/passwd", "ivan") == "upload_unknown"
     assert code(uploads.finished, first, "ivan") == "upload_state"
     with pytest.raises(InputError, match="0 bytes are there, not 1"):
@@ -100,7 +100,7 @@ def test_what_the_store_refuses(tmp_path: Path) -> None:
     uploads.create(Note(1000 - 400))
 
 
-def test_what_nobody_touches_is_forgotten(tmp_path: Path) -> None:
+def test_an_unused_upload_expires(tmp_path: Path) -> None:
     """A store looks for such uploads when it begins its first one, then once a minute."""
     old = store(tmp_path, quota=10).create(Note(10))
     for path in tmp_path.iterdir():
@@ -125,7 +125,7 @@ def test_uploads_are_shared(tmp_path: Path) -> None:
 
 
 def test_uploads_of_nothing_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And they keep nobody else out, nor does another process forget them."""
+    """They leave room for other owners, and another process does not forget them."""
     monkeypatch.setattr(promised, "UPLOADS_MAX", 64)
     uploads = store(tmp_path, quota=1 << 30)
     for _ in range(42):
@@ -161,10 +161,10 @@ def test_an_upload_in_parts_is_transcribed(server: Server) -> None:
         assert "creation" in abilities.headers["tus-extension"]
         url = begun(client, len(data), **{"Upload-Metadata": "filename Y2xpcA=="})
         assert sent(client, url, 0, data[:half]).headers["upload-offset"] == str(half)
-        told = client.head(url, headers=TUS)
-        assert told.headers["upload-offset"] == str(half)
-        assert told.headers["upload-length"] == str(len(data))
-        assert told.headers["upload-metadata"] == "filename Y2xpcA=="
+        state = client.head(url, headers=TUS)
+        assert state.headers["upload-offset"] == str(half)
+        assert state.headers["upload-length"] == str(len(data))
+        assert state.headers["upload-metadata"] == "filename Y2xpcA=="
         early = client.post("/v1/transcribe", params={"upload": url.rpartition("/")[2]})
         assert early.json()["error"]["code"] == "upload_state"
         digest = base64.b64encode(hashlib.sha256(data[half:]).digest()).decode()
@@ -223,7 +223,7 @@ def test_an_upload_in_parts_is_transcribed(server: Server) -> None:
         ("upload_too_large", "PATCH", "/{id}", {**BODY, "Upload-Offset": "0"}),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told(
+def test_what_is_wrong_is_refused(
     server: Server, code: str, method: str, path: str, headers: dict[str, str]
 ) -> None:
     with server.client() as client:
@@ -247,7 +247,7 @@ def half_sent(server: Server, url: str, data: bytes, announced: int, **more: str
     return connection
 
 
-def test_a_killed_server_goes_on_where_it_was(home: Path, tmp_path: Path) -> None:
+def test_a_killed_server_resumes_its_uploads(home: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of two bodies: what came counts, but of one with a checksum nothing.
 
     Then each upload has the digest of its file, as if nothing had happened.
@@ -259,7 +259,7 @@ def test_a_killed_server_goes_on_where_it_was(home: Path, tmp_path: Path) -> Non
     with server.client() as client:
         url, checked = begun(client, len(data)), begun(client, len(data))
     part = data[: 5 << 19]
-    wrong = part[: 1 << 19] + b"\xff" + part[(1 << 19) + 1 :]  # the checksum would have told
+    wrong = part[: 1 << 19] + b"\xff" + part[(1 << 19) + 1 :]  # the checksum would have shown it
     with (
         half_sent(server, url, part, len(data)),
         half_sent(server, checked, wrong, len(data), **{"Upload-Checksum": checksum}),
@@ -300,8 +300,8 @@ def test_a_checksummed_body_that_is_too_long_leaves_nothing(server: Server) -> N
         assert client.delete(url, headers=TUS).status_code == 204
 
 
-def test_who_stops_a_writer_waits_for_its_write() -> None:
-    """A write in a thread ends before the cancelled request does, so none goes on beside it."""
+def test_stopping_a_writer_waits_for_its_write() -> None:
+    """A write in a thread ends before the cancelled request does, so none runs beside it."""
     written, order = threading.Event(), []
 
     def write() -> None:
@@ -325,7 +325,7 @@ def test_who_stops_a_writer_waits_for_its_write() -> None:
 
 
 def test_a_client_that_comes_again_does_not_wait_for_its_old_connection(server: Server) -> None:
-    """Asking for the offset stops whoever still writes, and what had come stays."""
+    """Asking for the offset stops a request that still writes, and what had come stays."""
     data = os.urandom(200_000)
     with server.client() as client:
         url = begun(client, len(data))

@@ -1,4 +1,4 @@
-"""Many recordings in one call: which are found, what is written, and how a run goes on."""
+"""Many recordings in one call: which are found, what is written, and how a run resumes."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_options_that_contradict_are_refused(
     assert not Path("x").exists()
 
 
-def test_an_interrupted_run_goes_on_where_it_was(home: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_where_it_was(home: Path, tmp_path: Path) -> None:
     """Ctrl-C says how far it came; --skip-existing does the rest, and no result twice."""
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

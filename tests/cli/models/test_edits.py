@@ -134,7 +134,7 @@ def test_dry_run_writes_nothing(glagol: Run, workshop: Path) -> None:
     ("command", "status", "said"),
     [
         ("retire one", 2, "default for asr"),
-        ("retire nobody", 2, "nobody"),
+        ("retire unknown", 2, "unknown"),
         ("use idea", 4, "no digests"),
         ("use vad --for asr", 2, "cannot serve"),
         ("use one --as two", 2, "two"),

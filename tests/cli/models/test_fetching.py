@@ -103,7 +103,7 @@ def test_language_models_come_only_by_name(glagol: Run, home: Path) -> None:
 
 @pytest.mark.parametrize("name", [MODEL, "gigachat3-10b-a1.8b"])
 def test_what_cannot_be_recorded_is_refused(glagol: Run, home: Path, name: str) -> None:
-    """A built model, and one whose files nobody named."""
+    """A built model, and one without named files."""
     result = glagol("models", "fetch", name, "--record", "--home", home)
     assert result.status == 2
     assert "glagol models" in result.err

@@ -28,9 +28,9 @@ def test_one_model_that_does_not_fit_is_an_error(glagol: Run) -> None:
     result = glagol(*asked)
     assert (result.status, result.out) == (5, "")
     assert "vram_too_small" in result.err
-    told = glagol(*asked, "--json")
-    assert told.status == 5
-    assert json.loads(told.out)[0]["error"]["code"] == "vram_too_small"
+    answer = glagol(*asked, "--json")
+    assert answer.status == 5
+    assert json.loads(answer.out)[0]["error"]["code"] == "vram_too_small"
 
 
 def test_programs_get_flags(glagol: Run) -> None:

@@ -165,7 +165,7 @@ def test_the_alternative_is_fetched_where_the_first_is_gone(glagol: Run, shop: P
     assert not pins["pytorch_model.bin"]
 
 
-def test_an_interrupted_record_goes_on(
+def test_an_interrupted_record_continues(
     glagol: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the first variant: it is recorded, and --missing makes the second alone."""
@@ -174,11 +174,11 @@ def test_an_interrupted_record_goes_on(
     judged: list[str] = []
     real = smoke.smoke
 
-    def killed(opened: Any, heard: Any) -> None:
+    def killed(opened: Any, directions: Any) -> None:
         judged.append(opened.variant.id)
         if len(judged) == 2:
             raise KeyboardInterrupt
-        real(opened, heard)
+        real(opened, directions)
 
     monkeypatch.setattr(smoke, "smoke", killed)
     source = made(shop / "in", RNNT, "hf")
@@ -203,7 +203,7 @@ def test_an_interrupted_record_goes_on(
 def test_what_does_not_work_is_not_recorded(
     glagol: Run, shop: Path, tensor: str, value: bytes, reason: str
 ) -> None:
-    """Weights that pass every check of form, with a NaN or without effect, are heard."""
+    """Weights that pass every check of form, with a NaN or without effect, are found."""
     source = made(shop / "in", CTC, "hf")
     path = source / "pytorch_model.bin"
     path.write_bytes(_overwritten(path.read_bytes(), tensor, value))

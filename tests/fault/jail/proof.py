@@ -45,7 +45,7 @@ GROWTH_BYTES_MAX, CHILD_BYTES_MAX = 64 * MIB, 256 * MIB
 FREED_S_MAX, SLOWER_MAX = (1.5, 2.0) if QUICK else (0.5, 1.2)
 HANG_S = 30.0
 TRIES = 3
-LEAVERS = 3
+DISCONNECTS = 3
 HONEST, PAUSE_S, LOOK_S = 7 if QUICK else 15, 0.5, 0.05
 FILES, ROUNDS = ("300", "5") if QUICK else ("10000", "100")
 URL = "/v1/transcribe"
@@ -150,7 +150,7 @@ def freed_s(server: Server, data: bytes) -> float | None:
 
     The median of a few clients; None when each recording was refused before its client left.
     """
-    found = [lived for _ in range(LEAVERS) if (lived := _lived_s(server, data)) is not None]
+    found = [lived for _ in range(DISCONNECTS) if (lived := _lived_s(server, data)) is not None]
     return round(statistics.median(found), 3) if found else None
 
 

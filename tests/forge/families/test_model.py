@@ -62,7 +62,7 @@ def test_every_variant_is_built(tmp_path: Path) -> None:
 def test_misfits_carry_their_code(
     decoding: dict[str, Any] | None, files: dict[str, bytes], code: str
 ) -> None:
-    """What is missing and what does not fit are told apart."""
+    """What is missing and what does not fit have different errors."""
     with pytest.raises(IntegrityError) as caught:
         build_model(_model(decoding), files)
     assert caught.value.code == code

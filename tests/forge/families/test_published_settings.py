@@ -163,7 +163,7 @@ def test_files_beside_the_weights_are_bounded(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_format_are_refused(tmp_path: Path) -> None:
-    """Nothing, the form that torch wrote before zip (a bare pickle), somebody's page of HTML."""
+    """Nothing, the form that torch wrote before zip (a bare pickle), a page of HTML."""
     place = published.folder(tmp_path, CTC, published.small(CTC), form="hf")
     for data in (b"", pickle.dumps({}, 2), b"<!doctype html>" * 99):
         (place / "pytorch_model.bin").write_bytes(data)

@@ -104,6 +104,6 @@ def test_noise_is_of_the_level_it_says_and_always_the_same() -> None:
 
 def test_the_telephone_has_no_treble() -> None:
     draw = np.random.default_rng(1)
-    heard = suites.telephone(draw.standard_normal(16000).astype(np.float32) * 0.1, 0)
-    spectrum = np.abs(np.fft.rfft(heard)) ** 2
+    filtered = suites.telephone(draw.standard_normal(16000).astype(np.float32) * 0.1, 0)
+    spectrum = np.abs(np.fft.rfft(filtered)) ** 2
     assert spectrum[4200:].sum() < 1e-3 * spectrum.sum()

@@ -1,4 +1,4 @@
-"""Who may open the pages: everybody, people with a key, nobody yet."""
+"""Access to the pages: without sign-in, with a key, and before the first key."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def check(state: Path, ring: list[Keyring | None], test: Callable[[Desk], Awaita
     asyncio.run(run())
 
 
-def test_without_keys_everybody_here_reads_and_edits(tmp_path: Path) -> None:
-    """Nobody signs in, and nobody is named."""
+def test_without_keys_every_caller_here_reads_and_edits(tmp_path: Path) -> None:
+    """There is no sign-in, and no person is named."""
 
     async def test(one: Desk) -> None:
         async with one.browser() as browser:
@@ -52,7 +52,7 @@ def test_without_keys_everybody_here_reads_and_edits(tmp_path: Path) -> None:
     check(tmp_path, [None], test)
 
 
-def test_beyond_this_machine_nobody_is_let_in_before_there_is_a_key(tmp_path: Path) -> None:
+def test_beyond_this_machine_all_are_refused_before_there_is_a_key(tmp_path: Path) -> None:
     """Not a page, not a recording; the answer says how an operator changes that."""
 
     async def run() -> None:

@@ -69,7 +69,7 @@ def test_an_edit_keeps_the_times_of_the_words_that_stay(library: Library) -> Non
 
 
 def test_edits_of_two_people_meet(library: Library) -> None:
-    """Two segments: both stay. The same one: the second person is told who was first."""
+    """Two segments: both stay. The same one: the second person gets the name of the first."""
     identity = recorded(library)
     library.edit(identity, SetText(1, "добрый вечер"), person="olga", seen=0)
     library.edit(identity, SetText(2, "привет"), person="ivan", seen=0)

@@ -111,8 +111,9 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
     data(client.post(f"{at}/edits", json={"seen": made["edit"], "operation": name}))
     found = data(client.get("/ui/search", params={"q": "полундру"}))["recordings"]
     assert [each["id"] for each in found] == [recording]
-    for form in ("text", "srt", "vtt", "tsv", "json", "txt", "md", "docx"):
-        answers = [client.get(f"{at}/export", params={"format": form}) for _ in range(2)]
+    for form in ("text", "srt", "vtt", "tsv", "json", "txt", "md", "docx", "html"):
+        asked = {"format": form, "speakers": "1", "times": "1"}
+        answers = [client.get(f"{at}/export", params=asked) for _ in range(2)]
         assert answers[0].content == answers[1].content
         shown = answers[0].content
         if form == "docx":
@@ -120,6 +121,8 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
         assert "полундра" in shown.decode(), form
         if form != "json":
             assert "Ольга" in shown.decode(), form
+        if form in {"txt", "md", "docx", "html"}:
+            assert made_by(client, at) in shown.decode(), form
         assert "filename*=UTF-8''%D0%B7" in answers[0].headers["content-disposition"]
     assert "полундра" not in json.dumps(
         data(client.get(f"{at}/text", params={"original": "1"})), ensure_ascii=False
@@ -136,6 +139,11 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
     ]
     missed = data(client.get(f"{at}/changes", params={"after": "0"}))
     assert (missed["edit"], missed["segments"][0][5]) == (3, segment[5])
+
+
+def made_by(client: httpx.Client, at: str) -> str:
+    """Digest of the machine's text of a recording."""
+    return str(data(client.get(f"{at}/source"))["machine"][0]["result_sha256"])
 
 
 def test_two_people_in_one_segment_both_stay(client: httpx.Client, recording: str) -> None:
@@ -208,7 +216,7 @@ def events(client: httpx.Client, origin: Origin | None = None) -> connect:
     return connect(f"{address.rstrip('/')}/ui/events", proxy=None, origin=origin)
 
 
-def test_open_pages_are_told(client: httpx.Client, recording: str) -> None:
+def test_open_pages_get_events(client: httpx.Client, recording: str) -> None:
     """Of a change of a recording, of an edit, of what is gone; a dozen pages at once."""
     made = data(client.put("/ui/imports", params={"title": "a"}, content=SRT.encode("cp1251")))
     with ExitStack() as stack:
@@ -217,8 +225,8 @@ def test_open_pages_are_told(client: httpx.Client, recording: str) -> None:
             assert json.loads(page.recv(10))["type"] == "hello"
         data(client.patch(f"/ui/recordings/{recording}", json={"held": True}))
         for page in pages:
-            told = json.loads(page.recv(10))
-            assert (told["type"], told["recording"]["held"]) == ("recording", True)
+            event = json.loads(page.recv(10))
+            assert (event["type"], event["recording"]["held"]) == ("recording", True)
         data(client.delete(f"/ui/recordings/{made['id']}"))
         for page in pages:
             assert json.loads(page.recv(10)) == {"type": "removed", "id": made["id"]}
@@ -245,7 +253,7 @@ def test_subtitles_and_our_own_json_are_imported(client: httpx.Client, recording
         assert code(client.put("/ui/imports", content=wrong)) == "import_invalid", wrong
 
 
-def test_an_upload_goes_on_after_the_server_was_killed(
+def test_an_upload_continues_after_the_server_was_killed(
     home: Path, clip: bytes, tmp_path: Path
 ) -> None:
     """kill -9 in the middle: what was acknowledged is there, and the recording becomes whole.

@@ -203,7 +203,7 @@ def unsigned(terms: Terms) -> Terms:
     return Terms((), terms.rules, terms.timeout_s)
 
 
-def test_a_silent_receiver_delays_nobody(post: Post) -> None:
+def test_a_silent_receiver_delays_no_other(post: Post) -> None:
     """It has its timeout; the delivery behind it goes out meanwhile."""
     with receiver() as silent:
         ports = [post.to.port, silent.port]
@@ -217,7 +217,7 @@ def test_a_silent_receiver_delays_nobody(post: Post) -> None:
         assert [a.outcome for a in attempts_of(job, None)] == ["timeout"]
 
 
-def test_names_that_are_not_found_delay_nobody(tmp_path: Path) -> None:
+def test_names_that_are_not_found_delay_no_other_delivery(tmp_path: Path) -> None:
     """Ten lookups that hang hold ten threads; there are more."""
     queue, hanging, free = SqliteQueue(tmp_path / "jobs.sqlite"), [], threading.Event()
 

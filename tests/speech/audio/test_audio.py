@@ -173,7 +173,7 @@ CUT: list[tuple[Callable[[], bytes], float, float | None]] = [
 
 
 @pytest.mark.parametrize(("make", "there", "missing"), CUT, ids=[row[0].__name__ for row in CUT])
-def test_what_is_left_of_a_cut_file_is_decoded_and_the_rest_is_told(
+def test_a_cut_file_is_decoded_and_its_loss_is_reported(
     make: Callable[[], bytes], there: float, missing: float | None
 ) -> None:
     source = decode(io.BytesIO(make()), max_seconds=60.0)
@@ -267,12 +267,12 @@ def test_importing_the_package_loads_no_torch() -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    print(ran.stdout.strip())  # noqa: T201 - told, not judged
+    print(ran.stdout.strip())  # noqa: T201 - printed, not judged
 
 
 @pytest.mark.parametrize(("container", "codec"), [("ipod", "aac"), ("ogg", "libopus")])
 def test_eight_channels_in_planes_are_read_to_the_last(container: str, codec: str) -> None:
-    """The channel that sounds is heard as the one that it is; no plane behind the last is read."""
+    """The one loud channel keeps its number; no plane behind the last is read."""
     tone = made.tone(1.0, 48_000)
     for sounding in (0, 6):
         planes = np.zeros((8, len(tone)), np.float32)

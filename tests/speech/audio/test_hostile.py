@@ -213,7 +213,7 @@ def test_cancelling_ends_a_walk_at_once(name: str) -> None:
 
 
 def test_cancelling_ends_the_decoding_before_the_next_packet() -> None:
-    """Small files hold long silence: no access to the file is needed to go on."""
+    """Small files hold long silence: no access to the file is needed to continue."""
     left: list[bool] = []
     data = made.encoded(np.zeros(50 * 48_000, np.float32), 48_000, "flac", "flac")
     assert len(data) < budget.ALLOCATION_BYTES

@@ -60,6 +60,14 @@ def test_the_copy_is_the_recording(jail: Jail, channels: int) -> None:
         assert min(lag, 2 * size - lag) <= made.RATE // 1000
 
 
+def test_a_length_that_fills_the_last_block_is_copied(jail: Jail) -> None:
+    """The resampler then ends with no sample: that is no frame."""
+    samples = noise(1)[: round(6.12 * made.RATE)]
+    for left in range(0, 1600, 160):
+        size = len(samples) - left
+        assert copied(jail, made.wav(samples[:size]))[0].seconds == pytest.approx(size / made.RATE)
+
+
 def test_its_index_comes_first(jail: Jail) -> None:
     """`moov` before `mdat`, and room for it at every length; Opus at 16 kHz and 24 kbit/s."""
     for seconds in (0.2, SECONDS, 59.0):
@@ -85,6 +93,15 @@ def test_peaks_are_the_extremes_of_each_fiftieth(jail: Jail) -> None:
     wanted = np.rint([[127 * part.min(), 127 * part.max()] for part in parts])
     assert len(pairs) == len(wanted)
     assert np.abs(pairs - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_peaks_need_no_copy(jail: Jail, channels: int) -> None:
+    """They, the seconds, the channels and the warnings are those that come with a copy."""
+    data = made.wav(noise(channels))[:-40_000]
+    alone = jail.peaks(io.BytesIO(data), max_seconds=60.0)
+    assert alone == copied(jail, data)[0]
+    assert [notice.code for notice in alone.warnings] == ["audio_truncated"]
 
 
 def test_what_is_no_audio_has_no_copy(jail: Jail) -> None:

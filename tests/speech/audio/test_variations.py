@@ -1,4 +1,4 @@
-"""Recordings as people have them: what is there is heard at its time, what is missing is told."""
+"""Recordings from real life: sound stands at its time, and what is missing is reported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COUNT, SEED, PARTS = 324, 7, 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_variation_is_heard_and_told(part: int) -> None:
+def test_every_variation_keeps_its_times_and_reports_its_losses(part: int) -> None:
     """A fixed seed; `variations.py` tries as many others as one likes."""
     made = [make() for make in variations.cases(COUNT, SEED)[part::PARTS]]
     found = {case.name: variations.check(case) for case in made}

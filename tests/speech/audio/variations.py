@@ -1,6 +1,6 @@
 """Kinds of trouble that people's recordings have, each varied at random.
 
-A kind makes a recording of three bursts and says when they must be heard and what must be told.
+A kind makes a recording of three bursts and gives their expected times and expected notices.
 `python tests/speech/audio/variations.py --count N --seed S` tries as many as one likes.
 """
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from glagol.core.errors import GlagolError
 from glagol.speech.audio.decode import decode
 from speech.made import RATE, Samples
-from speech.recordings import BURST_S, BURSTS, PICTURES, SECONDS, Make, bursts, heard_at, recording
+from speech.recordings import BURST_S, BURSTS, PICTURES, SECONDS, Make, bursts, bursts_at, recording
 
 APART_S = 0.05
 LOST_S = 0.15
@@ -63,17 +63,17 @@ class Case:
     Attributes:
         name: of the kind and its variation.
         data: the bytes.
-        heard: when bursts begin, seconds.
-        told: the codes of the notices, in any order.
+        starts: when bursts begin, seconds.
+        notices: the codes of the notices, in any order.
         maybe: codes that may be there, too.
-        noise: whether other sound may be heard.
+        noise: whether other sound may be found.
         track: which one is decoded.
     """
 
     name: str
     data: bytes
-    heard: tuple[float, ...]
-    told: frozenset[str] = frozenset()
+    starts: tuple[float, ...]
+    notices: frozenset[str] = frozenset()
     maybe: frozenset[str] = frozenset()
     noise: bool = False
     track: int | None = None
@@ -86,15 +86,15 @@ def check(case: Case) -> str:
         samples = np.concatenate(list(source))
     except GlagolError as error:
         return f"{error.code}: {error.message}"
-    found = heard_at(samples)
-    for start in case.heard:
+    found = bursts_at(samples)
+    for start in case.starts:
         if not any(abs(start - each) <= APART_S for each in found):
-            return f"heard at {found}, not at {start:.3f}"
-    if not case.noise and len(found) != len(case.heard):
-        return f"heard at {found}, expected {case.heard}"
+            return f"bursts at {found}, not at {start:.3f}"
+    if not case.noise and len(found) != len(case.starts):
+        return f"bursts at {found}, expected {case.starts}"
     codes = {notice.code for notice in source.warnings}
-    if not case.told <= codes <= case.told | case.maybe:
-        return f"told {sorted(codes)}, expected {sorted(case.told)}"
+    if not case.notices <= codes <= case.notices | case.maybe:
+        return f"notices {sorted(codes)}, expected {sorted(case.notices)}"
     return ""
 
 
@@ -108,7 +108,7 @@ def _plain(row: Row, chance: random.Random) -> bytes:
 
 
 def whole(chance: random.Random) -> Case:
-    """Nothing is wrong: nothing is told."""
+    """Nothing is wrong: there is no notice."""
     row = chance.choice(ALL)
     return Case(f"whole {row}", _plain(row, chance), BURSTS)
 
@@ -118,18 +118,18 @@ def late(chance: random.Random) -> Case:
     row = chance.choice([row for row in STAMPED if row[0] in PICTURES])
     by = chance.uniform(0.1, 9.0)
     make = replace(_make(row), late_s=by, picture=True)
-    heard = tuple(start + by for start in BURSTS)
-    return Case(f"late {row} {by:.3f}", recording(make, bursts(row[2])), heard)
+    starts = tuple(start + by for start in BURSTS)
+    return Case(f"late {row} {by:.3f}", recording(make, bursts(row[2])), starts)
 
 
 def pause(chance: random.Random) -> Case:
-    """Time stamps go on later from some second on."""
+    """Time stamps jump at some second and continue later."""
     row = chance.choice(STAMPED)
     at, by = chance.choice([0.6, 0.8, 1.3, 1.9]), chance.choice([0.2, 0.35, 0.6, 1.5, 20.0])
     make = replace(_make(row), pause=(at, by), picture=row[0] in PICTURES and chance.random() < 0.5)
-    heard = tuple(start + (by if start >= at else 0.0) for start in BURSTS)
-    told = frozenset({"audio_gap"} if by > 0.5 else ())
-    return Case(f"pause {row} {at} {by}", recording(make, bursts(row[2])), heard, told)
+    starts = tuple(start + (by if start >= at else 0.0) for start in BURSTS)
+    notices = frozenset({"audio_gap"} if by > 0.5 else ())
+    return Case(f"pause {row} {at} {by}", recording(make, bursts(row[2])), starts, notices)
 
 
 def lost(chance: random.Random) -> Case:
@@ -138,8 +138,8 @@ def lost(chance: random.Random) -> Case:
     length = chance.choice([0.1, 0.2, 0.6])
     at = 1.2 + chance.uniform(0.0, 0.85 - length)
     make = replace(_make(row), lost=(at, at + length))
-    told = frozenset({"audio_gap"} if length > 0.5 else ())
-    return Case(f"lost {row} {at:.2f} {length}", recording(make, bursts(row[2])), BURSTS, told)
+    notices = frozenset({"audio_gap"} if length > 0.5 else ())
+    return Case(f"lost {row} {at:.2f} {length}", recording(make, bursts(row[2])), BURSTS, notices)
 
 
 def jitter(chance: random.Random) -> Case:
@@ -223,13 +223,13 @@ def joined(chance: random.Random) -> Case:
     first = recording(_make(row), bursts(row[2], seconds=seconds))
     second = recording(_make(row), bursts(row[2]))
     length = len(np.concatenate(list(decode(io.BytesIO(first), max_seconds=60.0)))) / RATE
-    heard = (*BURSTS, *(length + start for start in BURSTS))
+    starts = (*BURSTS, *(length + start for start in BURSTS))
     maybe = frozenset({"audio_damaged"})  # the second header is a frame without sound
-    return Case(f"joined {row} {seconds}", first + second, heard, maybe=maybe)
+    return Case(f"joined {row} {seconds}", first + second, starts, maybe=maybe)
 
 
 def cut(chance: random.Random) -> Case:
-    """The end is missing; where the container states its length exactly, that is told."""
+    """The end is missing; where the container states its length exactly, that is reported."""
     silent = {"adts", "mpegts", "vob"}
     tables = {"mp4", "mov", "caf"}  # whose index is at the end: nothing is left without it
     # flac and vorbis: bytes are not spread over the seconds as they are in the others
@@ -238,10 +238,10 @@ def cut(chance: random.Random) -> Case:
     )
     data = _plain(row, chance)
     share = chance.uniform(0.55, 0.75)
-    told = frozenset() if row[0] in silent else frozenset({"audio_truncated"})
+    notices = frozenset() if row[0] in silent else frozenset({"audio_truncated"})
     maybe = frozenset({"audio_truncated", "audio_damaged", "audio_gap", "silent"})
     left = data[: round(share * len(data))]
-    return Case(f"cut {row} {share:.2f}", left, BURSTS[:1], told, maybe, noise=True)
+    return Case(f"cut {row} {share:.2f}", left, BURSTS[:1], notices, maybe, noise=True)
 
 
 def sizes(chance: random.Random) -> Case:
@@ -251,7 +251,7 @@ def sizes(chance: random.Random) -> Case:
     at = data.index(b"data") + 4
     size = int.from_bytes(data[at : at + 4], "little")
     kind = chance.choice(["riff", "more", "placeholder", "half"])
-    told: frozenset[str] = frozenset()
+    notices: frozenset[str] = frozenset()
     if kind == "riff":
         data[4:8] = (int.from_bytes(data[4:8], "little") + chance.randrange(1, 9_999)).to_bytes(
             4, "little"
@@ -263,12 +263,12 @@ def sizes(chance: random.Random) -> Case:
         data[at : at + 4] = value.to_bytes(4, "little")
     else:
         data[at : at + 4] = (size // 2 // 16 * 16).to_bytes(4, "little")
-        told = frozenset({"audio_damaged"})
-    return Case(f"sizes {row} {kind}", bytes(data), BURSTS, told)
+        notices = frozenset({"audio_damaged"})
+    return Case(f"sizes {row} {kind}", bytes(data), BURSTS, notices)
 
 
 def _hum(rate: int) -> Samples:
-    """What a microphone hears in silence."""
+    """The noise of a microphone in silence."""
     at = np.arange(round(SECONDS * rate)) / rate
     return (0.02 * np.sin(2 * np.pi * 120 * at)).astype(np.float32)
 
@@ -278,13 +278,13 @@ def phases(chance: random.Random) -> Case:
     row = chance.choice(STEREO)
     sound, level = bursts(row[2]), chance.choice([1.0, 0.95, 0.9])
     data = recording(_make(row), np.stack([sound, -level * sound], axis=1))
-    told = frozenset({"channels_cancel"})
-    maybe = told  # three bursts of 40 ms are less than what is worth a word
+    notices = frozenset({"channels_cancel"})
+    maybe = notices  # three bursts of 40 ms are less than what is worth a word
     return Case(f"phases {row} {level}", data, BURSTS, maybe=maybe)
 
 
 def tracks(chance: random.Random) -> Case:
-    """Two tracks: the default flag decides, or the caller; a silent one is told."""
+    """Two tracks: the default flag decides, or the caller; a silent one is reported."""
     rows = [row for row in STAMPED if row[0] in ("mp4", "mov", "matroska")]
     row = chance.choice(rows)
     sound, silence = bursts(row[2]), np.zeros(round(SECONDS * row[2]), np.float32)

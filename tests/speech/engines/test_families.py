@@ -38,14 +38,14 @@ TRAITS = Traits(window_s=30.0, languages=("ru", "en"), detects_language=True)
 
 
 class Said(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="echo"):
-    """The decoding parameters of the made-up family: the word that it hears each second."""
+    """The decoding parameters of the made-up family: the word that it writes each second."""
 
     word: str
 
 
 @dataclass
 class Echo:
-    """An engine that hears one word a second; remembers what it was asked."""
+    """An engine that writes one word a second; keeps the requests."""
 
     traits: Traits
     word: str
@@ -106,9 +106,9 @@ class Echoes:
         self.engines.append(Echo(self.traits, said.word))
         return self.engines[-1]
 
-    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+    def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
         """No build is ever wrong."""
-        heard[opened.variant.id] = np.zeros(1, np.float32)
+        directions[opened.variant.id] = np.zeros(1, np.float32)
 
 
 def with_entry(registry: Registry, engine: str, decoding: dict[str, Any] | None) -> Registry:
@@ -151,7 +151,7 @@ def speech(registry: Registry, seconds: float) -> Array:
 
 
 def test_a_new_family_is_one_row(registry: Registry) -> None:
-    """A family that the package has never heard of transcribes long audio, cut by its own window.
+    """A family that the package does not know transcribes long audio, cut by its own window.
 
     Words get the times of the recording, every second once where windows overlap.
     """
@@ -213,8 +213,8 @@ def test_an_engine_without_times_shows_none(registry: Registry) -> None:
     found = recognizer.transcribe(io.BytesIO(made.wav(speech(registry, 65.0))))
     assert found.text
     assert not any(segment.words for segment in found.segments)
-    heard = sum(family.engines[0].windows)
-    assert heard == pytest.approx(found.coverage.decoded_s, abs=0.01)
+    decoded_s = sum(family.engines[0].windows)
+    assert decoded_s == pytest.approx(found.coverage.decoded_s, abs=0.01)
 
 
 @pytest.mark.parametrize(

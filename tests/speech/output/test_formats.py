@@ -133,21 +133,21 @@ def test_tsv_counts_milliseconds() -> None:
     )
 
 
-def test_a_search_is_only_told_of_where_there_was_one() -> None:
+def test_a_search_is_listed_only_where_there_was_one() -> None:
     """Without one the provenance has the fields that it always had; with one it comes back."""
     assert "search" not in as_data(ONE)["provenance"]
     assert of_data(json.loads(as_json(ONE))) == ONE
     known = {each.name: getattr(PROVENANCE, each.name) for each in fields(PROVENANCE)}
     searched = SearchedProvenance(**known, search=SearchProvenance(1, "cropped", 5, 0.4))
-    told = replace(ONE, provenance=searched)
-    data = json.loads(as_json(told))
+    transcript = replace(ONE, provenance=searched)
+    data = json.loads(as_json(transcript))
     assert data["provenance"]["search"] == {
         "rules": 1,
         "window": "cropped",
         "beam": 5,
         "temperature": 0.4,
     }
-    assert of_data(data) == told
+    assert of_data(data) == transcript
 
 
 def test_words_without_spaces_are_joined_without_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -124,3 +125,25 @@ def test_each_is_a_format_with_times(form: str) -> None:
     assert row.write_timed is not None
     assert row.write(TALK) != row.write_timed(TALK)
     assert row.extension == f".{form}"
+
+
+def test_html_is_one_file_with_speakers_times_and_a_foot() -> None:
+    """Whatever is said or a speaker is called stays text; nothing outside is asked for."""
+    hostile = "<script>alert(1)</script>"
+    said = (Segment(65.0, 66.0, hostile, channel=0), Segment(70.0, 71.0, "да & нет", channel=1))
+    transcript = replace(
+        spoken(*said),
+        coverage=Coverage(2.0, 0.0, (Coverage(1.0, 0.0), Coverage(1.0, 0.0))),
+        names=('"Ольга" <b>', ""),
+        foot=("sha256 <0>",),
+    )
+    page = FORMATS["html"].write_timed(transcript).decode()  # type: ignore[misc]
+    assert page == FORMATS["html"].write_timed(transcript).decode()  # type: ignore[misc]
+    assert "<script" not in page
+    assert "src=" not in page
+    assert "<time>00:01:05</time><b>&quot;Ольга&quot; &lt;b&gt;:</b> &lt;script&gt;" in page
+    assert "<b>1:</b> да &amp; нет" in page
+    assert "<footer>sha256 &lt;0&gt;</footer>" in page
+    plain = FORMATS["txt"].write(transcript).decode()
+    assert plain.startswith(f'["Ольга" <b>] {hostile}')
+    assert plain.endswith("\n\nsha256 <0>\n")

@@ -117,14 +117,14 @@ def test_a_container_is_read_while_it_arrives(
     assert found.text
 
 
-def test_what_is_no_container_is_told() -> None:
+def test_what_is_no_container_is_refused() -> None:
     for data in (b"", b"OggS", b"nonsense" * 9_000, made.wav(made.tone(1.0))):
         with pytest.raises(InputError) as caught:
             list(container(io.BytesIO(data).read))
         assert caught.value.code == "audio_unreadable"
 
 
-def test_the_error_of_whoever_reads_comes_through() -> None:
+def test_the_error_of_the_reader_comes_through() -> None:
     file = io.BytesIO(made.encoded(made.tone(2.0, 48_000), 48_000, "ogg", "libopus"))
 
     def read(size: int) -> bytes:
@@ -146,14 +146,14 @@ def test_guesses_change_nothing_and_say_what_is_spoken(recognizer: Opener) -> No
     plain = live(recognizer(), blocks())
     assert live(recognizer(), blocks(), guess=True) == plain
     running = recognizer().live()
-    told: list[Segment] = []
+    partials: list[Segment] = []
     for block in blocks():
         assert not list(running.push(block))  # no pause is long enough for a final
         sketch = running.open()
         guess = sketch and sketch.segment(recognizer().words(sketch.samples, sketch.start))
-        told += [guess] if guess else []
-    assert len({guess.text for guess in told}) > 5
-    assert plain.text.split()[:4] == told[-1].text.split()[:4]
+        partials += [guess] if guess else []
+    assert len({guess.text for guess in partials}) > 5
+    assert plain.text.split()[:4] == partials[-1].text.split()[:4]
 
 
 def test_a_final_comes_soon_after_the_pause_that_ends_it(recognizer: Opener) -> None:

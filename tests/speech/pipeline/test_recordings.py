@@ -53,14 +53,14 @@ def plain(recognizer: Opener) -> list[Word]:
 
 def compare(found: Transcript, plain: list[Word], shift: Callable[[float], float]) -> None:
     """The same words but for two, each where it should be."""
-    told = words(found)
+    spoken = words(found)
     texts = [word.text for word in plain]
     same = [
         (word.start, shift(plain[at].start))
-        for at, word in enumerate(told[: len(plain)])
+        for at, word in enumerate(spoken[: len(plain)])
         if word.text == texts[at]
     ]
-    assert len(told) == len(plain)
+    assert len(spoken) == len(plain)
     assert len(same) >= len(plain) - 2
     assert max(abs(start - due) for start, due in same) <= NEAR_S
 

@@ -43,7 +43,7 @@ def test_a_window_is_as_long_as_the_entry_says(recognizer: Opener) -> None:
 
 
 def test_a_quiet_channel_says_nothing(recognizer: Opener) -> None:
-    """While one speaks the other one's line hums; a recogniser alone would hear words in that."""
+    """While one speaks the other's line hums; a recogniser alone would write words for that."""
     samples, rate = sounds.samples()
     voice = np.pad(samples, (rate, 2 * rate))
     hum = np.random.default_rng(3).normal(0, 0.004, len(voice)).astype(np.float32)
@@ -55,7 +55,9 @@ def test_a_quiet_channel_says_nothing(recognizer: Opener) -> None:
 
 
 @pytest.mark.parametrize("channel", ["mix", "split"])
-def test_a_very_short_answer_is_heard(recognizer: Opener, channel: Literal["mix", "split"]) -> None:
+def test_a_very_short_answer_is_recognised(
+    recognizer: Opener, channel: Literal["mix", "split"]
+) -> None:
     """A word of 0.2 s alone in a long recording, and in a short one whose channels are split."""
     samples, rate = sounds.samples()
     spoken = recognizer().transcribe(io.BytesIO(sounds.wav(samples, rate)))

@@ -1,4 +1,4 @@
-"""Channels kept apart: each heard as if it were alone, told as one dialogue."""
+"""Channels kept apart: each recognised as if it were alone, merged into one dialogue."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def voice(order: list[int], pauses: list[float], seconds: float) -> made.Samples
     return np.pad(samples, (0, round(seconds * RATE) - len(samples)))
 
 
-def heard(recognizer: Recognizer, data: bytes, options: Options = MIX) -> Transcript:
+def transcribed(recognizer: Recognizer, data: bytes, options: Options = MIX) -> Transcript:
     return recognizer.transcribe(io.BytesIO(data), options=options)
 
 
@@ -62,13 +62,13 @@ def of(channel: int, segments: tuple[Segment, ...]) -> list[Segment]:
     ),
     seconds=st.sampled_from([12.0, 40.0]),
 )
-def test_each_channel_is_heard_as_if_it_were_alone(
+def test_each_channel_is_recognised_as_if_it_were_alone(
     recognizer: Opener, turns: list[tuple[int, float, int, float]], seconds: float
 ) -> None:
     one = voice([turn[0] for turn in turns], [turn[1] for turn in turns], seconds)
     two = voice([turn[2] for turn in turns], [turn[3] for turn in turns], seconds)
-    both = heard(recognizer(), made.wav(np.stack([one, two], axis=1), RATE), SPLIT)
-    alone = [heard(recognizer(), made.wav(samples, RATE), ALONE) for samples in (one, two)]
+    both = transcribed(recognizer(), made.wav(np.stack([one, two], axis=1), RATE), SPLIT)
+    alone = [transcribed(recognizer(), made.wav(samples, RATE), ALONE) for samples in (one, two)]
 
     assert [of(channel, both.segments) for channel in (0, 1)] == [list(a.segments) for a in alone]
     order = [(segment.start, segment.channel) for segment in both.segments]
@@ -81,7 +81,7 @@ def test_each_channel_is_heard_as_if_it_were_alone(
 
 def test_a_file_with_one_channel_has_channel_0(recognizer: Opener) -> None:
     data = made.wav(voice([0], [0.3], 5.0), RATE)
-    split, mixed = heard(recognizer(), data, SPLIT), heard(recognizer(), data, ALONE)
+    split, mixed = transcribed(recognizer(), data, SPLIT), transcribed(recognizer(), data, ALONE)
     assert split.text == mixed.text
     assert [segment.channel for segment in split.segments] == [0] * len(mixed.segments)
     assert split.coverage.channels == (mixed.coverage,)
@@ -89,9 +89,9 @@ def test_a_file_with_one_channel_has_channel_0(recognizer: Opener) -> None:
 
 def test_a_mixed_transcript_has_no_trace_of_channels(recognizer: Opener) -> None:
     data = made.wav(np.stack([voice([0], [0.3], 5.0)] * 2, axis=1), RATE)
-    text = as_json(heard(recognizer(), data)).decode()
+    text = as_json(transcribed(recognizer(), data)).decode()
     assert "channel" not in text
-    assert heard(recognizer(), data).segments
+    assert transcribed(recognizer(), data).segments
 
 
 def test_one_decoding_gives_all_channels_bit_for_bit() -> None:
@@ -115,7 +115,7 @@ def test_too_many_channels_are_refused_before_anything_is_decoded() -> None:
 SPOKEN = st.lists(st.tuples(st.floats(0.0, 3.0), st.floats(0.05, 1.0)), max_size=40)
 
 
-def told(pairs: list[tuple[float, float]]) -> list[Word]:
+def words_at(pairs: list[tuple[float, float]]) -> list[Word]:
     words, at = [], 0.0
     for pause, length in pairs:
         start = at + pause
@@ -128,7 +128,7 @@ def told(pairs: list[tuple[float, float]]) -> list[Word]:
 def test_an_early_end_of_a_segment_is_its_end(
     pairs: list[tuple[float, float]], data: st.DataObject
 ) -> None:
-    words = told(pairs)
+    words = words_at(pairs)
     late, early = SegmentStream(), SegmentStream()
     expected = [*late.push(words), *late.finish()]
     found = []
@@ -144,7 +144,7 @@ def test_turns_come_in_order_and_none_is_lost(
     channels: list[list[tuple[float, float]]], chance: random.Random
 ) -> None:
     streams = [SegmentStream() for _ in channels]
-    waiting = [told(pairs) for pairs in channels]
+    waiting = [words_at(pairs) for pairs in channels]
     turns, found, all_of_them = Turns(), [], []
 
     def give(channel: int, segments: list[Segment]) -> None:
@@ -176,7 +176,7 @@ DIALOGUE = Transcript(
 )
 
 
-def test_every_form_says_who_speaks() -> None:
+def test_every_format_names_the_speaker() -> None:
     data = as_data(DIALOGUE)
     assert [segment["channel"] for segment in data["segments"]] == [0, 1, 1, 0]
     assert data["coverage"]["channels"] == [{"decoded": 3.5, "dropped": 0.5}] * 2

@@ -47,7 +47,7 @@ def planned(total: int, spans: list[Span], step: int) -> tuple[list[Chunk], Plan
         upto = now // FRAME
         planner.observe(Activity(activity.probabilities[frames:upto], activity.levels[frames:upto]))
         frames = max(frames, upto)
-        # spans are told when they are over, and nothing is settled beyond a running one
+        # spans are reported when they are over, and nothing is settled beyond a running one
         settled = upto * FRAME
         new = []
         for span in spans[given_spans:]:

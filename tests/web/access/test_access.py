@@ -265,7 +265,7 @@ def test_a_request_that_fails_gives_its_place_back(house: House) -> None:
             house.get("/v1/transcribe", key)
 
 
-def test_without_keys_everybody_may_and_an_address_has_its_rate(house: House) -> None:
+def test_without_keys_every_caller_may_and_an_address_has_its_rate(house: House) -> None:
     """Off by default; health is never counted; an IPv6 network is one client."""
     house.keys = None
     assert house.get("/v1/jobs").status_code == 200

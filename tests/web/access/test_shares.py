@@ -50,7 +50,7 @@ def test_shares_become_even_as_places_come_back() -> None:
     st.floats(0.1, 0.99),
     st.lists(st.tuples(st.sampled_from("abcde"), st.integers(-1, 3)), max_size=200),
 )
-def test_whoever_holds_nothing_finds_a_place(
+def test_an_owner_that_holds_nothing_finds_a_place(
     size: int, alone: float, steps: list[tuple[str, int]]
 ) -> None:
     """While there are fewer owners than kept places, whatever those that are there do."""

@@ -1,4 +1,4 @@
-"""A small made-up Whisper with random weights: it says something, whatever it hears."""
+"""A small made-up Whisper with random weights: it writes some text for any audio."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class TestWindows(OneTry):
             assert not found.text
 
     def test_the_language_is_detected(self, engine: Whisper, speech: Array) -> None:
-        """One of the model's own; the same again; none where nothing was heard."""
+        """One of the model's own; the same again; none where nothing was recognised."""
         found = engine.begin(Request()).transcribe(speech)
         assert found.language in engine.traits.languages
         assert engine.begin(Request()).transcribe(speech) == found
@@ -187,7 +187,7 @@ class TestPipeline(OneTry):
         )
 
     @pytest.mark.parametrize("sound", ["silence", "noise", "tone"])
-    def test_no_text_where_nobody_speaks(self, recognizer: Recognizer, sound: str) -> None:
+    def test_no_text_without_speech(self, recognizer: Recognizer, sound: str) -> None:
         """Ten seconds are short audio, yet nothing is read: this model would say something."""
         rng = np.random.default_rng(1)
         samples = {
@@ -295,9 +295,9 @@ def test_a_file_that_is_missing_or_of_another_model(made_model: Make) -> None:
 
 def test_a_fresh_build_is_judged(made_model: Make) -> None:
     """A right build passes; one whose logits point elsewhere than another precision's does not."""
-    heard: dict[str, Array] = {}
-    FAMILIES["whisper"].judge(made_model(), heard)
-    (direction,) = heard.values()
+    directions: dict[str, Array] = {}
+    FAMILIES["whisper"].judge(made_model(), directions)
+    (direction,) = directions.values()
     assert np.linalg.norm(direction) == pytest.approx(1, abs=1e-4)
     with pytest.raises(IntegrityError, match="cosine"):
         FAMILIES["whisper"].judge(made_model(), {"other": direction[::-1].copy()})

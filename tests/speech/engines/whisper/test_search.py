@@ -77,7 +77,7 @@ def test_beams_keep_their_own_cache(engine: Whisper, cross: Cross, beams: int) -
     assert per_token[0] >= per_token[1] - 0.05
 
 
-def test_a_row_goes_on_from_its_parent(engine: Whisper, cross: Cross) -> None:
+def test_a_row_continues_from_its_parent(engine: Whisper, cross: Cross) -> None:
     """Rows that change places say what they would have said in their old ones."""
     start = engine.ids.start("ru", "transcribe")
 
@@ -179,7 +179,7 @@ def test_a_bad_text_is_tried_with_the_full_window_and_then_by_chance(
 
 
 def test_silence_ends_the_attempts(engine: Whisper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unlikely text where nobody seems to speak is not tried again."""
+    """An unlikely text where there seems to be no speech is not tried again."""
     tried: list[float] = []
 
     def run(_: Search, *, temperature: float, **__: int) -> Decoded:

@@ -59,7 +59,7 @@ def test_languages_have_their_ids() -> None:
 
 
 def test_an_unknown_vocabulary_is_refused() -> None:
-    """Another size has other ids, which nobody knows."""
+    """Another size has other ids, which are unknown here."""
     with pytest.raises(IntegrityError, match="51867"):
         Ids.of(51_867)
 

@@ -1,4 +1,4 @@
-"""What a server and a worker both start with: settings, registry, policy, engine, jobs."""
+"""Start-up shared by server and worker: settings, registry, policy, engine, jobs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Outfit:
     jobs_off: HostError | None
 
     def crew(self) -> Crew | None:
-        """The threads that work the queue, not started yet; None without jobs."""
+        """The threads that run jobs of the queue, not started yet; None without jobs."""
         from glagol.asr.jobs.workers import Crew
 
         if self.jobs is None:
@@ -66,7 +66,7 @@ class Outfit:
 
 
 def outfit(environment: Mapping[str, str]) -> Outfit:
-    """Read what the operator chose.
+    """Assemble a process from the operator's settings.
 
     Args:
         environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
@@ -123,13 +123,13 @@ def open_jail(settings: Settings) -> Jail:
 
 
 def _memory_bytes(settings: Settings, registry: Registry, policy: Policy) -> int:
-    """What the operator's plan leaves the encoder of a shared card; 0 for no limit."""
+    """Memory of a shared card that the operator's plan gives the encoder; 0 for no limit."""
     card = shared(policy.gpu, registry) if settings.device == "cuda" else None
     return card.arena_bytes if card else 0
 
 
 def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int = 0) -> Any:
-    """The function that the inference thread opens models with: verified, loaded, proven."""
+    """Make the function that opens a model: verify, load, check the known answer."""
 
     def open_model(model_id: str) -> Opened:
         from glagol.runtime.options import Runtime
@@ -176,7 +176,7 @@ def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
 
 
 def announce(found: Outfit) -> None:
-    """The first lines of the log: what starts, and what is not as it should be."""
+    """Write the first lines of the log: what starts, and warnings about the set-up."""
     starting(
         found.settings,
         model=found.default,

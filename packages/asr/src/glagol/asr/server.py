@@ -69,7 +69,7 @@ class Front(Protocol):
 
         Args:
             app: The routes inside all layers of a server.
-            within: Makes the same routes for a caller in this process, who needs no key.
+            within: Makes the same routes for a caller in this process, without a key.
             service: Behind the routes.
             operator: Keys, limits and traces.
         """
@@ -222,7 +222,7 @@ def _stop(
 
 
 def _hang_up(server: Server, service: Service, turns: int) -> None:
-    """Stop listening, which cuts live streams off, once they were told or had their time."""
+    """Stop listening, which cuts live streams off, after their farewell or its deadline."""
     if len(service.streams) and turns:
         loop = asyncio.get_running_loop()
         loop.call_later(FAREWELL_S / FAREWELLS, _hang_up, server, service, turns - 1)

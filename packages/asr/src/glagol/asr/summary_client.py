@@ -116,7 +116,7 @@ def added(
         The object with `summary` and `summary_error` as its last members; one of them is null.
 
     Raises:
-        HostError: `cancelled`, since then nobody wants the transcript either.
+        HostError: `cancelled`; the transcript is not needed then either.
     """
     summary, trouble, code = b"null", b"null", "done"
     try:
@@ -145,8 +145,8 @@ def _events(answer: httpx.Response) -> Iterator[sse.Event | None]:
 
 
 def _error(body: bytes, otherwise: str) -> GlagolError:
-    told = envelope.received(body)
-    return told.error() or _unavailable(told.message or otherwise)
+    failure = envelope.received(body)
+    return failure.error() or _unavailable(failure.message or otherwise)
 
 
 def _unavailable(why: str) -> HostError:

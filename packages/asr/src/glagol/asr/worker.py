@@ -1,7 +1,7 @@
-"""`python -m glagol.asr.worker`: a process that works the queue of jobs and serves nobody.
+"""`python -m glagol.asr.worker`: a process that runs jobs of the queue and serves no requests.
 
 Any number of them share a queue and a folder of inputs with any number of servers. While it can
-work, a worker keeps a file young in ASR_STATE/workers; `check` looks for it, for containers.
+work, a worker touches a heartbeat file in ASR_STATE/workers; `check` reads it, for containers.
 """
 
 from __future__ import annotations

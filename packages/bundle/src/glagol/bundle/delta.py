@@ -1,7 +1,7 @@
-"""Deltas: a bundle without the files that a declared base already has.
+"""Make and restore deltas: bundles without the files that a named base already has.
 
-A delta carries the full bundle's SHA256SUMS, signature and index, so its identity and its trust are
-those of the full bundle, and only the full bundle can come out of it. `restore` writes that one.
+A delta carries the full bundle's SHA256SUMS, signature and index, so it has the identity and the
+signature of the full bundle. `restore` writes that bundle; no other can result.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Difference:
 
 
 def front_of(place: str) -> Read:
-    """What a bundle says of itself; its files are not read.
+    """Read id, index and lists of a bundle without its files.
 
     Raises:
         GlagolError: there is no bundle, or its lists are wrong.
@@ -161,7 +161,7 @@ def make(old: str, new: str, folder: Path, stream: Any = None) -> Written:
 
 
 def restore(delta: str, old: str, folder: Path) -> Written:
-    """Write the full bundle that a delta and its base give.
+    """Write the full bundle from a delta and its base.
 
     Raises:
         IntegrityError: `bundle_base`, the base is another one; or a bundle is wrong.
@@ -201,7 +201,7 @@ def _restored(delta: str, old: str) -> Iterator[bytes]:
 
 
 def _places(base: Read) -> dict[str, tuple[int, int]]:
-    """Where each digest lies in a tar that was read strictly: offsets follow from the lists."""
+    """Offset of each digest in a tar that was read strictly, computed from the lists."""
     at = sum(_padded(len(data)) for _, data in base.front)
     found = {}
     for entry in base.files:

@@ -1,4 +1,4 @@
-"""Errors of this package: what the stand-alone verifier says, under the one table of errors."""
+"""Map errors of the stand-alone verifier to the table of errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def of(found: BundleError) -> GlagolError:
 
 
 def stop(found: BundleError) -> None:
-    """A fault handler for `verify.read` that lets no fault pass.
+    """Fault handler for `verify.read` that raises at the first fault.
 
     Raises:
         BundleError: always.
@@ -41,7 +41,7 @@ def stop(found: BundleError) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the verifier's errors, and what the operating system refuses it, into the table's.
+    """Translate errors of the verifier and of the operating system into those of the table.
 
     Raises:
         GlagolError: for each `BundleError`, with the same code, message and remedy.

@@ -24,7 +24,7 @@ path=$(echo "$here"/wheels/click-*.whl)
 for package in core registry bundle cli; do path=$here/src/packages/$package/src:$path; done
 PYTHONPATH=$path "$python" -m glagol.cli.commands.bundle apply "$here" --to "$target" "$@"
 
-# The command on PATH: beside a user's own programs, or for everybody when this is root. GLAGOL_BIN names
+# The command on PATH: beside a user's own programs, or for all users when this is root. GLAGOL_BIN names
 # another folder; empty means no link. What is there and not ours is left alone.
 target=$(cd "$target" && pwd)
 if [ "$(id -u)" = 0 ]; then bin=/usr/local/bin; else bin=${HOME:-/nonexistent}/.local/bin; fi

@@ -1,4 +1,4 @@
-"""Opening a bundle in any form: tar, unpacked folder, split parts, sealed by age, or a pipe."""
+"""Open a bundle in any form: tar, unpacked folder, split parts, sealed by age, or a pipe."""
 
 from __future__ import annotations
 

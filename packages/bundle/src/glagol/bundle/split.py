@@ -1,4 +1,4 @@
-"""Splitting a finished file into parts for small media; each part can be checked alone.
+"""Split a finished file into parts for small media; each part can be checked alone.
 
 NAME.parts.json lists the parts; NAME.parts.sha256 says the same for `sha256sum -c`. Splitting again
 skips the parts that are right already, so an interrupted copy to a medium is resumed.

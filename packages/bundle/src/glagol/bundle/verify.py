@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Verifies a Glagol bundle with nothing but Python 3.8 or later; this file travels in the bundle.
+"""Verify a Glagol bundle with Python 3.8 or later and nothing else; the bundle contains this file.
 
     python3 verify.py BUNDLE --signers ALLOWED_SIGNERS
 
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
 
 class Member(NamedTuple):
-    """What a carrier holds next; None where it does not say."""
+    """The next entry of a carrier; None for unknown values."""
 
     path: str | None
     size: int | None
@@ -218,7 +218,7 @@ def _content(path: Path, _: int = 0) -> Iterator[bytes]:
 
 
 def read(members: Iterator[Member], trusted: Trusted, fault: Faults) -> Files:
-    """Walk a carrier: each file with its bytes, to be read through before the next one.
+    """Iterate over a carrier: each file with its bytes, which must be read before the next file.
 
     `trusted` learns the front files, the signature before anything else is believed. `fault` is
     called with each fault: bytes count only if it was not called while they were read.

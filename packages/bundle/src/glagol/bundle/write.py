@@ -1,4 +1,4 @@
-"""Writing finished files: whole or not at all, with their digest beside them."""
+"""Write finished files atomically, with their digest beside them."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Where manifest.json and the store are when neither --home nor GLAGOL_HOME says so.
+"""Find the default home, the folder of manifest.json and the store.
 
-A command that was installed as a package carries glagol/home beside its modules: manifest, locks,
-clips and the embedded models. What a user adds (fetched models, edits of the manifest) must outlive
-the next installation, so the home is a folder of the user's own, XDG_DATA_HOME/glagol, filled from
-there at the first call and after each upgrade. In a checkout and in a bundle it is the tree that
-holds the code.
+An installed package contains glagol/home beside its modules: manifest, locks, clips and the
+embedded models. A user's additions (fetched models, edits of the manifest) must survive the next
+installation. So the home is XDG_DATA_HOME/glagol, which is filled from the package at the first
+call and after each upgrade. In a checkout and in a bundle the home is the tree that contains the
+code.
 """
 
 from __future__ import annotations

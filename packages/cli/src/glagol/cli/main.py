@@ -42,6 +42,18 @@ _COMMANDS: Final = {
         "glagol.cli.commands.servers.serve_gateway:serve_gateway",
         "Start pages and library in front of the other servers.",
     ),
+    "index": (
+        "glagol.cli.commands.search.index:index",
+        "Put transcripts into the index of search.",
+    ),
+    "search": (
+        "glagol.cli.commands.search.search:search",
+        "Search transcripts by meaning and by words.",
+    ),
+    "ask": (
+        "glagol.cli.commands.search.ask:ask",
+        "Answer a question from transcripts, with citations.",
+    ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",

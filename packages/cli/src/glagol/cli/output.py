@@ -1,6 +1,6 @@
-"""Where a transcript goes: standard output, or a file that is whole or not there.
+"""Write a transcript to standard output, or atomically to a file.
 
-Work that is done is not lost: what cannot be written there is kept in another place.
+A finished result is never lost: if it cannot be written, it is kept in another place.
 """
 
 from __future__ import annotations

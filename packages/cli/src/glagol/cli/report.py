@@ -1,4 +1,4 @@
-"""What the command says on stderr; results go to stdout, everything else comes through here."""
+"""Messages of the command on stderr; results go to stdout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program's own streams of text: every letter passes, and a full disk ends nothing twice."""
+"""Configure the program's text streams: UTF-8, and no second error for a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `glagol --version` says: release, commit, manifest, default model, and the environment."""
+"""The output of `glagol --version`: release, commit, manifest, default model, environment."""
 
 from __future__ import annotations
 

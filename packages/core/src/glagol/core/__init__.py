@@ -1,1 +1,1 @@
-"""Errors, logging, settings and files: what every other package stands on."""
+"""Errors, logging, settings and files, which every other package uses."""

@@ -1,4 +1,4 @@
-"""Every error that Glagol raises on purpose, grouped by whose state is wrong.
+"""All errors that Glagol raises on purpose, grouped by the part that must change.
 
     GlagolError
     +-- InputError        the caller's request is wrong: change it (exit 2)
@@ -145,7 +145,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "range_invalid": _input(416, "the range lies outside the file"),
         "import_invalid": _input(400, "the file is no transcript that can be imported"),
         "edit_invalid": _input(400, "the edit does not fit the text"),
-        "edit_conflict": _input(409, "somebody else has changed the same segment meanwhile"),
+        "edit_conflict": _input(409, "another person has changed the same segment meanwhile"),
         "edits_altered": _integrity(500, "the machine's text or its edits were altered"),
         "job_state": _input(409, "the job is not in a state that allows this"),
         "idempotency_conflict": _input(409, "this idempotency key came with another request"),

@@ -1,9 +1,9 @@
-"""The threads that a server waits in, apart by what they wait for.
+"""Thread pools of a server, one for each kind of blocking call.
 
-One pool for everything would be as slow as the slowest of what it waits for: a Redis that does not
-answer, or a slow disk, would hold up requests that need neither. So there is one pool for each, and
-each call names its own; `tests/tidy_threads.py` forbids asyncio's. Recordings have threads of their
-own (`glagol.speech.audio.jail`).
+A single pool would block on its slowest resource: a Redis that does not answer, or a slow disk,
+would delay requests that need neither. So each resource has a pool of its own, and each call names
+its pool; `tests/tidy_threads.py` forbids asyncio's. Recordings have threads of their own
+(`glagol.speech.audio.jail`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UPLOAD_THREADS: Final = 4
 
 
 def _threads(name: str, most: int) -> Callable[[], Executor]:
-    """Makes a pool; a thread begins when it is needed first."""
+    """Make a pool; its threads start on first use."""
     return lambda: ThreadPoolExecutor(most, thread_name_prefix=name)
 
 
@@ -47,7 +47,7 @@ class Executors:
     uploads: Executor = field(default_factory=_threads("uploads", UPLOAD_THREADS))
 
     def close(self) -> None:
-        """Begin nothing more; what runs is not waited for."""
+        """Start no more calls; do not wait for those in flight."""
         for each in (self.queue, self.disk, self.uploads):
             each.shutdown(wait=False, cancel_futures=True)
 

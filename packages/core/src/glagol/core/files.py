@@ -1,4 +1,4 @@
-"""Files: whole or not there, and what an operating system error means.
+"""Write files atomically, and translate errors of the operating system.
 
 Standard library only: an offline bundle's installer uses it before there is an environment.
 """
@@ -77,9 +77,9 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o666) -> None:
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder, and what is missing above it, for its owner alone, whatever the umask.
+    """Make a folder and its missing parents, readable by the owner only, whatever the umask.
 
-    One that is there keeps its mode: an operator may have chosen it.
+    An existing folder keeps its mode, which an operator may have chosen.
 
     Raises:
         OSError: It cannot be made.
@@ -101,7 +101,7 @@ def new_private_file(path: Path) -> BinaryIO:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk.
+    """Sync a folder, so that new names in it survive a power cut.
 
     Raises:
         OSError: The folder cannot be opened or synced.

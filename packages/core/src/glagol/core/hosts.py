@@ -1,9 +1,9 @@
-"""Hosts and origins, as settings list them and as requests name them; one reading for both.
+"""Parse hosts and origins, both in settings and in requests.
 
 Names are compared in lower case and without the dot at the end. A name outside ASCII is compared
 in the form that browsers send (`xn--...`). An IPv6 address loses its brackets, and one that maps
-an IPv4 address is that address. User names, zones (`%eth0`), paths and spaces are not part of a
-host, and what has one is no host.
+an IPv4 address is that address. A text with a user name, a zone (`%eth0`),
+a path or a space is not a host.
 """
 
 from __future__ import annotations

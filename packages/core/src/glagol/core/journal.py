@@ -1,4 +1,4 @@
-"""One JSON object per line on stderr: the server's whole log. On a terminal, a line for a person.
+"""Write the log: one JSON object per line on stderr, or readable lines on a terminal.
 
 A line never holds audio, transcribed text or a file's name; callers pass only identifiers,
 digests, counts and durations.

@@ -1,4 +1,4 @@
-"""Settings from environment variables: one row each, from which all else follows.
+"""Read settings from environment variables; each setting is declared in one row.
 
 A server's settings are a frozen dataclass, and each of its fields is one call of `setting`: name,
 default, range, and the text of the reference. The check of a value, the message for a wrong one,

@@ -1,9 +1,9 @@
-"""Fair shares of a pool: one owner alone may use most of it, and another still finds a place.
+"""Fair shares of a pool: one owner may use most of it, and others still find room.
 
 An owner may hold at most `alone / (1 - alone)` times what is left free, less an eighth of the pool,
 which is kept for owners that hold nothing. With 64 places and the default of 0.75, one owner gets
-42 of them and 22 stay free for others; two that take all they can get 24 each and leave 16. So the
-share of each shrinks as others come, without knowing how many there will be.
+42 of them and 22 stay free for others; two greedy owners get 24 each and leave 16. The
+share of each owner shrinks as others come, and the number of owners need not be known.
 
 Source of the algorithm: A. K. Choudhury and E. L. Hahne, Dynamic Queue Length Thresholds for
 Shared-Memory Packet Switches, IEEE/ACM Transactions on Networking 6(2), 1998.

@@ -1,8 +1,8 @@
-"""What a program stored for a later one: read only in a form that this program knows.
+"""Read stored JSON objects; refuse versions and fields that this program does not know.
 
 Stored JSON objects may have a `version`; without one they are of version 1, as all of release 0.1
-are. A newer form, or a name that this program does not know, is refused instead of being read
-without what it says.
+are. A newer version or an unknown field is refused, since ignoring it could change the
+meaning.
 """
 
 from __future__ import annotations

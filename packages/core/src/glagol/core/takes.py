@@ -1,4 +1,4 @@
-"""What a variable takes: its words for people, and the check of its text."""
+"""Value types of settings: parse and check a text, and describe the range in words."""
 
 from __future__ import annotations
 

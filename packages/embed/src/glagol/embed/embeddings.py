@@ -70,7 +70,9 @@ async def embeddings(request: EmbedRequest) -> Response[bytes]:
             vectors = await asyncio.wrap_future(future)
         finally:
             future.cancel()
-        answer = await call(service.texts, _told, wish, rows, truncated, vectors, embedder)
+        answer = await call(
+            service.texts, _encoded_answer, wish, rows, truncated, vectors, embedder
+        )
     note = request.scope["state"]["note"]
     note.update(texts=len(rows), tokens=sum(map(len, rows)))
     return Response(answer, media_type="application/json")
@@ -144,7 +146,7 @@ def _text(value: str) -> str:
     return value
 
 
-def _told(
+def _encoded_answer(
     wish: schemas.Wish,
     rows: list[list[int]],
     truncated: list[int],

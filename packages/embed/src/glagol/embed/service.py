@@ -41,7 +41,7 @@ class Service:
         places: Requests under way, and whose.
         metrics: What operators watch.
         texts: Threads that read bodies and write answers.
-        stopping: Set once the server was told to end.
+        stopping: Set once the server has to stop.
     """
 
     settings: Settings

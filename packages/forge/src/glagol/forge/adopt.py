@@ -1,8 +1,8 @@
-"""Adoption: upstream's own ONNX files become the artifacts, byte for byte.
+"""Adopt upstream's own ONNX files as artifacts, byte for byte.
 
-Source files are the manifest's pins, so nothing is made and nothing can differ: every file that has
-a digest is compared with it again, and an entry has no builder. A graph that keeps its tensors in
-another file names that file beside it; both are source files, and both are adopted.
+The source files are pinned by the manifest and nothing is built: every file with a digest is
+verified again, and the entry has no builder. A graph that keeps its tensors in another file names
+that file beside it; both are source files, and both are adopted.
 """
 
 from __future__ import annotations

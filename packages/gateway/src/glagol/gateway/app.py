@@ -62,7 +62,7 @@ def build(
     service: Service,
     remotes: Mapping[str, Asgi],
     metrics: RequestMetrics,
-    who: Operator,
+    outer: Operator,
     rules: Rules,
     bodies: BodyRate,
     *,
@@ -74,7 +74,7 @@ def build(
         service: What the handlers share.
         remotes: The services behind it, by name.
         metrics: Counts requests.
-        who: Limits and traces; keys are those of the service's door.
+        outer: Limits and traces; keys are those of the service's door.
         rules: Hosts and pages that are answered.
         bodies: How slowly a body may come.
         alone: Whether it is a server of its own, which orchestrators ask.
@@ -90,7 +90,7 @@ def build(
         open_below=_BELOW,
         inside=lambda routes, speaker: _Ways(routes, remotes, speaker),
     )
-    own = Operator(service.door.ring, who.policy, who.traces, service.sessions.signed)
+    own = Operator(service.door.ring, outer.policy, outer.traces, service.sessions.signed)
     state = {"service": service, "metrics": metrics}
     inner = app.build(about, state, metrics, _retry_after_s, own, rules, bodies)
     speaker = errors.Speaker(about.openai, _retry_after_s)

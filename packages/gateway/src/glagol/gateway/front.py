@@ -137,8 +137,8 @@ class Front:
 def _split(pages: Asgi, others: Asgi, remotes: Mapping[str, Asgi], door: Door) -> Asgi:
     """Gives the pages what is theirs.
 
-    Programs that ask for `/` get the recogniser's facts, and so do browsers while nobody can sign
-    in: its own page says what the server is.
+    Programs that ask for `/` get the recogniser's facts, and so do browsers while there is no
+    key to sign in with: its own page says what the server is.
     """
     from glagol.gateway.app import owns
 

@@ -64,7 +64,7 @@ def assemble(
     Args:
         state: Directory of state; the library is in it.
         clients: Of the services, by name; `asr` is among them.
-        door: Who may open the pages.
+        door: Decides whether people must sign in.
         jail: Opens recordings; started.
         settings: The operator's.
 

@@ -92,9 +92,9 @@ def _run(environment: Mapping[str, str]) -> None:
 
     metrics, bodies = RequestMetrics("gateway"), BodyRate(settings.min_body_rate)
     traces = open_traces("gateway-server", environment)
-    who = Operator(ring, policy, traces)
+    operator = Operator(ring, policy, traces)
     ways: dict[str, Asgi] = {**remotes}
-    app = build(gateway.service, ways, metrics, who, Rules.of(settings), bodies, alone=True)
+    app = build(gateway.service, ways, metrics, operator, Rules.of(settings), bodies, alone=True)
     try:
         asyncio.run(_serve(settings, app, address, gateway, remotes, bodies, tls))
     finally:

@@ -21,7 +21,7 @@ __all__ = ["Door", "Service"]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Who may open the pages.
+    """Decides whether people must sign in to open the pages.
 
     Attributes:
         setting: The operator's choice.
@@ -40,11 +40,11 @@ class Door:
         return self.setting
 
     def closed(self) -> bool:
-        """Whether people have to sign in, and nobody can: there is no key."""
+        """Whether people have to sign in, and cannot, since there is no key."""
         return self.signin() == "key" and self.keys() is None
 
     def ring(self) -> Keyring | None:
-        """The keys that the pages want; None where nobody signs in, or nobody can."""
+        """The keys for signing in; None without sign-in, or without keys."""
         return self.keys() if self.signin() == "key" else None
 
 
@@ -59,7 +59,7 @@ class Service:
         transcriber: Brings recordings to their text.
         services: The servers behind the gateway, as they are now.
         sessions: People who signed in.
-        door: Who may open the pages.
+        door: Decides whether people must sign in.
         executors: The threads that handlers wait in.
         clock: Unix seconds.
     """

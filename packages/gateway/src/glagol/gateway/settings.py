@@ -46,7 +46,7 @@ class Settings(NetworkSettings):
         "GATEWAY_SIGNIN",
         "auto",
         choice("auto", "none", "key"),
-        text="Who may open the pages. none: everybody who reaches the server. key: people sign in"
+        text="Access to the pages. none: every caller of the server. key: people sign in"
         " with a key of keys.json. auto: none where the server listens on this machine alone and"
         " keys are off, else key.",
         text_ru="Кто может открывать страницы. none: все, кому доступен сервер. key: входят по"

@@ -1,1 +1,1 @@
-"""Work that survives: a queue with leases and fencing, on SQLite or Redis, and webhook delivery."""
+"""Durable jobs: a queue with leases and fencing on SQLite or Redis, and webhook delivery."""

@@ -1,4 +1,4 @@
-"""How long a failed try waits before the next one: each kind of work, in one table."""
+"""Pauses between retries, by kind of work, in one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which queue it is: Redis where an address is given, else a file."""
+"""Open the queue that the settings choose: Redis by address, else a SQLite file."""
 
 from __future__ import annotations
 

@@ -85,12 +85,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         attempts_max: The attempt after which a failure is final.
         created_s: When it was put.
         changed_s: When anything of it changed last.
-        due_s: Not claimed before.
-        expires_s: When it will be forgotten; 0 until it ended.
+        due_s: Earliest time of the next claim.
+        expires_s: When it is deleted; 0 until it ended.
         done: Progress, in the kind's own unit (seconds of audio).
         total: Of `done`; None while unknown.
         cancelling: Whether the running claim was asked to stop.
-        trouble: Why the last failed attempt failed; forgotten when an attempt ends otherwise.
+        trouble: Why the last failed attempt failed; cleared when an attempt ends otherwise.
         version: Grows by one with every change.
     """
 
@@ -268,7 +268,7 @@ class Queue(Protocol):
         """How many queued jobs of its kind are due before it; 0 when it does not wait."""
 
     def depth(self, kind: str) -> Depth:
-        """What waits, runs, and lies dead."""
+        """Number of queued, running and failed jobs."""
 
     def sweep(self) -> list[Job]:
         """Forget the ended jobs whose time is over, their results and idempotency keys. Nothing is

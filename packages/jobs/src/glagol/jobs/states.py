@@ -48,7 +48,7 @@ CANCELLED: Final = "cancelled"
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What is true of a job in one state.
+    """Properties of one state.
 
     Attributes:
         ended: Its end is noted, with the time when it will be forgotten; no claim holds it.

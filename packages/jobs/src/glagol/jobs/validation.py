@@ -30,10 +30,10 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check(new: NewJob) -> None:
-    """Hold the bounds that `NewJob` states.
+    """Check the bounds that `NewJob` states.
 
     Raises:
-        AssertionError: One is broken: a mistake of ours, callers get to choose none of this.
+        AssertionError: One is broken; that is a bug, since no caller chooses these values.
     """
     if not _ID.fullmatch(new.id) or not _ID.fullmatch(new.kind):
         raise AssertionError(f"neither an id nor a kind: {new.id!r}, {new.kind!r}")

@@ -1,1 +1,1 @@
-"""llm-server: a vLLM process of its own, checked, watched and spoken to, and summaries."""
+"""llm-server: runs and supervises a vLLM process, proxies OpenAI's routes, writes summaries."""

@@ -1,4 +1,4 @@
-"""What operators watch: our own counters, and vLLM's beside them."""
+"""Metrics of llm-server, with those of vLLM."""
 
 from __future__ import annotations
 

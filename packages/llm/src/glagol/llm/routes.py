@@ -67,7 +67,7 @@ class Service:
     metrics: Metrics
 
     def provenance(self) -> Mapping[str, Any]:
-        """What serves, as `/ready` and every summary say it."""
+        """Model, digests and versions, for `/ready` and every summary."""
         return {
             "model": self.what.model.id,
             "model_version": self.what.model.version,

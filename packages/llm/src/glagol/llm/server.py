@@ -1,4 +1,4 @@
-"""The process: settings, registry, vLLM's keeper, HTTP, signals, and a clean end."""
+"""The llm-server process: settings, registry, supervisor of vLLM, HTTP, signals, shutdown."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
         Path(named) if named else None,
     )
     what = _model(settings, registry)
-    interpreter(settings, home)  # without vLLM's environment no start can ever succeed
     keys = key_file(settings.state, required=settings.keys == "required")
+    interpreter(settings, home)  # without vLLM's environment no start can ever succeed
     policy = policy_file(settings.state)
     settings, cache_bytes = _held(settings, registry, what, policy())
     launch = Launch(settings, registry, what, home, cache_bytes)

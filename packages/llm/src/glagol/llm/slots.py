@@ -1,4 +1,4 @@
-"""How many requests the model works on at one time."""
+"""Limit of concurrent requests to the model."""
 
 from __future__ import annotations
 

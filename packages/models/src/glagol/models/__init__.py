@@ -1,1 +1,1 @@
-"""Model management: build, fetch, record, judgement of builds, history, presets, the GPU plan."""
+"""Model management: build, fetch, record and check builds, history, presets, the GPU plan."""

@@ -1,7 +1,7 @@
-"""Brings the source files that a build lacks: from a package index, from addresses, in order.
+"""Fetch the missing source files of a build: from a package index or from addresses, in order.
 
-A file has its own sources (the archive that holds it, then its addresses), and alternatives have
-theirs. A source that does not deliver is reported, and the next one is asked.
+A file has sources (the archive that contains it, then its addresses), and so has each alternative.
+A source that fails is reported, and the next one is tried.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def bring(
     gone: Callable[[str], None],
     progress: Progress | None = None,
 ) -> Model:
-    """Fetch what a build of `model` lacks into the store; what was begun before is continued.
+    """Fetch the files that a build of `model` lacks into the store; partial files are continued.
 
     Args:
         model: The entry.
         registry: Its store takes the files.
         located: What is here already.
-        pinned: Called with the entry whenever a digest was learnt; None forbids to fetch a file
-            that has none.
-        gone: Called with one line for each source that did not deliver, when another one follows.
+        pinned: Called with the entry whenever a new digest is known; None forbids fetching a file
+            without one.
+        gone: Called with one line for each failed source that is followed by another.
         progress: Called with bytes done and bytes in all.
 
     Returns:
@@ -82,7 +82,7 @@ def bring(
 
 
 class _Fetcher:
-    """Asks the sources of the files of one model."""
+    """Fetches the files of one model from their sources."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Fetcher:
         self._progress = progress
 
     def ways(self, file: SourceFile) -> Iterator[_Way]:
-        """Every source of a file, in the order in which they are asked; at least one."""
+        """Every source of a file, in the order in which they are tried; at least one."""
         archives = lacking_archives(self.model, file, self._located)
         if archives and all(archive.urls for archive in archives):
             names = " and ".join(archive.path for archive in archives)
@@ -152,12 +152,12 @@ class _Fetcher:
         return (file for file in self.model.source.files if file.archive == archive.path)
 
     def _have(self, archive: SourceFile) -> bool:
-        """Whether the store has all that the manifest names of an archive."""
+        """Whether the store has all files of an archive that the manifest names."""
         pins = [file.sha256 for file in self._members(archive)]
         return all(pin is not None and self._store.has(pin) for pin in pins)
 
     def _unpacked(self, archive: SourceFile, address: str) -> None:
-        """Take what the manifest names of a wheel into the store."""
+        """Add the files of a wheel that the manifest names to the store."""
         incoming = self._store.root / "incoming"
         folder = incoming / f"{archive.sha256}.{os.getpid()}"
         try:
@@ -170,7 +170,7 @@ class _Fetcher:
 
 
 def _noted(model: Model, came: SourceFile) -> Model:
-    """The entry with what was learnt of a file."""
+    """The entry with the new digest of a file."""
 
     def noted(old: SourceFile) -> SourceFile:
         if old.path != came.path or old.sha256 is not None:

@@ -1,9 +1,9 @@
 """`glagol models build`: from source files to pinned artifacts in the store.
 
-One variant is made, judged, stored and forgotten before the next, so a build needs memory for one.
+Each variant is built, judged, stored and released before the next, so a build needs memory for one.
 The bytes are compared with the manifest before the store gets them. `--record` is the other
 direction, for the person who adds a model: each variant must pass its family's `judge`, then its
-digests go into the manifest. What is recorded stays when the rest fails; `--missing` goes on.
+digests go into the manifest. What is recorded stays when the rest fails; `--missing` continues.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def makeable(model: Model) -> tuple[Variant, ...]:
 
 
 def lacking(model: Model, registry: Registry) -> Model:
-    """The entry with those variants alone that can be made here and are not whole in the store."""
+    """The entry with only the variants that can be built here and are incomplete in the store."""
 
     def whole(variant: Variant) -> bool:
         have = [registry.store.has(artifact.sha256) for artifact in variant.artifacts]
@@ -99,9 +99,9 @@ def store(
 
 @dataclass(slots=True)
 class Recorder:
-    """Writes one entry into HOME/manifest.json, again whenever more of it is known.
+    """Writes one entry into HOME/manifest.json, after each new digest.
 
-    However often it writes, the manifest's version is one above that of `registry`.
+    All writes together raise the version of the manifest by one.
     """
 
     registry: Registry
@@ -146,7 +146,7 @@ def record(
         How many files were made.
 
     Raises:
-        IntegrityError: the sources do not fit together, or a variant does not do what it must.
+        IntegrityError: the sources do not fit together, or a variant fails its checks.
         HostError: `disk_full`, `host_io`.
     """
     registry = recorder.registry
@@ -182,7 +182,7 @@ class _Judge:
     """Judges builds by their family; variants of one model are also compared with each other."""
 
     model: Model
-    heard: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    directions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def judge(self, variant: Variant, registry: Registry) -> None:
         from glagol.speech.engines.families import FAMILIES
@@ -198,7 +198,7 @@ class _Judge:
             manifest_version=registry.manifest.manifest_version,
             manifest_sha256=registry.manifest_sha256,
         )
-        family.judge(opened, self.heard)
+        family.judge(opened, self.directions)
 
 
 def _made(model: Model, files: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, bytes]]]:

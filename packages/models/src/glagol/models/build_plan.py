@@ -1,4 +1,4 @@
-"""What `glagol models build` would do: files, digests, variants, room on disk."""
+"""Plan of `glagol models build`: files, digests, variants, disk space."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Plan:
         return (self.fetch_bytes or 0) + made - self.have_bytes
 
     def check(self) -> None:
-        """Refuse a build that cannot end well.
+        """Refuse a build that has too little disk space.
 
         Raises:
             HostError: `disk_full`, there is less room than the build needs.
@@ -98,7 +98,7 @@ class Plan:
 
 
 def plan(model: Model, registry: Registry, located: dict[str, Found]) -> Plan:
-    """Look at everything that a build of `model` would use; change nothing.
+    """Plan a build of `model` without changing anything.
 
     Args:
         model: The entry; its variants are those to be built.

@@ -1,4 +1,4 @@
-"""What is known of an engine by its name: from the tables of families, loaded when asked for."""
+"""Properties of engines by name, from the tables of families, which are loaded on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["is_built", "known", "purpose", "usual_variants"]
 
 
 def known(engine: str) -> bool:
-    """Whether the artifacts of its models can be made here."""
+    """Whether this program can build the artifacts of the engine's models."""
     from glagol.forge.families.table import FAMILIES
 
     return engine in FAMILIES
@@ -38,7 +38,7 @@ def usual_variants(engine: str) -> tuple[str, ...]:
 def purpose(
     engine: str, role: str | None, kind: str | None, *, talker: str
 ) -> tuple[str | None, dict[str, Any] | None]:
-    """What a new entry says of its use.
+    """Role and decoding parameters of a new entry.
 
     Args:
         engine: of the entry.

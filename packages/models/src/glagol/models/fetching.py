@@ -1,4 +1,4 @@
-"""One model of `glagol models fetch`: its files side by side, each with a bar of its own."""
+"""Fetch the files of one model in parallel, each with a progress bar."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _File = TypeVar("_File", Artifact, SourceFile)
 def fetched(
     model: Model, registry: Registry, mirrors: Sequence[str], at_once: int, bars: Bars
 ) -> int:
-    """Bring every artifact of a model; how many there are.
+    """Fetch every artifact of a model; returns their number.
 
     Raises:
         InputError: `option_invalid`, `setting_invalid`: a mirror.
@@ -44,7 +44,7 @@ def fetched(
 
 
 def recorded(model: Model, registry: Registry, home: Path, at_once: int, bars: Bars) -> int:
-    """Bring every source file of a model, pin what had no digest, and write the entry.
+    """Fetch every source file of a model, pin those without a digest, and write the entry.
 
     Args:
         model: The entry; its artifacts are its source files.

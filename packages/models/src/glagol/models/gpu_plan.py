@@ -1,9 +1,9 @@
-"""One card for both servers: who gets how much of its memory, decided before either starts.
+"""Divide the memory of one GPU between both servers before either starts.
 
 Pure arithmetic over the manifest. Each figure says what it rests on: `published` (sizes of pinned
 files), `computed` (from numbers of a model's card), `assumed` (a reserve of ours, not a
-measurement), `unknown`. What vLLM may take and what ONNX Runtime may take come from one plan, so
-they cannot add up to more than the card.
+measurement), `unknown`. The limits of vLLM and of ONNX Runtime come from one plan, so their sum
+never exceeds the memory of the card.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
-__all__ = ["GIB", "NOBODY", "Basis", "Card", "GpuPolicy", "Line", "Llm", "plan", "shared"]
+__all__ = ["GIB", "NO_MODEL", "Basis", "Card", "GpuPolicy", "Line", "Llm", "plan", "shared"]
 
-NOBODY: Final = "none"  # instead of a model's id
+NO_MODEL: Final = "none"  # instead of a model's id
 
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
@@ -52,7 +52,7 @@ class Llm(
     tag_field="kind",
     tag="llm",
 ):
-    """What a language model asks of a card: the manifest's `decoding`. What is unknown is absent.
+    """Memory needs of a language model, from the manifest's `decoding`; unknown values are absent.
 
     Attributes:
         context_tokens: Prompt and answer together, as trained.
@@ -66,7 +66,7 @@ class Llm(
 
 
 class GpuPolicy(Protocol):
-    """What an operator says of the card: `[gpu]` of policy.toml.
+    """The operator's settings of the card: `[gpu]` of policy.toml.
 
     Attributes:
         vram_gib: Memory of the card; 0 means no plan.
@@ -128,10 +128,10 @@ class Card:
     arena_bytes: int
 
     def vllm_flags(self) -> list[str]:
-        """VLLM's arguments that hold it to the plan; without a context when none is known.
+        """Arguments that limit vLLM to the plan; without a context when none is known.
 
         Empty without a language model. With `--kv-cache-memory-bytes` vLLM takes that many bytes
-        for its cache and measures nothing, so the plan is kept to the byte.
+        for its cache and measures nothing, so the plan is exact.
         """
         if not self.cache_bytes:
             return []
@@ -156,7 +156,7 @@ class Card:
         return found
 
     def onnxruntime_options(self) -> dict[str, str]:
-        """Options of ONNX Runtime's CUDA provider that hold it to the plan."""
+        """Options that limit ONNX Runtime's CUDA provider to the plan."""
         return {
             "gpu_mem_limit": str(self.arena_bytes),
             "arena_extend_strategy": "kSameAsRequested",
@@ -226,8 +226,8 @@ def shared(gpu: GpuPolicy, registry: Registry) -> Card | None:
     if not gpu.vram_gib:
         return None
     defaults = registry.manifest.defaults
-    chosen = [gpu.asr or defaults.asr, gpu.llm or defaults.llm or NOBODY]
-    asr, llm = (None if name == NOBODY else registry.model(name) for name in chosen)
+    chosen = [gpu.asr or defaults.asr, gpu.llm or defaults.llm or NO_MODEL]
+    asr, llm = (None if name == NO_MODEL else registry.model(name) for name in chosen)
     return plan(round(gpu.vram_gib * GIB), asr, llm)
 
 

@@ -1,9 +1,9 @@
-"""Manifests before, now and next: the archive, and the one way to replace `manifest.json`.
+"""Archive of manifests, and the only function that replaces `manifest.json`.
 
     STORE/manifests/<sha256>.json    every manifest that an edit replaced or made, byte for byte
 
-The archive lies with the artifacts, since a manifest without them restores nothing; it needs
-neither version control nor a network. Reading checks each file against its name.
+The archive is in the store, since a manifest is of no use without its artifacts. It needs neither
+version control nor a network. Each file is checked against its name when it is read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Kept:
 
 @contextmanager
 def editing(home: Path) -> Iterator[Registry]:
-    """The registry at `home`; other edits wait until this one is done.
+    """Open the registry at `home` for an edit; other edits wait until the block ends.
 
     Raises:
         InputError: `setting_invalid`, there is no manifest.
@@ -63,10 +63,10 @@ def editing(home: Path) -> Iterator[Registry]:
 def write(
     home: Path, registry: Registry, after: Manifest, section: str, text: str, *, dry_run: bool
 ) -> str:
-    """Put `after` in the place of the manifest, with its changelog line and both in the archive.
+    """Replace the manifest by `after`, write its changelog line, and archive both manifests.
 
-    The manifest is renamed into place last: an edit that was killed before changed nothing that
-    is read, and can be run again.
+    The manifest is renamed into place last. An edit that is killed before that has no effect and
+    can be repeated.
 
     Args:
         home: The directory of manifest.json and CHANGELOG.md; the latter is made when absent.
@@ -103,10 +103,10 @@ def write(
 
 @contextmanager
 def noting(home: Path) -> Iterator[Registry]:
-    """The registry at `home`, for what replaces the manifest by itself, as `build --record` does.
+    """Open the registry at `home` for code that replaces the manifest itself (`build --record`).
 
-    Afterwards, also when that failed on the way, both manifests are in the archive and the change
-    is in the changelog. Nothing is written when the manifest is as it was.
+    When the block ends, also by an error, both manifests are archived and the change is in the
+    changelog. Nothing is written when the manifest has not changed.
 
     Raises:
         InputError: `setting_invalid`, there is no manifest.
@@ -166,7 +166,7 @@ def history(registry: Registry, note: Callable[[str], None]) -> list[Kept]:
 
 
 def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) -> Kept:
-    """The manifest of the archive that is meant.
+    """Select a manifest of the archive by version or digest.
 
     Args:
         registry: The current manifest, and the store with the archive.

@@ -1,4 +1,4 @@
-"""The registry of a home folder: its manifest, and its store or the one GLAGOL_STORE names."""
+"""Open the registry of a home folder, with its store or the one that GLAGOL_STORE names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wheels of the package index that this machine is configured for, unpacked as data.
+"""Unpack wheels of the configured package index as data.
 
 An address says `pkg:pypi/NAME@VERSION` and names no host: uv or pip knows where the index is, and
 with which certificates and credentials. The tool checks the wheel against its pinned digest before

@@ -1,4 +1,4 @@
-"""Source files as the command line gives them: a file, an address, or both for one file."""
+"""Parse source files of the command line: a file, an address, or both for one file."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def given(sources: Sequence[str], home: Path) -> tuple[Origin, ...]:
 def again(model: Model, home: Path) -> tuple[Origin, ...]:
     """The source files of a model for its next version: hashed again, or without a digest.
 
-    What an address served for one version says nothing about the next, so a file that is not in
-    `home` loses its digests.
+    An address may serve other bytes for the next version, so a file that is not in `home` loses its
+    digests.
     """
     origins = []
     for file in model.source.files:

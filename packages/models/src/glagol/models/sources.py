@@ -1,8 +1,8 @@
-"""Source files of a model: where they are, whether they are right, and how to bring them.
+"""Find and verify the source files of a model.
 
-A file is looked for under its own name and under the name by which its addresses serve it, in each
-folder and in the store. One that is in an archive, or in parts, is taken out or put together when a
-build asks for it. What is missing, `bringing` brings.
+A file is searched under its own name and under the last part of its addresses, in each folder and
+in the store. A file inside an archive, or in parts, is extracted or joined when a build needs it.
+`bringing` fetches missing files.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Which models exist, which bytes they are, and how to get and open exactly those bytes."""
+"""The list of models with their digests; fetching and verified opening of their files."""

@@ -5,9 +5,9 @@ may continue what an earlier one, or an earlier run, began:
 
 1. bytes go to `BLOB.partial` beside the blob's final place, hashed as they are written;
 2. a dropped connection keeps the partial file; the next attempt asks for the rest by range;
-3. complete bytes with the wrong digest are thrown away. If part of them was older than this
-   attempt, the same mirror gets one more chance from the first byte; else the next mirror is asked;
-4. right bytes are synced and renamed to their digest. Nothing unverified ever has a blob's name.
+3. a complete file with the wrong digest is deleted. If part of it came from an earlier attempt, the
+   same mirror is tried once more from the first byte; else the next mirror is tried;
+4. a file with the right digest is synced and renamed to it. No unverified file has a blob's name.
 
 A mirror is the address of a copy of the store (`MIRROR/sha256/9c/cdac...`), so a store on a USB
 disk is one. The urls in the manifest name single files and are asked after the mirrors.
@@ -78,7 +78,7 @@ _KEY_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What complete bytes must be; None: whatever comes."""
+    """Expected digest and size of the complete file; None: not known."""
 
     sha256: str | None
     md5: str | None
@@ -209,7 +209,7 @@ def _download(
 
 
 def _pull(url: str, file: FileIO, wanted: _Wanted, progress: Progress | None) -> str:
-    """One conversation with one mirror; leaves in `file` what can be continued."""
+    """Download from one mirror once; a partial file stays in `file` and can be continued."""
     start = os.fstat(file.fileno()).st_size
     answer, start = (None, start) if start == wanted.size else _ask(url, start)
     total = start if answer is None else answer.meta["size"]
@@ -261,7 +261,7 @@ class _Hashers:
 
 
 def _ask(url: str, start: int) -> tuple[GetResult, int]:
-    """An answer and the offset it begins at: `start`, or 0 where ranges are not understood."""
+    """Request a file from `start`; returns the answer and its offset, 0 without range support."""
     try:
         place, name = _place(url)
         if start:

@@ -1,7 +1,8 @@
-"""Several files of a model at once, each fetched as `fetch` does; no error hides another.
+"""Fetch several files of a model in parallel, each by `fetch`.
 
-A connection rarely fills a line, and a language model comes in many files. When one of them cannot
-be had the others stop at their next chunk; what they have is kept, and the next call continues it.
+One connection rarely uses the whole bandwidth, and a language model comes in many files. When one
+file fails, the other downloads stop at their next chunk; their partial files stay, and the next
+call continues them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _File = TypeVar("_File", Artifact, SourceFile)
 
 
 class _StoppedError(Exception):
-    """Another file failed, or the caller wants no more."""
+    """Stops a download because another file failed or the caller cancelled."""
 
 
 def fetch_all(

@@ -1,4 +1,4 @@
-"""The only door to models: ask for an id, get verified bytes and their provenance."""
+"""Open models by id: verified bytes and their provenance. There is no other way to a model."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Registry:
 
 
 def _near(name: str, known: list[str]) -> list[str]:
-    """Up to three names that a person may have meant: those that it begins, then the alike."""
+    """Up to three suggestions for an unknown name: names that it begins, then similar ones."""
     begun = sorted(each for each in known if name and each.startswith(name.lower()))
     alike = difflib.get_close_matches(name.lower(), known, NEAR_MAX)
     return list(dict.fromkeys([*begun, *alike]))[:NEAR_MAX]

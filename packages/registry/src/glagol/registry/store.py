@@ -15,9 +15,8 @@ Rules:
    write while the file is hashed is refused where its size or time of change tells; one between the
    hash and the moment when a session has copied the weights is not seen, and later ones do not
    matter. A copy would be safe from this, and would double the memory that opening takes;
-3. a blob is replaced by rename, never written in place by anything of ours, so open mappings keep
-   their bytes;
-4. nothing here repairs: wrong bytes are an `IntegrityError` that an operator acts on.
+3. Glagol replaces a blob by rename and never writes in place, so open mappings keep their bytes;
+4. the store repairs nothing: wrong bytes are an `IntegrityError` for the operator.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ class Store:
         return self.root / "sha256" / sha256[:2] / sha256[2:]
 
     def has(self, sha256: str) -> bool:
-        """Whether there is a file for this digest; its bytes are not looked at."""
+        """Whether there is a file for this digest; its bytes are not checked."""
         return self.path_of(sha256).is_file()
 
     def verify(self, sha256: str) -> bool:

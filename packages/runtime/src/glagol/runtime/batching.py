@@ -1,4 +1,4 @@
-"""Windows of several callers in one call of the encoder, for devices that are fast in bulk.
+"""Batch windows of several callers into one encoder call, for devices that need large batches.
 
 There is no batching delay: a window that finds the device idle runs immediately, and windows that
 arrive while the device is busy form the next batch. So a window waits for the calls before it only,
@@ -188,6 +188,6 @@ class Batcher:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """ONNX Runtime has no class of its own for it, only its words and CUDA's."""
+    """Whether an error means that memory ran out; only its message shows that."""
     message = str(error).lower()
     return any(words in message for words in OUT_OF_MEMORY)

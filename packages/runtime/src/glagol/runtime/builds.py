@@ -1,4 +1,4 @@
-"""Which build of a model a processor and a device can run."""
+"""Choose the build of a model for the processor and the device."""
 
 from __future__ import annotations
 

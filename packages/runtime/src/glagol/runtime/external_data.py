@@ -1,4 +1,4 @@
-"""Which tensors of an ONNX graph lie in an external file, and where.
+"""Find the tensors of an ONNX graph that lie in an external file.
 
 ONNX Runtime takes weights that the caller holds (`add_external_initializers`) by tensor name. The
 names are in the graph, so this reads just enough of the protocol buffer

@@ -1,7 +1,7 @@
-"""Calls of an encoder with its tensors bound: one copy to the device, one back.
+"""Call an encoder with bound tensors: one copy to the device, one copy back.
 
-A card copies from and to pinned memory without a detour. ONNX Runtime has such memory for devices
-that it lists; where it lists none, any memory serves. Nothing here was run on a GPU yet.
+A GPU copies from and to pinned memory directly. ONNX Runtime offers such memory for devices that it
+lists; without it ordinary memory is used. Nothing here was run on a GPU yet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads and writes messages of protocol buffers, as much as ONNX graphs need.
+"""Read and write the parts of the protocol buffer format that ONNX graphs use.
 
 Source: the wire format (protobuf.dev, "Encoding"). A message is a row of fields: number and kind in
 one integer, then the value. Groups, which proto3 no longer has, are refused.

@@ -39,9 +39,9 @@ GIVE_BACK_S = 0.005
 
 
 class Interrupt:
-    """Stops one call of a model from another thread, within a millisecond or so.
+    """Stop one call of a model from another thread, within about a millisecond.
 
-    Has what is needed of `threading.Event`.
+    Implements `set` and `is_set` of `threading.Event`.
     """
 
     def __init__(self) -> None:
@@ -218,9 +218,9 @@ def artifact(blobs: Mapping[str, Blob], path: str) -> Blob:
 
 @contextmanager
 def _lean(files: Iterable[memoryview]) -> Iterator[None]:
-    """Keep the resident part of file mappings small while something reads them once.
+    """Release pages of file mappings while a reader goes through them once.
 
-    The kernel may drop the pages of a mapped file at any time; they come back when read again.
+    The kernel loads a dropped page again when it is read.
     """
     known = hasattr(mmap, "MADV_DONTNEED")
     mappings = [data.obj for data in files if known and isinstance(data.obj, mmap.mmap)]

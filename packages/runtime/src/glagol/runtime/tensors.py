@@ -1,4 +1,4 @@
-"""Reading `head.safetensors` from memory.
+"""Read `head.safetensors` from memory.
 
 Format: 8 bytes little-endian header length, JSON header, raw data
 (https://github.com/huggingface/safetensors#format). The decoders' tables are float32.
@@ -28,7 +28,7 @@ def read_float32(data: memoryview) -> Mapping[str, Array]:
         data: the whole file.
 
     Returns:
-        float32 arrays in the shapes that the header tells.
+        float32 arrays in the shapes that the header gives.
 
     Raises:
         IntegrityError: `artifact_altered`, the bytes are not such a file.

@@ -1,4 +1,4 @@
-"""Which language a caller means: tags of BCP 47 in any spelling, ISO 639 codes, English names.
+"""Parse a language: BCP 47 tags in any spelling, ISO 639 codes, English names.
 
 Callers write `ru`, `RU`, `ru-RU`, `ru_RU.UTF-8`, `rus` and `Russian`, and mean one language. Tags
 are read and compared by the library langcodes, which carries CLDR's aliases and distances; names

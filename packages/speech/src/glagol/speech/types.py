@@ -1,4 +1,4 @@
-"""Values that travel through recognition; all frozen, none knows how it was made.
+"""Value types of recognition; all are frozen.
 
 Positions inside audio are sample indices at 16 kHz, times in results are seconds from the start of
 the audio rounded to a millisecond.
@@ -158,9 +158,9 @@ class VadProvenance:
 
 @dataclass(frozen=True, slots=True)
 class SearchProvenance:
-    """How an engine that searches for a text chose between texts.
+    """How a searching engine chose between texts.
 
-    The seeds of whatever was sampled follow from the model's files and the audio, so none is kept.
+    Sampling seeds follow from the model's files and the audio, so none is stored.
 
     Attributes:
         rules: version of the rules that forbid tokens, repeat attempts and move windows.
@@ -237,6 +237,7 @@ class Transcript:
         diarization: the speakers; None when they were not asked for.
         names: what people call the speakers of the channels, by number; a channel that has none is
             called by its number. Data (`as_data`) have the numbers alone.
+        foot: lines below documents that people read, such as where the text is from.
     """
 
     text: str
@@ -248,6 +249,7 @@ class Transcript:
     warnings: tuple[Notice, ...] = ()
     diarization: Diarization | None = None
     names: tuple[str, ...] = ()
+    foot: tuple[str, ...] = ()
 
     def called(self, channel: int) -> str:
         """The name of a channel, or its number."""
@@ -307,7 +309,7 @@ class Options:
         beam: beams of the search, where the engine searches; 1 is greedy, None the model's own.
         window: what its encoder reads: "cropped" to the speech, "full" windows, None the model's
             own.
-        history: whether a window is told the text of the one before.
+        history: whether a window gets the text of the one before as context.
         pause_s: a silence of this many seconds ends a segment and is not decoded, 0.2..5; None: the
             engine's own rule, 1.5 s.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the

@@ -1,4 +1,4 @@
-"""The audit log: which bytes made which transcript, in lines that vouch for those before them.
+"""The audit log: which bytes made which transcript, as a chain of hashed lines.
 
 `audit.log` holds a JSON object per line in canonical form (sorted keys, no spaces, UTF-8).
 `previous` is the hash of the line before (64 zeros in the first), `hash` the SHA-256 of the line
@@ -131,7 +131,7 @@ class AuditLog:
 
     @contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
-        """The file, to ourselves; opened each time, as it may have been moved away."""
+        """Open and lock the file; opened each time, since it may have been moved away."""
         while True:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "r+b", buffering=0) as file:
@@ -141,7 +141,7 @@ class AuditLog:
                     return
 
     def _mended(self, file: BinaryIO) -> tuple[int, str]:
-        """Set aside what a crash left; the last line's number and hash."""
+        """Set aside a torn line; returns number and hash of the last line."""
         size = file.seek(0, os.SEEK_END)
         start = file.seek(max(0, size - 3 * LINE_BYTES_MAX))
         end = file.read(size - start)

@@ -55,7 +55,7 @@ def bound(host: str, port: int, prefix: str) -> socket.socket:
 
 
 def probe(host: str, port: int, prefix: str) -> str:
-    """Find out before anything else whether the address can be had; see `bound`.
+    """Check early whether the address can be bound; see `bound`.
 
     Returns:
         The address as numbers, for `listener`.
@@ -71,8 +71,8 @@ def probe(host: str, port: int, prefix: str) -> str:
 def room() -> int:
     """Connections that there is room for, once the limit of open files is as high as may be.
 
-    Twice as many can be accepted: those above are there until `glagol.web.access.connections` has
-    looked which of all have to go, so that the limit is never what keeps a probe out.
+    The server accepts twice as many, until `glagol.web.access.connections` has closed the surplus:
+    so the limit never keeps a health probe out.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):

@@ -65,7 +65,7 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read and drop what is left of a short body; one that is slow to come is given up."""
+        """Read and drop the rest of a short body; give up when it comes too slowly."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 while not self._over:

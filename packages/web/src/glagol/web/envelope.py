@@ -33,7 +33,7 @@ class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OpenaiError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a request failed, as OpenAI tells it; `code` is ours, `param` the wrong field if any."""
+    """Error in OpenAI's format; `code` is ours, `param` the wrong field if any."""
 
     message: str
     type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
@@ -66,7 +66,7 @@ def failure(body: ErrorBody) -> bytes:
 
 
 class Received(msgspec.Struct, frozen=True):
-    """The error in another server's answer, which may be of another release: nothing is certain."""
+    """The error in another server's answer; that server may be of another release."""
 
     code: str = ""
     message: str = ""

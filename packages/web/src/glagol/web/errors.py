@@ -1,4 +1,4 @@
-"""From any exception to the one error answer; nothing leaks that the table does not name."""
+"""Map any exception to an error response; unexpected ones reveal no detail."""
 
 from __future__ import annotations
 

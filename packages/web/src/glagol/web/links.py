@@ -1,4 +1,4 @@
-"""Links between the resources of one server that hold behind any proxy, whatever it puts in front.
+"""Relative links between the resources of one server, which work behind any proxy prefix.
 
 A proxy may serve us below a path of its own (`https://example/speech/v1/jobs`). The server does not
 know it, so its links are relative to the requested address (RFC 3986, section

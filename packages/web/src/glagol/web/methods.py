@@ -1,11 +1,11 @@
-"""The layer that lets clients ask with the methods that they have.
+"""ASGI layer for HEAD requests and for method overrides.
 
-Monitors and load balancers ask `HEAD /health`, which is answered as GET without the body (RFC 9110,
-section 9.3.2). Clients behind a proxy that knows GET and POST alone say the method that they mean
-in `X-HTTP-Method-Override`, as the tus protocol 1.0.0 has it.
+Monitors and load balancers send `HEAD /health`, which is answered as GET without the body (RFC
+9110, section 9.3.2). Clients behind a proxy that passes GET and POST only name the intended method
+in `X-HTTP-Method-Override`, as the tus protocol 1.0.0 specifies.
 
-It stands behind the checks of hosts and keys, so an override is obeyed only in a POST, which those
-treat as they treat the methods that it can name.
+The layer runs after the checks of hosts and keys. An override is obeyed in a POST only, and those
+checks treat POST like every method that an override can name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every server counts of its requests, and the registry that a server adds its own to.
+"""Request metrics of every server, and the registry to which a server adds its own.
 
 Every server has a registry of its own, passed on explicitly. Labels come from closed sets: routes,
 status codes, codes of the error table. Never a file's name, never text.

@@ -1,9 +1,8 @@
-"""The layer around an ASGI application that sees every request.
+"""Outermost ASGI layer: request ids, common headers, one log line per request.
 
-It gives the request its id, adds the headers that every answer carries, and writes one log line
-when the request is over. It wraps the framework from outside, so that an unknown path is treated
-alike. A caller may choose the request id, and use one twice; `call`, in the log and in the audit
-log, is always the server's own.
+It wraps the framework, so that unknown paths are treated in the same way. A caller may choose the
+request id, and use one twice; `call`, in the log and in the audit log, is always the server's own
+unique id.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class Observed:
         app: The application.
         watcher: Counts requests.
         routes: Path templates such as `/v1/models/{id}`. Log and metrics name a request by its
-            template, or "other": other people's typing can be anything.
+            template, or "other", since an unknown path may hold any text.
         traces: Where spans go; None while traces are off.
     """
 

@@ -1,4 +1,4 @@
-"""The process around a server: the operator's files, the first log lines, signals, exit status."""
+"""Run a server process: the operator's files, first log lines, signals, exit status."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def announce_access(ring: Keyring | None, host: str, *, prefix: str, add: str) -
 
 
 def end_by(seconds: float) -> None:
-    """End the process after `seconds`, whatever still runs; a thread may wait for a dead disk."""
+    """End the process after `seconds` in any case; a thread may be blocked by a dead disk."""
 
     def end() -> None:
         journal.write("stopped with threads under way", level=logging.WARNING)

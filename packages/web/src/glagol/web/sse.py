@@ -1,4 +1,4 @@
-"""Server-sent events, written and read by the rules of the WHATWG HTML standard, section 9.2.
+"""Write and read server-sent events (WHATWG HTML standard, section 9.2).
 
 A line ends with LF, CR or CRLF, so none of them can be inside a field: data of several lines is
 several `data` fields, and the reader gives its lines back with LF between them.
@@ -46,7 +46,7 @@ def event(data: bytes, *, name: str = "", event_id: str = "") -> bytes:
 
 
 def comment(text: str) -> bytes:
-    """What readers skip; keeps the connection alive.
+    """A comment, which readers skip; it keeps the connection alive.
 
     Raises:
         ValueError: the text holds a line end.

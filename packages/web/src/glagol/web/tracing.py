@@ -1,9 +1,9 @@
 """OpenTelemetry traces: off unless the standard OTEL_* variables ask for them.
 
 The attributes of a span are made from the same note that the log line and the metrics are made
-from, so the three agree; none of them ever holds audio, text or a file's name. The spans below it
-are the phases of its timeline: each was written down where it began and ended, and nothing is
-computed from durations. `opentelemetry` is imported when traces are on, and not before.
+from, so the three agree; none of them ever holds audio, text or a file's name. Its child spans
+are the phases of its timeline, with measured starts and ends; nothing is computed from durations.
+`opentelemetry` is imported when traces are on, and not before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_E
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _SERVER_ERRORS: Final = 500
 _NANOSECONDS: Final = 1_000_000_000
-_TOLD: Final = {
+_ATTRIBUTES: Final = {
     "request_id": "glagol.request_id",
     "model": "glagol.model",
     "job_id": "glagol.job_id",
@@ -72,7 +72,7 @@ def open_traces(service: str, environment: Mapping[str, str] = os.environ) -> Tr
 
 
 class Phase(NamedTuple):
-    """What a stretch of time went to.
+    """One phase of a request or job.
 
     Attributes:
         name: Of the span.
@@ -179,7 +179,7 @@ class Traces:
         timeline: Timeline | None = None,
         outgoing: bool = False,
     ) -> None:
-        """Something that is over already, and its phases.
+        """Send a span of finished work, with its phases.
 
         Args:
             name: Of the span.
@@ -212,7 +212,7 @@ class Traces:
     ) -> None:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
-        for name, attribute in _TOLD.items():
+        for name, attribute in _ATTRIBUTES.items():
             if name in note:
                 span.set_attribute(attribute, note[name])
         if failed:
@@ -229,7 +229,7 @@ class Traces:
         span.end(phase.end_ns)
 
     def _name_of(self, span: Span) -> str:
-        """The span as `traceparent`, for whatever it causes."""
+        """The span as a `traceparent` header, for the requests and jobs that it causes."""
         from opentelemetry.trace import set_span_in_context
 
         carrier: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What `GET /` shows: a page without script for a person, a few facts for a program.
+"""The answer of `GET /`: a page without scripts for a person, a few facts for a program.
 
 The form posts to `/v1/transcribe` as any client does, so the page needs no route of its own. Its
 policy allows its own style, by digest, and its own form.

@@ -1,4 +1,4 @@
-"""Reading a request body: raw or multipart, straight from the socket into a `Spool`.
+"""Read a request body, raw or multipart, straight from the socket into a `Spool`.
 
 The framework's own form parser is not used: it keeps a text part of any size in memory and
 writes the file twice. Here every part has a limit, and the file's bytes are hashed on the way.
@@ -130,7 +130,7 @@ async def read_multipart(
 
 
 class _Form:
-    """The state of one multipart body: which part is open, what was collected."""
+    """Parser state of one multipart body: the open part, the collected fields."""
 
     def __init__(self, content_type: str, spool: Spool, *, bare: bool) -> None:
         kind, options = parse_options_header(content_type)
@@ -154,7 +154,7 @@ class _Form:
         )
 
     def feed(self, chunk: bytes) -> bool:
-        """Parse `chunk`; True when the spool wants to be flushed."""
+        """Parse `chunk`; returns whether the spool needs a flush."""
         full = False
         self._total_bytes += len(chunk)
         for event in self._parser.parse(chunk):
@@ -233,7 +233,7 @@ def _finished(spool: Spool, fields: dict[str, list[str]]) -> Upload:
 
 
 class FormError(InputError):
-    """`request_invalid` that may know which field of the form is wrong.
+    """`request_invalid` with the wrong field of the form, where it is known.
 
     Args:
         reason: What is wrong.

@@ -71,7 +71,7 @@ _OPTIONS: Final = {
     "webhook_url": Schema(
         type=OpenAPIType.STRING,
         max_length=2048,
-        description="Who is told when the job ends; means async=true",
+        description="URL that gets a webhook when the job ends; means async=true",
     ),
     "summarize": Schema(
         type=OpenAPIType.BOOLEAN,

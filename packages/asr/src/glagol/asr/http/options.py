@@ -1,4 +1,4 @@
-"""The options of a transcription request, from query and form: known, in range, given once."""
+"""Read and check the options of a transcription request, from query and form."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class OptionError(InputError):
-    """`option_invalid` that knows which parameter is wrong.
+    """`option_invalid` with the name of the wrong parameter.
 
     Args:
         parameter: Name of the parameter as the caller gave it.
@@ -86,7 +86,7 @@ class Wish:
         strict: Whether a recording that lacks something is refused.
         speakers: How many people may speak; None leaves speakers out.
         deferred: Whether the answer is a job.
-        webhook_url: Who is told when that job ends; empty means nobody.
+        webhook_url: Receiver of the webhook when that job ends; empty means none.
         summarize: Whether that job's result carries a summary.
         upload: Id of a finished resumable upload that takes the body's place; empty means none.
         engine: What is asked of the engine beside the language.

@@ -1,4 +1,4 @@
-"""Options of routes that take few, and pages of lists, newest first."""
+"""Pages of lists, newest first, and the check for unknown options."""
 
 from __future__ import annotations
 

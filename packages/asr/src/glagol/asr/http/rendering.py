@@ -1,7 +1,7 @@
-"""Transcripts as the bytes of an answer, fresh from the model or from a job's stored result.
+"""Render a transcript, or a job's stored result, as the bytes of an answer.
 
-What a job stores is the `data` of its answer, so its JSON is that of the synchronous route to the
-byte; the other formats are made from it.
+A job stores the `data` of its answer, so its JSON equals that of the synchronous route to the byte.
+The other formats are made from it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a handler finds at a request: the service behind it, its caller, its note, its end."""
+"""What a handler needs of a request: service, caller, note for the log, disconnect."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Service:
     Attributes:
         settings: The operator's.
         registry: The manifest.
-        engine: The inference thread.
+        engine: The inference threads and their queue.
         metrics: What operators watch.
         default: Id of the model that serves when none is asked for.
         clock: Monotonic seconds.
@@ -140,28 +140,28 @@ def uploads_of(request: AsrRequest) -> Uploads:
 
 
 def owner_of(request: AsrRequest) -> str:
-    """Whose request it is: the name of its key; empty while keys are off."""
+    """The owner of a request: the name of its key; empty while keys are off."""
     return caller_of(cast("dict[str, Any]", request.scope)).name
 
 
 def sharer_of(request: AsrRequest) -> str:
-    """Whose share of a pool the request uses; see `glagol.web.access.owner.owner_of`."""
+    """The owner whose share of a pool the request uses; see `glagol.web.access.owner.owner_of`."""
     return owner.owner_of(cast("dict[str, Any]", request.scope))
 
 
 def sees(request: AsrRequest) -> str | None:
-    """Whose jobs the caller may see: its own; None means everybody's."""
+    """The owner whose jobs the caller may see; None means all owners."""
     caller = caller_of(cast("dict[str, Any]", request.scope))
     return None if caller.admin else caller.name
 
 
 def note_of(request: AsrRequest) -> dict[str, Any]:
-    """What the log line and the metrics will know about this request."""
+    """The note of this request, for its log line, metrics and trace."""
     return cast("dict[str, Any]", request.scope["state"]["note"])
 
 
 def timeline_of(request: AsrRequest) -> Timeline:
-    """Where the phases of this request are written down."""
+    """The timeline of this request's phases."""
     return cast("Timeline", request.scope["state"]["timeline"])
 
 
@@ -191,7 +191,7 @@ def options_for(
 
 
 def report(request: AsrRequest, job: Job, transcript: Transcript) -> None:
-    """Tell the note what was done."""
+    """Add the result to the note."""
     note_of(request).update(
         wait_s=round(job.wait_s, 3),
         work_s=round(job.work_s, 3),
@@ -216,18 +216,18 @@ async def audited(service: Service, note: dict[str, Any], transcript: Transcript
 async def on_queue(
     request: AsrRequest, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call `function`, which may wait for the durable queue, in a thread for that."""
+    """Call `function`, which may block on the durable queue, in a thread of its pool."""
     return await call(service_of(request).executors.queue, function, *args, **kwargs)
 
 
 async def on_uploads(
     request: AsrRequest, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call `function`, which works on resumable uploads, in a thread for that."""
+    """Call `function`, which works on resumable uploads, in a thread of their pool."""
     return await call(service_of(request).executors.uploads, function, *args, **kwargs)
 
 
 async def disconnected(receive: Receive) -> None:
-    """Return when the client has left."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,7 +1,7 @@
-"""Where an upload waits for the model: an unnamed temporary file that is hashed as it fills.
+"""Store an upload in an unnamed temporary file, and hash it on the way.
 
-Up to `MEMORY_BYTES` stays in memory, the rest goes to a file without a name, so nothing can be
-left on disk, whenever the process dies. Memory is bounded by `BATCH_BYTES`, whoever sends.
+Up to `MEMORY_BYTES` stay in memory, the rest goes to a file without a name, so nothing is left on
+the disk when the process dies. Memory is bounded by `BATCH_BYTES`, however fast the client is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BATCH_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a body goes, and who watches how much of it there is.
+    """Where a body is stored, and the check of its size.
 
     Attributes:
         folder: Where the unnamed file is made; None means TMPDIR.

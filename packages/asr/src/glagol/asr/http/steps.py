@@ -1,8 +1,8 @@
-"""The way of a transcription request, as steps that every route takes in the same order.
+"""The steps of a transcription request, in the order that every route uses.
 
-`parse` the head, `admit`, `receive` the body, `enqueue` the job, `wait` for the answer, which the
-job rendered. Each step gets what the one before it gave. What costs nothing is checked first: the
-head before the queue's room, both before the body, the options before the audio.
+`parse` the head, `admit`, `receive` the body, `enqueue` the job, `wait` for the rendered answer.
+Each step takes the result of the one before. Cheap checks come first: the head before the room in
+the queue, both before the body, the options before the audio.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Closable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the head of a request says, before a byte of its body is read.
+    """The parsed head of a request, before its body is read.
 
     Attributes:
         query: Values of the address's options, by name.
@@ -91,7 +91,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request that is there as a whole.
+    """A completely received request.
 
     Attributes:
         body: The audio; its holder closes the file.
@@ -104,7 +104,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the engine shall do with a body.
+    """The transcription to do with a body.
 
     Attributes:
         model: Manifest id.
@@ -132,7 +132,7 @@ class Order:
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
-    """Read the options of the address, and refuse a body that announces itself as too large.
+    """Read the options of the address, and refuse a body with too large a Content-Length.
 
     Raises:
         OptionError: `option_invalid`.
@@ -157,7 +157,7 @@ def check_announced(request: AsrRequest, *, form: bool) -> None:
 
 
 def admit(request: AsrRequest, model: str) -> None:
-    """See that a request for `model` would be taken if it were there.
+    """Check that a request for `model` would be accepted now.
 
     Raises:
         LimitError: `queue_full`.
@@ -167,7 +167,7 @@ def admit(request: AsrRequest, model: str) -> None:
 
 
 async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) -> Received:
-    """The body in `place`, or the resumable upload that query or form name, and the whole wish.
+    """Receive the body into `place`, or take the named resumable upload; complete the wish.
 
     Raises:
         OptionError: `option_invalid`, in the form; or there are a file and an upload.
@@ -189,7 +189,7 @@ async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) ->
 
 
 async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -> Upload:
-    """The body in `place`; the note learns its digest, size and time.
+    """Receive the body into `place`, and note its digest, size and time.
 
     Raises:
         LimitError: `share_used`, `busy`, too many bodies at a time; `body_too_slow`;
@@ -210,7 +210,7 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
 
 
 async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSource:
-    """Open the audio in a child: what is no audio, or says that it is too long, needs no queue.
+    """Open the audio in a child process: refuse what is no audio or too long before the queue.
 
     Returns:
         The opened audio; its holder closes it.
@@ -238,9 +238,9 @@ async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSo
 
 
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
-    """Open the audio and give the order its place in the queue; the job has the file from here on.
+    """Open the audio and put the order into the queue; the job owns the file from here on.
 
-    Where a worker is free, it waits for the audio; else what is no audio needs no queue.
+    A free worker waits for the audio; otherwise what is no audio is refused before the queue.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
@@ -278,7 +278,7 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
 
 
 async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
-    """The job's transcript and answer, unless the client leaves first; then it is cancelled.
+    """Wait for the job's transcript and answer; cancel the job when the client disconnects.
 
     Raises:
         HostError: `cancelled`; or whatever the job failed with.
@@ -332,7 +332,7 @@ def _close_unused(opening: Future[Any]) -> None:
 
 @contextmanager
 def held(file: Closable) -> Iterator[None]:
-    """Close `file` if the block fails; else the file goes on to the next step."""
+    """Close `file` if the block fails; else the next step takes it over."""
     try:
         yield
     except BaseException:

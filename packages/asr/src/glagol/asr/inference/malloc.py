@@ -1,4 +1,4 @@
-"""Freed memory back to the system."""
+"""Return freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ __all__ = ["give_back"]
 
 
 def give_back() -> None:
-    """Let the C library return what is free (`malloc_trim`, glibc); does nothing elsewhere.
+    """Return free memory by `malloc_trim` (glibc); does nothing elsewhere.
 
-    Many uploads at a time leave holes that it would keep for ever; this takes milliseconds.
+    Many concurrent uploads fragment the heap, and glibc would keep that memory. Takes milliseconds.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,10 +1,10 @@
-"""The open models: at most so many at a time, each held by the tasks that need it.
+"""Leases of open models, at most `limit` at a time.
 
-A task leases its model before its first turn and releases it at its end. A model is loaded by a
-thread of its own, so a load delays only the tasks of that model. When room is needed, the model
-that was leased longest ago and that no task holds is closed first, and only then the new one is
-opened; the default model stays. What is counted is the models that exist, not the entries of a
-cache: a leased model cannot be closed, and a closed one is referred to by nothing.
+A task leases its model before its first turn and releases it at its end. Each model is loaded in a
+thread of its own, so a load delays only the tasks of that model. When there is no room, the least
+recently leased model without a lease is closed, and then the new one is opened; the default model
+stays. The limit counts models that exist, not cache entries: a leased model cannot be closed, and a
+closed one has no reference left.
 
 One lock, `changed`, guards the models and the lanes of `glagol.asr.inference.scheduler`. Nothing
 slow happens under it: models are opened and closed, and hooks are called, without it.
@@ -64,7 +64,7 @@ class Slot:
 
     @property
     def ready(self) -> bool:
-        """Whether the load is over, well or not."""
+        """Whether the load has ended, with success or not."""
         return self.opened is not None or self.error is not None
 
     def recognizer(self) -> Transcriber:
@@ -109,14 +109,14 @@ class OpenModels:
         ]
 
     def start(self) -> None:
-        """Begin to load the default model; it is leased for ever."""
+        """Start to load the default model, which keeps a permanent lease."""
         with self.changed:
             self.lease(self.default)
         for thread in self.threads:
             thread.start()
 
     def stop(self) -> None:
-        """Let the loading threads end after the loads that were asked for. Returns at once."""
+        """End the loading threads after the requested loads. Returns immediately."""
         for _ in self.threads:
             self._loads.put(None)
 
@@ -200,12 +200,12 @@ class OpenModels:
 
 
 def fresh(error: GlagolError) -> GlagolError:
-    """The same error without a traceback: one that is raised again and again must not grow."""
+    """A copy of the error without a traceback, since a repeated raise would let that grow."""
     return type(error)(error.code, error.message, error.remedy)
 
 
 def _again(error: Exception) -> Exception:
-    """The error to raise once more; a bug keeps its traceback, which the log needs."""
+    """The error to raise again; an unexpected one keeps its traceback for the log."""
     return fresh(error) if isinstance(error, GlagolError) else error
 
 

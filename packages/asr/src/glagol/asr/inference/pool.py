@@ -1,10 +1,10 @@
-"""The inference threads: they work the queue with the models that are open.
+"""The inference threads, which run the tasks of the queue with the open models.
 
-Everything slow happens here and in the loading threads (`glagol.asr.inference.models`), so the
-event loop stays free. The server listens while the model loads; requests wait in the queue,
-`/ready` says why it is not ready yet. The threads share the models; a transcription is a generator
-that any of them may carry on, chunk by chunk, so that a long one gives way to a quick one
-(`glagol.asr.inference.scheduler` says what is promised).
+All slow work happens here and in the loading threads (`glagol.asr.inference.models`), so the event
+loop stays free. The server listens while the model loads: requests wait in the queue, and `/ready`
+gives the reason. The threads share the models. A transcription is a generator that any thread can
+continue, chunk by chunk, so that a long one gives way to a quick one (the guarantees are in
+`glagol.asr.inference.scheduler`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ CHUNK_S: Final = 5.0
 
 
 class _Ended(NamedTuple):
-    """A task that has come to its end, and its value."""
+    """A finished task and its value."""
 
     value: Any
 
 
 class InferencePool:
-    """The queue, the threads that work it, and the models that they have open.
+    """The queue, its inference threads, and their open models.
 
     Args:
         default: Id of the model that must be open for the server to be ready.
@@ -68,7 +68,7 @@ class InferencePool:
         ]
 
     def start(self) -> None:
-        """Begin to load the default model, and to work the queue."""
+        """Start to load the default model and to run tasks."""
         self._models.start()
         for thread in self._threads:
             thread.start()
@@ -125,9 +125,9 @@ class InferencePool:
         self.queue.put(task)
 
     def offer(self, task: Task[Any]) -> bool:
-        """Give `task` to the pool if it has nothing else to do; whether it was taken.
+        """Run a best-effort `task` if the pool is idle; returns whether it was taken.
 
-        It is cancelled as soon as there is something else.
+        It is cancelled as soon as other work arrives.
         """
         task.queued_s, task.queued_ns = self._clock(), time.time_ns()
         return self.queue.offer(task)
@@ -138,7 +138,7 @@ class InferencePool:
 
     @property
     def free(self) -> bool:
-        """Whether a quick task that is put now is begun now, if its model is open."""
+        """Whether a quick task for an open model would start immediately."""
         queue = self.queue
         return self.trouble is None and not len(queue) and queue.taken < self.workers
 
@@ -149,7 +149,7 @@ class InferencePool:
         return max(1, min(RETRY_AFTER_S_MAX, math.ceil(wait_s)))
 
     def close(self, grace_s: float) -> None:
-        """Refuse and fail what waits; give what has begun `grace_s`, then stop it.
+        """Refuse new tasks, fail waiting ones, give running ones `grace_s`, then stop them.
 
         A stopped task ends after the chunk it is in, for which `CHUNK_S` more are given. A load
         under way gets the same time.
@@ -175,7 +175,7 @@ class InferencePool:
             del task  # it must not outlive its turn here: it may hold a model
 
     def _opened(self, model: str) -> Opened:
-        """Open a model in a loading thread; the log says how it went.
+        """Open a model in a loading thread, and log the result.
 
         Raises:
             Exception: It cannot be opened.
@@ -202,7 +202,7 @@ class InferencePool:
         )
 
     def _advance(self, task: Task[Any], *, joined: bool) -> None:
-        """One turn of a task: to its end, or until others may come first.
+        """Run one turn of a task: to its end, or until others have priority.
 
         Args:
             task: Taken from the queue.
@@ -238,13 +238,13 @@ class InferencePool:
         task.done.set_result(ended.value)
 
     def _worked(self, task: Task[Any], began: float, began_ns: int, *, joined: bool) -> None:
-        """Book a turn that is over."""
+        """Account a finished turn."""
         task.work_s += self._clock() - began
         task.timeline.add("work", began_ns, time.time_ns(), joined=joined)
 
 
 def _waited(task: Task[Any], began_ns: int) -> None:
-    """Write down what a task waited for until its first turn."""
+    """Record what a task waited for before its first turn."""
     task.timeline.add("queue", task.queued_ns, began_ns)
     if task.slot is not None:
         load_ns, loaded_ns = task.slot.load_ns

@@ -1,7 +1,7 @@
 """Two lanes of tasks between the event loop and the inference threads.
 
-Quick tasks, whose clients wait, are bounded and served in order. Long ones come a few at a time
-from the durable queue, and take turns of one chunk each. What is promised:
+Quick tasks, whose clients wait, are bounded and run in order. Long ones come a few at a time from
+the durable queue, and take turns of one chunk each. The guarantees:
 
 - a quick task waits for the quick ones before it and at most one chunk of a long one;
 - a quick task that is not done after `QUICK_STEPS` steps continues in the long lane;
@@ -11,7 +11,7 @@ from the durable queue, and take turns of one chunk each. What is promised:
   has nothing else waits for it a moment at a time: a slow recording delays only itself;
 - a task that finds no room for its model is overtaken by at most `OVERTAKES_MAX` tasks of other
   models but the default one, which is always open;
-- an offered task runs while no other one can, and is given up when another one can.
+- an offered (best-effort) task runs while no other can, and is cancelled when another can.
 
 Locks: there is one, `OpenModels.changed`. It guards the lanes and the leases of models, it is held
 for list operations only, and no other lock is taken under it. Callbacks of futures run without it:
@@ -45,7 +45,7 @@ OVERTAKES_MAX: Final = 8
 
 
 class JobQueue:
-    """Both lanes. At most `waiting_max` quick tasks wait; those in a worker's hands do not count.
+    """Both lanes. At most `waiting_max` quick tasks wait; running ones do not count.
 
     Args:
         waiting_max: Quick tasks that may wait, those that were interrupted included.
@@ -89,7 +89,7 @@ class JobQueue:
 
     @property
     def taken(self) -> int:
-        """Tasks in the workers' hands."""
+        """Number of running tasks."""
         with self._changed:
             return len(self._taken)
 
@@ -139,7 +139,7 @@ class JobQueue:
         self._watch(task)
 
     def offer(self, task: Task[Any]) -> bool:
-        """Take a task for idle times, if this is one; it is cancelled as soon as it is none."""
+        """Take a best-effort task if idle; it is cancelled as soon as other work arrives."""
         with self._changed:
             busy = self.closed or self._taken or self._offered or self._runnable()
             if busy or not self._models.is_ready(task.model):
@@ -151,9 +151,9 @@ class JobQueue:
         return True
 
     def take(self) -> Task[Any] | None:
-        """Wait for the next turn; None once the queue is closed and all that began is done.
+        """Wait for the next task; None once the queue is closed and all started tasks are done.
 
-        The task is the caller's until it is ended or given back.
+        The caller owns the task until `end` or `give_back`.
         """
         with self._changed:
             while True:
@@ -168,11 +168,11 @@ class JobQueue:
                 self._changed.wait()
 
     def give_back(self, task: Task[Any], *, waiting: bool = False) -> None:
-        """Let `task`, which has begun and is not done, wait for another turn.
+        """Put a started, unfinished `task` back for another turn.
 
         Args:
-            task: It waits in the long lane from now on,
-            waiting: unless its audio is late: then it keeps its place.
+            task: It goes to the long lane.
+            waiting: Its audio is late: a quick task then keeps its place instead.
         """
         with self._changed:
             self._taken.discard(task)
@@ -228,14 +228,14 @@ class JobQueue:
                 task.done.set_exception(_stopping())
 
     def stop(self) -> None:
-        """Cancel everything that has begun; it ends after the chunk it is in."""
+        """Cancel every started task; it ends after its current chunk."""
         with self._changed:
             begun = [*self._taken, *self._quick, *self._long]
         for task in begun:
             task.cancel()
 
     def _loaded(self) -> None:
-        """A load is over: its tasks can run, or there is room again."""
+        """Called after a load: its tasks can run, or there is room again."""
         with self._changed:
             self._reserve()
             unwanted = self._unwanted()
@@ -309,7 +309,7 @@ class JobQueue:
         return unfed[1]
 
     def _watch(self, task: Task[Any]) -> None:
-        """Forget `task` if it is cancelled before it began; others are ended by their worker."""
+        """Drop `task` if it is cancelled before its start; its worker ends any other."""
         found = weakref.ref(task)  # a cycle of task and future would keep the task's model alive
 
         def ended(done: Future[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Tasks: work with a model that the inference threads do in turns, and waiting for its value."""
+"""Tasks that the inference threads run in turns with a model, and waiting for their values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Lane: TypeAlias = Literal["quick", "long"]
 
 
 class Stop(Protocol):
-    """What is needed of `threading.Event`."""
+    """The part of `threading.Event` that is used."""
 
     def set(self) -> None:
         """Ask to stop."""
@@ -87,7 +87,7 @@ class Task(ABC, Generic[T]):
         return True
 
     def stepped(self, step: Step) -> None:
-        """Take note of a step; called in the inference thread, must not wait."""
+        """Called after each step in the inference thread; must not block."""
 
     def cancel(self) -> None:
         """Drop the task if it waits, stop it after its current chunk if it has begun."""
@@ -144,7 +144,7 @@ class Job(Task[tuple["Transcript", bytes]]):
         return transcript, self.render(transcript)
 
     def stepped(self, step: Step) -> None:
-        """Hand on what became final and how far the work is."""
+        """Pass on new final segments and the progress."""
         if self.on_segment is not None:
             for segment in step.segments:
                 self.on_segment(segment)

@@ -1,4 +1,4 @@
-"""How the processor is divided between the threads of one inference and inferences at a time."""
+"""Divide the cores between the threads of one inference and concurrent inferences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from glagol.core.cores import usable
 __all__ = ["divide", "usable"]
 
 THREADS: Final = 4
-"""Of one inference, unless the operator says otherwise: a good fourth of its work is serial."""
+"""Of one inference by default: about 25 % of it is serial, so more gain little (Amdahl)."""
 
 CARD_WORKERS: Final = 16
 """Callers of a card: while eight windows are computed, the next eight gather. Not measured."""
@@ -19,17 +19,17 @@ def divide(threads: int, cores: int, device: str = "cpu") -> tuple[int, int]:
     """Threads of a session, and workers that call it.
 
     All workers call one session, so the weights are in memory once. Each brings its own thread,
-    and the session's pool helps whoever asks: alone an inference has all `threads`, beside others
-    little more than its own. Measured with a model of full size in int8, 20 s chunks, on two cores:
+    and the session's pool serves all: a lone inference uses all `threads`, concurrent ones little
+    more than their own. Measured with a model of full size in int8, 20 s chunks, on two cores:
 
         workers   threads   ms per chunk, never idle   ms for a chunk alone
            1         2                 214                     214
            2         2                 188                     214
            2         1                 171                     333
 
-    So by default two threads serve the one who waits and a second worker fills the gaps;
-    `ASR_THREADS=1` is for those who have always enough to do. For more than two cores the rule
-    follows from these figures and is not measured.
+    So by default two threads shorten a lone request and a second worker fills the gaps;
+    `ASR_THREADS=1` gives the highest throughput under constant load. For more than two cores the
+    rule follows from these figures and is not measured.
 
     Args:
         threads: `ASR_THREADS`; 0 lets the rule decide.

@@ -1,1 +1,1 @@
-"""Durable jobs: submit, run, follow, keep."""
+"""Durable jobs: submit, run, follow, store."""

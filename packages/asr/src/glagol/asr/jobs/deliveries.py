@@ -1,4 +1,4 @@
-"""The routes of webhooks: what was delivered, what was not and why, and once more, please."""
+"""Webhook delivery routes: list, inspect, replay."""
 
 from __future__ import annotations
 
@@ -145,12 +145,12 @@ def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | Non
 
 
 def _view(queue: Queue, job: Job) -> DeliveryView:
-    told = payload.read(job.payload)
-    parts = urlsplit(told.url)
+    webhook = payload.read(job.payload)
+    parts = urlsplit(webhook.url)
     return DeliveryView(
         id=job.id,
-        job_id=told.job_id,
-        event=told.event,
+        job_id=webhook.job_id,
+        event=webhook.event,
         receiver=f"{parts.scheme}://{parts.netloc}",
         state=job.state,
         attempt=job.attempt,

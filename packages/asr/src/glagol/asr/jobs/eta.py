@@ -1,4 +1,4 @@
-"""How fast jobs go, measured as they end, and when a job that waits may be done."""
+"""Estimate when a job will be done, from the measured speed of finished jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WEIGHT: Final = 0.2
 
 
 class Pace:
-    """Moving averages of what one runner does; nothing is known before the first job."""
+    """Moving averages of one runner's speed; no estimate before the first job."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

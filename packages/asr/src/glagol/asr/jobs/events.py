@@ -1,7 +1,7 @@
 """A job as server-sent events: what changed, with ids to resume from, until it ends.
 
-The id of an event is the job's version, so a reader that comes back with Last-Event-ID hears only
-of what it has missed. One that knows the end gets 204, which tells browsers not to come back.
+The id of an event is the job's version, so a reader that reconnects with Last-Event-ID gets only
+the events that it missed. One that has the last event gets 204: browsers then do not reconnect.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ async def _steps(
 
 
 async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> AsyncIterator[bytes]:
-    """An event for each change of `job` after the version `known`, and signs of life between."""
+    """An event for each change of `job` after the version `known`, and keep-alive comments."""
     before: Job | None = None
-    heard_s = time.monotonic()
+    sent_s = time.monotonic()
     while True:
         if job.version > known:
             known = job.version
@@ -80,12 +80,12 @@ async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> Asy
             lacks = await schemas.lacks_of(request, jobs, job)
             view = schemas.view(job, jobs.pace, ahead, request.scope["path"], lacks)
             yield _event(view, job, before)
-            before, heard_s = job, time.monotonic()
+            before, sent_s = job, time.monotonic()
         if job.state in ENDED or jobs.closing.is_set():
             return
-        if time.monotonic() - heard_s >= KEEP_ALIVE_S:
-            heard_s = time.monotonic()
-            yield sse.comment("the job goes on")
+        if time.monotonic() - sent_s >= KEEP_ALIVE_S:
+            sent_s = time.monotonic()
+            yield sse.comment("the job runs")
         await asyncio.sleep(LOOK_S)
         recheck(request.scope)
         job = await _looked(request, jobs, job)

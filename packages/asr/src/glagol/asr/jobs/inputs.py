@@ -1,7 +1,7 @@
 """The inputs of jobs on disk: one file per job, named by its id, under a quota.
 
-A file gets its name only when it is whole and on the disk, and before its job is put; so a job that
-is in the queue has its input, and what has no job after `ORPHAN_S` never will. The folder may be
+A file gets its name when it is complete and synced, before its job is put. So every job in the
+queue has its input, and a file without a job after `ORPHAN_S` is an orphan. The folder may be
 shared by several machines.
 """
 
@@ -56,7 +56,7 @@ class Inputs:
 
     @contextlib.contextmanager
     def arrival(self, announced_bytes: int) -> Iterator[Place]:
-        """The place of a body that is about to come; room for what it announced is taken at once.
+        """The place for a body that is about to arrive; reserves its announced size.
 
         Args:
             announced_bytes: Its Content-Length; 0 when unknown.
@@ -81,7 +81,7 @@ class Inputs:
                 self._arriving_bytes -= taken
 
     def keep(self, file: BinaryIO, job_id: str) -> None:
-        """Give `file` its name, and bring it to the disk; it is copied only if it must be.
+        """Give `file` its name and sync it; copies it only where linking is impossible.
 
         Args:
             file: Of any `Spool`; it stays open.
@@ -127,7 +127,7 @@ class Inputs:
             (self._folder / job_id).unlink(missing_ok=True)
 
     def sweep(self, is_over: Callable[[str], bool]) -> int:
-        """Remove what nobody will ask for any more.
+        """Remove the inputs that no job needs any more.
 
         Args:
             is_over: Whether the job with this id has ended for good, or is unknown to the queue.

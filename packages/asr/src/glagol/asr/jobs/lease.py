@@ -1,6 +1,7 @@
-"""Holds a claim while the model works: renews its lease, writes progress, hears cancellations.
+"""Hold a claim while the model works: renew the lease, write progress, notice cancellation.
 
-It has a thread of its own, so that neither a long chunk nor a slow queue holds up the other.
+It has a thread of its own, so that a long chunk does not delay the lease, nor a slow queue the
+model.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class LeaseRenewer:
     Args:
         queue: Where the claim is from.
         claim: What is held.
-        give_up: Called in the renewer's thread, maybe more than once, when the work is in vain.
+        give_up: Called in the renewer's thread, maybe more than once, when the work is to stop.
 
     Attributes:
         cancelled: Whether the job was asked to stop.
@@ -41,7 +42,7 @@ class LeaseRenewer:
         self._claim = claim
         self._give_up = give_up
         self._seen: Progress | None = None
-        self._told: Progress | None = None
+        self._written: Progress | None = None
         self._renewed_s = time.monotonic()
         self._silent = False
         self._over = threading.Event()
@@ -50,12 +51,12 @@ class LeaseRenewer:
         self.lost = False
 
     def __enter__(self) -> Self:
-        """Begin to hold."""
+        """Start to renew."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go."""
+        """Stop to renew."""
         self._over.set()
         self._thread.join()
 
@@ -66,7 +67,7 @@ class LeaseRenewer:
     def _keep(self) -> None:
         while not self._over.wait(TICK_S):
             try:
-                go_on = self._held()
+                runs = self._held()
                 self._silent = False
             except (LeaseLostError, InputError):
                 self.lost = True
@@ -75,31 +76,31 @@ class LeaseRenewer:
             except HostError as error:  # the work continues: the queue may answer again in time
                 self._complain(error)
                 continue
-            if not go_on:
+            if not runs:
                 self.cancelled = True
                 self._give_up()
 
     def _held(self) -> bool:
-        """Whether the job should go on, asked in the cheapest way that is enough."""
+        """Whether the job should continue, by the cheapest sufficient call."""
         seen, claim, now = self._seen, self._claim, time.monotonic()
-        if seen is not None and seen is not self._told:
-            go_on = self._queue.progress(claim, seen.done_s, seen.total_s)
-            self._told = seen
+        if seen is not None and seen is not self._written:
+            runs = self._queue.progress(claim, seen.done_s, seen.total_s)
+            self._written = seen
         elif now - self._renewed_s >= claim.lease_s / 3:
-            go_on = self._queue.renew(claim)
+            runs = self._queue.renew(claim)
         else:
             job = self._queue.get(claim.job.id)
             if job.state != "running" or job.attempt != claim.job.attempt:
                 raise LeaseLostError(job.id)
             return not job.cancelling
         self._renewed_s = now
-        return go_on
+        return runs
 
     def _complain(self, error: HostError) -> None:
         if not self._silent:
             self._silent = True
             journal.write(
-                "the queue does not answer, the job goes on",
+                "the queue does not answer, the job continues",
                 level=logging.WARNING,
                 job_id=self._claim.job.id,
                 code=error.code,

@@ -1,4 +1,4 @@
-"""What goes on beside the jobs: speaking for those that died alone, sweeping, looking on."""
+"""Maintain the queue: notify about orphaned jobs, delete expired data, sample metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from glagol.asr.inference import malloc
-from glagol.asr.jobs.payload import HEIR, KIND
+from glagol.asr.jobs.payload import KIND, NOTIFY
 from glagol.asr.jobs.service import Sample
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError, IntegrityError
@@ -31,10 +31,10 @@ _PAGES_MAX: Final = 10
 
 
 class Janitor:
-    """The thread that keeps the queue and the inputs in order.
+    """The maintenance thread of the queue and the inputs.
 
     Args:
-        jobs: What is kept in order.
+        jobs: The queue and the inputs.
         worker: This process's name in the queue.
     """
 
@@ -71,7 +71,7 @@ class Janitor:
                     swept_s = now
                     malloc.give_back()
                     self._jobs.sweep()
-                self._speak_for_the_dead()
+                self._notify_about_orphans()
             except HostError:
                 if self._jobs.sample.reachable:
                     self._jobs.sample = Sample(reachable=False)
@@ -86,7 +86,7 @@ class Janitor:
         return Sample(True, depths, self._oldest_s())
 
     def _warn(self) -> bool:
-        """Say, once, what of the queue's promises this set-up cannot keep."""
+        """Log once which guarantees of the queue this set-up cannot keep."""
         if caveat := self._jobs.queue.caveat():
             journal.write("the queue may lose jobs", level=logging.WARNING, reason=caveat)
         return True
@@ -105,20 +105,20 @@ class Janitor:
                 break
         return max(0.0, self._jobs.clock() - oldest.created_s) if oldest else 0.0
 
-    def _speak_for_the_dead(self) -> None:
-        """Tell about jobs that ended with no worker left to do it."""
-        claim = self._jobs.queue.claim(self._worker, [HEIR], LEASE_S)
+    def _notify_about_orphans(self) -> None:
+        """Send the webhooks of jobs that ended without a worker."""
+        claim = self._jobs.queue.claim(self._worker, [NOTIFY], LEASE_S)
         if claim is None:
-            self._jobs.queue.wait([HEIR], WAIT_S)
+            self._jobs.queue.wait([NOTIFY], WAIT_S)
             return
         with contextlib.suppress(LeaseLostError):
-            self._tell(claim)
+            self._notify(claim)
 
-    def _tell(self, claim: Claim) -> None:
+    def _notify(self, claim: Claim) -> None:
         shared = self._jobs.queue
         try:
             dead = shared.get(claim.job.payload.decode())
-        except InputError:  # it was forgotten: nobody can be told any more
+        except InputError:  # the job expired: no webhook can be sent
             shared.finish(claim, b"")
             return
         event: Event = (

@@ -54,7 +54,7 @@ class ResultOperation(Operation):
 
 @dataclass
 class EventsOperation(Operation):
-    """The events: where to go on."""
+    """Parameters of the events route: where to resume."""
 
     def __post_init__(self) -> None:
         last = Parameter(

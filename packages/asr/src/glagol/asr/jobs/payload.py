@@ -1,4 +1,4 @@
-"""What a job of ours says: the order that waits in the queue, its id, and its digest."""
+"""Payload of a transcription job, its id, and its digest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from glagol.asr.http.schemas import Channel
 from glagol.core import stored
 from glagol.speech.speakers.types import Bounds
 
-__all__ = ["HEIR", "KIND", "Work", "made_s", "name"]
+__all__ = ["KIND", "NOTIFY", "Work", "made_s", "name"]
 
 KIND: Final = "transcribe"
-HEIR: Final = "notify"
-"""The kind of job that tells of one which ended with no worker at its side."""
+NOTIFY: Final = "notify"
+"""Kind of the follow-up job that sends the webhook of a job which ended without a worker."""
 
 _NAME: Final = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
 
@@ -41,7 +41,7 @@ class Work(
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
         audio_s: How long its container says it is; None when it does not say.
-        webhook_url: Who is told about the end; empty means nobody.
+        webhook_url: Receiver of the webhook at the end; empty means none.
         summarize: Whether the result carries a summary by llm-server.
         request_id: Of the request that made it.
         traceparent: The trace of that request (W3C); empty means none.

@@ -95,7 +95,7 @@ async def cancel(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
     responses=responses(status=202),
 )
 async def replay(request: AsrRequest, job_id: FromPath[str]) -> Response[bytes]:
-    """The job gets its first number of attempts anew; its attempt number goes on."""
+    """The job gets its first number of attempts again; its attempt number continues."""
     only(request, ())
     jobs, owner = jobs_of(request), sees(request)
     found = await on_queue(request, jobs.replay, _known(request, job_id), owner)
@@ -173,7 +173,7 @@ def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[b
 
 
 def _known(request: AsrRequest, job_id: str) -> str:
-    """The id, told to the log when it can be one: what a stranger types is not logged."""
+    """The id, which is logged when it is well-formed: arbitrary input is not logged."""
     if len(job_id) <= 64 and job_id.isascii() and job_id.isalnum():
         note_of(request)["job_id"] = job_id
     return job_id

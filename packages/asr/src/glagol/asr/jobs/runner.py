@@ -1,8 +1,8 @@
-"""Claims jobs and has them transcribed on the engine's long lane.
+"""Claim jobs and transcribe them on the engine's long lane.
 
-A job whose input is wrong fails at once; what the machine did wrong is tried again, later each
-time; a process that stops gives its job back. Whatever this process does not live to say, the lease
-says for it when it runs out.
+A job with a wrong input fails immediately. A failure of the machine is retried with growing pauses.
+A process that stops gives its job back. If the process dies, the lease expires and another worker
+gets the job.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ class Runner:
         self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
 
     def start(self) -> None:
-        """Begin to claim."""
+        """Start to claim."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Claim no more. The job under way ends when the engine lets it, or is given back."""
+        """Claim no more. The running job ends, or is given back when the engine stops it."""
         self._stopping.set()
 
     def join(self, patience_s: float) -> None:
-        """Wait for the job under way to be settled."""
+        """Wait until the running job is settled."""
         if self._thread.is_alive():
             self._thread.join(patience_s)
 
@@ -119,11 +119,11 @@ class Runner:
         stop, timeline, began_s = threading.Event(), Timeline(), self._jobs.clock()
         with LeaseRenewer(self._jobs.queue, claim, stop.set) as renewer:
             try:
-                heard = self._heard(claim, work, renewer, stop, note, timeline)
+                stored_form = self._transcribed(claim, work, renewer, stop, note, timeline)
             except Exception as error:  # noqa: BLE001 - it becomes the job's trouble
                 job = self._gave_up(claim, renewer, error, note)
             else:
-                job = self._finished(claim, heard, note["audio_s"])
+                job = self._finished(claim, stored_form, note["audio_s"])
         outcome = "overtaken"
         if job is not None:
             self._jobs.settle(job)
@@ -160,7 +160,7 @@ class Runner:
             message=error.message,
         )
 
-    def _heard(
+    def _transcribed(
         self,
         claim: Claim,
         work: Work,
@@ -194,7 +194,7 @@ class Runner:
         self._jobs.audit.transcribed(
             transcript, request=work.request_id, job=claim.job.id, owner=claim.job.owner
         )
-        note.update(_told(order, transcript))
+        note.update(_log_fields(order, transcript))
         if not work.summarize:
             return stored
         with timeline.phase("summary"):
@@ -261,14 +261,14 @@ class Runner:
     def _gave_up(
         self, claim: Claim, renewer: LeaseRenewer, error: Exception, note: dict[str, Any]
     ) -> Job | None:
-        """Settle an attempt that brought no transcript; None when its lease was lost."""
-        shared, told = self._jobs.queue, self._jobs.notices
+        """End an attempt without a transcript; None when its lease was lost."""
+        shared, notices = self._jobs.queue, self._jobs.notices
         cancelled = isinstance(error, CancelledError)
         note["code"] = "cancelled" if cancelled else getattr(error, "code", "internal")
         if renewer.lost:
             return None
         if renewer.cancelled:
-            follow = told(claim.job, "transcription.cancelled")
+            follow = notices(claim.job, "transcription.cancelled")
             return self._settled(claim, lambda: shared.stop(claim, follow))
         if cancelled or (isinstance(error, GlagolError) and error.code in _RELEASED):
             job = self._settled(claim, lambda: shared.release(claim))
@@ -277,12 +277,12 @@ class Runner:
         if isinstance(error, GlagolError):
             trouble = Trouble(error.code, error.message, error.remedy)
         else:
-            trouble = Trouble("internal", "the worker made a mistake", "report the job's id")
+            trouble = Trouble("internal", "internal error", "report the job's id")
             journal.write(
                 "unexpected exception", level=logging.ERROR, error=True, job_id=claim.job.id
             )
         retry_s = None if isinstance(error, _FINAL) else TRANSCRIPTION.pause_s(claim.job.attempt)
-        failed = told(claim.job, "transcription.failed", trouble=trouble)
+        failed = notices(claim.job, "transcription.failed", trouble=trouble)
         return self._settled(claim, lambda: shared.fail(claim, trouble, retry_s, failed))
 
     def _settled(self, claim: Claim, write: Callable[[], Job]) -> Job | None:
@@ -303,8 +303,8 @@ class Runner:
                     raise
 
 
-def _told(order: tasks.Job, transcript: Transcript) -> dict[str, Any]:
-    """What the log line says of a transcript: never what it says itself."""
+def _log_fields(order: tasks.Job, transcript: Transcript) -> dict[str, Any]:
+    """Fields of the log line about a transcript, without its text."""
     return {
         "wait_s": round(order.wait_s, 3),
         "work_s": round(order.work_s, 3),

@@ -1,4 +1,4 @@
-"""Jobs as the service sees them: put, looked at, cancelled, replayed, told about.
+"""Job operations of the server: submit, read, cancel, replay, notify.
 
 Everything here may wait for a disk or a network, so an event loop calls it in a thread.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from glagol.asr.jobs.eta import Pace
 from glagol.asr.jobs.inputs import Inputs
-from glagol.asr.jobs.payload import HEIR, KIND, Work, made_s, name
+from glagol.asr.jobs.payload import KIND, NOTIFY, Work, made_s, name
 from glagol.asr.observability.audit import Audit
 from glagol.asr.observability.counts import Counts
 from glagol.core.errors import HostError, InputError, IntegrityError
@@ -60,7 +60,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Jobs:
-    """The queue, the inputs, and what an operator decided about them.
+    """The queue, the inputs, and the operator's policy for them.
 
     Attributes:
         queue: Of this process, or shared.
@@ -70,10 +70,10 @@ class Jobs:
         closing: Set when the process stops; streams of events end.
         attempts: How many attempts of this process ended how.
         deliveries: How many tries of webhooks of this process were taken, final, or again.
-        sample: What waits, runs and lies dead, as of a few seconds ago.
+        sample: Numbers of queued, running and failed jobs, a few seconds old.
         traces: Where spans go; None while traces are off.
         audit: Where every transcript of this process leaves a line.
-        waiting: Whose the jobs are that wait, as far as this process put them.
+        waiting: Owners of the waiting jobs that this process put.
         clock: Unix seconds.
     """
 
@@ -103,7 +103,7 @@ class Jobs:
         self.waiting.admit(owner, self.queue.depth(KIND)["queued"], WAITING_MAX)
 
     def check_webhook(self, url: str) -> None:
-        """See that somebody could be told at `url`.
+        """Check that a webhook may be sent to `url`.
 
         Raises:
             InputError: `webhook_refused`.
@@ -146,7 +146,7 @@ class Jobs:
             request_sha256=work.sha256(),
             attempts_max=rules.attempts,
             ttl_s=rules.result_ttl_s,
-            heir_kind=HEIR if work.webhook_url else "",
+            heir_kind=NOTIFY if work.webhook_url else "",
         )
         try:
             job = self._put(new)
@@ -158,7 +158,7 @@ class Jobs:
         return job, job.id != job_id
 
     def get(self, job_id: str, owner: str | None) -> Job:
-        """A job of `owner`; None means anybody's.
+        """A job of `owner`; None means any owner's.
 
         Raises:
             InputError: `job_unknown`; `job_expired`, it is certain that its time is over.
@@ -244,12 +244,12 @@ class Jobs:
     def notices(
         self, job: Job, event: Event, *, result: bytes = b"", trouble: Trouble | None = None
     ) -> tuple[NewJob, ...]:
-        """The jobs that tell about `event` of `job`: none, or one delivery."""
+        """The delivery job of the webhook for `event` of `job`, or none."""
         work = Work.decoded(job.payload)
         if not work.webhook_url:
             return ()
         policy = self.policy()
-        told = payload.Notice(
+        notice = payload.Notice(
             event=event,
             job_id=job.id,
             owner=job.owner,
@@ -259,7 +259,7 @@ class Jobs:
             traceparent=work.traceparent,
         )
         kept_s, attempts = policy.jobs.result_ttl_s, policy.webhooks.attempts
-        return (payload.notify(told, work.webhook_url, attempts=attempts, ttl_s=kept_s),)
+        return (payload.notify(notice, work.webhook_url, attempts=attempts, ttl_s=kept_s),)
 
     def settle(self, job: Job) -> None:
         """Remove the input of a job that needs it no more; a failed one may be replayed."""
@@ -267,7 +267,7 @@ class Jobs:
             self.inputs.drop(job.id)
 
     def is_over(self, job_id: str) -> bool:
-        """Whether nobody will ask for the input of this job; False when the queue is silent."""
+        """Whether the input of this job is not needed any more; False when the queue is silent."""
         try:
             return self.queue.get(job_id).state in SETTLED
         except InputError:
@@ -303,8 +303,8 @@ class Jobs:
             return
         if job.attempt == 1:
             self.traces.tell("wait", work.traceparent, job.created_s, began_s, {"job_id": job.id})
-        told = {**note, "job_id": job.id}
-        self.traces.tell("job", work.traceparent, began_s, self.clock(), told, timeline=timeline)
+        fields = {**note, "job_id": job.id}
+        self.traces.tell("job", work.traceparent, began_s, self.clock(), fields, timeline=timeline)
 
     def sweep(self) -> None:
         """Forget what is over, with inputs that have no job any more.
@@ -318,7 +318,7 @@ class Jobs:
         self.inputs.sweep(self.is_over)
 
     def _put(self, new: NewJob) -> Job:
-        """Put, again if the answer got lost: the input may be dropped only if it surely failed."""
+        """Put; retry when the answer is lost, so that an input is dropped only after a failure."""
         for left in reversed(range(_PUT_TRIES)):
             try:
                 return self.queue.put(new)

@@ -1,4 +1,4 @@
-"""A transcription request that becomes a job: 202, and the result later."""
+"""Turn a transcription request into a job: answer 202, and give the result later."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """That a wish for a job is one that this server can fulfil.
+    """Result of the check that this server can run a requested job.
 
     Attributes:
         jobs: Where the job will be.
@@ -54,7 +54,7 @@ class Permit:
 
 
 async def job(request: AsrRequest, asked: steps.Asked) -> Response[bytes]:
-    """Take the body to where jobs' inputs lie, and accept it.
+    """Receive the body into the folder of inputs, and make a job of it.
 
     Args:
         request: Says in its query that it wants a job.

@@ -1,4 +1,4 @@
-"""The threads that work the durable queue in a process: runners, janitor, deliverer."""
+"""The threads of a process for the durable queue: runners, maintenance, webhook delivery."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Crew:
             runner.stop()
 
     def close(self, patience_s: float) -> None:
-        """Wait at most `patience_s` for what is under way to be settled, then let go of the queue.
+        """Wait at most `patience_s` until running work is settled, then close the queue.
 
         Call it when the engine is closed; then jobs are done, or given back. Deliveries that are
         not over by then are given back.

@@ -1,7 +1,6 @@
-"""Two narrow bridges between the event loop of a stream and the thread that listens to it.
+"""Two bounded channels between the event loop of a stream and its transcribing thread.
 
-Bytes go one way and messages the other. Both are bounded: the side that is too fast waits, down
-to the client, which finds its socket full.
+`Feed` carries bytes, `Outbox` messages. Back-pressure reaches the client's socket.
 """
 
 from __future__ import annotations
@@ -60,13 +59,13 @@ class Feed:
                 self._changed.notify()
 
     def finish(self) -> None:
-        """There is no more."""
+        """Mark the end of the bytes."""
         with self._changed:
             self._over = True
             self._changed.notify()
 
     def fail(self, error: Exception) -> None:
-        """Let `read` raise `error` from now on; the first one counts."""
+        """Make `read` raise `error` from now on; only the first call counts."""
         with self._changed:
             self._error = self._error or error
             self._changed.notify()
@@ -102,7 +101,7 @@ class Feed:
 
 
 class Outbox:
-    """Messages from a thread to the event loop, in order; a guess only while it is the last word.
+    """Messages from a thread to the event loop, in order; a newer message replaces a partial.
 
     Args:
         loop: Where `take` is awaited.
@@ -119,11 +118,11 @@ class Outbox:
 
     @property
     def age(self) -> int:
-        """Grows with every message that is no guess: a guess is about one age."""
+        """Counter of messages other than partials; a partial belongs to one value of it."""
         return self._age
 
     def put(self, message: bytes) -> None:
-        """Add `message` as soon as there is room; it takes the place of a guess. Thread only."""
+        """Add `message` as soon as there is room; replaces a partial. Thread only."""
         with self._room:
             self._age += 1
             self._guess = None
@@ -133,7 +132,7 @@ class Outbox:
         self._wake()
 
     def put_guess(self, message: bytes, age: int) -> bool:
-        """Show `message` if nothing was said since `age`, and nothing else waits; any thread.
+        """Show a partial if no other message came since `age` and none waits; any thread.
 
         Returns:
             Whether it will be shown, unless a newer message takes its place.

@@ -1,4 +1,4 @@
-"""The live streams of one server: how many there may be, and their end."""
+"""Limit of concurrent live streams, and their shutdown."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def done(transcript: Transcript) -> bytes:
 
 def failed(fault: Fault, request_id: str) -> bytes:
     """The end of a stream that went wrong."""
-    told = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
-    return _json("error", error={**told, "request_id": request_id})
+    about = {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+    return _json("error", error={**about, "request_id": request_id})
 
 
 def _json(kind: str, **fields: Any) -> bytes:

@@ -1,8 +1,8 @@
-"""The thread of one live stream: bytes to samples, samples to finals and guesses.
+"""The thread of one live stream: bytes to samples, samples to finals and partials.
 
-It cuts the audio itself, which costs little, and asks the engine's quick lane for the words of
-each chunk. Guesses are only offered to the engine: they run while it has nothing else to do, and
-are stopped in the middle when it has, so no other request waits longer for them.
+It cuts the audio itself, which costs little, and runs each chunk on the engine's quick lane.
+Partials are best effort: they run while the engine is idle, and are cancelled when other work
+arrives, so they delay no other request.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Listening:
         self._live = recognizer.live(options=self.options, hear=self._hear)
 
     def _listened(self) -> Transcript:
-        """Push what comes until it is over."""
+        """Transcribe all blocks of the stream; returns the transcript."""
         from glagol.speech.audio.findings import Findings
         from glagol.speech.types import SAMPLE_RATE
 
@@ -148,7 +148,7 @@ class Listening:
         )
 
     def _check(self, findings: Findings) -> None:
-        """End a stream that lacks something, if its client wants all or nothing."""
+        """End a stream with missing sound, if the client asked for `strict`."""
         if self.options.strict:
             refuse(findings.notices())
 
@@ -157,7 +157,7 @@ class Listening:
         self._drop()
         live = self._live
         if live is None:
-            raise AssertionError("a stream that is over hears nothing")
+            raise AssertionError("a stream that ended transcribes nothing")
         return self._asked(self._call(lambda _: live.hearing(samples, start)))
 
     def _asked(self, call: Call[T], late: Callable[[], bool] = lambda: False) -> T:
@@ -198,7 +198,7 @@ class Listening:
             self._shown = ""
 
     def _offer(self, live: Live) -> None:
-        """Let the engine guess what is being said, if it has the time and so have we."""
+        """Offer a partial to the engine, if none is in flight."""
         from glagol.runtime.session import Interrupt
         from glagol.speech.types import SAMPLE_RATE
 
@@ -228,7 +228,7 @@ class Listening:
                 self._guess = None
 
     def _guessed(self, done: Future[Segment | None], age: int) -> None:
-        """Show a guess; called in the thread that ended it."""
+        """Show a partial; called in the thread that computed it."""
         with self._lock:
             if self._guess is not None and self._guess.done is done:
                 self._guess = None
@@ -241,7 +241,7 @@ class Listening:
                 self._shown = segment.text
 
     def _drop(self) -> None:
-        """Give a guess up: what is known now is better."""
+        """Cancel a partial, which is out of date."""
         with self._lock:
             guess, self._guess = self._guess, None
         if guess is not None:

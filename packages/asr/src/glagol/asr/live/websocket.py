@@ -1,4 +1,4 @@
-"""`WS /v1/stream`: a socket, a thread that listens to it, and the limits of both."""
+"""`WS /v1/stream`: the socket, its transcribing thread, and their limits."""
 
 from __future__ import annotations
 
@@ -77,21 +77,21 @@ async def _served(
     service.engine.admit(listening.model)
     reading = asyncio.create_task(_read(messages, first, feed, listening.left))
     watching = asyncio.create_task(_watch_key(socket, feed))
-    heard = loop.run_in_executor(service.streams.threads, listening.run)
+    transcribing = loop.run_in_executor(service.streams.threads, listening.run)
     try:
         hello = live_wire.ready(note["request_id"], listening.model, listening.options.language)
         await _send(socket, hello, idle_s)
         while (message := await outbox.take()) is not None:
             await _send(socket, message, idle_s)
-        transcript = await heard
+        transcript = await transcribing
     finally:
         listening.left.set()
         feed.fail(_left())
         outbox.close()
         reading.cancel()
         watching.cancel()
-        await asyncio.wait([heard])  # the place is free when the thread is
-        heard.exception()  # it was raised above, or the client has left
+        await asyncio.wait([transcribing])  # the place is free when the thread is
+        transcribing.exception()  # it was raised above, or the client has left
     note.update(
         wait_s=round(listening.wait_s, 3),
         work_s=round(listening.work_s, 3),
@@ -124,7 +124,7 @@ async def _read(
     feed: Feed,
     left: Event,
 ) -> None:
-    """Everything the client sends goes into the feed, and so does what is wrong with it."""
+    """Pass the client's messages, and its protocol errors, to the feed."""
     try:
         message = first
         while not isinstance(message, live_wire.Finish):
@@ -143,7 +143,7 @@ async def _read(
 
 
 async def _watch_key(socket: AsrSocket, feed: Feed) -> None:
-    """End the stream when its key counts no more."""
+    """End the stream when its key is revoked or expires."""
     try:
         while True:
             recheck(socket.scope)

@@ -1,6 +1,6 @@
-"""A line in the audit log for every transcript: which bytes and which model made it.
+"""Write an audit line for every transcript: its bytes and its model.
 
-A log that cannot be written stops no transcription; the journal says so loudly.
+A log that cannot be written stops no transcription; an error is logged.
 """
 
 from __future__ import annotations

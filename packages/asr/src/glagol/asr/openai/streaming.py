@@ -1,7 +1,7 @@
 """A transcript as server-sent events: text while it is made, then the whole.
 
-The inference thread must never wait for a slow reader, so what nobody has taken yet is joined into
-one text; a reader that falls too far behind loses its transcription.
+The inference thread must never wait for a slow reader, so texts that wait are joined into one;
+a reader that falls too far behind loses its transcription.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """`POST /v1/audio/transcriptions` and `translations`: OpenAI's fields, formats, events and errors.
 
-What would change the result and is not supported is refused by name, so that nobody believes it
-worked. With ASR_OPENAI_LENIENT=on it is left out instead, the default serves for a model that we do
-not have, and the header `glagol-ignored` lists both. The answer carries our provenance beside
-OpenAI's fields; nothing is made up. A translation is into English, by a model that can; its
-`language` is that of the recording, which OpenAI's route detects, and may be given here.
+A field that would change the result and is not supported is refused by name, so that no client
+believes that it worked. With ASR_OPENAI_LENIENT=on it is left out instead, the default serves for a
+model that we do not have, and the header `glagol-ignored` lists both. The answer carries our
+provenance beside OpenAI's fields; nothing is made up. A translation is into English, by a model
+that can; its `language` is that of the recording, which OpenAI's route detects, and may be given
+here.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS", "Ask", "read"]
 
 STAND_IN: Final = "whisper-1"
-"""The model name that OpenAI's tools send when nobody chose one; it means the default here."""
+"""The model name that OpenAI's tools send by default; it means the default model here."""
 
 _SINGLE: Final = frozenset(
     ["model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"]

@@ -62,7 +62,7 @@ _RESPONSES: Final = errors.responses(
     {
         400: "A header is missing or wrong",
         404: "There is no such upload",
-        409: "The offset is another one, or somebody else writes",
+        409: "The offset is another one, or another request writes",
         412: "Tus-Resumable is not 1.0.0",
         413: "More than the limit, or than was announced",
         460: "The checksum does not match; nothing was kept",
@@ -74,8 +74,8 @@ _RESPONSES: Final = errors.responses(
 
 def _documented(status: int, description: str) -> dict[int, ResponseSpec]:
     """Errors, and a success whose answer is in its headers."""
-    told = ResponseSpec(None, description=description, generate_examples=False)
-    return {status: told, **_RESPONSES}
+    success = ResponseSpec(None, description=description, generate_examples=False)
+    return {status: success, **_RESPONSES}
 
 
 _PATH: Final = "/v1/uploads/{upload_id:str}"
@@ -111,7 +111,7 @@ async def create(request: AsrRequest) -> Response[None]:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
         kept = uploads_of(request)
         note = Note(length, owner_of(request), metadata)
-        # creations wait for the disk, so a crowd of them may not take every thread that does
+        # creations wait for the disk, so they may not take all of its threads
         with service_of(request).bodies.held(sharer_of(request)):
             upload_id = await on_uploads(request, kept.create, note, sharer_of(request))
         place = relative(f"/v1/uploads/{upload_id}", request.scope["path"])
@@ -128,7 +128,7 @@ async def create(request: AsrRequest) -> Response[None]:
     responses=_documented(200, "Upload-Offset bytes are there"),
 )
 async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None]:
-    """Upload-Offset; whoever still writes is stopped first, so that it stays true."""
+    """Upload-Offset; a request that still writes is stopped first, so that it stays true."""
 
     async def looked() -> Response[None]:
         kept = uploads_of(request)
@@ -146,14 +146,14 @@ async def offset(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
 @patch(
     _PATH,
     status_code=204,
-    summary="Go on with an upload",
+    summary="Continue an upload",
     responses=_documented(204, "Upload-Offset bytes are there now"),
 )
 async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None]:
     """The body goes to Upload-Offset; whatever arrives stays, however the request ends.
 
     Raises:
-        HostError: `cancelled`, another request goes on; it is answered like every error.
+        HostError: `cancelled`, another request continues; it is answered like every error.
     """
 
     async def written() -> Response[None]:
@@ -170,7 +170,7 @@ async def append(request: AsrRequest, upload_id: FromPath[str]) -> Response[None
             if not task.cancelled():
                 raise
             raise HostError(
-                "cancelled", "another request goes on with this upload", "ask for the offset"
+                "cancelled", "another request continues this upload", "ask for the offset"
             ) from None
         finally:
             if kept.writing.get(upload_id) is task:
@@ -237,9 +237,9 @@ async def _write(request: AsrRequest, kept: Uploads, upload_id: str, begin: int)
 async def _ended(
     executor: Executor, function: Callable[P, T], *args: P.args, **options: P.kwargs
 ) -> T:
-    """What `function` gives in a thread; who is cancelled meanwhile leaves only when it has ended.
+    """Run `function` in a thread; a cancellation is raised only after the function has ended.
 
-    Otherwise a write could go on beside the next one.
+    Otherwise its write could overlap with the next one.
     """
     work = asyncio.ensure_future(call(executor, function, *args, **options))
     cancelled: asyncio.CancelledError | None = None
@@ -255,7 +255,7 @@ async def _ended(
 
 
 async def _stopped(kept: Uploads, upload_id: str) -> None:
-    """Stop whoever writes now: a client that comes again has lost its old connection."""
+    """Stop the request that writes now: a client that returns has lost its old connection."""
     task = kept.writing.get(upload_id)
     if task is not None:
         task.cancel()

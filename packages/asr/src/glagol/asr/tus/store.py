@@ -101,7 +101,7 @@ class Uploads:
         self._clock = clock
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
         self._marks = marks.Marks(folder)
-        with _told():
+        with _host_errors():
             private_folder(folder)
 
     def create(self, note: Note, owner: str = "") -> str:
@@ -125,7 +125,7 @@ class Uploads:
                 "send a shorter or compressed file, or raise ASR_MAX_UPLOAD_BYTES",
             )
         upload_id = secrets.token_hex(16)
-        with _told():
+        with _host_errors():
             self._looked_around()
             promise = Promise(owner or note.owner, note.length)
             self._promised.begin(upload_id, promise, self._quota_bytes())
@@ -177,19 +177,19 @@ class Uploads:
                 crash; without it each byte counts as soon as it is written.
 
         Raises:
-            InputError: `upload_unknown`; `upload_state`, the offset is another one, or somebody
-                else is writing.
+            InputError: `upload_unknown`; `upload_state`, the offset is another one, or another
+                request is writing.
             HostError: `host_io`, `disk_full`.
         """
         note, _ = self.look(upload_id, owner)
-        with _told(), self._path(upload_id).open("r+b") as file:
+        with _host_errors(), self._path(upload_id).open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise _state("another request is writing it", "ask for the offset again") from None
             size = self._mended(upload_id, file)
             if offset != size:
-                raise _state(f"{size} bytes are there, not {offset}", "go on from Upload-Offset")
+                raise _state(f"{size} bytes are there, not {offset}", "continue from Upload-Offset")
             known, digest = self._hashes.pop(upload_id, (-1, None))
             digest = digest if known == size else _hash_of(file)
             if whole:
@@ -217,7 +217,7 @@ class Uploads:
             raise _state(f"{note.length - size} bytes are missing", "send the rest first")
         if not size:
             raise InputError("audio_empty", "the audio has no bytes", "send a file with audio")
-        with _told():
+        with _host_errors():
             file = self._path(upload_id).open("rb")
             known, digest = self._hashes.get(upload_id, (-1, None))
             if known != size:
@@ -230,13 +230,13 @@ class Uploads:
         """Forget an upload, if it is there."""
         self._hashes.pop(upload_id, None)
         self._promised.drop(upload_id)
-        with _told():
+        with _host_errors():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
             self._path(upload_id + marks.SUFFIX).unlink(missing_ok=True)
 
     def expires_s(self, upload_id: str) -> float:
-        """When an upload will be forgotten if nobody touches it, Unix seconds.
+        """When an upload expires unless a request touches it, Unix seconds.
 
         Raises:
             InputError: `upload_unknown`.
@@ -347,7 +347,7 @@ class Writer:
                 f"there is more than the {self._length} bytes of Upload-Length",
                 "begin an upload with the right length",
             )
-        with _told():
+        with _host_errors():
             self._file.seek(self.size)
             self._file.write(data)
             self._file.flush()
@@ -366,7 +366,7 @@ class Writer:
         """
         if not self._confirmed:
             self.size, self.digest = self._begin, self._before
-        with _told():
+        with _host_errors():
             self._file.truncate(self.size)
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -382,7 +382,7 @@ def _hash_of(file: BinaryIO) -> Any:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _host_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

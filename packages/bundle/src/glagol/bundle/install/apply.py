@@ -1,4 +1,4 @@
-"""Carrying out an installation plan, rolling back, and collecting what nothing needs any more."""
+"""Carry out an installation plan, roll back, and remove unused releases and files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Options:
 
 
 class Front(Trusted):
-    """Remembers the front files as they came, for the release folder."""
+    """Keeps the front files unchanged, for the release folder."""
 
     def __init__(self, options: Options, target: Target) -> None:
         signers = options.signers or (target.signers if target.signers.is_file() else None)
@@ -74,7 +74,7 @@ class Front(Trusted):
 
 @dataclass(slots=True)
 class Applier:
-    """One installation: the target, the machine, the disk, and the bundle as it is read."""
+    """One installation: target, machine, disk, and the stream of bundle members."""
 
     target: Target
     host: Host
@@ -89,7 +89,7 @@ class Applier:
         return self.target.release(STAGED)
 
     def carry_out(self, step: steps.Step) -> None:
-        """Do one step; a repetition of a finished step changes nothing."""
+        """Do one step; repeating a finished step changes nothing."""
         match step:
             case steps.Check(entry):
                 self._check(entry)
@@ -144,7 +144,7 @@ class Applier:
             self.progress.add(len(data))
 
     def finish_reading(self) -> None:
-        """The bundle must end where the plan does; its end is checked here.
+        """Check that the bundle ends where the plan ends.
 
         Raises:
             BundleError: something follows the last file.
@@ -198,7 +198,7 @@ class Applier:
 
     @contextmanager
     def _returning(self, previous: int) -> Iterator[None]:
-        """Whatever goes wrong inside, the release that served before serves again."""
+        """On any error inside the block, switch back to the release that served before."""
         try:
             yield
         except BaseException:
@@ -259,7 +259,7 @@ def apply(
 
 
 def facts(wanted: steps.Wanted, target: Target, host: Host) -> Facts:
-    """What `preflight` judges by."""
+    """Collect the facts for `preflight`."""
     missing = [entry for entry in wanted.carried if not target.store.has(entry.sha256)]
     environment = wanted.index["environment"]
     unpacked = int(environment["unpacked_bytes"])
@@ -302,7 +302,7 @@ def rollback(target: Target, disk: Disk) -> Installed:
 
 
 def garbage(target: Target, keep: int) -> list[Path]:
-    """What nothing needs: old generations, releases, and files of no kept release or its manifest.
+    """List what can be removed: old generations, and files that no kept release or manifest names.
 
     Args:
         target: the installation.

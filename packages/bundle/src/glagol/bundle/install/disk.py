@@ -1,7 +1,7 @@
-"""Every change that an installation makes to the disk goes through here, one primitive at a time.
+"""The only module that changes the disk during an installation, one primitive at a time.
 
-`before` is called ahead of each primitive with its name and path. Tests raise "disk full" there, or
-kill the process, at every single one. This module, and all that `apply` needs, runs on a bare
+`before` is called ahead of each primitive with its name and path. Tests raise "disk full" or
+kill the process there, at every primitive. This module, and all that `apply` needs, runs on a bare
 Python 3.11: install.sh uses it before there is an environment.
 """
 

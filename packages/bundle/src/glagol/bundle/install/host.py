@@ -1,7 +1,7 @@
-"""The machine that a release is installed on: what it is, its Python, what the release answers.
+"""Facts about the machine of an installation, and the programs that run there.
 
-Programs get an environment of their own, so that no setting of the user's shell changes what is
-installed or how it answers.
+Programs get a fixed environment, so that no setting of the user's shell changes what is installed
+or what a release answers.
 """
 
 from __future__ import annotations

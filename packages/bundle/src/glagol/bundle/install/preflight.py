@@ -1,4 +1,4 @@
-"""May this bundle be installed here? Pure: the answer is a function of the index and the facts."""
+"""Check whether a bundle can be installed here: a pure function of index and facts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Facts:
 
 
 def preflight(index: dict[str, Any], facts: Facts, *, downgrade: bool) -> Iterator[GlagolError]:
-    """Every reason why not, the most basic first; nothing when the installation may begin.
+    """All reasons against the installation, the most basic first; empty when it may start.
 
     Args:
         index: bundle.json.

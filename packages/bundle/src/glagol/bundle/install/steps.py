@@ -1,7 +1,7 @@
-"""The plan of an installation: pure, from an index and what the target holds to a list of steps.
+"""Plan an installation: a pure function from index and target to a list of steps.
 
-The order is the promise: whatever runs keeps running until `Switch`, and everything before it can
-be repeated, so a run that was killed anywhere is resumed by the same command.
+The order guarantees two things. The running release serves until `Switch`. All steps before it can
+be repeated, so the same command resumes a killed run at any point.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The layout of an installation, and what it says about itself.
+"""Layout of an installation, and reading its state.
 
 TARGET/.glagol-target       this folder is ours; also the lock for changes
 TARGET/current              -> generations/N, moved by one rename: this is the cut-over
@@ -45,7 +45,7 @@ class Blobs:
         return self.root / "sha256" / sha256[:2] / sha256[2:]
 
     def has(self, sha256: str) -> bool:
-        """Whether there is a file for this digest; its bytes are not looked at."""
+        """Whether there is a file for this digest; its bytes are not checked."""
         return self.path_of(sha256).is_file()
 
     def verify(self, sha256: str) -> bool:
@@ -73,7 +73,7 @@ class Installed:
 
     @property
     def age(self) -> tuple[tuple[int, ...], int]:
-        """What downgrades are judged by: version, then manifest version."""
+        """Order of releases for the downgrade check: version, then manifest version."""
         return age(self.index)
 
 
@@ -117,7 +117,7 @@ class Target:
         return self.root / "generations" / str(number)
 
     def kind(self) -> Literal["absent", "empty", "ours", "foreign"]:
-        """Whose folder it is; what a killed first step leaves counts as empty."""
+        """Kind of the folder; leftovers of a killed first step count as empty."""
         if not self.root.exists():
             return "absent"
         if not self.root.is_dir():
@@ -172,7 +172,7 @@ class Target:
             yield
 
     def need(self) -> None:
-        """Insist that an installation is here.
+        """Check that the folder is an installation.
 
         Raises:
             InputError: `bundle_target`.

@@ -1,1 +1,1 @@
-"""What the licences of a bundle's parts are, and what a person should decide."""
+"""Licences of a bundle's parts, and the questions that a person must decide."""

@@ -1,9 +1,9 @@
 """Licences of wheels and models: an SPDX expression with its basis, and the texts.
 
-A wheel's licence is what its METADATA states: `License-Expression` (PEP 639), else the free
-`License` field, else classifiers; else what its own text is; else a judgement of `terms`, with the
-evidence. What none of them knows is unknown, and the build stops. What is known but asks for a
-person is carried with a remark: `review` lists it.
+A wheel's licence comes from its METADATA (`License-Expression` of PEP 639, else the free `License`
+field, else classifiers), else from its licence text, else from a judgement in `rules`, with the
+evidence. If none of these applies, the licence is unknown and the build stops. A known licence that
+needs a person's decision gets a remark, which `review` lists.
 
 In place of a text that a wheel forgot, `texts/` beside this module has the project's own
 (`NAME.txt`) or a licence's that is the same for every work (`EXPRESSION.txt`); without either the

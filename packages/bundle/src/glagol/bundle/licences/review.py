@@ -1,7 +1,7 @@
-"""What a person must decide before a bundle goes to others, and what each question rests on.
+"""Questions that a person must decide before a bundle is passed on, with their evidence.
 
-Nothing here stops a build: an unknown licence does that. A remark says that a licence is known, but
-that more than carrying its text may be asked for, or that the wheel does not speak clearly.
+A remark never stops a build; an unknown licence does. A remark means that the licence is known, but
+may require more than including its text, or that the wheel's statements are ambiguous.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Remark:
 
 
 def remarks(label: Label, expression: str, basis: Basis) -> list[Remark]:
-    """What is left to a person about a wheel, its text apart.
+    """Remarks about a wheel, except those about its text.
 
     Args:
         label: the wheel's own words.

@@ -1,4 +1,4 @@
-"""What the words of a licence mean: what may be carried, how wheels spell it, what a text is.
+"""Rules for licences: which may be included, how wheels spell them, how texts are recognised.
 
 Statements come first, texts second, judgements last. A statement is a wheel's own metadata; a text
 is read when the metadata leaves the licence open; a judgement is ours, for one version of one

@@ -1,4 +1,4 @@
-"""What a wheel says about its own licence: statements of its metadata, and texts that it carries.
+"""Read licence statements and licence texts from a wheel.
 
 Texts come from the dist-info folder, else from files of the usual names anywhere in the wheel.
 """

@@ -1,7 +1,7 @@
 """The commit that a bundle is made from: git objects, never the working tree.
 
-Modes, line ends and whatever lies uncommitted in the tree have no say, so any clone of the commit,
-under any umask, gives the same listing and the same bytes.
+File modes, line ends and uncommitted changes of the working tree do not matter, so any clone of the
+commit gives the same listing and the same bytes under any umask.
 """
 
 from __future__ import annotations
@@ -66,8 +66,7 @@ class Checkout:
     def refuse_other_pins(self) -> None:
         """Make sure that manifest and locks are the commit's.
 
-        A bundle without what was pinned last would install, serve, and lack the model that it was
-        made for.
+        Otherwise a bundle would install and serve, but lack the model that was pinned last.
 
         Raises:
             InputError: `bundle_source`, they differ.

@@ -1,4 +1,4 @@
-"""Packing: from a plan and its sources to one tar that is a function of commit, locks, manifest."""
+"""Pack a bundle: one tar whose bytes depend on commit, locks and manifest only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into a bundle: pure, from the manifest, the locks and a listing of tracked files."""
+"""Plan a bundle's content: a pure function of manifest, locks and tracked files."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A bundle before its bytes are looked at.
+    """A bundle as a list of files, before their bytes are read.
 
     Attributes:
         release: its name.

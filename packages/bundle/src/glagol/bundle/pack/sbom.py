@@ -1,7 +1,7 @@
-"""Bill of materials (CycloneDX 1.6) and provenance (in-toto, SLSA v1), byte for byte stable.
+"""Bill of materials (CycloneDX 1.6) and provenance (in-toto, SLSA v1), reproducible to the byte.
 
-Neither names a time, a host or a user: both are functions of the bundle's files and the commit. The
-serial number of the bill is a UUID of version 5 over its own content.
+Neither contains a time, a host or a user: both depend on the bundle's files and the commit only.
+The serial number of the bill is a UUID of version 5 over its own content.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the bytes of a plan come from: the commit, folders of wheels, stores of model files."""
+"""Find and verify the files of a plan: in the commit, wheel folders and model stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the options of a call to recordings, formats and files."""
+"""Turn the options of a call into recordings, formats and output files."""
 
 from __future__ import annotations
 

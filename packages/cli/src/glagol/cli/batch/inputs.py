@@ -1,4 +1,4 @@
-"""Which recordings a call means: files, folders, patterns, standard input."""
+"""Collect the recordings of a call: files, folders, patterns, standard input."""
 
 from __future__ import annotations
 

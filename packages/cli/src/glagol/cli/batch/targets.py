@@ -1,4 +1,4 @@
-"""Where results go: one file for each recording and format, decided before any work."""
+"""Plan the output files: one for each recording and format, before any work."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Tally:
 
     @property
     def left(self) -> int:
-        """Recordings that were not come to."""
+        """Recordings that were not reached."""
         return self.total - self.skipped - self.done - self.failed
 
     def line(self) -> str:

@@ -17,7 +17,9 @@ from glagol.models.home import load
 __all__ = ["demo", "word_errors"]
 
 
-@click.command(help="Transcribe the bundled clip; print what was heard, expected, and the WER.")
+@click.command(
+    help="Transcribe the bundled clip; print the transcript, the expected text, and the WER."
+)
 @click.option("--model", help="Model id or alias; the manifest's default otherwise.")
 @home_option
 def demo(model: str | None, home: Path) -> None:
@@ -42,8 +44,8 @@ def demo(model: str | None, home: Path) -> None:
     said = (home / entry.golden.transcript).read_text(encoding="utf-8").strip()
     expected = _words(said)
     errors = word_errors(expected, _words(transcript.text))
-    click.echo(f"heard:    {transcript.text}")
-    click.echo(f"expected: {said}")
+    click.echo(f"transcript: {transcript.text}")
+    click.echo(f"expected:   {said}")
     click.echo(
         f"{entry.id}: {transcript.duration_s:.1f} s of audio, opened in {opened - began:.2f} s,"
         f" transcribed in {done - opened:.2f} s, word error rate"

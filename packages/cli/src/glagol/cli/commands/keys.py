@@ -33,7 +33,7 @@ _FILE: Final = "keys.json"
 def keys(context: click.Context, state: Path | None) -> None:
     """Add, list and revoke keys; the server notices within a second.
 
-    Until there is a key the server is open to everybody who reaches it.
+    Until there is a key the server is open to every caller that reaches it.
     """
     context.obj = state
 
@@ -129,7 +129,7 @@ def revoke(state: Path | None, name: str) -> int:
     report.note(f"the key of {name} is revoked")
     if not ring.keys:
         report.note(
-            "no key is left and the server is closed to everybody: add one; to serve without"
+            "no key is left and the server is closed to all callers: add one; to serve without"
             " keys, run `glagol keys off` and start the server anew"
         )
     return 0
@@ -138,7 +138,7 @@ def revoke(state: Path | None, name: str) -> int:
 @keys.command()
 @click.pass_obj
 def off(state: Path | None) -> int:
-    """Remove all keys: from its next start on the server serves everybody who reaches it."""
+    """Remove all keys: from its next start on the server serves every caller that reaches it."""
     from glagol.cli import report
     from glagol.core.files import host_error
     from glagol.web.access.api_keys import MARK

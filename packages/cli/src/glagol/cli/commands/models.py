@@ -239,7 +239,7 @@ def _chosen(registry: Registry, ids: Sequence[str], *, present: bool) -> Iterabl
 def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:
     """Build models from their source files and compare with the manifest's digests.
 
-    Without IDs, --missing is needed. What was interrupted goes on with --missing.
+    Without IDs, --missing is needed. --missing continues an interrupted run.
     """
     from glagol.models.build_model import build_one
 

@@ -122,7 +122,7 @@ def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dic
 
 
 def _repo(origins: Sequence[Origin], home: Path) -> str:
-    """Where source files come from when nobody says it; a path of this machine never counts."""
+    """Where source files come from by default; a path of this machine never counts."""
     for item in origins:
         if item.file.urls:
             return item.file.urls[0]

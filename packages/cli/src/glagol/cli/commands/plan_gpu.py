@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_gpu"]
 
-NOBODY = "none"  # as in glagol.models.gpu_plan, which the command's help must not import
+NO_MODEL = "none"  # as in glagol.models.gpu_plan, which the command's help must not import
 
 
 @click.command("plan-gpu")
@@ -44,7 +44,7 @@ def plan_gpu(vram: float, asr: str | None, llm: str | None, as_json: bool, home:
     """
     registry = load(home)
     asr = asr or registry.manifest.defaults.asr
-    recogniser = None if asr == NOBODY else registry.model(asr)
+    recogniser = None if asr == NO_MODEL else registry.model(asr)
     rows = [_row(vram, recogniser, model) for model in _models(registry, llm)]
     error = rows[0][2] if llm is not None else None
     if as_json:
@@ -61,7 +61,7 @@ def _models(registry: Registry, name: str | None) -> list[Model | None]:
     from glagol.registry.manifest.rules import role_of
 
     if name is not None:
-        return [None if name == NOBODY else registry.model(name)]
+        return [None if name == NO_MODEL else registry.model(name)]
     found: list[Model | None] = [m for m in registry.manifest.models if role_of(m) == "llm"]
     if not found:
         raise InputError("option_invalid", "the manifest has no language model", "add --llm none")
@@ -83,8 +83,8 @@ def _row(vram: float, asr: Model | None, llm: Model | None) -> Row:
 def _data(llm: Model | None, card: Card | None, error: GlagolError | None) -> dict[str, Any]:
     found: dict[str, Any] = {"llm": llm.id if llm else None, "fits": card is not None}
     if error is not None:
-        told = {"code": error.code, "message": error.message, "remedy": error.remedy}
-        return {**found, "error": told}
+        fields = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        return {**found, "error": fields}
     assert card is not None  # noqa: S101 - a row has one of the two
     return {
         **found,

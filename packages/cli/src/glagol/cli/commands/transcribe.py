@@ -93,14 +93,16 @@ class Batch:
 @click.option("-r", "--recursive", is_flag=True, help="Search the folders below a folder as well.")
 @click.option("--skip-existing", is_flag=True, help="Leave out what has its results already.")
 @click.option("--force", is_flag=True, help="Write results anew that exist.")
-@click.option("--timestamps", is_flag=True, help="Begin paragraphs of txt, md, docx with a time.")
+@click.option(
+    "--timestamps", is_flag=True, help="Begin paragraphs of txt, md, docx, html with a time."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print errors alone, not what was written.")
 @click.option(
     "--channel",
     type=click.Choice(["mix", "split"]),
     default="mix",
     show_default=True,
-    help="split: each channel alone, who speaks is told by its number.",
+    help="split: each channel alone; its number names the speaker.",
 )
 @click.option(
     "--track", type=click.IntRange(0, 99), help="Audio track; the default one if not given."
@@ -289,7 +291,7 @@ def _deliver(batch: Batch, job: Job, result: Future[Transcript], *, quiet: bool)
 
 
 def _summary(batch: Batch, transcript: Transcript) -> tuple[bytes | None, GlagolError | None]:
-    """The summary's JSON if one is wanted, or why there is none: the transcript is told anyway."""
+    """The summary's JSON if one is wanted, or why there is none; the transcript is shown anyway."""
     if batch.llm is None:
         return None, None
     try:

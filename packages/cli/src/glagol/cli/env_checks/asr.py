@@ -1,7 +1,7 @@
-"""What must be true of a machine before it serves: the checks behind ``glagol env-check``.
+"""Checks of a machine before it serves: ``glagol env-check``.
 
-Each check is a function from the `Question` (what is asked of this machine) to `Finding`s. A
-finding that fails carries the one remedy. Nothing here changes the machine or fetches anything.
+Each check is a function from a `Question` (the requirements) to `Finding`s. A failed finding has
+one remedy. No check changes the machine or fetches anything.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _flags() -> set[str]:
 
 
 def _matrix_unit(question: Question) -> Iterator[Finding]:
-    """Whose kernels would compute the products here; without AMX they are ONNX Runtime's own."""
+    """Which kernels would compute products here; without AMX those of ONNX Runtime."""
     from glagol.runtime.kernels import amx
 
     library = f"library sha256 {amx.sha256_of(amx.library_file())}"

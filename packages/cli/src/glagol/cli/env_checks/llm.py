@@ -1,8 +1,8 @@
-"""What must be true of a machine before it serves a language model: ``glagol env-check --llm``.
+"""Checks of a machine before it serves a language model: ``glagol env-check --llm``.
 
-The checks of the machine are those of `glagol.cli.env_checks.asr`. vLLM runs in another environment
-than this process, so its own interpreter is asked, isolated (-I): no variable and no folder of the
-user has a say in the answer.
+The checks of the machine are those of `glagol.cli.env_checks.asr`. vLLM runs in another
+environment, so its own interpreter runs the checks, isolated (-I) from the user's variables and
+folders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An environment beside the lock that it should be: what is absent, other, or not in it."""
+"""Compare an environment with its lock: absent, other and additional packages."""
 
 from __future__ import annotations
 

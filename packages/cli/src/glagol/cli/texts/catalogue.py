@@ -1,4 +1,4 @@
-"""One catalogue for help, notes and errors: English text to the language of the user's locale.
+"""Translate help, notes and errors from English into the language of the user's locale.
 
 A text is looked up where it is printed, so code raises and writes English alone, and a text that
 the catalogue lacks is shown as it is. An entry with `{names}` is a pattern: it fits a text that is

@@ -1,9 +1,9 @@
-"""Reading the weights that CTranslate2's converters write (`model.bin`), as data only.
+"""Read weights that CTranslate2's converters write (`model.bin`), as data only.
 
-The file is little-endian and has nothing in it that could run: a version, the name and revision of
+The file is little-endian and contains no code: a version, the name and revision of
 a specification, variables (name, shape, type, raw values), and aliases of variables that are equal.
 It is consumed to its last byte. Weights are float32 or float16; a file with quantised weights is
-refused, because what a model was before it was quantised cannot be had back from it.
+refused, because the original weights cannot be restored from it.
 
 Source: OpenNMT/CTranslate2 at 0d8bcd3, python/ctranslate2/specs/model_spec.py and
 src/models/model.cc (binary version 6).

@@ -1,13 +1,13 @@
-"""Reading what a pickle describes without unpickling it.
+"""Read the data that a pickle describes without unpickling it.
 
 A pickle is a program for a small stack machine. The standard library's machine imports the names
 that a program asks for and calls them; this one knows a table of names, none of which it imports,
 and builds plain data. There is no way from a program to code: calls go to the functions of the
 table alone, attributes are never set, no object of Python's own is reachable.
 
-Only the operations that describe data are there; the rest of the protocol is refused by name. Every
-thing that grows has a bound. Source of the operations: ``pickletools`` of the standard library; of
-the approach: torch/_weights_only_unpickler.py.
+Only operations that describe data are implemented; the rest of the protocol is refused by name.
+Everything that grows has a limit. Source of the operations: ``pickletools`` of the standard
+library; of the approach: torch/_weights_only_unpickler.py.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def refused(what: str) -> IntegrityError:
         "checkpoint_refused",
         f"the checkpoint is not read: {what}",
         "get the file again from upstream; a checkpoint that is more than tensors and settings "
-        "must be converted to safetensors by somebody who trusts it",
+        "must be converted to safetensors by a person who trusts it",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name that a program mentioned, ``module name``; it stands for nothing but itself."""
+    """A name in a pickle, ``module name``; it is never imported."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Reading and writing weights in the safetensors format, as data only.
+"""Read and write weights in the safetensors format, as data only.
 
 A safetensors file is an 8-byte little-endian length, a JSON header and raw tensors: nothing in it
 can run. Source: the format description of huggingface/safetensors.

@@ -1,4 +1,4 @@
-"""Torch checkpoints without torch, and without running what is in them.
+"""Read torch checkpoints without torch, and without running any code in them.
 
 Such a file is a zip archive: a pickle that describes the tensors, and one raw member per storage.
 ``archive`` gives the members as views, ``pickles`` reads the description as data, and the tensors

@@ -1,9 +1,9 @@
-"""The zip container of a torch checkpoint, as views of its bytes.
+"""Read the zip container of a torch checkpoint as views of its bytes.
 
 ``torch.save`` writes every member uncompressed, so a member is a slice of the file and nothing is
-copied or inflated. Whatever such a file does not need (compression, encryption, comments, several
-disks, repeated names, members that overlap) is refused. Each member's CRC is checked when it is
-first asked for. Source: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
+copied or inflated. Features that such a file does not need (compression, encryption, comments,
+several disks, repeated names, overlapping members) are refused. Each member's CRC is checked when
+it is first asked for. Source: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a family of models gives the forge: how its artifacts are made of source files."""
+"""The protocol of a model family in the forge: building artifacts from source files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who uses the pages: sessions of people who signed in."""
+"""Access to the pages: sessions of people who signed in."""

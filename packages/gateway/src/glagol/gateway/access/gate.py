@@ -25,14 +25,14 @@ _WAY: Final = "/signin?next="
 class Gate:
     """Signing in, around an ASGI application.
 
-    A page that needs a person leads to `/signin`. Where people must sign in and no key is there,
-    nobody can, so everything is refused with the command that adds one.
+    A page that needs a person leads to `/signin`. Where people must sign in and there is no key,
+    every request is refused with the command that adds one.
 
     Args:
         app: The application.
-        door: Who may open the pages.
+        door: Decides whether people must sign in.
         sessions: People who signed in.
-        open_: Exact paths that are everybody's.
+        open_: Exact paths that need no sign-in.
         below: Beginnings of more of them.
         speaker: The shape of errors.
     """
@@ -62,7 +62,7 @@ class Gate:
             return
         ring = self._door.ring()
         if ring is None:  # `Door.closed`
-            await refuse(scope, send, _nobody(), self._speaker)
+            await refuse(scope, send, _no_key(), self._speaker)
         elif _is_page(scope) and self._sessions.signed(scope, ring) is None:
             await _lead(scope, send)
         else:
@@ -91,9 +91,9 @@ async def _lead(scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _nobody() -> InputError:
+def _no_key() -> InputError:
     return InputError(
         "forbidden",
-        "people have to sign in here, and nobody has a key yet",
-        "run `glagol keys add NAME`, or set GATEWAY_SIGNIN=none where everybody may read all",
+        "people have to sign in here, and there is no key yet",
+        "run `glagol keys add NAME`, or set GATEWAY_SIGNIN=none where every caller may read all",
     )

@@ -138,13 +138,13 @@ def cookie(scope: Mapping[str, Any]) -> str:
 def _from_a_page(scope: Mapping[str, Any]) -> bool:
     """Whether a request that changes something says where it comes from; where is checked before.
 
-    `host_check` has refused foreign pages by these headers already; a browser too old to send one
-    cannot be told from a forged form.
+    `host_check` has refused foreign pages by these headers already; the request of a browser
+    that sends none looks like a forged form.
     """
     if scope["type"] == "http" and scope["method"] in _SAFE:
         return True
-    told = (b"sec-fetch-site", b"origin", OWN_HEADER)
-    return any(header(dict(scope), name) for name in told)
+    names = (b"sec-fetch-site", b"origin", OWN_HEADER)
+    return any(header(dict(scope), name) for name in names)
 
 
 def _digest(token: str) -> str:

@@ -1,4 +1,4 @@
-"""What open pages are told: by WebSocket, or by server-sent events where a proxy allows no other.
+"""Send events to open pages by WebSocket, or by server-sent events behind old proxies.
 
 A page has one connection for everything. A browser opens at most six of HTTP/1.1 to one server, and
 a stream of events would use one up in every tab; WebSockets are not counted among them.
@@ -38,7 +38,7 @@ __all__ = ["HANDLERS"]
 
 KEEP_ALIVE_S: Final = 15.0
 PAUSE_S: Final = 0.3
-"""Between two messages: a page is told of progress a few times a second at most."""
+"""Between two messages: a page gets progress a few times a second at most."""
 
 _REFUSED: Final = 4403
 _GOING: Final = 1001
@@ -58,7 +58,7 @@ async def socket(socket: WebSocket[Any, Any, Any]) -> None:
         leaving.cancel()
         telling.cancel()
         if telling.done() and not leaving.done():
-            await asyncio.sleep(0)  # granian sends no close while somebody waits for a message
+            await asyncio.sleep(0)  # granian sends no close while a task waits for a message
             with suppress(Exception):
                 await socket.close(*telling.result())
 
@@ -113,10 +113,10 @@ async def _events(request: ASGIConnection[Any, Any, Any, Any], page: Page) -> As
         recheck(request.scope)
         allowed = await folders_of(request) if found else []
         for event in found:
-            told = await _told(request, event, allowed)
-            if told is not None:
+            shown = await _visible(request, event, allowed)
+            if shown is not None:
                 quiet_s = loop.time()
-                yield msgspec.json.encode(told)
+                yield msgspec.json.encode(shown)
         if loop.time() - quiet_s > KEEP_ALIVE_S:
             quiet_s = loop.time()
             yield b""
@@ -124,7 +124,7 @@ async def _events(request: ASGIConnection[Any, Any, Any, Any], page: Page) -> As
             await asyncio.sleep(PAUSE_S)
 
 
-async def _told(
+async def _visible(
     request: ASGIConnection[Any, Any, Any, Any], event: dict[str, Any], allowed: list[int]
 ) -> dict[str, Any] | None:
     """The event as this person may know it; None where it is not for them."""

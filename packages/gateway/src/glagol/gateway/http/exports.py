@@ -36,8 +36,8 @@ async def export(request: GatewayRequest, identity: FromPath[str]) -> Response[A
     found = await on_disk(request, readable, service, identity, allowed)
     name = choice_of(request, "format", "text", *exporting.FORMATS)
     choice = exporting.Choice(
-        times=choice_of(request, "times", "1", "0", "1") == "1",
-        speakers=choice_of(request, "speakers", "1", "0", "1") == "1",
+        times=choice_of(request, "times", "0", "0", "1") == "1",
+        speakers=choice_of(request, "speakers", "0", "0", "1") == "1",
         reviewed=choice_of(request, "reviewed", "0", "0", "1") == "1",
         original=integer_of(request, "original", 0, 0, 999),
     )

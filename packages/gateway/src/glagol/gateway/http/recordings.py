@@ -85,7 +85,7 @@ async def change(request: GatewayRequest, identity: FromPath[str]) -> Response[b
         await on_disk(request, library.rename, identity, asked.title)
     if asked.held is not None:
         await on_disk(request, library.hold, identity, held=asked.held)
-    return await _told(request, identity)
+    return await _answer_changed(request, identity)
 
 
 @delete(_PATH, status_code=200, include_in_schema=False)
@@ -124,7 +124,7 @@ async def again(request: GatewayRequest, identity: FromPath[str]) -> Response[by
             "wait until it is done, or cancel it first",
         )
     await on_disk(request, service.library.again, identity, asked.asked())
-    return await _told(request, identity)
+    return await _answer_changed(request, identity)
 
 
 @post(_PATH + "/cancel", status_code=200, include_in_schema=False)
@@ -140,10 +140,10 @@ async def cancel(request: GatewayRequest, identity: FromPath[str]) -> Response[b
     if found.state not in {"queued", "running"}:
         raise InputError("recording_state", "this recording is not in work", "reload the page")
     await service.transcriber.cancel(found)
-    return await _told(request, identity)
+    return await _answer_changed(request, identity)
 
 
-async def _told(request: GatewayRequest, identity: str) -> Response[bytes]:
+async def _answer_changed(request: GatewayRequest, identity: str) -> Response[bytes]:
     """The recording as it is now, also for other pages."""
     service = service_of(request)
     service.events.recording(identity)

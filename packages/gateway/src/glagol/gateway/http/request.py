@@ -46,12 +46,12 @@ def service_of(request: ASGIConnection[Any, Any, Any, Any]) -> Service:
 
 
 def caller(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
-    """Who asks, and whether as an administrator; everybody is one where nobody signs in."""
+    """The person of a request, and whether an administrator; True where there is no sign-in."""
     return caller_of(cast("Mapping[str, Any]", request.scope))
 
 
 def person_of(request: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """Who asks; empty where nobody signs in."""
+    """The person of a request; empty where there is no sign-in."""
     return caller(request).name
 
 

@@ -20,7 +20,7 @@ from glagol.web.access.rate_limit import RateLimitError
 __all__ = ["HANDLERS", "PATHS"]
 
 PATHS: Final = frozenset({"/ui/session", "/ui/session/end"})
-"""They are open: who signs in has no session yet."""
+"""They are open, since there is no session before the sign-in."""
 
 TRIES_PER_MINUTE: Final = 10
 _AGE_S: Final = 7 * 86_400

@@ -20,7 +20,7 @@ class Receipt(msgspec.Struct, frozen=True):
     Attributes:
         number: Of the receipt.
         at_s: When, Unix seconds.
-        who: Who deleted it; `retention` for the rule of its folder.
+        who: The person that deleted it; `retention` for the rule of its folder.
         recording: Id.
         audio_sha256: Digest of its original.
         text_sha256: Digest of its last text.
@@ -44,7 +44,7 @@ def delete(
     Args:
         db: In a transaction.
         recording: Number and id.
-        who: Who deletes it.
+        who: The person that deletes it.
         why: For the receipt.
         at_s: When, Unix seconds.
     """

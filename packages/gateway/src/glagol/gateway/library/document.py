@@ -26,8 +26,8 @@ class Word(msgspec.Struct, frozen=True, array_like=True):
         text: Without spaces at its ends; it may hold punctuation.
         start_ms: Where it begins.
         end_ms: Where it ends, not before `start_ms`.
-        confidence: Per cent, 0..100; None where nobody said.
-        origin: Who wrote it.
+        confidence: Per cent, 0..100; None where it is unknown.
+        origin: The author: model or person.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Folders of recordings: who may read and edit them, and how long what is in them is kept."""
+"""Folders of recordings: access rights, and how long their recordings are kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 COMMON: Final = 1
-"""Id of the folder that everybody may use."""
+"""Id of the common folder, which every person may use."""
 
 NAME_MAX: Final = 200
 DAYS_MAX: Final = 36_500
@@ -70,7 +70,7 @@ def every(database: Database) -> list[int]:
 
 
 def folders_of(database: Database, who: str, *, edit: bool = False) -> list[int]:
-    """Ids of the folders that a person may read, or edit; the common one is everybody's."""
+    """Ids of the folders that a person may read, or edit; all may use the common one."""
     wanted = ("edit",) if edit else ("read", "edit")
     places = ", ".join("?" * len(wanted))
     with database.reading() as db:
@@ -172,7 +172,7 @@ def grant(database: Database, number: int, who: str, may: May | None) -> None:
 
 
 def granted(database: Database, number: int) -> list[Entry]:
-    """Who may do what with a folder."""
+    """The access rights of a folder."""
     with database.reading() as db:
         rows = db.execute("SELECT who, may FROM access WHERE folder = ? ORDER BY who", (number,))
         return [Entry(*row) for row in rows]

@@ -36,7 +36,7 @@ class Edit(msgspec.Struct, frozen=True):
         recording: Its id.
         number: From 1 on, without gaps.
         made_s: When, Unix seconds.
-        person: Who.
+        person: The editor.
         operation: What.
         before_sha256: Digest of the text before it.
         after_sha256: Digest of the text after it.
@@ -73,7 +73,7 @@ def append(
         db: In a transaction.
         recording: Number and id.
         operation: What the person does.
-        person: Who.
+        person: The editor.
         made_s: When, Unix seconds.
         seen: Number of the last edit that the person's page shows. Edits of other segments since
             then do not matter.

@@ -47,7 +47,7 @@ class Recording(msgspec.Struct, frozen=True):
     Attributes:
         id: In addresses.
         folder: Id of its folder.
-        owner: Who brought it.
+        owner: The person that uploaded it.
         title: What people call it.
         created_s: When it came, Unix seconds.
         audio_sha256: Digest of the original; empty while it is being uploaded.
@@ -120,7 +120,7 @@ class Library:
         """A new recording in the state `uploading`.
 
         Args:
-            owner: Who brings it.
+            owner: The person that uploads it.
             title: What people call it.
             folder: Id of its folder.
             bytes_: Size of the original, as far as it is known.
@@ -191,7 +191,7 @@ class Library:
         """The size of the original is known now."""
         return self._update(identity, "bytes = ?", bytes_)
 
-    def heard(self, identity: str, sound: Sound, *, peaks: bool, **known: int) -> Recording:
+    def decoded(self, identity: str, sound: Sound, *, peaks: bool, **known: int) -> Recording:
         """Note what can be listened to; `duration_ms` and `channels` where they are known."""
         what = "".join(f", {name} = ?" for name in sorted(known))
         values = [known[name] for name in sorted(known)]

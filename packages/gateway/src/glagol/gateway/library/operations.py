@@ -293,7 +293,9 @@ def _restore(operation: Restore, segments: Mapping[int, Segment]) -> Change:
 
 def _of(segments: Mapping[int, Segment], number: int) -> Segment:
     if number not in segments:
-        _refuse(f"there is no segment {number}", "reload the page: somebody joined or removed it")
+        _refuse(
+            f"there is no segment {number}", "reload the page: another person joined or removed it"
+        )
     return segments[number]
 
 

@@ -1,4 +1,4 @@
-"""What lists show of recordings beside their rows: a line of the text, who made it, its end."""
+"""Additional columns of lists: a line of the text, its author, its end."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def search(db: sqlite3.Connection, query: str, folders: Sequence[int], *, limit:
     Args:
         db: Any connection.
         query: Words; the last one may be the beginning of a word.
-        folders: Ids of the folders that the person may read. Nothing of others is told, not even
+        folders: Ids of the folders that the person may read. Nothing of others is shown, not even
             a number.
         limit: Recordings at most.
     """

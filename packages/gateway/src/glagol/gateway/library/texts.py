@@ -101,7 +101,7 @@ def _forget(db: sqlite3.Connection, recording: int, number: int) -> None:
 
 
 def _unindex(db: sqlite3.Connection, row: int, data: Any) -> None:
-    """Take a segment out of the index, which needs to be told the words that it was given."""
+    """Remove a segment from the index, which needs the words that it was given."""
     text = _DECODER.decode(data).text
     db.execute(
         "INSERT INTO word_fts (word_fts, rowid, stems) VALUES ('delete', ?, ?)", (row, stems(text))

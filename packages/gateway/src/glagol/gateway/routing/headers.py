@@ -40,7 +40,7 @@ def asked(pairs: Iterable[tuple[bytes, bytes]], *, key: str, caller: str) -> Pai
     Args:
         pairs: Names in lower case, and values.
         key: The gateway's key of the upstream; empty for none.
-        caller: Who asks; empty while nobody signs in.
+        caller: The person of the request; empty without sign-in.
     """
     named = _named(pairs)
     kept = [

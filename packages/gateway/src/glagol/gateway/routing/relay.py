@@ -69,7 +69,7 @@ async def relay(
     homeward = asyncio.create_task(_homeward(upstream, send))
     try:
         await asyncio.wait([outward, homeward], return_when=asyncio.FIRST_COMPLETED)
-        if not outward.done():  # granian sends no close while somebody waits for a message
+        if not outward.done():  # granian sends no close while a task waits for a message
             outward.cancel()
             await asyncio.sleep(0)
             await send(_close(upstream))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -12,8 +12,11 @@ from glagol.speech.output import formats
 from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glagol.gateway.library.document import Document
     from glagol.gateway.library.document import Segment as Part
+    from glagol.gateway.library.history import Edit
     from glagol.gateway.library.library import Library, Recording
     from glagol.speech.output.formats import Format
 
@@ -28,7 +31,7 @@ class Choice:
 
     Attributes:
         times: Whether paragraphs have their time, where a format has a choice.
-        speakers: Whether it says who speaks.
+        speakers: Whether it names the speakers.
         reviewed: Only segments that a person has said are right.
         original: Number of the machine's text; 0 for the text as it is now.
     """
@@ -54,6 +57,9 @@ def write(library: Library, recording: Recording, row: Format, choice: Choice) -
         document = msgspec.structs.replace(document, segments=kept)
     made = overview.made(library.db, recording)
     transcript = _transcript(document, recording, made, choice)
+    edits = library.edits(recording.id) if not choice.original else []
+    foot = _foot(recording, made[max(0, choice.original - 1)] if made else None, edits)
+    transcript = replace(transcript, foot=foot)
     if choice.times and row.write_timed is not None:
         return row.write_timed(transcript)
     return row.write(transcript)
@@ -77,6 +83,23 @@ def _transcript(
         provenance=_provenance(recording, about),
         names=tuple(" ".join((document.names.get(key) or key).split()) for key in numbers),
     )
+
+
+def _foot(
+    recording: Recording, made: overview.Made | None, edits: Sequence[Edit]
+) -> tuple[str, ...]:
+    """Which bytes made the text, in the language of the text."""
+    russian = made is not None and made.language == "ru"
+    lines = []
+    if recording.audio_sha256:
+        lines.append(f"{'Запись' if russian else 'Recording'}: sha256 {recording.audio_sha256}")
+    if made is not None:
+        name = "Текст машины" if russian else "Text by machine"
+        lines.append(f"{name}: {made.model or '-'}, sha256 {made.result_sha256}")
+    if edits:
+        name = "Правок" if russian else "Edits"
+        lines.append(f"{name}: {len(edits)}, {edits[-1].hash}")
+    return tuple(lines)
 
 
 def _segment(part: Part, numbers: dict[str, int]) -> Segment:

@@ -150,11 +150,11 @@ class Asr:
             raise _unreachable(type(error).__name__) from error
         if answer.is_success:
             return answer
-        told = envelope.received(answer.content).error()
+        failure = envelope.received(answer.content).error()
         later = answer.status_code >= _RETRY or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-        if later or not isinstance(told, InputError | LimitError):
-            raise _unreachable(told.code if told else f"status {answer.status_code}")
-        raise told
+        if later or not isinstance(failure, InputError | LimitError):
+            raise _unreachable(failure.code if failure else f"status {answer.status_code}")
+        raise failure
 
 
 class _Envelope(msgspec.Struct, frozen=True):

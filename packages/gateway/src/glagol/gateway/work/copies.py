@@ -1,7 +1,7 @@
 """Makes of each recording what a browser plays and draws: a listening copy and its peaks.
 
 Recordings are opened in child processes of the media jail, one at a time and after their texts, so
-that nobody waits for a copy.
+that no person waits for a copy.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Copies:
     Args:
         library: Which recordings there are, and where copies go.
         jail: Opens recordings.
-        events: Who wants to know.
+        events: Receives the changes.
         disk: Threads that wait for the library.
     """
 
@@ -112,7 +112,7 @@ class Copies:
         try:
             if self._library.read(identity).duration_ms is None:
                 known["duration_ms"] = round(1000 * copied.seconds)
-            self._library.heard(identity, "copy", peaks=True, **known)
+            self._library.decoded(identity, "copy", peaks=True, **known)
         except InputError:  # it was deleted meanwhile; nothing of it may come back
             files.remove(identity)
             raise

@@ -1,4 +1,4 @@
-"""What open pages are told: one queue for each page, bounded, and nothing is repeated."""
+"""Events for open pages: one bounded queue for each page, without repetitions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PAGES_MAX: Final = 512
 
 
 class Page:
-    """What one open page has not been told yet.
+    """Events that one open page has not received yet.
 
     Events of one kind about one recording fold into the last of them, so that a slow page costs no
-    more memory than there are recordings, and is told how things are and not how they were.
+    more memory than there are recordings, and gets the present state, not past ones.
 
     Attributes:
         over: The server is stopping.
@@ -38,7 +38,7 @@ class Page:
         self._some.set()
 
     def end(self) -> None:
-        """Let whoever waits know that nothing comes any more."""
+        """Wake the waiting reader: no further events come."""
         self.over = True
         self._some.set()
 
@@ -87,7 +87,7 @@ class Events:
         self._tell({"type": "removed", "id": identity})
 
     def edited(self, identity: str, number: int, person: str) -> None:
-        """Somebody has edited a recording."""
+        """A person has edited a recording."""
         self._tell({"type": "edit", "id": identity, "edit": number, "person": person})
 
     def upstream(self, name: str, *, ready: bool) -> None:

@@ -35,7 +35,7 @@ class Retention:
         library: What is kept.
         uploads: What is arriving; those of a week ago are given up.
         transcriber: Forgets the jobs of what is deleted.
-        events: Who wants to know.
+        events: Receives the changes.
         disk: Threads that wait for the library.
         clock: Unix seconds.
     """

@@ -1,6 +1,6 @@
 """The servers behind the gateway: which there are, and whether each is ready.
 
-Each is asked for `/ready` every few seconds by one loop of the process; pages are told what it
+Each is asked for `/ready` every few seconds by one loop of the process; pages get what it
 found and ask nothing themselves.
 """
 

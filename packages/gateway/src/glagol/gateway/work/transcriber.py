@@ -1,6 +1,6 @@
 """Bring every recording that has arrived to its text: one loop over what the library says is open.
 
-The library's rows are the only state. Whatever is killed at any moment, the next turn goes on: a
+The library's rows are the only state. After a kill at any moment the next turn continues: a
 job is put under an idempotency key that the recording decides, and a result is stored once.
 """
 
@@ -37,7 +37,7 @@ class Transcriber:
     Args:
         library: What is open, and where texts go.
         asr: Speech recognition.
-        events: Who wants to know.
+        events: Receives the changes.
         disk: Threads that wait for the library.
     """
 

@@ -70,7 +70,7 @@ class Uploads:
         """A recording that begins to arrive.
 
         Args:
-            owner: Who brings it.
+            owner: The person that uploads it.
             title: Name of its file.
             folder: Where it goes.
             length: Its size; `UNKNOWN` until it ends.
@@ -127,7 +127,7 @@ class Uploads:
                 raise InputError(
                     "upload_state",
                     "another request is sending this",
-                    "ask where it is, go on there",
+                    "ask where it is, continue there",
                 )
             self._writing.add(identity)
         try:
@@ -136,7 +136,7 @@ class Uploads:
                 raise InputError(
                     "upload_state",
                     f"{size} bytes are there, and the request begins at {offset}",
-                    "go on at Upload-Offset",
+                    "continue at Upload-Offset",
                 )
             limit = self._library.read(identity).bytes
             with Writer(self._path(identity), size, self.bytes_max if limit < 0 else limit) as made:
@@ -168,7 +168,7 @@ class Uploads:
             raise host_error(error, path) from error
         self._library.arrived(identity, path, sha256=sha256.hexdigest(), bytes_=size)
         playable = bool(media_type(head))
-        return self._library.heard(identity, "original" if playable else "none", peaks=False)
+        return self._library.decoded(identity, "original" if playable else "none", peaks=False)
 
     def drop(self, identity: str) -> None:
         """Forget what has arrived of a recording."""

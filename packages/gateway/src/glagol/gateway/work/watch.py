@@ -46,7 +46,7 @@ class Watch:
         folder: The directory.
         library: Which recordings there are.
         uploads: Where files go.
-        events: Who wants to know.
+        events: Receives the changes.
         disk: Threads that wait for the library.
         clock: Unix seconds.
     """

@@ -6,10 +6,10 @@ which takes the server's TIME as its clock and changes the job's state, its stre
 XDEL, or XCLAIM for a lease) and its followers together or not at all. All keys share one hash tag,
 so that they lie on one node of a cluster.
 
-What the server has to be: Redis 7.0 or newer with `appendonly yes`, `appendfsync always` and
+Required of the server: Redis 7.0 or newer with `appendonly yes`, `appendfsync always` and
 `maxmemory-policy noeviction`. With `everysec`, its default, a crash can lose the last two seconds
-of what was acknowledged: while a slow sync runs, Redis answers before it writes. A replica that
-takes over lacks what had not reached it. `caveat` says which of this does not hold.
+of what was acknowledged: while a slow sync runs, Redis answers before it writes. After a
+failover, a replica lacks writes that had not reached it. `caveat` reports unmet requirements.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class RedisQueue:
     Args:
         url: `redis://[[user]:password@]host[:port][/db]`, `rediss://...` or `unix://path`. The
             password never gets into a message.
-        prefix: Of every key; two queues with different prefixes know nothing of each other.
+        prefix: Of every key; queues with different prefixes are independent.
 
     Raises:
         InputError: `setting_invalid`, the URL is none.
@@ -227,7 +227,7 @@ class RedisQueue:
         return dict(zip(COUNTED, self._run("depth", kind)[1:], strict=True))
 
     def sweep(self) -> list[Job]:
-        """See the port; workers that were not seen for a day are struck off as well."""
+        """See the port; also removes workers that were inactive for a day."""
         self._run("tidy", _CONSUMER_IDLE_S)
         gone: list[Job] = []
         while len(gone) < _SWEEP_MAX:
@@ -304,7 +304,7 @@ class RedisQueue:
         return answer
 
     def _mended(self, call: Callable[[], T]) -> T:
-        """What `call` gives; once more after `mend` if it met what cannot be read.
+        """Run `call`; on an unreadable record run `mend` and retry once.
 
         Raises:
             IntegrityError: `state_damaged`, it met some again.
@@ -332,7 +332,7 @@ class RedisQueue:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        """Translate what says that the server is not there, or cannot take part now."""
+        """Translate connection errors and answers of an unavailable server."""
         try:
             yield
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, *_UNABLE) as error:

@@ -1,4 +1,4 @@
-"""The script of the queue on Redis, and the form of what it is given and what it answers."""
+"""The Lua script of the queue on Redis; encoding of its arguments and answers."""
 
 from __future__ import annotations
 

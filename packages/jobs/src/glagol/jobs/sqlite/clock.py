@@ -1,9 +1,9 @@
-"""The time of a queue's file, which follows a system clock that is set back.
+"""Clock of a queue file that tolerates a system clock set back.
 
-Times in the file are Unix seconds by the system's clock. When that is set back, what is due, leased
-or kept until a moment of the old time would wait for as long as the step was. So the file knows the
-newest time at which it was written, and when the clock is behind it, every time in the file moves
-back as far: ages, delays and leases stay what they were.
+Times in the file are Unix seconds by the system's clock. When the clock is set back, due times,
+leases and expiries would be late by the size of the step. So the file keeps the time of its last
+write; when the clock is behind that, all times in the file move back by the difference. Ages,
+delays and leases keep their length.
 """
 
 from __future__ import annotations

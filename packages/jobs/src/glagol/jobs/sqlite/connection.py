@@ -25,7 +25,7 @@ _BUSY_S: Final = 10.0
 
 
 class Database:
-    """A file and its connections; each thread borrows one for as long as a transaction takes.
+    """A database file and its connections; a thread uses one during a transaction.
 
     Args:
         path: The file; made, with its directory, when it is not there. Only its owner may read it.
@@ -58,7 +58,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection in autocommit mode; each statement sees one moment."""
+        """A connection in autocommit mode; each statement sees one snapshot."""
         with self._lock:
             if self._closed:
                 raise _unreachable(self.path, "it was closed")
@@ -143,7 +143,7 @@ class Database:
 
 
 def _use_wal(db: sqlite3.Connection) -> str:
-    """The mode that the file has now, which stays in it.
+    """Switch the file to WAL mode, which is stored in it; returns the mode.
 
     SQLite has no waiting line while another process sets the mode, so this retries.
     """

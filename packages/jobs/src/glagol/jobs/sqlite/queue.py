@@ -351,7 +351,7 @@ class SqliteQueue:
         return file_clock.now(db, self._clock())
 
     def _wake(self) -> None:
-        """Let the waits of this process look again."""
+        """Wake the waiting workers of this process."""
         with self._changed:
             self._puts += 1
             self._changed.notify_all()

@@ -1,6 +1,6 @@
 """The table of jobs in SQLite: its schema, and reading, adding and changing one row.
 
-Every function wants a connection, and those that write want it in a transaction.
+Every function takes a connection; functions that write need it in a transaction.
 """
 
 from __future__ import annotations

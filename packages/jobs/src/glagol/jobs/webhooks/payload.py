@@ -1,7 +1,7 @@
-"""What a webhook tells, and the job that will tell it.
+"""The body of a webhook, and the job that delivers it.
 
-The job is made here and stored by the queue in the transaction that ends the job it tells about:
-no job ends without its notice, and no notice is sent of something that did not happen.
+The queue stores the delivery job in the same transaction that ends the reported job: no job ends
+without its webhook, and no webhook reports an end that did not happen.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _JobField(msgspec.Struct, frozen=True):
 
 
 class _Lacks(msgspec.Struct, frozen=True):
-    """What a result says that its recording lacks."""
+    """Fields of a result about what its recording lacks."""
 
     complete: bool | None = None
     warnings: msgspec.Raw = msgspec.Raw()

@@ -1,7 +1,7 @@
-"""One try of one delivery: a signed POST over a guarded connection, and what came of it.
+"""Send a webhook once: a signed POST over a guarded connection, and its outcome.
 
 No redirect is followed, no proxy of the environment is used, and the whole try, name lookup
-included, has one time limit. Of the answer only the status and Retry-After are looked at.
+included, has one time limit. Only the status and Retry-After of the answer are used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Verdict = Literal["taken", "again", "final"]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The operator's word on webhooks.
+    """The operator's settings of webhooks.
 
     Attributes:
         secrets: `whsec_<base64>`, the newest first.
@@ -53,7 +53,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a try.
+    """Result of one try.
 
     Attributes:
         verdict: `taken` by the receiver; worth trying `again`; `final`, it will not be taken.
@@ -81,7 +81,7 @@ async def send(
     tls: ssl.SSLContext,
     resolve: Resolver,
 ) -> Outcome:
-    """Try to deliver once; whatever the world does becomes an outcome.
+    """Try to deliver once; every failure becomes an outcome, not an exception.
 
     Args:
         delivery: What and where.

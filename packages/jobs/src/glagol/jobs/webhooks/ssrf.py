@@ -98,7 +98,7 @@ class Target:
 
 
 def check_url(url: str, rules: Rules) -> Target:
-    """Take a receiver's address apart and refuse what may not be called; looks nothing up.
+    """Parse a receiver's URL and refuse one that may not be called, without a name lookup.
 
     Args:
         url: As the caller gave it.
@@ -146,9 +146,9 @@ def permitted(address: Address, rules: Rules) -> bool:
 
 
 def system_resolver(threads: Executor) -> Resolver:
-    """Gives every address that the system knows for a name; waits for it in one of `threads`.
+    """Make a resolver that uses the system's name lookup, in one of `threads`.
 
-    What it gives raises OSError when no address is known or no name server answers.
+    The resolver raises OSError when no address is known or no name server answers.
     """
 
     async def resolve(host: str, port: int) -> Sequence[str]:
@@ -159,7 +159,7 @@ def system_resolver(threads: Executor) -> Resolver:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connections to judged addresses only; TLS above it still verifies the name as given.
+    """Connect to checked addresses only; TLS above it still verifies the given name.
 
     Args:
         rules: The operator's.
@@ -179,7 +179,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Look `host` up once, judge every address, dial the judged ones in turn.
+        """Resolve `host` once, check every address, connect to the permitted ones in turn.
 
         Raises:
             InputError: `webhook_refused`.
@@ -250,7 +250,7 @@ def _inside(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def _not_public() -> InputError:
-    """Says no address: what a name means inside this network is not the caller's business."""
+    """The error for a refused address; it reveals no address of this network."""
     return _refused("its host is not public, and the operator has not allowed it")
 
 

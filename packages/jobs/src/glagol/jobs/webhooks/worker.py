@@ -1,8 +1,8 @@
-"""Delivers webhooks: claims jobs of kind `deliver`, sends, and says what came of it.
+"""Deliver webhooks: claim jobs of kind `deliver`, send them, and store the outcome.
 
-What was tried is kept with the job, as times and outcomes. Several deliveries run side by side.
-Each owner has a share of them, so that receivers of one owner that never answer do not delay
-another's: what finds no place within `PARKED_S` goes back to the queue for `PUT_OFF_S`, and the
+Times and outcomes of all tries are kept with the job. Several deliveries run in parallel. Each
+owner has a share of them, so that one owner's receivers that never answer do not delay another's: a
+delivery that finds no place within `PARKED_S` goes back to the queue for `PUT_OFF_S`, and the
 attempt does not count. Without keys, the name of the receiver stands for the owner.
 """
 
@@ -213,7 +213,7 @@ class Deliverer:
         return await call(self._threads, function, *args, **kwargs)
 
     async def _tried(self, job: Job, delivery: Delivery) -> tuple[Outcome, float] | None:
-        """What came of one try, and when it began, Unix seconds; None without a place for it."""
+        """Outcome of one try and its start in Unix seconds; None without a place for it."""
         owner = job.owner or f"@{urlsplit(delivery.url).netloc}"
         if not await self._place(owner):
             return None

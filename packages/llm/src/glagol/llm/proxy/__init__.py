@@ -1,1 +1,1 @@
-"""HTTP in and out: the listener, connections, requests handed through."""
+"""HTTP: the listener, client connections, and forwarding of requests to vLLM."""

@@ -1,8 +1,8 @@
-"""A client's connection: uvicorn's, with a bound on what its head may cost and a shorter way out.
+"""A client's connection: uvicorn's protocol with limits for heads and a direct path for bodies.
 
-uvicorn reads a request by llhttp, as `exchange` reads vLLM's answer, and limits neither the bytes
-of a head nor the time that it may take to arrive; here both are limited. A body that takes its
-time is waited for, and a client that does not read is not written to.
+uvicorn parses a request by llhttp, as `exchange` parses vLLM's answer, and limits neither the size
+of a head nor the time until it is complete; here both are limited. A slow body is waited for. While
+a client does not read, nothing is written to it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Bounds", "Connection", "Outlet"]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What clients may take.
+    """Limits of a client.
 
     Attributes:
         connections: At one time; one more is answered 503.
@@ -47,10 +47,10 @@ class Bounds:
 
 
 class Outlet:
-    """The way of a streamed body past ASGI's messages: no coroutine, no turn of the loop.
+    """Write body chunks straight to the transport, bypassing ASGI's `send`.
 
-    It is `scope["state"]["outlet"]`, for a body without a length, between a head and an end that
-    are sent by messages.
+    It is `scope["state"]["outlet"]`, for a body without a length; the head before it and the end
+    after it are sent as ASGI messages.
 
     Attributes:
         last: What was written last.
@@ -61,7 +61,7 @@ class Outlet:
         self.last = b""
 
     def write(self, chunk: bytes) -> bool:
-        """Send on at least one byte, or drop it when the client has left.
+        """Write at least one byte, or drop it when the client has disconnected.
 
         Returns:
             Whether the client keeps up; when it does not, `drain` comes before more.
@@ -73,7 +73,7 @@ class Outlet:
         return not cycle.flow.write_paused
 
     async def drain(self) -> None:
-        """Wait until the client has caught up, or left."""
+        """Wait until the client has read enough, or has disconnected."""
         await self._cycle.flow.drain()
 
 
@@ -109,7 +109,7 @@ class Connection(HttpToolsProtocol):
             self._expect_head()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """By the loop, after everything else."""
+        """asyncio callback: the connection is closed."""
         self._stop_waiting()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
@@ -118,10 +118,10 @@ class Connection(HttpToolsProtocol):
         self._left()
 
     def data_received(self, data: bytes) -> None:
-        """By the loop, for each read; what is neither body nor over has a bound.
+        """asyncio callback for each read; bounds all bytes that are not body.
 
-        It takes the place of uvicorn's, which drops the body of a request that offers to speak
-        another protocol; Java's client does so with every one.
+        It replaces uvicorn's method, which drops the body of a request with an `Upgrade` offer;
+        Java's client sends one with every request.
         """
         self._unset_keepalive_if_required()
         self._loose += len(data)
@@ -149,14 +149,15 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """By the parser; a field that comes after the body is none of the request's."""
+        """Parser callback; ignores trailer fields after the body."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """By the parser: the request is whole but for its body, and starts.
+        """Parser callback: the head is complete, and the request starts.
 
-        With an offer in it the parser stops behind it, and reads it anew without.
+        After a head with an `Upgrade` offer the parser stops; it then reads the head again without
+        the offer.
         """
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return
@@ -194,10 +195,10 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """By the answer that has been sent: the next head has to come.
+        """The answer was sent: start the timer for the next head.
 
-        A client that waited for `100 Continue` and got its answer instead may send its body or
-        not, so that what comes next could be either.
+        A client that waited for `100 Continue` and got the final answer may or may not send its
+        body, so the next bytes would be ambiguous: the connection is closed then.
         """
         super().on_response_complete()
         if self.transport.is_closing():
@@ -227,11 +228,11 @@ class Connection(HttpToolsProtocol):
             self._close()
 
     def timeout_keep_alive_handler(self) -> None:
-        """By uvicorn's own clock, which has the same time as `_late`."""
+        """Called by uvicorn's keep-alive timer, which has the same length as ours."""
         self._close()
 
     def shutdown(self) -> None:
-        """Answer nothing more but what is under way."""
+        """Accept no further requests; finish those in flight."""
         super().shutdown()
         if self.transport.is_closing():
             self._close()

@@ -1,9 +1,8 @@
-"""A request passed through to vLLM, byte for byte, and its answer back.
+"""Forward a request to vLLM byte for byte, and its answer back.
 
-The body goes out as it came. An answer that is a stream is sent on chunk by chunk, as vLLM writes
-it; any other is held until it is whole, so that a process that dies in the middle is a clear 503
-and not half a JSON. When the client leaves, the connection to vLLM is closed, and vLLM stops
-generating.
+The body is unchanged. A streamed answer is forwarded chunk by chunk; any other answer is kept until
+it is complete, so that a crash of vLLM gives a 503 and not half a JSON. When the client leaves, the
+connection to vLLM is closed, and vLLM stops generating.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _NO_ROUTE: Final = b'{"detail":"Not Found"}'  # vLLM's router, which knows no er
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """One request on its way; an ASGI application that a handler returns.
+    """One forwarded request, as an ASGI application that a handler returns.
 
     Attributes:
         address: Of vLLM.

@@ -1,8 +1,8 @@
-"""How llm-server listens: uvicorn's protocol around the application, and nothing beside it.
+"""The HTTP listener of llm-server: uvicorn's protocol class without uvicorn's server.
 
-granian, which asr-server is served by, writes in a thread of its own, and to wake that one for
-each chunk costs more than all the rest (docs/adr/0016). uvicorn's own server is left out too: it
-takes the signals, and looks ten times a second whether it should stop.
+granian, which serves asr-server, writes in a thread of its own; waking that thread for each chunk
+costs more than all other work (docs/adr/0016). uvicorn's server is not used either: it takes over
+the signals and polls ten times a second.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""A transcript of any length as pieces that fit a prompt; every segment is owned by one piece.
+"""Cut a transcript of any length into pieces that fit a prompt; each segment has one owner piece.
 
 The rules:
 
 1. pieces follow the transcript's order, and every segment id is owned by exactly one piece;
-2. a piece may open with the end of what was before it, as context: to be read, not to be reported;
-   context begins where a speaker does, if such a place is near enough;
+2. a piece may start with the end of the previous segments as context, which is read and not
+   reported; context starts at the beginning of a turn, if there is one near enough;
 3. a segment that alone is over the limit is cut at sentence ends, else between words, else between
    characters, into segments with ids of their own (`s7.1`, `s7.2`) and the times of the whole;
 4. no prompt is over the limit: each piece was counted as the very prompt that will be sent.
 
-Counting is a model's business, often another process's. So the functions here are generators: they
-yield prompts to be counted and are sent token counts back. `counted` drives one with a function.
+The model counts tokens, often in another process. So the functions here are generators: they yield
+prompts and receive their token counts by `send`. `counted` drives one with a function.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""A summary of any length by map and reduce, which says what it covers.
+"""Summarise transcripts of any length by map and reduce, with exact coverage.
 
 1. The transcript is cut into pieces that fit a prompt (`pieces`), each segment owned by one.
 2. Map: the model takes notes on each piece, in a form that vLLM enforces and `notes` checks.
-3. Reduce: notes are brought together, again as many as fit a prompt, until one is left. The model
+3. Reduce: notes are merged, again as many as fit a prompt, until one is left. The model
    cites notes; which segments support an item is then computed, not said by the model.
 
-Every answer's `finish_reason` is looked at. An answer that was cut ("length") is asked for again in
-two halves; one without its form once more with the error. Coverage is counted from the pieces that
-were answered. Nothing here logs or raises with text of the transcript or of the model.
+Every answer's `finish_reason` is checked. A piece whose answer was cut ("length") is asked again in
+two halves; an answer that breaks its schema is asked once again with the error. Coverage is counted
+from the pieces that were answered. Nothing here logs or raises with text of the transcript or of
+the model.
 """
 
 from __future__ import annotations

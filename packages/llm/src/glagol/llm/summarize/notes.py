@@ -1,7 +1,7 @@
-"""What a model says about one prompt: its form as a JSON Schema, and what is taken of it.
+"""The model's notes on one prompt: their JSON Schema, and validation of the answer.
 
-The schema is given to vLLM, which lets the model write nothing else. It is checked here all the
-same: an answer is a stranger's word. Labels that were not in the prompt are dropped and counted; an
+vLLM enforces the schema while the model writes. The answer is validated here all the same, since it
+is untrusted input. Labels that were not in the prompt are dropped and counted; an
 item that no label supports is dropped and counted, too.
 """
 

@@ -1,8 +1,8 @@
-"""Other people's words inside a prompt: fenced, so that nothing in them can end the fence.
+"""Quote untrusted text inside a prompt, so that nothing in it can end the quotation.
 
 Square brackets belong to the prompt (labels, fences) and angle brackets to chat templates
-(`<|im_end|>`, `</think>`). Inside the fence both are written otherwise, and every label has a line
-of its own, so a transcript cannot close the fence, play another segment, or speak as another role.
+(`<|im_end|>`, `</think>`). Inside the fence both are replaced, and every label has a line of its
+own, so a transcript cannot close the fence, imitate another segment, or switch the role.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""vLLM as a child process: started, proven, watched, restarted, spoken with."""
+"""vLLM as a child process: start, known-answer check, supervision, restart, client."""
 
 from typing import Final
 

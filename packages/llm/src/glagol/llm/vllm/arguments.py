@@ -1,8 +1,8 @@
-"""How vLLM is started: its directory of verified files, its command line, its environment.
+"""Start arguments of vLLM: directory of verified files, command line, environment.
 
-vLLM wants a directory. It gets a fresh one whose names are links to blobs of the store, made
-after every byte was verified: a blob is named by its digest and never written in place, so what a
-link leads to is what was verified.
+vLLM reads a model from a directory. It gets a new directory of links to blobs of the store, made
+after every byte was verified. A blob is named by its digest and never written in place, so a link
+leads to the verified bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Speaking to the vLLM process: one connection pool, and the calls that Glagol itself makes.
+"""Client of the vLLM process for the server's own calls: the known prompt and summaries.
 
-What clients send passes through untouched (`passing`); here are the calls of the server's own:
-the known prompt at start, and the steps of a summary.
+Requests of clients are forwarded elsewhere (`glagol.llm.proxy.forward`).
 """
 
 from __future__ import annotations
@@ -209,12 +208,12 @@ class _Version(msgspec.Struct, frozen=True):
     version: str
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _Reason(msgspec.Struct, frozen=True):
     message: str = ""
 
 
 class _Refused(msgspec.Struct, frozen=True):
-    error: _Told
+    error: _Reason
 
 
 def _decoded(body: bytes, kind: type[_T]) -> _T:

@@ -38,7 +38,7 @@ _TOO_SMALL: Final = re.compile(
 
 
 class Lines:
-    """Tells the lines of one vLLM process.
+    """Logs the lines of one vLLM process.
 
     Attributes:
         serving: Whether requests may be there.

@@ -1,4 +1,4 @@
-"""One life of the vLLM process: started under the subreaper, its lines read, its end noticed."""
+"""Run the vLLM process under the subreaper: read its lines, notice its end."""
 
 from __future__ import annotations
 

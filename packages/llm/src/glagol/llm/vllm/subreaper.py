@@ -1,4 +1,4 @@
-"""Runs one program and sees to it that nothing of it outlives llm-server.
+"""Run one program and make sure that none of its processes outlives llm-server.
 
     python subreaper.py SCRATCH PROGRAM ARGUMENT...
 

@@ -1,8 +1,8 @@
-"""The life of the vLLM process: verified, started, proved, watched, started again, ended.
+"""Supervise the vLLM process: verify, start, check, watch, restart, stop.
 
-When it ends by itself or stops answering, it is started again after a pause that doubles from one
-second to a minute; ten good minutes make the pause short again. Wrong bytes are not tried again:
-an operator replaces them and restarts.
+When the process ends or stops answering, it is restarted after a pause that doubles from one second
+to a minute; after ten good minutes the pause starts at one second again. Altered files are not
+retried: an operator replaces them and restarts the server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OK: Final = 200
 
 
 class Vllm(Protocol):
-    """Makes lives."""
+    """Starts processes."""
 
     def prepare(self) -> None:
         """Verify the model and lay it out; slow, called in a thread.
@@ -56,7 +56,7 @@ class Keeper:
     """Keeps one vLLM process alive.
 
     Args:
-        vllm: Makes lives.
+        vllm: Prepares and starts the process.
         upstream: Speaks to the process.
         prove: Asks the known prompt; what it returns goes into the report.
         clock: Monotonic seconds.
@@ -147,7 +147,7 @@ class Keeper:
         journal.error("vllm is not serving", error, starts=self.starts)
 
     async def _life(self) -> None:
-        """One life of the process; raises when it ends without being asked to."""
+        """Run the process once; raises when it ends unasked."""
         began_s = self._clock()
         if not await self._prepared():
             return

@@ -1,4 +1,4 @@
-"""Edits of a manifest as pure functions: a manifest in, a sound one with the next version out.
+"""Edit a manifest by pure functions: each returns a valid manifest with the next version.
 
 An edit is refused with the caller's error when its result breaks one of the `rules` or a type, so a
 caller that writes the result never writes a manifest that cannot be read. `changes` says in words

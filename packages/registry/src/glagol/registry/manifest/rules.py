@@ -1,4 +1,4 @@
-"""What must hold between the fields of a manifest that its types cannot say.
+"""Rules between the fields of a manifest, beyond what its types express.
 
 `faults` is pure: it takes a parsed manifest and yields one line per broken rule, each beginning
 with the place (`models[2].variants[0].artifacts[1].path`). The rules:

@@ -1,4 +1,4 @@
-"""Give the nodes that our library can compute (`glagol.runtime.kernels.amx`) to its domain.
+"""Move the graph nodes that our library can compute (`glagol.runtime.kernels.amx`) to its domain.
 
 The library's operators have a domain of their own, so they are never taken for ONNX Runtime's. A
 graph asks for them by its producer: the forge's graphs do. In such a graph, in memory, each node
@@ -80,15 +80,15 @@ class _Graph:
 
 
 def adapt(model: memoryview, external: Constants) -> Adapted | None:
-    """Give the nodes of a graph that the library can compute to it.
+    """Return a graph in which the library computes the nodes that it can compute.
 
     Args:
         model: bytes of the ONNX file.
         external: the initializers outside of it, [...] each, by name.
 
     Returns:
-        The other graph; None where this one does not ask for the library, has nothing for it, or
-        cannot be read, which ONNX Runtime then says.
+        The changed graph; None when the graph does not ask for the library, has no node for it, or
+        cannot be read (ONNX Runtime then reports that).
     """
     try:
         parts = [*fields(model)]

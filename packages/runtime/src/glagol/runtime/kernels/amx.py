@@ -21,7 +21,7 @@ REFUSED = "the processor has no AMX, or the kernel keeps it from this process"
 
 
 def library_file() -> str:
-    """Path of the library; it is there on every system."""
+    """Path of the library file, which every installation contains."""
     return str(files("glagol.runtime.kernels").joinpath("amx-x86_64-linux.so"))
 
 

@@ -1,4 +1,4 @@
-"""Which precision replaces another one that this processor does not compute exactly.
+"""Detect processors on which int8 products saturate, so that fp32 is used instead.
 
 ONNX Runtime multiplies unsigned activations by signed weights. On x86-64 without VNNI its kernels
 add two products in 16 bits, which saturate, and the error of int8 doubles

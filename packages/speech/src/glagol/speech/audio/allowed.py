@@ -1,8 +1,8 @@
-"""What FFmpeg may be asked to open: containers and decoders of sound, each with its reason.
+"""Allow-list of containers and audio decoders for FFmpeg, each with its reason.
 
-Everything else is closed: FFmpeg would otherwise run any of its several hundred decoders on a
-stream of a stranger's file while it looks what the file is, covers and pictures included, and its
-playlist formats read other files and the network.
+Everything else is disabled. Otherwise FFmpeg would run any of its several hundred decoders, those
+of pictures included, while it probes an untrusted file, and its playlist formats would read other
+files and the network.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ SAMPLES_PER_FRAME = 1 << 20
 
 
 def options(containers: Iterable[str] = CONTAINERS) -> dict[str, str]:
-    """FFmpeg's options that close everything else.
+    """FFmpeg's options that disable everything else.
 
     Args:
         containers: names of formats that are accepted here.

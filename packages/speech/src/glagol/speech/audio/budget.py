@@ -1,7 +1,7 @@
-"""What one recording may cost: calls without sound, memory, rates and samples.
+"""Limits for one recording: calls without sound, memory, sample rates, samples.
 
-A file is a stranger's program for its demuxer. Sizes and rates that it states are its own claims,
-so every bound here is in a unit that the file cannot choose.
+A file is untrusted input of its demuxer. Its stated sizes and rates may be false, so every limit is
+in a unit that the file cannot choose.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class WatchedFile:
         return self._at
 
     def call(self) -> None:
-        """Count something that brought no sound.
+        """Count a call that brought no sound.
 
         Raises:
             InputError: `audio_unreadable`, there was too much of it.
@@ -130,7 +130,7 @@ def _patched(data: bytes, at: int, patch: bytes) -> bytes:
 
 
 class FFmpegFile:
-    """What FFmpeg reads from: it has no name, and no exception passes through FFmpeg.
+    """File object for FFmpeg without a name; it keeps exceptions, which FFmpeg cannot pass on.
 
     Args:
         read: the bytes.
@@ -209,7 +209,7 @@ class Sound:
 
 
 def check_sound(rate: int, channels: int) -> None:
-    """Refuse what no recorder writes.
+    """Refuse sample rates and channel counts that no recorder writes.
 
     Raises:
         InputError: `audio_unreadable`; rate, channels or both are out of range.

@@ -1,4 +1,4 @@
-"""Channels to one: their mean, except where they cancel each other.
+"""Mix channels to one: their mean, except where they cancel each other.
 
 A cable or plug with two wires crossed gives a channel the opposite phase; the mean of the two is
 silence. Where the mean has far less power than channels without relation would leave, the first
@@ -38,7 +38,7 @@ def mixed(sound: Iterable[tuple[int, Wide]], findings: Findings) -> Iterator[tup
 
     Args:
         sound: rate in Hz and float64 [n, channels]; both may change.
-        findings: told of the loudest sample and of channels that cancel each other.
+        findings: receives the loudest sample and channels that cancel each other.
 
     Yields:
         Rate in Hz and float32 [n], within -1 and 1.
@@ -106,7 +106,7 @@ def _units(
 
 
 def _alone(samples: Wide) -> int | None:
-    """The channel that stands for all where they cancel each other; None where they do not."""
+    """The channel to use where channels cancel each other; None where they do not."""
     centred = samples - samples.mean(axis=0)
     powers = np.square(centred).mean(axis=0)
     loudest = float(powers.max())

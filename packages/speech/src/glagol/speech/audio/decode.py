@@ -1,11 +1,11 @@
-"""Any audio file to 16 kHz blocks, with memory that does not grow with the file.
+"""Decode any audio file to 16 kHz blocks in constant memory.
 
 FFmpeg (through PyAV) decodes one track (`tracks`, `frames`), its time stamps say where its sound
 belongs (`timeline`), the mean of the channels is taken or all are kept (`channels`), libsoxr
-resamples (`resample`). What is missing is told, not refused: what the container states exactly
+resamples (`resample`). What is missing is reported, not refused: what the container states exactly
 (`promises`) is compared with what is there, and `findings` makes notices of it.
 Only containers and decoders of `glagol.speech.audio.allowed` are used, within the bounds of
-`glagol.speech.audio.budget`. The file's name is never looked at, only its bytes.
+`glagol.speech.audio.budget`. The file's name is never used, only its bytes.
 """
 
 from __future__ import annotations
@@ -149,8 +149,10 @@ class Decoded(Iterator[Array]):
                 "send a longer recording",
             )
         size = self._file.end
-        told = ending(self._container, self._stream, self._stated, frames, seconds, size, junk=junk)
-        self._findings.ended.extend(told)
+        endings = ending(
+            self._container, self._stream, self._stated, frames, seconds, size, junk=junk
+        )
+        self._findings.ended.extend(endings)
         if self._findings.peak <= SILENT:
             self._findings.ended.append(silent(self._silence()))
 

@@ -1,4 +1,4 @@
-"""What is missing at the end of a recording: what was stated beside what was decoded."""
+"""Find missing sound at the end of a recording: compare stated and decoded length."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What was found missing, damaged or odd in one recording, as notices for people and programs.
+"""Collect what is missing, damaged or odd in one recording, as notices.
 
-The codes are those of `glagol.core.errors`: a caller that wants all or nothing gets the same code
-as an error.
+The codes are those of `glagol.core.errors`: with `strict` a caller gets the same code as an error.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from glagol.speech.types import Notice
 __all__ = ["SILENT", "Findings"]
 
 PLACES_MAX = 20
-"""Places of one kind that are told one by one; those behind are told together."""
+"""Places of one kind that are listed one by one; later ones are summed up."""
 
 NEAR_SECONDS = 1.0
 """Damage within this of the last one is the same place."""
 
 GAP_SECONDS = 0.5
-"""Shorter gaps are told together: a pause of a codec that sends nothing in silence has 0.4 s."""
+"""Shorter gaps are summed up: a pause of a codec that sends nothing in silence has 0.4 s."""
 
 MISSING_SECONDS = 0.02
 """Less than a frame of any codec; headers that count themselves as sound are off by as much."""

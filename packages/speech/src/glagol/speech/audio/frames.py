@@ -1,6 +1,6 @@
-"""Packets of one track to frames with their time stamps; what cannot be decoded is counted.
+"""Decode packets of one track to frames with time stamps; count packets that fail.
 
-A bad packet costs itself alone: hours of sound are not refused for one frame.
+A bad packet loses only its own sound: hours of sound are not refused for one frame.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sound of any rate to blocks at 16 kHz, as a stream, each channel as if alone (libsoxr)."""
+"""Resample sound of any rate to 16 kHz as a stream, each channel separately (libsoxr)."""
 
 from __future__ import annotations
 

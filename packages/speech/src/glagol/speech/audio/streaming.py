@@ -1,6 +1,6 @@
-"""Audio that arrives piece by piece and cannot be read twice: raw samples, or a live container.
+"""Decode audio that arrives piece by piece: raw samples, or a live container.
 
-What comes out are the samples that a file of the same bytes has in `glagol.speech.audio.decode`.
+The samples equal those that `glagol.speech.audio.decode` gives for a file of the same bytes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def pcm(
             dropped.
         rate: Hz, one of `RATES`.
         channels: 1..8; their mean is taken.
-        findings: told of channels that cancel each other, and of silence.
+        findings: receives channels that cancel each other, and silence.
 
     Returns:
         An iterator of float32 [n] blocks, mono 16 kHz.
@@ -70,7 +70,7 @@ def container(
     Args:
         read: the bytes.
         track: which audio track, as in `glagol.speech.audio.decode.decode`.
-        findings: told of what is missing or damaged.
+        findings: receives what is missing or damaged.
 
     Yields:
         Blocks float32 [n], mono 16 kHz.
@@ -104,7 +104,7 @@ def container(
 
 
 class _Unwatched:
-    """Nothing is counted where whoever sends the bytes has a limit of seconds."""
+    """No limit of its own: the caller limits the seconds."""
 
     def call(self) -> None:
         """A step."""
@@ -122,8 +122,8 @@ def _heeded(
         total += len(block)
         yield block
     if frames is not None and frames.lost:
-        told = truncated("its last frames cannot be decoded", total / SAMPLE_RATE, None)
-        findings.ended.append(told)
+        finding = truncated("its last frames cannot be decoded", total / SAMPLE_RATE, None)
+        findings.ended.append(finding)
     if total and findings.peak <= SILENT:
         findings.ended.append(silent("the stream is silent: no sample is above -84 dB"))
 

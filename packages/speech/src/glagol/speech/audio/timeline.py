@@ -1,8 +1,8 @@
-"""Frames with time stamps to sound without gaps: what is heard at a second is found at that second.
+"""Place decoded frames at their time stamps: a sound at second t stands at second t.
 
-Time stamps are the truth where they agree with each other. A gap becomes silence, a late start is
-silence at the start, a small overlap is cut. One stamp that disagrees with those behind it is a
-mistake and changes nothing, and a clock that jumps is followed, not filled.
+Time stamps are trusted where they agree with each other. A gap becomes silence, a late start is
+silence at the start, a small overlap is cut. A single stamp that disagrees with the following ones
+is ignored; after a jump of the clock the new time is used, without silence.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ def _first_name(container: InputContainer) -> str:
 
 
 class Timeline:
-    """Puts the frames of one track where they belong.
+    """Places the frames of one track by their time stamps.
 
     Args:
         container: whose track it is.
         limit_s: the longest accepted recording; None where there is no limit.
-        findings: told of gaps and damage.
+        findings: receives gaps and damage.
 
     Attributes:
-        dropped: whether what came last looked like frames and was none.
+        dropped: whether the last packets looked like frames and were none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which audio track is transcribed: the one asked for, else the default, else a decodable one."""
+"""Choose the audio track: the requested one, else the default, else a decodable one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What the pipeline asks of a family of recognisers, and what it gets.
+"""The protocol between the pipeline and families of recognisers.
 
 A family is one folder beside this module and one row of `glagol.speech.engines.families`. The
-pipeline knows these types alone: it cuts audio by `Traits.window_s`, gives each window to a
-`Decoding`, and puts the words of the windows together. Voice activity, lanes, coverage, provenance
-and cancellation are the pipeline's and the same for every family.
+pipeline uses these types only: it cuts audio by `Traits.window_s`, gives each window to a
+`Decoding`, and joins the words of the windows. Voice activity, lanes, coverage, provenance and
+cancellation are parts of the pipeline and the same for every family.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Traits:
         takes_phrases: whether `Request.phrases` has an effect.
         translates: whether it does the task "translate".
         searches: whether `Request.beam`, `window` and `history` have an effect.
-        needs_speech: whether it writes text where nobody speaks; voice detection then decides for
-            short audio too.
+        needs_speech: whether it writes text where there is no speech; voice detection then decides
+            for short audio too.
     """
 
     window_s: float
@@ -83,7 +83,7 @@ class Request:
         phrases: words that are likelier than usual.
         beam: beams of the search, from 1, which is greedy; None for the model's own.
         window: what the encoder reads; None for the model's own.
-        history: whether a window is told the text of the one before.
+        history: whether a window gets the text of the one before as context.
     """
 
     language: str | None = None
@@ -98,7 +98,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an engine understood of one window.
+    """The recognised words of one window.
 
     Attributes:
         words: by rising time; times in seconds from the window's start.
@@ -117,7 +117,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class EngineProvenance:
-    """What computed, as every transcript names it.
+    """Identity of the model and kernels, for the provenance of every transcript.
 
     Attributes:
         provider: the device that really runs the engine, "cpu" or "cuda".
@@ -200,12 +200,12 @@ class Family(Protocol):
                 `artifact_missing` or `artifact_altered`, the files do not fit together.
         """
 
-    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
-        """Judge a fresh build by what it makes of a synthetic clip.
+    def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
+        """Check a new build with a synthetic clip.
 
         Args:
             opened: a variant.
-            heard: what the variants before it made of the clip, by variant id; this one's is
+            directions: what the variants before it made of the clip, by variant id; this one's is
                 added. The family chooses the shape [...] and compares.
 
         Raises:

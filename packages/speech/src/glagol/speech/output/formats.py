@@ -1,8 +1,8 @@
 """Transcripts as JSON, text, table and subtitles; equal transcripts give equal bytes.
 
-Where the channels were split every form says who speaks, by the number of the channel: 0 is the
-first. Where speakers were asked for, it is by their ids: S1 is the first to speak. Else no form has
-a trace of it.
+Where the channels were split every format names the speaker by the number of the channel: 0 is the
+first. Where speakers were asked for, it is by their ids: S1 is the first to speak. Otherwise no
+format mentions either.
 
 `FORMATS` is the one list of the formats. The command's choices, file extensions, media types, the
 options and the OpenAPI document of the server and OpenAI's route are derived from it: a new format
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from glagol.speech.output.html import as_html
 from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
 
 if TYPE_CHECKING:
@@ -359,6 +360,13 @@ FORMATS: Final[dict[str, Format]] = {
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
             ".docx",
             write_timed=lambda transcript: as_docx(transcript, times=True),
+        ),
+        Format(
+            "html",
+            lambda transcript: as_html(transcript).encode(),
+            "text/html; charset=utf-8",
+            ".html",
+            write_timed=lambda transcript: as_html(transcript, times=True).encode(),
         ),
         Format(
             "rttm",

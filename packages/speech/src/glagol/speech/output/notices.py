@@ -1,4 +1,4 @@
-"""What a recording lacks, where a form has no place for it: a header, an error, a line."""
+"""Report what a recording lacks outside of the transcript: a header, an error, a line."""
 
 from __future__ import annotations
 

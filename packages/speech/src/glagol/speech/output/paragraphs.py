@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from glagol.speech.types import Segment, Transcript
 
-__all__ = ["Paragraph", "as_docx", "as_markdown", "as_plain", "paragraphs"]
+__all__ = ["Paragraph", "as_docx", "as_markdown", "as_plain", "clock", "paragraphs"]
 
 PAUSE_S: Final = 2.0
 LONG_LETTERS: Final = 500
@@ -73,7 +73,8 @@ def as_plain(transcript: Transcript, *, times: bool = False) -> str:
         transcript: what to write.
         times: begin each with its time, `[00:01:05]`.
     """
-    return _joined([f"{_head(p, times=times)}{p.text}" for p in paragraphs(transcript)])
+    blocks = [f"{_head(p, times=times)}{p.text}" for p in paragraphs(transcript)]
+    return _joined(blocks + _foot(transcript, "\n"))
 
 
 def as_markdown(transcript: Transcript, *, times: bool = False) -> str:
@@ -83,7 +84,7 @@ def as_markdown(transcript: Transcript, *, times: bool = False) -> str:
         head = _head(paragraph, times=times).rstrip()
         bold = f"**{_escaped(head)}** " if head else ""
         blocks.append(bold + _escaped(paragraph.text))
-    return _joined(blocks)
+    return _joined(blocks + [_escaped(each) for each in _foot(transcript, "  \n")])
 
 
 def as_docx(transcript: Transcript, *, times: bool = False) -> bytes:
@@ -97,6 +98,8 @@ def as_docx(transcript: Transcript, *, times: bool = False) -> bytes:
         bold = f"<w:r><w:rPr><w:b/></w:rPr>{_text(head)}</w:r>" if head else ""
         spacing = '<w:pPr><w:spacing w:after="160"/></w:pPr>'
         runs.append(f"<w:p>{spacing}{bold}<w:r>{_text(paragraph.text)}</w:r></w:p>")
+    small = '<w:rPr><w:color w:val="767676"/><w:sz w:val="16"/></w:rPr>'
+    runs += [f"<w:p><w:r>{small}{_text(line)}</w:r></w:p>" for line in transcript.foot]
     body = "".join(runs) or "<w:p/>"
     files = {**DOCX, "word/document.xml": DOCUMENT.format(body=body)}
     out = io.BytesIO()
@@ -108,9 +111,18 @@ def as_docx(transcript: Transcript, *, times: bool = False) -> bytes:
     return out.getvalue()
 
 
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, `00:01:05`."""
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours:02}:{rest // 60:02}:{rest % 60:02}"
+
+
+def _foot(transcript: Transcript, joint: str) -> list[str]:
+    return [joint.join(transcript.foot)] if transcript.foot else []
+
+
 def _head(paragraph: Paragraph, *, times: bool) -> str:
-    hours, rest = divmod(int(paragraph.start), 3600)
-    time = f"[{hours:02}:{rest // 60:02}:{rest % 60:02}] " if times else ""
+    time = f"[{clock(paragraph.start)}] " if times else ""
     return time if paragraph.speaker is None else f"{time}[{paragraph.speaker}] "
 
 

@@ -31,7 +31,7 @@ def cues(segments: Iterable[Segment], *, mark: str = "") -> list[Segment]:
 
     Args:
         segments: By rising time; word times are shared out by characters where there are none.
-        mark: Who speaks; every cue begins with it, and its lines leave room for it.
+        mark: Name of the speaker; every cue begins with it, and its lines leave room for it.
 
     Returns:
         Cues by rising time, every word once; the text of one has a line break where two lines are

@@ -1,4 +1,4 @@
-"""One channel on its way from samples to segments, and several channels told as one dialogue."""
+"""One channel from samples to segments, and several channels merged into one dialogue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Hear", "Listener", "Sketch", "Turns"]
 
 
 class Hear(Protocol):
-    """Whatever recognises the words of one window."""
+    """Recognises the words of one window."""
 
     def __call__(self, samples: Array, start: int) -> list[Word]:
         """Words of samples float32 [n] that begin at sample `start` of the recording."""
@@ -29,8 +29,8 @@ class Hear(Protocol):
 class Listener:
     """Samples of one channel in, segments out as soon as they are final.
 
-    Every yield is a step: a piece was heard, or a while of audio was found to complete none. What
-    comes out does not depend on how the samples are divided into blocks.
+    Every yield is a step: a piece was recognised, or a while of audio was found to complete none.
+    What comes out does not depend on how the samples are divided into blocks.
 
     Args:
         cutter: a fresh one.
@@ -66,15 +66,15 @@ class Listener:
         yield self._named(self._stream.finish())
 
     def open(self) -> Sketch | None:
-        """What a guess at the unfinished audio needs, while somebody speaks; None in silence."""
+        """What a partial result of the unfinished audio needs, during speech; None in silence."""
         samples = self.cutter.open()
         if not len(samples):
             return None
-        told, joiner = self._stream.words, replace(self._joiner)
+        kept, joiner = self._stream.words, replace(self._joiner)
         if len(samples) > self._sketch:  # speech without a pause: its end will do
-            samples, told, joiner = samples[-self._sketch :], (), _Joiner(self._joiner.lead)
+            samples, kept, joiner = samples[-self._sketch :], (), _Joiner(self._joiner.lead)
         start = self.cutter.total - len(samples)
-        return Sketch(samples, start, told, joiner, self._channel)
+        return Sketch(samples, start, kept, joiner, self._channel)
 
     def _step(self, piece: Piece | None) -> list[Segment]:
         found: list[Segment] = []
@@ -97,13 +97,13 @@ class Sketch:
     """The end of a recording as it was at one moment; it changes nothing of the recording.
 
     Attributes:
-        samples: not heard yet, float32 [n].
+        samples: not transcribed yet, float32 [n].
         start: position of the first one.
     """
 
     samples: Array
     start: int
-    _told: tuple[Word, ...]
+    _kept: tuple[Word, ...]
     _joiner: _Joiner
     _channel: int | None
 
@@ -112,15 +112,15 @@ class Sketch:
 
         The segment that comes in the end may differ.
         """
-        told = [*self._told, *self._joiner.new(words)]
-        if not told:
+        spoken = [*self._kept, *self._joiner.new(words)]
+        if not spoken:
             return None
-        start, end = round(told[0].start, 3), round(told[-1].end, 3)
-        return Segment(start, max(start, end), text_of(told), channel=self._channel)
+        start, end = round(spoken[0].start, 3), round(spoken[-1].end, 3)
+        return Segment(start, max(start, end), text_of(spoken), channel=self._channel)
 
 
 class Turns:
-    """Segments of several channels, told by rising start; of two equal ones the first channel's."""
+    """Merge the segments of several channels by start; equal ones by channel."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[float, int, int, Segment]] = []

@@ -1,4 +1,4 @@
-"""Transcription of audio that is still being spoken: finals, guesses, and the whole at the end."""
+"""Transcribe live audio: finals, partial results, and the whole at the end."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Live:
             yield from self._final(segments)
 
     def open(self) -> Sketch | None:
-        """What a guess needs while somebody speaks; None in silence."""
+        """What a partial result needs during speech; None in silence."""
         return self._listener.open()
 
     def finish(self) -> Iterator[Segment]:

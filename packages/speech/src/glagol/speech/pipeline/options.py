@@ -1,4 +1,4 @@
-"""What a caller may ask of an engine, and what the engine makes of it."""
+"""Check the options of a caller against an engine, and adapt them."""
 
 from __future__ import annotations
 

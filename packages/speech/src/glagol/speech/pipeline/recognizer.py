@@ -258,9 +258,9 @@ class Recognizer:
         turns = Turns()
 
         def step(segments: list[Segment], *, last: bool = False) -> Step:
-            told = turns.push(segments, [listener.frontier for listener in listeners])
-            told += turns.finish() if last else []
-            shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in told)
+            ordered = turns.push(segments, [listener.frontier for listener in listeners])
+            ordered += turns.finish() if last else []
+            shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in ordered)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
             settled = min(listener.cutter.settled for listener in listeners)
@@ -383,7 +383,7 @@ class Recognizer:
 
 
 def _language(hearings: Sequence[Hearing], options: Options) -> str:
-    """What was spoken: as the engine says, or where it heard nothing, as the caller did."""
+    """The spoken language, by the engine; by the caller's options where the engine gives none."""
     asked = UNDETERMINED if options.language == AUTO else options.language
     return next((each.language for each in hearings if each.language), asked)
 

@@ -87,7 +87,7 @@ class Cutter:
 
         Yields:
             None after each call of the voice activity model that completed no piece, so that
-            whoever shares a processor hears of the work.
+            callers that share a processor can interleave their work.
         """
         self.total += len(samples)
         if self.used_vad:

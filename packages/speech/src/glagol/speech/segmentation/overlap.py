@@ -1,9 +1,9 @@
-"""Joining two chunks that were cut inside speech.
+"""Join two chunks that were cut inside speech.
 
 Both sides have read the same audio around the cut, each with more context on its own side. The seam
 goes between two words: of the left chunk's words near the cut, the place farthest from the middles
 of its two neighbours. A word belongs to the side on which its middle lies, so a word that both
-sides heard is kept once, and the frame of jitter that two decodings differ by moves no middle
+sides contain is kept once, and the frame of jitter that two decodings differ by moves no middle
 across the seam.
 """
 

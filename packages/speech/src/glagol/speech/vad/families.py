@@ -33,10 +33,10 @@ class Detector(Protocol):
         """What detects."""
 
     def stream(self, *, block_frames: int = BLOCK_FRAMES) -> ActivityStream:
-        """What turns the samples of one recording into activity."""
+        """A stream from the samples of one recording to activity."""
 
     def spans(self) -> SpanMachine:
-        """What turns the activity of one recording into spans of speech."""
+        """A state machine from the activity of one recording to spans of speech."""
 
 
 class Family(Protocol):
@@ -92,11 +92,11 @@ class _Silero:
         """As `Family.load`."""
         parameters: Vad = configured(opened.model, Vad)
         graph = next((path for path in opened.blobs if path.endswith(".onnx")), "model.onnx")
-        told = msgspec.to_builtins(parameters)
+        fields = msgspec.to_builtins(parameters)
         provenance = VadProvenance(
             id=opened.model.id,
             artifacts={path: blob.sha256 for path, blob in opened.blobs.items()},
-            parameters={name: value for name, value in told.items() if name != "kind"},
+            parameters={name: value for name, value in fields.items() if name != "kind"},
         )
         session = open_session(opened.blobs, graph, device="cpu", threads=1)
         return VoiceActivity(session, parameters, provenance)

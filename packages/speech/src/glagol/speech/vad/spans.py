@@ -99,7 +99,7 @@ class SpanMachine:
             self._start = self._silence = self._longest = None
 
     def _resume(self, now: int) -> None:
-        """Speech goes on: remember the silence that just ended if it is the longest."""
+        """Speech continues: remember the silence that just ended if it is the longest."""
         if self._silence is None:
             return
         silence = Span(self._silence, now)

@@ -1,1 +1,1 @@
-"""Access to a server: API keys, rates, concurrency, the operator's policy file."""
+"""Access control: API keys, rates, concurrency, the operator's policy file."""

@@ -56,7 +56,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """A key as it is stored.
 
     Attributes:
-        name: Whose it is; jobs belong to it, the log names it.
+        name: Name of the owner; jobs belong to it, the log names it.
         sha256: Of the key's text, hexadecimal.
         created: When, in UTC.
         expires: From when on it is refused; None means never.
@@ -94,7 +94,7 @@ class Keyring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     keys: tuple[Key, ...] = ()
 
     def find(self, text: str) -> Key | None:
-        """The key whose text this is; the time it takes does not tell which, or how nearly."""
+        """Find a key by its text, in a time that does not depend on the text."""
         digest, found = sha256_of(text), None
         for key in self.keys:
             if hmac.compare_digest(key.sha256, digest):
@@ -245,7 +245,7 @@ class KeyFile:
         return None
 
     def _remember(self) -> None:
-        """Leave the mark; a directory that cannot be written may do without, but says so."""
+        """Write the mark; in a read-only directory only log that it is missing."""
         try:
             mark(self._folder)
         except HostError as error:

@@ -4,7 +4,7 @@ It sits inside `Observed`, which gives the request its id and logs it, and aroun
 With keys on, a request needs `Authorization: Bearer KEY`, the scope of its route, and room in the
 key's limits. With keys off, only the rate of a client's address can be limited.
 
-A request that lasts, such as a stream, asks `recheck` again and again whether its key still counts.
+A long request, such as a stream, calls `recheck` regularly, so that a revoked key ends it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def recheck(scope: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """Which paths are open, and what the others need.
+    """Paths that need no key, and the scopes that other paths need.
 
     Attributes:
         open: Paths that need no key.
@@ -264,7 +264,7 @@ def _bearer(scope: AsgiScope) -> str:
 
 
 def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
-    """What RFC 6750 and RFC 6585 want beside the body."""
+    """Response headers of RFC 6750 and RFC 6585."""
     if isinstance(error, RateLimitError):
         return [(b"retry-after", str(error.retry_after_s).encode())]
     if error.code == "key_missing":
@@ -275,9 +275,9 @@ def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
 
 
 def _from_here(scope: AsgiScope) -> bool:
-    """Whether a process of this machine seems to ask for itself.
+    """Whether the request seems to come from a process of this machine, not through a proxy.
 
-    A proxy here that says nothing about itself looks the same (nginx's plain `proxy_pass` sends
+    A local proxy that adds no header looks the same (nginx's plain `proxy_pass` sends
     the server's own address as Host), so the policy must have ruled one out.
     """
     if any(name.lower().startswith(_FORWARDED) for name, _ in scope["headers"]):

@@ -1,4 +1,4 @@
-"""A least rate for bodies: a client that sends a byte a minute does not keep its place.
+"""Minimum rate for request bodies: a client that sends a byte a minute is ended.
 
 A request has `GRACE_S` seconds of patience. Waiting for the body uses it up, and each byte that
 arrives gives `1 / rate` seconds back, up to `GRACE_S`. So a body may pause for `GRACE_S` at any
@@ -128,7 +128,7 @@ class _Body:
         self._over = False
 
     async def receive(self) -> Any:
-        """The next message; after the end of the body there is no hurry."""
+        """The next message; after the end of the body there is no limit."""
         if self._over:
             return await self._receive()
         message, self._patience_s = await self._rule.message(self._receive, self._patience_s)

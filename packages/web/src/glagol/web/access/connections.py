@@ -1,17 +1,17 @@
-"""Watches the connections of a server: how old, how many, and of which address.
+"""Close idle and surplus connections of a server, fairly between addresses.
 
 The HTTP library (granian) bounds how many connections there are and how long a head may take, but
-it waits for ever for the first byte, and it does not know which connection is of use. Here a thread
-looks four times a second at the sockets that this process has accepted, and a layer around the
-application notes which of them have a request. What has none is shut down:
+it waits for ever for the first byte, and it does not know which connection carries a request. So a
+thread lists the sockets that this process has accepted four times a second, and a layer around the
+application notes which of them carry a request. A connection without a request is shut down:
 
 - after `SILENT_S`, if it never had one: silence, half a head, HTTP/2 without a stream;
 - after `IDLE_S`, if it had one and nothing of the answer is still on its way;
 - the oldest first, when an address has more than its share, or all have more than there is room.
 
-So the sockets are found in the list of open files, and looked at by a duplicate of the descriptor:
-whatever the library does with its own meanwhile, no other file can be hit. Shutting a socket down
-ends the connection for the library as if the client had left.
+The thread finds the sockets in the list of open files and works on a duplicate of each descriptor,
+so it cannot hit another file when the library closes its own meanwhile. For the library, shutting a
+socket down looks like a disconnect of the client.
 """
 
 from __future__ import annotations
@@ -123,11 +123,11 @@ class Connections:
         return len(self._known)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more. Returns at once."""
+        """Stop the thread. Returns immediately."""
         self._over.set()
 
     def around(self, app: Asgi) -> Asgi:
@@ -169,7 +169,7 @@ class Connections:
                 return
 
     def look(self) -> None:
-        """Look once at every connection, and shut down those that have to go.
+        """Check every connection once, and shut down those that break the rules.
 
         Raises:
             OSError: This system has no list of open files.

@@ -1,4 +1,4 @@
-"""Whose request it is, for limits and shares: a key's name, or the address of a client."""
+"""The owner of a request, for limits and shares: its key's name, or its client's address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["client_of", "network_of", "owner_of"]
 
 
 def owner_of(scope: Mapping[str, Any]) -> str:
-    """Whose share a request uses: its key's name, or `@` and its client's address without keys."""
+    """The owner of a request: the name of its key, or without keys `@` and the client's address."""
     caller = scope.get("state", {}).get("caller")
     return caller.name if caller is not None and caller.name else f"@{client_of(scope)}"
 

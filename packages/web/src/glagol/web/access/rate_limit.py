@@ -1,8 +1,8 @@
-"""How much one caller gets: requests per minute, and requests at one time.
+"""Limits of one caller: requests per minute, and concurrent requests.
 
-The state is of this process and in memory. The rate is the generic cell rate algorithm: a caller
-may use a whole minute's requests at once, and gets them back evenly; one number per caller is all
-there is to keep.
+The state is in the memory of this process. The rate is the generic cell rate algorithm: a caller
+may send a whole minute's requests at once, and its allowance refills evenly. The state is one
+number per caller.
 
 Source of the algorithm: ITU-T I.371, the virtual scheduling form of GCRA.
 """
@@ -23,7 +23,7 @@ _ROUNDING_S: Final = 1e-6
 
 
 class RateLimitError(LimitError):
-    """A limit of the caller's; `retry_after_s` is in how many whole seconds it may try again."""
+    """A caller is over its limit; it may retry after `retry_after_s` whole seconds."""
 
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(
@@ -33,7 +33,7 @@ class RateLimitError(LimitError):
 
 
 class Rate:
-    """Requests per minute of each caller; the one that was seen longest ago is forgotten first."""
+    """Requests per minute of each caller; the least recent caller is dropped first."""
 
     def __init__(self, callers_max: int = CALLERS_MAX) -> None:
         self._callers_max = callers_max

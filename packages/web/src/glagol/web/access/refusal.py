@@ -1,4 +1,4 @@
-"""How the layers around the application refuse a request that it never sees."""
+"""Refuse a request in a layer in front of the application."""
 
 from __future__ import annotations
 

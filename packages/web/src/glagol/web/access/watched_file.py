@@ -73,7 +73,7 @@ class Reloaded(Generic[T]):
             journal.write("changed file read", file=self._path.name)
 
     def _look(self) -> Stamp | str:
-        """What tells one content from another: an editor changes at least one of the three."""
+        """Identity of the content (three file attributes); an editor changes at least one."""
         try:
             status = self._path.stat()
         except (FileNotFoundError, NotADirectoryError):

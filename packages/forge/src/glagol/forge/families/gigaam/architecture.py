@@ -1,4 +1,4 @@
-"""The sizes of a model: read from its configuration, checked against its weights.
+"""Read the sizes of a model from its configuration, and check them against its weights.
 
 Two configurations are understood: the flat one of this repository (``encoder``, ``features``,
 ``vocabulary``) and the nested one of the published checkpoints (``cfg.model.cfg.encoder``).

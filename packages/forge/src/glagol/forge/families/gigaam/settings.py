@@ -3,8 +3,8 @@
 They stand in one of three places: in ``config.json`` beside the tensors (Hugging Face, under
 ``cfg.model.cfg``), in the checkpoint itself (upstream's ``cfg``), or nowhere. Then shapes tell what
 they can and the constants of GigaAM-v3 the rest; settings of an encoder of v3's width must agree
-with these, since no shape would show that they do not. What this forge would build wrongly without
-a word is refused: another front end, a second layer of the predictor, normalisation by batch.
+with these, since no shape would show that they do not. Settings that would be built
+wrongly are refused: another front end, a second layer of the predictor, normalisation by batch.
 
 Source: the settings of the four v3 models, as k2-fsa/sherpa-onnx quotes them
 (scripts/nemo/GigaAM/export-onnx-{ctc,rnnt}-v3{,-punct}.py).

@@ -1,4 +1,4 @@
-"""Builds the artifacts of a model from its weights: the same bytes on every machine."""
+"""Build the artifacts of a model from its weights: the same bytes on every machine."""
 
 from __future__ import annotations
 

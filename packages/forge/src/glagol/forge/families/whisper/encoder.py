@@ -1,7 +1,7 @@
 """The encoder as a graph: log-mel in, keys and values of the decoder's cross-attention out.
 
-What the encoder says is read by nothing but the cross-attention, so its keys and values are
-computed here, once, and not with every token.
+Only the cross-attention reads the encoder's output, so its keys and values are computed here once,
+not for every token.
 
 Axes: B clips, F mel frames (even, at most twice the encoder's frames), L = F / 2, D width, H heads.
 """

@@ -1,4 +1,4 @@
-"""Evens out what the encoder's products read, so that one 8-bit scale per value fits it better.
+"""Smooth the inputs of the encoder's products, so that one 8-bit scale per value fits better.
 
 A layer norm's output has columns that are many times larger than the others, and a scale for the
 whole value is spent on them. Dividing a column of the norm's gain and bias, and multiplying the

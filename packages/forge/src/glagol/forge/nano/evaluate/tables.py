@@ -27,8 +27,8 @@ def measure(
     for case in cases:
         scores = {name: evaluate(each, case.clips) for name, each in recognisers.items()}
         rows.append(Row(case, scores))
-        told = ", ".join(f"{name} {_cell(found)}" for name, found in scores.items())
-        report(f"{case.group} / {case.name} ({len(case.clips)} clips): {told}")
+        scores_text = ", ".join(f"{name} {_cell(found)}" for name, found in scores.items())
+        report(f"{case.group} / {case.name} ({len(case.clips)} clips): {scores_text}")
     return rows
 
 

@@ -59,7 +59,7 @@ def coloured_noise(size: int, draw: np.random.Generator) -> Wave:
 
 
 def distort(wave: Wave, other: Wave, draw: np.random.Generator) -> Wave:
-    """Return a distorted copy; ``other`` is a voice that may be heard behind it."""
+    """Return a distorted copy; ``other`` is a voice to mix in behind it."""
     if draw.random() < 0.4:
         wave = change_pace(wave, draw)
     if draw.random() < 0.25:

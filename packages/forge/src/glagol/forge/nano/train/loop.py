@@ -91,7 +91,7 @@ class Trainer:
         partial.rename(self.settings.checkpoint)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint if there is one; tell whether there was."""
+        """Resume from the checkpoint if there is one; returns whether there was."""
         if not self.settings.checkpoint.exists():
             return False
         state = torch.load(self.settings.checkpoint, weights_only=True)

@@ -165,20 +165,21 @@ export class Editor {
     const take = el("button", { type: "button", className: "btn" }, t("conflict_theirs"));
     keep.addEventListener("click", () => close(mine));
     take.addEventListener("click", () => close(null));
-    box.append(el("div", { className: "small" }, t("conflict", { name: by || t("conflict_someone") })),
+    box.append(el("div", { className: "small" }, t("conflict", { name: by || t("conflict_other") })),
       el("blockquote", {}, mine), el("div", { className: "acts" }, keep, take));
     s.box.append(box);
     s.box.scrollIntoView({ block: "center" });
   }
 
-  /** Who speaks: a menu beside the name. @param {Segment} s @param {HTMLElement} anchor */
+  /** A menu of speakers beside the name. @param {Segment} s @param {HTMLElement} anchor */
   menu(s, anchor) {
-    document.querySelector(".who .sheet")?.remove();
-    const sheet = el("div", { className: "sheet", role: "menu", ariaLabel: t("speaker_menu", { name: this.text.name(s.key) }) });
+    document.querySelector(".sheet.floating")?.remove();
+    const sheet = el("div", { className: "sheet floating", role: "menu", ariaLabel: t("speaker_menu", { name: this.text.name(s.key) }) });
     const shut = () => {
       sheet.remove();
       removeEventListener("pointerdown", away, true);
-      anchor.focus();
+      removeEventListener("scroll", shut, true);
+      if (anchor.isConnected) anchor.focus({ preventScroll: true });
     };
     const away = (/** @type {Event} */ event) => {
       if (!sheet.contains(/** @type {Node} */ (event.target))) shut();
@@ -204,8 +205,13 @@ export class Editor {
       event.preventDefault();
       event.stopPropagation();
     });
-    anchor.after(sheet);
-    sheet.firstChild.focus();
+    document.body.append(sheet); // a block clips what it holds
+    const at = anchor.getBoundingClientRect(), high = sheet.offsetHeight + 6;
+    const top = at.bottom + high > innerHeight ? Math.max(6, at.top - high) : at.bottom + 6;
+    sheet.style.setProperty("top", `${top}px`);
+    sheet.style.setProperty("left", `${Math.max(6, Math.min(at.left, innerWidth - sheet.offsetWidth - 6))}px`);
+    sheet.firstChild.focus({ preventScroll: true });
     addEventListener("pointerdown", away, true);
+    addEventListener("scroll", shut, true);
   }
 }

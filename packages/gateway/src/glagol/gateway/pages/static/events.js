@@ -20,7 +20,10 @@ export function listen(onMessage, onOpen, onState = () => {}) {
     if (message.type === "hello") {
       wait = FIRST_WAIT_MS;
       onState(true);
-      if (opened++) onOpen();
+      if (opened++) {
+        onOpen();
+        dispatchEvent(new Event("online")); // what waits for the server may try again at once
+      }
     }
     onMessage(message);
   };
@@ -45,7 +48,13 @@ export function listen(onMessage, onOpen, onState = () => {}) {
         if (!hello && !opened) sockets = false;
         lost();
       };
-      const mine = { close: () => { link = null; socket.close(); } };
+      const mine = {
+        close: () => {
+          link = null;
+          if (socket.readyState === WebSocket.OPEN) socket.close();
+          else socket.onopen = () => socket.close();
+        },
+      };
       link = mine;
     } else {
       const stream = new EventSource("/ui/events");

@@ -79,7 +79,7 @@ export class Player {
     return this.wanted >= 0 ? this.wanted : this.audio.currentTime;
   }
 
-  /** @param {number} [back] Seconds to go back before going on */
+  /** @param {number} [back] Seconds to go back before playing */
   toggle(back = 0) {
     if (!this.audio.getAttribute("src")) return;
     if (!this.audio.paused) this.audio.pause();
@@ -93,7 +93,7 @@ export class Player {
     if (this.audio.getAttribute("src")) this.audio.play().catch(() => this.look(false));
   }
 
-  /** Going on by key starts a second earlier. */
+  /** Resuming by key starts a second earlier. */
   resume() {
     this.toggle(AGAIN_S);
   }

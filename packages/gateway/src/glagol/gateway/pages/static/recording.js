@@ -13,7 +13,7 @@ import { Saver } from "./saving.js";
 import { Editor } from "./editor.js";
 import { Side } from "./side.js";
 
-let { recording } = data;
+let { recording } = data, deleting = false;
 const { id } = recording, path = `/ui/recordings/${id}`;
 const text = new Transcript($("segments"));
 const player = new Player(text, id);
@@ -269,12 +269,16 @@ $("delete").addEventListener("click", async () => {
     { value: "", text: t("keep") }, { value: "yes", text: t("delete_yes"), style: "danger" },
   ]);
   if (answer !== "yes") return;
+  deleting = true;
   try {
     const receipt = await send("DELETE", path);
     saver.waiting.clear();
     toast(t("deleted", { n: receipt.number }));
     setTimeout(() => location.assign("/"), 1200);
-  } catch (error) { complain(error); }
+  } catch (error) {
+    deleting = false;
+    complain(error);
+  }
 });
 $("undo").addEventListener("click", () => saver.undo());
 $("redo").addEventListener("click", () => saver.redo());
@@ -323,8 +327,8 @@ obey({
 listen((message) => {
   if (message.type === "recording" && message.id === id) show(message.recording);
   else if (message.type === "removed" && message.id === id) {
-    toast(t("trouble_recording_unknown"));
-  } else if (message.type === "edit" && message.id === id) saver.heard(message.edit);
+    if (!deleting) toast(t("trouble_recording_unknown"));
+  } else if (message.type === "edit" && message.id === id) saver.received(message.edit);
 }, async () => {
   try {
     show(await get(path));

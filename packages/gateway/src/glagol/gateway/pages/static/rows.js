@@ -42,7 +42,7 @@ export function says(r, own) {
   return t("state_done");
 }
 
-/** How much is done, 0 to 1; null where nobody knows. @param {Recording} r @param {any} own */
+/** How much is done, 0 to 1; null where it is unknown. @param {Recording} r @param {any} own */
 export function share(r, own) {
   if (r.state === "uploading") return own ? own.share : r.bytes ? r.uploaded_bytes / r.bytes : null;
   return r.progress?.total_s ? r.progress.done_s / r.progress.total_s : null;

@@ -208,7 +208,7 @@ export class Saver {
   }
 
   /** Another page made an edit. @param {number} number */
-  async heard(number) {
+  async received(number) {
     await this.chain;
     if (number > this.text.edit) await this.catchUp();
   }

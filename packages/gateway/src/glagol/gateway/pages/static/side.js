@@ -1,7 +1,7 @@
 // @ts-check
 // Beside the text: speakers, where the text comes from, the history of edits.
 
-import { $, complain, el, get, hms, knows, size, t, when } from "./page.js";
+import { $, complain, el, get, knows, size, t, when } from "./page.js";
 
 /** @typedef {import("./transcript.js").Transcript} Transcript */
 
@@ -112,10 +112,10 @@ export class Side {
           ...(i ? [el("br")] : []), `${name} `, short(String(digest))]),
           el("br"), t("src_manifest", { n: String(made.provenance.manifest_version ?? "?") }));
       }
-      const heard = made.coverage;
-      if (heard?.decoded) {
-        const whole = heard.decoded + (heard.dropped ?? 0);
-        fact("src_heard", t("src_heard_value", { a: hms(heard.decoded), b: hms(whole) }));
+      const coverage = made.coverage;
+      if (coverage?.decoded) {
+        const whole = coverage.decoded + (coverage.dropped ?? 0);
+        fact("src_decoded", t("src_decoded_value", { p: Math.round((100 * coverage.decoded) / whole) }));
       }
       fact("src_text", short(made.result_sha256));
     }

@@ -1,10 +1,10 @@
 // @ts-check
-// Files go to the server in pieces (tus 1.0.0), and go on after a broken line, a closed lid or a
+// Files go to the server in pieces (tus 1.0.0), and continue after a broken line, a closed lid or a
 // closed tab. A piece that the server acknowledged is on its disk.
 
 import { ask, get, Trouble } from "./page.js";
 
-const FIRST_PIECE = 256 * 1024, GOOD_MS = 1500, LONGEST_WAIT_S = 30, AT_ONCE = 2;
+const FIRST_PIECE = 256 * 1024, GOOD_MS = 1500, LONGEST_WAIT_S = 10, AT_ONCE = 2;
 const TUS = { "Tus-Resumable": "1.0.0" };
 const KNOWN = "glagol-uploads";
 
@@ -75,6 +75,8 @@ class Upload {
     this.share = 0;
     this.broken = false;
     this.dropped = false;
+    /** Whether a part of it may be on the server already. */
+    this.started = false;
   }
 
   note = (/** @type {boolean} */ broken) => {
@@ -88,8 +90,10 @@ class Upload {
     const known = remembered(), own = mark(this.file);
     const found = started.find((r) => r.title === this.file.name && r.bytes === this.file.size
       && !this.all.own.has(r.id) && (known[r.id] ?? own) === own);
-    if (found) this.id = found.id;
-    else {
+    if (found) {
+      this.id = found.id;
+      this.started = true;
+    } else {
       const words = { filename: this.file.name, ...this.all.options() };
       const metadata = Object.entries(words).map(([name, value]) => `${name} ${base64(value)}`).join(",");
       const headers = { ...TUS, "Upload-Length": String(this.file.size), "Upload-Metadata": metadata };
@@ -116,7 +120,8 @@ class Upload {
   /** Send what is missing. */
   async run() {
     const stopped = () => this.dropped, { file } = this;
-    let at = await persist(() => this.offset(), this.note, stopped), piece = FIRST_PIECE;
+    let at = this.started ? await persist(() => this.offset(), this.note, stopped) : 0;
+    let piece = FIRST_PIECE;
     while (at < file.size && !this.dropped) {
       at = await persist(async () => {
         const from = this.broken ? await this.offset() : at;

@@ -1,5 +1,5 @@
 // @ts-check
-// Two pictures of the sound: who speaks when over the whole length, and thirty seconds of amplitude.
+// Two pictures of the sound: the speakers over the whole length, and thirty seconds of amplitude.
 
 import { $, ask, hms, onTheme } from "./page.js";
 

@@ -7,7 +7,8 @@ import os
 import select
 import socket
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from glagol.speech.audio.jail.wire import Task
 
-__all__ = ["ChildEnd", "ClosedError", "ParentEnd"]
+__all__ = ["ChildEnd", "ClosedError", "ParentEnd", "readable"]
 
 SEND_BYTES = 256 << 10
 """The kernel's buffer: how far a child may run ahead of its reader, some four blocks."""
@@ -214,3 +215,33 @@ def devour(descriptor: int) -> None:
             pass
     except BlockingIOError:
         return
+
+
+def readable(file: BinaryIO) -> int:
+    """A new descriptor of a file's bytes to send, for reading only where the system can."""
+    try:
+        number = file.fileno()
+    except (OSError, AttributeError):
+        return _in_memory(file)
+    with suppress(OSError):
+        return os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+    return os.dup(number)
+
+
+def _in_memory(file: BinaryIO) -> int:
+    descriptor = os.memfd_create("recording", os.MFD_CLOEXEC)
+    try:
+        file.seek(0)
+        while data := file.read(1 << 20):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        file.seek(0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with suppress(OSError):
+        read_only = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        os.close(descriptor)
+        return read_only
+    return descriptor

@@ -101,7 +101,7 @@ def make_copy(file: BinaryIO, task: Task, end: ChildEnd) -> End:
 
     Args:
         file: the recording.
-        task: its limits, its track and the bit rate of each channel.
+        task: its limits, its track and the bit rate of each channel; 0 for peaks alone.
         end: where it is sent.
 
     Returns:
@@ -120,6 +120,8 @@ def make_copy(file: BinaryIO, task: Task, end: ChildEnd) -> End:
     end.send(Kind.PEAKS, peaks.finish())
     source.close()
     seconds = total / SAMPLE_RATE
+    if not task.bit_rate:
+        return End(list(source.warnings), seconds, min(channels, COPY_CHANNELS_MAX))
     index = INDEX_BYTES_MIN + int(seconds * PACKETS_PER_SECOND * INDEX_BYTES_PER_PACKET)
     options = {"movflags": "+use_metadata_tags", "moov_size": str(index)}
     with av.open(_Out(end), "w", format="mp4", options=options) as out:
@@ -149,6 +151,8 @@ def _few_channels(file: BinaryIO, task: Task) -> bool:
 def _encode(source: Iterator[Array], out: OutputContainer, stream: AudioStream) -> None:
     at, channels = 0, stream.layout.nb_channels
     for samples in _resampled(source, channels):
+        if not len(samples):
+            continue  # FFmpeg takes a frame without samples for a lack of memory
         interleaved = np.ascontiguousarray(samples.reshape(1, -1))
         frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=stream.layout.name)
         frame.sample_rate, frame.pts = COPY_RATE, at

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from glagol.speech.audio.jail import wire
+from glagol.speech.audio.jail.channel import readable
 from glagol.speech.audio.jail.fair import FairThreads, result_of
 from glagol.speech.audio.jail.limits import Limits
 from glagol.speech.audio.jail.source import Answers, JailedSource, streamed
@@ -43,11 +44,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A listening copy that was written.
+    """A listening copy that was written, or peaks without one.
 
     Attributes:
         seconds: its duration.
-        channels: 1 or 2.
+        channels: 1 or 2, of the copy.
         peaks: int8 pairs of lowest and highest sample, 50 a second, 127 is full scale.
         warnings: what the recording lacks.
     """
@@ -245,6 +246,20 @@ class Jail:
         wanted = partial(self._copied, file, into, task, cancelled)
         return self._waited(owner, wanted, cancelled)
 
+    def peaks(
+        self,
+        file: BinaryIO,
+        *,
+        max_seconds: float,
+        track: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        owner: str = "",
+    ) -> Copied:
+        """The peaks of a recording that needs no copy; arguments, value and errors as `copy`."""
+        task = _task(file, max_seconds, track=track, kind="copy")
+        wanted = partial(self._copied, file, io.BytesIO(), task, cancelled)
+        return self._waited(owner, wanted, cancelled)
+
     def escapes(self, port: int = 9) -> tuple[Confinement, dict[str, int]]:
         """Let a child try what no decoder needs: files, sockets, programs, other processes.
 
@@ -331,7 +346,7 @@ def _give(answers: Answers, task: Task, file: BinaryIO | None) -> None:
     if file is None:
         answers.begin(task)
         return
-    descriptor = _readable(file)
+    descriptor = readable(file)
     try:
         answers.begin(task, [descriptor])
     finally:
@@ -357,33 +372,3 @@ def _task(
     if kind == "copy":
         return Task("copy", max_seconds, track=track, size_bytes=size_bytes, bit_rate=bit_rate)
     return Task("decode", max_seconds, split=split, track=track, size_bytes=size_bytes)
-
-
-def _readable(file: BinaryIO) -> int:
-    """A new descriptor of the file's bytes, for reading only where the system can."""
-    try:
-        number = file.fileno()
-    except (OSError, AttributeError):
-        return _in_memory(file)
-    with suppress(OSError):
-        return os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
-    return os.dup(number)
-
-
-def _in_memory(file: BinaryIO) -> int:
-    descriptor = os.memfd_create("recording", os.MFD_CLOEXEC)
-    try:
-        file.seek(0)
-        while data := file.read(1 << 20):
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        file.seek(0)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    with suppress(OSError):
-        read_only = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-        os.close(descriptor)
-        return read_only
-    return descriptor

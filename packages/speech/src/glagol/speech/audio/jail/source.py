@@ -295,7 +295,7 @@ class JailedSource:
     def _other(self, kind: Kind, data: bytearray) -> None:
         if kind not in (Kind.WARNINGS, Kind.END):
             self._answers.check(lambda: _violated(kind))
-        self._warnings = _told(self._answers, kind, data)
+        self._warnings = _notices_of(self._answers, kind, data)
         if kind is Kind.END:
             self.close()
 
@@ -333,7 +333,7 @@ def streamed(
                 answers.sound_s += len(block) / SAMPLE_RATE
                 yield block
             elif kind in (Kind.WARNINGS, Kind.END):
-                found = _told(answers, kind, data)
+                found = _notices_of(answers, kind, data)
                 if findings is not None:
                     findings.ended = list(found)
                 if kind is Kind.END:
@@ -344,7 +344,7 @@ def streamed(
         answers.close()
 
 
-def _told(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, ...]:
+def _notices_of(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, ...]:
     """The warnings of a frame."""
     if kind is Kind.END:
         found = answers.value(data, wire.End).warnings

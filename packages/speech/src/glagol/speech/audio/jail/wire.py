@@ -104,7 +104,7 @@ class Task(msgspec.Struct, frozen=True):
         split: as for `decode`.
         track: as for `decode`.
         size_bytes: of the recording.
-        bit_rate: of each channel of a listening copy, bits per second.
+        bit_rate: of each channel of a listening copy, bits per second; 0 for its peaks alone.
         port: of 127.0.0.1, that is tried when it tries to break out.
     """
 

@@ -1,8 +1,8 @@
-"""Whether bytes behind a recording's sound are more of it: they are compared with the sound itself.
+"""Decide whether bytes behind the data chunk are sound, by comparison with the sound inside.
 
-A header whose size was written too early leaves sound undescribed; a recorder may as well leave
-what its disk held before. Neighbouring samples of sound resemble each other, those of other data
-read as samples do not.
+A header whose size was written too early leaves sound outside of the chunk; a recorder may also
+leave old bytes of its disk there. Neighbouring samples of sound are correlated; other data read as
+samples is not.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ def sounds_alike(file: Seekable, form: Form, start: int, size: int, behind: int)
         return False
     inside = _places(file, form, start, size)
     outside = _places(file, form, start + size, behind)
-    heard = [_likeness(samples) for samples in outside]
-    heard = [(likeness, level) for likeness, level in heard if level > 0]
-    if not heard:
+    blocks = [_likeness(samples) for samples in outside]
+    blocks = [(likeness, level) for likeness, level in blocks if level > 0]
+    if not blocks:
         return False
     loudest = max((level for _, level in map(_likeness, inside)), default=0.0)
-    alike = sum(likeness >= LIKENESS for likeness, _ in heard)
-    quiet = max(level for _, level in heard) <= max(LOUDER * loudest, 0.01)
-    return quiet and 2 * alike > len(heard)
+    alike = sum(likeness >= LIKENESS for likeness, _ in blocks)
+    quiet = max(level for _, level in blocks) <= max(LOUDER * loudest, 0.01)
+    return quiet and 2 * alike > len(blocks)
 
 
 def _places(file: Seekable, form: Form, start: int, size: int) -> list[Wide]:

@@ -16,7 +16,7 @@ FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b
 
 
 def iso(file: Seekable) -> Stated:
-    """Walk the top-level boxes; how much sound a missing byte was, the index tells later."""
+    """Walk the top-level boxes; the index later gives the seconds of missing bytes."""
     size, position, indexed = size_of(file), 0, False
     while position + 8 <= size:
         file.seek(position)

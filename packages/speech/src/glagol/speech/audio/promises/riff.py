@@ -1,4 +1,4 @@
-"""WAV, RF64 and BW64: the size of the data chunk, what is there of it, what stands behind it.
+"""WAV, RF64 and BW64: stated size of the data chunk, existing bytes, and bytes behind it.
 
 Recorders leave placeholders when they cannot seek back, allocate ahead, count the header as sound,
 or wrap sizes at four gigabytes. FFmpeg believes the size; here it is believed only while the bytes
@@ -132,11 +132,11 @@ def _whole(file: Seekable, chunks: _Chunks, there: int) -> tuple[int, str]:
         return chunks.size, ""
     if behind < BEHIND_SECONDS * form.bytes_per_second or _zeros(file, rest, behind):
         return chunks.size, ""
-    told = f"its header states {chunks.size} bytes of sound, and {behind} bytes stand behind them"
+    what = f"its header states {chunks.size} bytes of sound, and {behind} bytes stand behind them"
     if sounds_alike(file, form, chunks.start, chunks.size, behind):
         whole = there - there % max(1, form.align)
-        return whole, f"{told} that sound like it: all are transcribed"
-    return chunks.size, f"{told} that are no chunk and do not sound like it: they are left out"
+        return whole, f"{what} that sound like it: all are transcribed"
+    return chunks.size, f"{what} that are no chunk and do not sound like it: they are left out"
 
 
 def _behind_chunks(file: Seekable, position: int, end: int) -> int:

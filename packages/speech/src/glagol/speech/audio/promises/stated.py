@@ -1,8 +1,8 @@
-"""The statement of a container, and the reader of it that a file's first bytes choose.
+"""Read the exact length that a container states.
 
-FFmpeg reads a file that was cut off as if it were a shorter one, and gives estimates by bit rate as
-durations. So what a container states exactly is read here and compared, after decoding, with what
-is there. Nothing here refuses a recording: what cannot be understood states nothing.
+FFmpeg reads a truncated file as a shorter one, and estimates durations by bit rate. So the stated
+length is read here and compared with the decoded length afterwards. Nothing here refuses a
+recording: a header that cannot be parsed states nothing.
 """
 
 from __future__ import annotations

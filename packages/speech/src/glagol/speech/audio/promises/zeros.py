@@ -1,4 +1,4 @@
-"""Where a file ends that was allocated ahead: the zeros behind its last byte are no sound."""
+"""Find the end of a preallocated file: zeros behind its last byte are not sound."""
 
 from __future__ import annotations
 

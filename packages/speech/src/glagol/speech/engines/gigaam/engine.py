@@ -201,10 +201,10 @@ class GreedyDecoding:
 
 def _must_fit(vocabulary: Vocabulary, head: Mapping[str, Array], width: int, *, rnnt: bool) -> None:
     """Refuse files of different models: `width` is the last axis of the encoder's output."""
-    told = vocabulary.blank + 1
+    pieces = vocabulary.blank + 1
     classes = len(head["joint.out.bias"]) if rnnt else width
-    if told != classes:
-        what = f"vocabulary.json has {told} pieces with the blank, the head {classes} classes"
+    if pieces != classes:
+        what = f"vocabulary.json has {pieces} pieces with the blank, the head {classes} classes"
     elif rnnt and width != len(head["joint.pred.bias"]):
         what = f"the encoder gives {width} values, the joint takes {len(head['joint.pred.bias'])}"
     else:

@@ -39,11 +39,11 @@ class _Gigaam:
             kernels=runtime.kernels,
         )
 
-    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+    def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
         """As `glagol.speech.engines.gigaam.smoke.smoke`, which says what it raises."""
         from glagol.speech.engines.gigaam import smoke
 
-        smoke.smoke(opened, heard)
+        smoke.smoke(opened, directions)
 
 
 FAMILY = _Gigaam()

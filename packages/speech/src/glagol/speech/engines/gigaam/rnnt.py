@@ -56,7 +56,7 @@ class _Clip:
     emissions: list[Emission] = field(default_factory=list)
 
     def skip(self, labels: Sequence[int], blank: int) -> int | None:
-        """Go on over blanks; where in `labels`, those of the next frames, it speaks, if it does."""
+        """Skip blanks; index of the first other label in `labels` (the next frames), or None."""
         place, ahead = 0, min(len(labels), self.end - self.at)
         while place < ahead and labels[place] == blank:
             place += 1
@@ -129,12 +129,12 @@ class Transducer:
             scores = _product(np.maximum(hidden, 0.0, out=hidden), self._out)
             speaking = self._skip(active, scores.argmax(axis=2).tolist())
             if speaking:
-                who, where, labels = np.array(speaking).T
-                logprobs = _log_softmax(scores[who, where], labels)
+                rows, where, labels = np.array(speaking).T
+                logprobs = _log_softmax(scores[rows, where], labels)
                 for (clip, _, label), logprob in zip(speaking, logprobs, strict=True):
                     active[clip].say(label, logprob, self._max_symbols)
-                gates = self._input[labels] + ahead[who, : self._gates]
-                cell[who], ahead[who] = self._step(gates, cell[who])
+                gates = self._input[labels] + ahead[rows, : self._gates]
+                cell[rows], ahead[rows] = self._step(gates, cell[rows])
             left = [place for place, clip in enumerate(active) if clip.at < clip.end]
             if len(left) < len(active):
                 active, cell, ahead = [active[place] for place in left], cell[left], ahead[left]
@@ -154,7 +154,7 @@ class Transducer:
     def _skip(
         self, active: Sequence[_Clip], best: Sequence[Sequence[int]]
     ) -> list[tuple[int, int, int]]:
-        """Move on to where each recording speaks next, if that is near: who, where, and what."""
+        """Advance each recording to its next label, if that is near: (recording, frame, label)."""
         speaking = []
         for place, (clip, labels) in enumerate(zip(active, best, strict=True)):
             where = clip.skip(labels, self._blank)

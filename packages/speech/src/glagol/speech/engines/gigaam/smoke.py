@@ -1,8 +1,8 @@
-"""The first judgement of a fresh build: a synthetic clip through the engine that will serve it.
+"""First check of a new build: run a synthetic clip through the engine that will serve it.
 
-No model's words can be known here, but what every right model does can: one frame for four, finite
-numbers, probabilities that sum to one, padding that changes nothing, a sound that is told from
-silence, and precisions that agree.
+The text of a model is not known here, but these properties of every correct model are: one frame
+for four, finite numbers, probabilities that sum to one, padding that changes nothing, a sound that
+differs from silence, and precisions that agree.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def clip() -> NDArray[np.float32]:
     return samples
 
 
-def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
+def smoke(opened: OpenModel, directions: dict[str, NDArray[np.float32]]) -> None:
     """Run `opened` on the clip and judge what comes out.
 
     Args:
         opened: A variant of a recogniser.
-        heard: Directions of the outputs of the variants before it, float32 [T, C], by variant id;
-            this one's is added.
+        directions: Directions of the outputs of the variants before it, float32 [T, C], by variant
+            id; this one's is added.
 
     Raises:
         IntegrityError: `artifact_altered`, saying what a right model does and this one does not.
@@ -103,10 +103,10 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
         behind = np.full((PADS, features.shape[1]), 3, np.float32)
         padded, ends = run(np.concatenate([features, behind]), length)
         apart = np.abs(padded[:frames] - output).max() / np.abs(output).max()
-        must(ends == frames and apart < CLOSE, "what lies behind the end changes what is heard")
+        must(ends == frames and apart < CLOSE, "samples behind the end change the transcript")
     shape = output - output.mean(axis=1, keepdims=True)
     direction = shape / np.linalg.norm(shape)
-    for other, earlier in heard.items():
+    for other, earlier in directions.items():
         cosine = float(np.vdot(direction, earlier))
         must(cosine > ALIKE, f"its outputs and those of {other} have a cosine of {cosine:.3f}")
-    heard[opened.variant.id] = direction
+    directions[opened.variant.id] = direction

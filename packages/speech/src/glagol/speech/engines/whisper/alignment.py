@@ -1,4 +1,4 @@
-"""When tokens were spoken, by what the decoder attends to (`whisper/timing.py` upstream).
+"""Align tokens with the audio by the attention of the decoder (`whisper/timing.py` upstream).
 
 Some heads of the decoder look at the sound of the token that comes next. Their attention over the
 frames, normalised over the tokens and smoothed over the frames, is a map of tokens and frames; the

@@ -60,7 +60,7 @@ class Attempt:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is said there."""
+        """Whether the window holds no speech."""
         decoded = self.decoded
         return decoded.no_speech > SILENCE_MIN and decoded.average < AVERAGE_MIN
 
@@ -174,6 +174,6 @@ def padded(mel: Array, frames: int) -> Array:
 
 
 def repetition(text: str) -> float:
-    """How many bytes of a text one byte of it compressed stands for."""
+    """Compression ratio of a text, which is high for repetitions."""
     data = text.strip().encode("utf-8")
     return len(data) / len(zlib.compress(data))

@@ -29,7 +29,7 @@ class Config(
     tag_field="kind",
     tag="attention",
 ):
-    """What the files of a variant do not say themselves.
+    """Parameters that the files of a variant do not contain.
 
     Attributes:
         mels: mel bands that the encoder reads.

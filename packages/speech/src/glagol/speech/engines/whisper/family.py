@@ -33,11 +33,11 @@ class _Whisper:
         """As `glagol.speech.engines.base.Family`; raises what `Whisper` raises."""
         return Whisper(opened, runtime)
 
-    def judge(self, opened: OpenModel, heard: dict[str, Array]) -> None:
+    def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
         """As `glagol.speech.engines.whisper.smoke.smoke`, which says what it raises."""
         from glagol.speech.engines.whisper import smoke
 
-        smoke.smoke(opened, heard)
+        smoke.smoke(opened, directions)
 
 
 FAMILY = _Whisper()

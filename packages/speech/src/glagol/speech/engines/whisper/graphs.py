@@ -243,7 +243,7 @@ class State:
         return state
 
     def reorder(self, parents: Sequence[int]) -> None:
-        """Make every sequence go on from that of another row, [rows]."""
+        """Continue every sequence from the cache of another row, [rows]."""
         if list(parents) == list(range(self._rows)):
             return
         for tensor in self._cache.values():

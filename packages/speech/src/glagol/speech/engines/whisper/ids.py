@@ -123,7 +123,7 @@ class Votes:
     """The language of a recording, from what its windows sound like.
 
     Each window adds its probabilities, weighted by its seconds. Once 30 s of speech agreed, the
-    language stays; before, every window is taken for what the speech so far sounds like.
+    language stays; before, every window is read in the likeliest language so far.
 
     Args:
         languages: BCP 47 tags, in the order of the probabilities.
@@ -138,7 +138,7 @@ class Votes:
 
     @property
     def settled(self) -> bool:
-        """Whether enough was heard; `language` does not change any more."""
+        """Whether there was enough audio; `language` does not change any more."""
         return self._seconds >= self.ENOUGH_S
 
     @property

@@ -1,4 +1,4 @@
-"""What the next token may be (`whisper/decoding.py` upstream, its logit filters)."""
+"""Logit filters: which token may come next (`whisper/decoding.py` upstream)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Rules:
 
     @classmethod
     def of(cls, ids: Ids, vocabulary: Vocabulary) -> Rules:
-        """The rules of a model: no symbols that nobody says, no special tokens, not nothing."""
+        """The rules of a model: no symbols that are not spoken, no special tokens, not nothing."""
         never = [*vocabulary.not_speech(), *range(ids.sot, ids.timestamps)]
         blank = vocabulary.encoded(" ")
         return cls(ids, np.array(never, np.int64), np.array([*blank, ids.eot], np.int64))

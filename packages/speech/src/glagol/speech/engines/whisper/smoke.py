@@ -1,8 +1,9 @@
-"""The first judgement of a fresh build: a synthetic clip through the engine that will serve it.
+"""First check of a new build: run a synthetic clip through the engine that will serve it.
 
-No model's words can be known here, but what every right model does can: finite numbers, tokens that
-give the same logits together and one by one, a state that forgets without a trace, beams that are
-alike when their tokens are, a sound that is told from silence, and precisions that agree.
+The text of a model is not known here, but these properties of every correct model are: finite
+numbers, tokens that give the same logits together and one by one, a state that forgets without a
+trace, beams that are alike when their tokens are, a sound that differs from silence, and precisions
+that agree.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ def clip() -> NDArray[np.float32]:
     return samples
 
 
-def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
+def smoke(opened: OpenModel, directions: dict[str, NDArray[np.float32]]) -> None:
     """Run `opened` on the clip and judge what comes out.
 
     Args:
         opened: A variant of a recogniser.
-        heard: Directions of the logits of the variants before it, float32 [n], by variant id; this
-            one's is added.
+        directions: Directions of the logits of the variants before it, float32 [n], by variant id;
+            this one's is added.
 
     Raises:
         IntegrityError: `artifact_altered`, saying what a right model does and this one does not.
@@ -97,10 +98,10 @@ def smoke(opened: OpenModel, heard: dict[str, NDArray[np.float32]]) -> None:
     )
     _, silence = logits(np.zeros_like(clip()))
     must(np.abs(together - silence).max() > CLOSE, "a sound is like silence")
-    for other, earlier in heard.items():
+    for other, earlier in directions.items():
         cosine = float(np.vdot(_direction(together), earlier))
         must(cosine > ALIKE, f"its logits and those of {other} have a cosine of {cosine:.3f}")
-    heard[opened.variant.id] = _direction(together)
+    directions[opened.variant.id] = _direction(together)
 
 
 def _close(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:

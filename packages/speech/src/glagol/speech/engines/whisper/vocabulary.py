@@ -82,7 +82,7 @@ class Vocabulary:
         return encoded(text, self.ranks)
 
     def not_speech(self) -> list[int]:
-        """Tokens that write what nobody says: brackets, music (`non_speech_tokens` upstream)."""
+        """Tokens of text that is not spoken: brackets, music (`non_speech_tokens` upstream)."""
         found = {self.encoded(" -")[0], self.encoded(" '")[0]}
         for symbol in (*SYMBOLS, *NOTES):
             for tokens in (self.encoded(symbol), self.encoded(" " + symbol)):

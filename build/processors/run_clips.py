@@ -1,8 +1,8 @@
-"""What one processor hears in the clips of build/proof-processors; runs natively and emulated.
+"""Transcribe the clips of build/proof-processors on one processor, native or emulated.
 
-hear.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips, builds that ran)
-and OUT.npz (what the encoders and the voice activity model gave). One process does everything, as
-an emulator is slow at starting one. Where PROCESSORS_SOURCE names a folder, the models are built
+run_clips.py OUT SEED...: writes OUT.json (texts, words, spans, digests of the clips, builds that
+ran) and OUT.npz (what the encoders and the voice activity model gave). One process does everything,
+as an emulator is slow at starting one. Where PROCESSORS_SOURCE names a folder, the models are built
 first, into the store that GLAGOL_STORE names: a build refuses bytes that the manifest does not pin.
 """
 
@@ -70,7 +70,7 @@ def recorder(registry: Registry, model: str, variant: str) -> tuple[Recognizer, 
     return recognizer, kept[0]
 
 
-def heard(recognizer: Recognizer, file: BinaryIO) -> dict[str, Any]:
+def transcribed(recognizer: Recognizer, file: BinaryIO) -> dict[str, Any]:
     """Text and words of a recording."""
     transcript = recognizer.transcribe(file)
     words = [asdict(word) for segment in transcript.segments for word in segment.words]
@@ -97,7 +97,7 @@ def built(source: str) -> None:
 
 
 def main() -> None:
-    """Hear everything; write it down."""
+    """Transcribe all clips with all models; write the results."""
     out, seeds = Path(sys.argv[1]), [int(seed) for seed in sys.argv[2:]]
     if source := os.environ.get("PROCESSORS_SOURCE"):
         built(source)
@@ -117,7 +117,7 @@ def main() -> None:
         found.setdefault("ran", {})[f"{model} {variant}"] = recognizer.provenance.variant
         case = found[f"{model} {variant}"] = {}
         for name, data in files.items():
-            case[name] = heard(recognizer, io.BytesIO(data))
+            case[name] = transcribed(recognizer, io.BytesIO(data))
             outputs[f"{model} {variant} {name}"] = encoder.last
     out.with_suffix(".json").write_text(json.dumps(found, ensure_ascii=False))
     np.savez(out.with_suffix(".npz"), **outputs)

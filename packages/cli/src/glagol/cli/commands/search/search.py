@@ -1,0 +1,61 @@
+"""`glagol search`: turns that fit a query, by meaning and by words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from glagol.cli import output, report
+from glagol.cli.commands.search.library import (
+    index_option,
+    opened,
+    place,
+    scope_of,
+    scope_options,
+)
+from glagol.cli.options import home_option
+
+__all__ = ["search"]
+
+
+@click.command()
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@scope_options
+@index_option
+@home_option
+def search(
+    query: str,
+    limit: int,
+    form: Literal["text", "json"],
+    folder: Path | None,
+    model: str,
+    home: Path,
+    **given: Any,
+) -> int:
+    """Search transcripts; what stands in double quotes must be there word for word.
+
+    Endings of words do not count. Each hit says by which way it was found, and at which place.
+    """
+    with opened(home, folder, model) as library:
+        hits = library.search(query, scope_of(given), limit)
+    if form == "json":
+        output.show(msgspec.json.encode(hits) + b"\n")
+        return 0
+    for number, hit in enumerate(hits, 1):
+        ways = [
+            f"{name} {at}"
+            for name, at in (("meaning", hit.by_meaning), ("words", hit.by_words))
+            if at
+        ]
+        line = f"{number}. {place(hit)}  ({', '.join(ways)})\n   {hit.turn.text}\n"
+        output.show(line.encode())
+    if not hits:
+        report.note("nothing was found")
+    return 0

@@ -1,0 +1,168 @@
+"""qdrant inside this process (qdrant-edge), as a vector index.
+
+The shard holds ids, vectors and the fields that a scope filters by, and no text. Its write-ahead
+log is off, for a log keeps what was deleted; so after a crash, or when the store changed without
+it, the shard is made again from the store. `changes` beside it says what it has seen.
+Source: facts measured with qdrant-edge-py 0.9.0, which calls itself beta.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import qdrant_edge as qdrant
+
+from glagol.core.errors import HostError
+from glagol.core.files import write_atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from glagol.rag.scope import Scope
+    from glagol.rag.store import Store
+    from glagol.rag.turns import Recording
+
+__all__ = ["Edge"]
+
+VECTOR: Final = "dense"
+BATCH: Final = 500
+_FIELDS: Final = ("owner", "folder", "recording", "speaker")
+
+
+class Edge:
+    """A shard in a folder of its own; one process has it at a time.
+
+    Args:
+        folder: Made when it is not there.
+        store: What it is made from.
+        size: Numbers in a vector.
+
+    Raises:
+        HostError: `host_io`, another process has the shard.
+    """
+
+    def __init__(self, folder: Path, store: Store, size: int) -> None:
+        self._folder = folder
+        self._store = store
+        self._size = size
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise HostError(
+                "host_io",
+                f"another process has the index {folder}",
+                "stop it, or name another directory",
+            ) from error
+        self._shard = self._opened()
+
+    def put(self, recording: Recording, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """As `VectorIndex.put`, vectors [N, D]."""
+        self._delete(recording.id)
+        fields = (recording.owner, recording.folder, recording.id)
+        self._add(
+            (each, *fields, turn.speaker, recording.date, vector)
+            for each, turn, vector in zip(ids, recording.turns, vectors, strict=True)
+        )
+        self._seen()
+
+    def forget(self, recording: str) -> None:
+        """As `VectorIndex.forget`."""
+        self._delete(recording)
+        self._shard.optimize()
+        self._seen()
+
+    def nearest(
+        self, vector: NDArray[np.float32], scope: Scope, limit: int
+    ) -> list[tuple[int, float]]:
+        """As `VectorIndex.nearest`, vector [D]."""
+        query = qdrant.Query.Nearest(vector.tolist(), using=VECTOR)
+        wanted = qdrant.QueryRequest(limit=limit, query=query, filter=_filter(scope))
+        found = [(int(point.id), float(point.score)) for point in self._shard.query(wanted)]
+        return sorted(found, key=lambda each: (-each[1], each[0]))
+
+    def close(self) -> None:
+        """Write what is left and give the shard up; a second time does nothing."""
+        if self._lock < 0:
+            return
+        self._shard.flush()
+        self._shard.close()
+        os.close(self._lock)
+        self._lock = -1
+
+    def _opened(self) -> Any:
+        """The shard, if it has seen every change of the store; else a new one."""
+        shard, seen = self._folder / "shard", self._folder / "changes"
+        state = seen.read_text() if seen.is_file() else ""
+        if shard.is_dir() and state == self._state():
+            return qdrant.EdgeShard.load(str(shard))
+        seen.unlink(missing_ok=True)
+        shutil.rmtree(shard, ignore_errors=True)
+        shard.mkdir(mode=0o700)
+        parameters = qdrant.EdgeVectorParams(size=self._size, distance=qdrant.Distance.Cosine)
+        optimizers = qdrant.EdgeOptimizersConfig(deleted_threshold=0.0, vacuum_min_vector_number=1)
+        config = qdrant.EdgeConfig(
+            vectors={VECTOR: parameters}, wal_enabled=False, optimizers=optimizers
+        )
+        self._shard = qdrant.EdgeShard.create(str(shard), config)
+        for name in _FIELDS:
+            field = qdrant.UpdateOperation.create_field_index(name, qdrant.KeywordIndexParams())
+            self._shard.update(field)
+        days = qdrant.UpdateOperation.create_field_index("day", qdrant.FloatIndexParams())
+        self._shard.update(days)
+        self._add((*row[:-1], np.frombuffer(row[-1], "<f4")) for row in self._store.vectors())
+        self._seen()
+        return self._shard
+
+    def _add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        points: list[Any] = []
+        for number, owner, folder, recording, speaker, date, vector in rows:
+            payload = dict(zip(_FIELDS, (owner, folder, recording, speaker), strict=True))
+            point = {VECTOR: vector.tolist()}
+            points.append(qdrant.Point(number, point, {**payload, "day": _day(date)}))
+            if len(points) == BATCH:
+                self._shard.update(qdrant.UpdateOperation.upsert_points(points))
+                points = []
+        if points:
+            self._shard.update(qdrant.UpdateOperation.upsert_points(points))
+
+    def _delete(self, recording: str) -> None:
+        condition = qdrant.FieldCondition("recording", match=qdrant.MatchValue(recording))
+        gone = qdrant.Filter(must=[condition])
+        self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(gone))
+
+    def _state(self) -> str:
+        return f"{self._store.fact('changes')} {self._store.fact('model')} {self._size}"
+
+    def _seen(self) -> None:
+        self._shard.flush()
+        write_atomic(self._folder / "changes", self._state().encode())
+
+
+def _day(date: str) -> float:
+    """A date as a number that has the same order; 0 when there is none."""
+    digits = date.replace("-", "")
+    return float(digits) if digits.isdigit() else 0.0
+
+
+def _filter(scope: Scope) -> Any:
+    conditions: list[Any] = []
+    allowed = (scope.owners, scope.folders, scope.recordings, scope.speakers)
+    for name, values in zip(_FIELDS, allowed, strict=True):
+        if values is not None:  # an empty list matches nothing
+            conditions.append(qdrant.FieldCondition(name, match=qdrant.MatchAny(list(values))))
+    if scope.since or scope.until:
+        span = qdrant.RangeFloat(
+            gte=_day(scope.since) if scope.since else None,
+            lte=_day(scope.until) if scope.until else None,
+        )
+        conditions.append(qdrant.FieldCondition("day", range=span))
+    return qdrant.Filter(must=conditions) if conditions else None

@@ -1,0 +1,181 @@
+"""An index of transcripts: put, forget, search."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from glagol.core.errors import HostError, InputError
+from glagol.rag.edge import Edge
+from glagol.rag.index import Exact
+from glagol.rag.scope import Scope
+from glagol.rag.store import Store
+from glagol.rag.turns import CHUNKER, passage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from glagol.embed.engine import Embedder
+    from glagol.rag.index import VectorIndex
+    from glagol.rag.store import Found
+    from glagol.rag.turns import Recording
+
+__all__ = ["QUERY_CHARACTERS_MAX", "Hit", "Library"]
+
+QUERY_CHARACTERS_MAX: Final = 10_000
+CANDIDATES: Final = 50
+RRF: Final = 60
+"""The constant of reciprocal rank fusion (Cormack, Clarke, Buettcher, SIGIR 2009)."""
+
+NEIGHBOURS: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A turn that was found, and why.
+
+    Attributes:
+        turn: What was said, where and when.
+        by_meaning: Its place among the nearest vectors, from 1; None when it is not among them.
+        by_words: Its place among the turns with words of the query.
+        around: The turn with its neighbours.
+    """
+
+    turn: Found
+    by_meaning: int | None
+    by_words: int | None
+    around: tuple[Found, ...]
+
+
+class Library:
+    """Transcripts, searched by meaning and by words; safe from any thread.
+
+    Args:
+        folder: Of its files.
+        embedder: Makes the vectors.
+        kind: `edge` keeps vectors in qdrant's shard, `exact` in memory.
+
+    Raises:
+        HostError: `not_ready`, another model made the vectors: `glagol index --again`;
+            `host_io`, `disk_full`, or another process has the shard.
+    """
+
+    def __init__(
+        self, folder: Path, embedder: Embedder, kind: Literal["edge", "exact"] = "edge"
+    ) -> None:
+        self._embedder = embedder
+        self._store = Store(folder)
+        self._lock = threading.Lock()
+        made = self._store.fact("model")
+        if made and made != self.model:
+            self._store.close()
+            raise HostError(
+                "not_ready",
+                f"the index {folder} was made by another model, or by other rules",
+                "remove the directory and index the transcripts again",
+            )
+        size = embedder.parameters.dimensions
+        self._index: VectorIndex = (
+            Edge(folder / "edge", self._store, size) if kind == "edge" else Exact(self._store)
+        )
+
+    @property
+    def model(self) -> str:
+        """Digest of all that decides vectors: the model's bytes and the rules of turns."""
+        about = [CHUNKER, sorted(self._embedder.provenance.artifacts.items())]
+        return hashlib.sha256(msgspec.json.encode(about)).hexdigest()
+
+    def put(self, recording: Recording) -> bool:
+        """Take a recording in the place of what was there under its id.
+
+        Returns:
+            Whether anything changed: the same digest again costs nothing.
+        """
+        if self._store.digest(recording.id) == recording.digest:
+            return False
+        texts = [passage(recording, turn) for turn in recording.turns]
+        vectors = self._embedder.embed(texts, "passage")
+        with self._lock:
+            ids = self._store.put(recording, vectors, self.model)
+            self._index.put(recording, ids, vectors)
+        return True
+
+    def forget(self, recording: str) -> bool:
+        """Lose a recording, in every file; whether it was there."""
+        with self._lock:
+            there = self._store.forget(recording)
+            if there:
+                self._index.forget(recording)
+        return there
+
+    def search(self, query: str, scope: Scope, limit: int = 10) -> list[Hit]:
+        """The turns that fit a query best, by both ways together.
+
+        What stands in double quotes must be there word for word, endings aside.
+
+        Raises:
+            InputError: `text_empty`, `request_invalid`, the query says nothing or is too long.
+        """
+        ask = " ".join(query.split())
+        if not ask.strip('" '):
+            raise InputError("text_empty", "the query is empty", "ask for something")
+        if len(ask) > QUERY_CHARACTERS_MAX:
+            raise InputError(
+                "request_invalid",
+                f"the query has {len(ask)} characters, the limit is {QUERY_CHARACTERS_MAX}",
+                "ask in fewer words",
+            )
+        by_words = self._store.by_words(ask, scope, CANDIDATES)
+        exact = ask.count('"') > 1
+        near = [] if exact else self.by_meaning(ask, scope, CANDIDATES)
+        ranked = fused(near, by_words)[:limit]
+        found = self._store.turns(ranked, scope)
+        return [
+            Hit(
+                turn,
+                _place(near, turn.id),
+                _place(by_words, turn.id),
+                tuple(self._store.around(turn, NEIGHBOURS)),
+            )
+            for turn in found
+        ]
+
+    def by_meaning(self, query: str, scope: Scope, limit: int) -> list[int]:
+        """Ids of the turns whose vectors are nearest to that of a query."""
+        (vector,) = self._embedder.embed([query], "query")
+        return [number for number, _ in self._index.nearest(vector, scope, limit)]
+
+    def by_words(self, query: str, scope: Scope, limit: int) -> list[int]:
+        """Ids of the turns that hold words of a query."""
+        return self._store.by_words(query, scope, limit)
+
+    def turns(self, ids: Sequence[int], scope: Scope) -> list[Found]:
+        """Turns by id."""
+        return self._store.turns(ids, scope)
+
+    def counts(self, scope: Scope) -> list[tuple[str, str, int, float]]:
+        """Recording, title, turns and seconds of speech inside a scope."""
+        return self._store.counts(scope)
+
+    def close(self) -> None:
+        """Write what is left and give the files up."""
+        self._index.close()
+        self._store.close()
+
+
+def fused(*rankings: Sequence[int]) -> list[int]:
+    """Rankings as one, by reciprocal ranks; only what is in a ranking counts there."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for place, each in enumerate(ranking, 1):
+            scores[each] = scores.get(each, 0.0) + 1 / (RRF + place)
+    return sorted(scores, key=lambda each: (-scores[each], each))
+
+
+def _place(ranking: Sequence[int], each: int) -> int | None:
+    return ranking.index(each) + 1 if each in ranking else None

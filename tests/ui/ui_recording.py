@@ -1,0 +1,262 @@
+"""The page of a recording in a real browser: sound and text together, edits, speakers, exports."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import sounds
+from asr.process import Server
+from gateway.serving import data, serve
+from ui.browser import Open, again, dialogue, put, segments, until
+
+NEAR_S = 0.05
+SAVED = "#saved:not(.bad):has-text('Сохранено в')"
+# where the middle of word `word` of the `number`-th segment is on the screen
+PLACE = """([number, word]) => {
+  const p = document.querySelectorAll(".seg p")[number], node = p.firstChild;
+  p.scrollIntoView({ block: "center" });
+  let at = 0;
+  const words = node.data.split(" ");
+  for (let i = 0; i < word; i++) at += words[i].length + 1;
+  const range = document.createRange();
+  range.setStart(node, at);
+  range.setEnd(node, at + words[word].length);
+  const box = range.getClientRects()[0];
+  return [box.x + box.width / 2, box.y + box.height / 2];
+}"""
+WATCH = """() => {
+  const audio = document.getElementById("audio");
+  window.sought = [];
+  audio.addEventListener("seeking", () => sought.push(audio.currentTime));
+}"""
+MARKED = """() => {
+  const audio = document.getElementById("audio"), [range] = CSS.highlights.get("word");
+  if (!range) return null;
+  const before = range.startContainer.data.slice(0, range.startOffset);
+  return [audio.currentTime, Number(range.startContainer.parentElement.closest(".seg").dataset.id),
+    before.split(" ").length - 1];
+}"""
+
+
+def starts(segment: list[Any]) -> list[int]:
+    """When the words of a segment begin, in milliseconds."""
+    at, found = segment[1], []
+    for delta in segment[6][::3]:
+        at += delta
+        found.append(at)
+    return found
+
+
+def test_a_click_on_a_word_plays_it(server: Server, visit: Open, call: str) -> None:
+    """Fifty words drawn by lot: the sound goes to the start of the word that was clicked."""
+    page, text = visit().recording(call), segments(server, call)
+    lot = random.Random(7)  # noqa: S311
+    page.wait_for_function("() => document.getElementById('audio').readyState > 0")
+    page.evaluate(WATCH)
+    for _ in range(50):
+        number = lot.randrange(len(text))
+        times = starts(text[number])
+        word = lot.randrange(len(times))
+        page.evaluate("() => { document.getElementById('audio').pause(); sought.length = 0; }")
+        page.mouse.click(*page.evaluate(PLACE, [number, word]))
+        page.wait_for_function("() => sought.length > 0")
+        assert abs(page.evaluate("() => sought[0]") - times[word] / 1000) < NEAR_S
+
+
+def test_the_marked_word_is_the_one_that_is_said(server: Server, visit: Open, call: str) -> None:
+    """At three speeds; the wheel lets go of the text, the button takes it up again."""
+    page = visit().recording(call)
+    text = {each[0]: each for each in segments(server, call)}
+    page.click("#play")
+    for rate in ("0.75", "1", "2"):
+        page.select_option("#rate", rate)
+        for _ in range(10):
+            page.wait_for_timeout(60)
+            now, identity, word = page.wait_for_function(MARKED).json_value()
+            times = starts(text[identity])
+            after = times[word + 1] if word + 1 < len(times) else 1e9
+            late_s = 0.5  # a loaded machine paints late; a wrong word would be seconds away
+            assert times[word] / 1000 - NEAR_S < now < after / 1000 + late_s
+    assert page.get_attribute("#follow", "aria-pressed") == "true"
+    page.mouse.move(400, 500)
+    page.mouse.wheel(0, 50)
+    page.wait_for_selector("#follow[aria-pressed=false]")
+    page.click("#follow")
+    page.wait_for_selector("#follow[aria-pressed=true]")
+
+
+def test_an_edit_is_kept_before_it_is_called_saved(home: Path, tmp_path: Path, visit: Open) -> None:
+    """The server is killed before it has the edit: nothing says "saved" until it has it again."""
+    server = serve(home, tmp_path / "serving")
+    try:
+        identity = put(server, "правка.wav", sounds.clip())
+        seen = visit(server.url)
+        page = seen.recording(identity)
+        seen.away = True
+        page.focus(".seg p")
+        page.keyboard.press("Enter")
+        server.process.send_signal(19)  # SIGSTOP: it takes nothing more
+        page.keyboard.type("слово ")
+        page.wait_for_timeout(1500)
+        assert "Сохранено" not in page.inner_text("#saved")
+        again(server)
+        page.wait_for_selector(SAVED)
+        assert segments(server, identity)[0][5].startswith("слово екатерина")
+        seen.complaints.clear()
+        page.reload()
+        page.wait_for_selector(".seg p:has-text('слово екатерина')")
+    finally:
+        server.kill()
+
+
+def test_a_draft_outlives_its_tab(server: Server, visit: Open) -> None:
+    """What the server never got is in the browser, and is sent when the page is opened again."""
+    identity = put(server, "черновик.wav", sounds.clip())
+    seen = visit()
+    page = seen.recording(identity)
+    seen.away = True
+    page.route("**/edits", lambda route: route.abort())
+    page.focus(".seg p")
+    page.keyboard.press("Enter")
+    page.keyboard.type("черновик ")
+    page.wait_for_selector("#saved.bad")
+    page.close(run_before_unload=False)
+    page = seen.recording(identity)
+    page.wait_for_selector(SAVED)
+    assert segments(server, identity)[0][5].startswith("черновик екатерина")
+
+
+def test_two_people_see_each_other(server: Server, visit: Open) -> None:
+    """Edits of two segments meet; of one segment both are shown, and the choice is kept."""
+    with server.client() as client:
+        lines = [f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\nреплика {n}\n" for n in (1, 2)]
+        made = data(client.put("/ui/imports?title=двое.srt", content="\n".join(lines).encode()))
+    identity = made["id"]
+    one, other = visit().recording(identity), visit().recording(identity)
+    for page, number, word in ((one, 0, "мой "), (other, 1, "твой ")):
+        page.focus(f".seg:nth-child({number + 1}) p")
+        page.keyboard.press("Enter")
+        page.keyboard.type(word)
+    one.wait_for_selector(".seg:has-text('твой реплика 2')")
+    other.wait_for_selector(".seg:has-text('мой реплика 1')")
+    one.keyboard.press("Escape")
+    other.context.close()
+    one.focus(".seg:nth-child(1) p")
+    one.keyboard.press("Enter")
+    one.keyboard.type("второй ")
+    with server.client() as client:  # the other person saves first
+        seen = data(client.get(f"/ui/recordings/{identity}/text"))["edit"]
+        operation = {"op": "set", "segment": 1, "text": "первый реплика 1"}
+        body = {"seen": seen, "operation": operation}
+        data(client.post(f"/ui/recordings/{identity}/edits", json=body))
+    one.wait_for_selector(".conflict")
+    assert "первый" in one.inner_text(".seg:nth-child(1) p")
+    assert "второй" in one.inner_text(".conflict blockquote")
+    one.click(".conflict >> text=Оставить мой текст")
+    until(lambda: "второй" in segments(server, identity)[0][5])
+
+
+def test_speakers_are_named_given_and_united(server: Server, visit: Open) -> None:
+    """A name, another speaker for a segment, two made one: page and exports agree; undo."""
+    identity = put(server, "говорящие.wav", dialogue(2), channel="split")
+    page = visit().recording(identity)
+    before = segments(server, identity)
+    names = page.locator("#panel-speakers input")
+    names.nth(0).fill("Ольга")
+    names.nth(0).press("Enter")
+    page.wait_for_selector(".seg .name:has-text('Ольга')")
+    with server.client() as client:
+
+        def export(name: str) -> str:
+            return client.get(f"/ui/recordings/{identity}/export", params={"format": name}).text
+
+        assert "<v Ольга>" in export("vtt")
+        assert "Ольга" in export("text")
+        assert "Ольга" in export("srt")
+    page.click(".seg:nth-child(1) .name")
+    page.click("[role=menu] >> text=Новый говорящий")
+    page.wait_for_function("() => document.querySelectorAll('.person').length === 3")
+    page.locator("#panel-speakers select").nth(0).select_option(index=1)
+    page.wait_for_function("() => document.querySelectorAll('.person').length === 2")
+    for _ in range(3):
+        page.click("#undo:not([disabled])")
+        page.wait_for_selector(SAVED)
+        page.wait_for_timeout(100)
+    until(lambda: segments(server, identity) == before)
+    assert page.locator(".name:has-text('Ольга')").count() == 0
+
+
+def test_replacing_everywhere_is_one_edit(server: Server, visit: Open, call: str) -> None:
+    """Case and ё do not matter; what will change is shown first; one undo takes it back."""
+    page, before = visit().recording(call), segments(server, call)
+    page.keyboard.press("Control+KeyH")
+    page.fill("dialog .field:nth-of-type(1) input", "Теплый")
+    page.fill("dialog .field:nth-of-type(2) input", "горячий")
+    page.wait_for_selector("dialog output:has-text('8 мест')")
+    assert "горячий пирог" in page.inner_text("dialog .found li:first-child ins")
+    page.click("dialog .main")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.seg p')].every("
+        "p => p.textContent.includes('горячий'))"
+    )
+    page.click("#undo:not([disabled])")
+    until(lambda: segments(server, call) == before)
+    page.wait_for_selector(".seg:first-child p:has-text('тёплый')")
+
+
+def test_split_join_and_the_keyboard(server: Server, visit: Open) -> None:
+    """Enter splits, Backspace joins, Ctrl+Enter says it is right; letters stay letters."""
+    identity = put(server, "клавиши.wav", sounds.clip())
+    page = visit().recording(identity)
+    text = segments(server, identity)[0][5]
+    page.focus(".seg p")
+    page.keyboard.press("Enter")
+    for _ in range(len("екатерина не ")):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('.seg').length === 2")
+    page.wait_for_selector(".seg:nth-child(2) p[contenteditable]")
+    page.keyboard.press("Backspace")
+    page.wait_for_function("() => document.querySelectorAll('.seg').length === 1")
+    assert segments(server, identity)[0][5] == text
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" 1/?")  # commands while reading, text while editing
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".seg .tick")
+    until(lambda: segments(server, identity)[0][4] == 1)
+    assert segments(server, identity)[0][5] == f"{text} 1/?"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Slash")
+    page.wait_for_selector("dialog .keys")
+
+
+def test_search_leads_to_the_place(visit: Open, call: str) -> None:
+    """A word in another form, ё or е: the hit opens where it is said."""
+    page = visit().page("/search?q=картошкой", "main article")
+    page.click(f".hits a[href*='{call}'] >> nth=1")
+    page.wait_for_selector("body[data-ready]")
+    at = float(re.findall(r"t=([\d.]+)", page.url)[0])
+    page.wait_for_function(
+        f"() => Math.abs(document.getElementById('audio').currentTime - {at}) < {NEAR_S}"
+    )
+    assert page.input_value("#find") == "картошкой"
+
+
+def test_deleting_leaves_nothing_to_open(server: Server, visit: Open) -> None:
+    """Asked once, with a receipt; then the address answers 404 in words."""
+    identity = put(server, "удалить.wav", sounds.clip())
+    seen = visit()
+    page = seen.recording(identity)
+    page.click("#more summary")
+    page.click("#delete")
+    page.click("dialog >> text=Удалить навсегда")
+    page.wait_for_selector("#toast:has-text('Квитанция')")
+    page.wait_for_url(f"{server.url}/")
+    answer = page.goto(f"{server.url}/r/{identity}")
+    assert answer is not None
+    assert answer.status == 404
+    assert "Такой записи нет" in page.inner_text("h1")
+    seen.complaints.clear()  # the browser itself says that the page answered 404
