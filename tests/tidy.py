@@ -48,8 +48,8 @@ MUST_NOT_REACH = {
 # third-party packages that only the named places may import
 ONLY_IN = {
     "torch": ("glagol.forge.families.gigaam.reference", "glagol.forge.nano"),
-    "litestar": ("glagol.asr", "glagol.embed", "glagol.gateway", "glagol.llm", "glagol.web"),
-    "granian": ("glagol.asr", "glagol.embed", "glagol.web"),
+    "litestar": tuple(f"glagol.{n}" for n in ("asr", "embed", "gateway", "llm", "rag", "web")),
+    "granian": ("glagol.asr", "glagol.embed", "glagol.rag", "glagol.web"),
     "uvicorn": ("glagol.llm",),
     "obstore": ("glagol.registry.fetch",),
     "onnxruntime": ("glagol.runtime.ort",),

@@ -104,25 +104,28 @@ class Server:
         return self.process.wait(PATIENCE_S)
 
 
-def start(home: Path, folder: Path, *, ready: int = 200, **settings: str) -> Server:
+def start(
+    home: Path, folder: Path, *, ready: int = 200, program: str = "embed", **settings: str
+) -> Server:
     """Start a server; returns when /ready answers with `ready`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EMBED_", "GLAGOL_", "XDG_"))}
+    ours = ("EMBED_", "RAG_", "GLAGOL_", "XDG_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     sources = os.pathsep.join(str(path) for path in sorted(PACKAGES.glob("*/src")))
     environment = {
         **kept,
         "PYTHONPATH": sources,
         "GLAGOL_HOME": str(home),
         "HOME": str(folder),
-        "EMBED_PORT": str(port),
+        f"{program.upper()}_PORT": str(port),
         **settings,
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "glagol.embed"], env=environment, stderr=log, stdout=log
+            [sys.executable, "-m", f"glagol.{program}"], env=environment, stderr=log, stdout=log
         )
     server = Server(process, f"http://127.0.0.1:{port}", folder / "log")
     until = time.monotonic() + PATIENCE_S

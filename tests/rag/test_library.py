@@ -155,7 +155,7 @@ def test_a_crash_between_store_and_index_is_repaired(
     opened.put(recording("a", "первый"))
     late = recording("b", "второй")
     opened._store.put(late, embedder.embed(["второй"], "passage"), opened.model)
-    opened._store.forget("a")  # and the index of vectors was told of neither
+    opened._store.forget("a")  # and the index of vectors learned of neither
     opened = library()
     assert set(opened.by_meaning("второй", EVERYTHING, 5)) == {2}
     assert ids(opened, "первый") == {"b"}

@@ -22,6 +22,7 @@ from glagol.core.errors import CODES, GlagolError
 from glagol.embed.settings import Settings as EmbedSettings
 from glagol.gateway.settings import Settings as GatewaySettings
 from glagol.llm.settings import Settings as LlmSettings
+from glagol.rag.http.settings import Settings as RagSettings
 from glagol.web.errors import fault_of
 
 __all__ = ["codes", "commands", "new_key", "settings", "variables"]
@@ -30,10 +31,11 @@ PACKAGES = Path(__file__).resolve().parents[2] / "packages"
 _SETTINGS = {
     "asr-server": AsrSettings,
     "embed-server": EmbedSettings,
+    "rag-server": RagSettings,
     "gateway-server": GatewaySettings,
     "llm-server": LlmSettings,
 }
-_VARIABLE = re.compile(r"(?:ASR|LLM|EMBED|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]")
+_VARIABLE = re.compile(r"(?:ASR|LLM|EMBED|RAG|GLAGOL|ORT|OTEL|XDG|CUDA|HF|VLLM)_[A-Z0-9_]*[A-Z0-9]")
 
 
 def settings() -> dict[str, Any]:

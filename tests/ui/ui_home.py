@@ -52,7 +52,7 @@ def test_three_dropped_files_keep_their_order(visit: Open) -> None:
     assert len(seen.sockets) == 1
 
 
-def test_an_upload_goes_on_after_the_server_was_killed(
+def test_an_upload_resumes_after_the_server_was_killed(
     home: Path, tmp_path: Path, visit: Open
 ) -> None:
     """Killed in the middle and started again: one recording with the right bytes."""
@@ -84,8 +84,8 @@ def test_an_upload_goes_on_after_the_server_was_killed(
         server.kill()
 
 
-def test_a_closed_tab_is_offered_to_go_on(server: Server, visit: Open) -> None:
-    """An upload that a tab left behind: the same file goes on from where it was."""
+def test_a_closed_tab_is_offered_to_resume(server: Server, visit: Open) -> None:
+    """An upload that a tab left behind: the same file continues from where it was."""
     seen, body = visit(), dialogue()
     with server.client() as client:
         tus = {"Tus-Resumable": "1.0.0"}

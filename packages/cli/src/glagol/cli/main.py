@@ -38,6 +38,10 @@ _COMMANDS: Final = {
         "glagol.cli.commands.search.serve_embed:serve_embed",
         "Start the HTTP server that turns texts into vectors.",
     ),
+    "serve-rag": (
+        "glagol.cli.commands.search.serve_rag:serve_rag",
+        "Start the HTTP server that searches transcripts.",
+    ),
     "serve-gateway": (
         "glagol.cli.commands.servers.serve_gateway:serve_gateway",
         "Start pages and library in front of the other servers.",

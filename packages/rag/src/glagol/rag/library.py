@@ -20,7 +20,7 @@ from glagol.rag.turns import CHUNKER, passage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glagol.embed.engine import Embedder
+    from glagol.embed.engine import Embedder, Provenance
     from glagol.rag.index import VectorIndex
     from glagol.rag.store import Found
     from glagol.rag.turns import Recording
@@ -89,6 +89,11 @@ class Library:
         """Digest of all that decides vectors: the model's bytes and the rules of turns."""
         about = [CHUNKER, sorted(self._embedder.provenance.artifacts.items())]
         return hashlib.sha256(msgspec.json.encode(about)).hexdigest()
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which bytes make the vectors."""
+        return self._embedder.provenance
 
     def put(self, recording: Recording) -> bool:
         """Take a recording in the place of what was there under its id.

@@ -105,7 +105,7 @@ def from_transcript(
 
 
 def passage(recording: Recording, turn: Turn) -> str:
-    """What is embedded of a turn: who says it, where and when, and what."""
+    """The text of a turn to embed: title, date and speaker, then the words."""
     head = ", ".join(part for part in (recording.title, recording.date, turn.speaker) if part)
     return f"{head}: {turn.text}"
 

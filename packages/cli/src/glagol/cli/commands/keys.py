@@ -47,7 +47,7 @@ def keys(context: click.Context, state: Path | None) -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["transcribe", "jobs", "llm", "embed", "metrics", "admin"]),
+    type=click.Choice(["transcribe", "jobs", "llm", "embed", "search", "metrics", "admin"]),
     default=["transcribe", "jobs"],
     show_default=True,
     help="What it may do; can be given several times.",

@@ -45,6 +45,7 @@ def sections() -> tuple[Section, ...]:
     from glagol.gateway.settings import SERVER_ONLY as GATEWAY_ONLY
     from glagol.gateway.settings import Settings as GatewaySettings
     from glagol.llm.settings import Settings as LlmSettings
+    from glagol.rag.http.settings import Settings as RagSettings
     from glagol.web.access.policy_rows import rows
 
     unused = "`, `".join(SERVER_ONLY)
@@ -67,6 +68,11 @@ def sections() -> tuple[Section, ...]:
             "embed-server",
             {"en": "`glagol serve-embed`.", "ru": "`glagol serve-embed`."},
             EmbedSettings.rows(),
+        ),
+        Section(
+            "rag-server",
+            {"en": "`glagol serve-rag`.", "ru": "`glagol serve-rag`."},
+            RagSettings.rows(),
         ),
         Section(
             "gateway-server",

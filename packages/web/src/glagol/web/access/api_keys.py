@@ -42,7 +42,7 @@ __all__ = [
     "was_on",
 ]
 
-Scope = Literal["transcribe", "jobs", "llm", "embed", "metrics", "admin"]
+Scope = Literal["transcribe", "jobs", "llm", "embed", "search", "metrics", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 PREFIX: Final = "glagol_"
 MARK: Final = "keys.on"

@@ -1,0 +1,1 @@
+"""rag-server: the index of transcripts over HTTP."""

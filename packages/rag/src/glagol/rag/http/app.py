@@ -1,0 +1,41 @@
+"""The ASGI application of rag-server: its routes inside the layers of every server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from glagol.rag.http import routes
+from glagol.web import api_docs, app
+from glagol.web.access.body_rate import BodyRate
+from glagol.web.access.host_check import Rules
+from glagol.web.app import Application
+from glagol.web.serve import UNRESTRICTED, Operator
+
+if TYPE_CHECKING:
+    from glagol.rag.http.service import Service
+    from glagol.web.request_log import Observed
+
+__all__ = ["build"]
+
+_APPLICATION: Final = Application(
+    title="Glagol rag-server",
+    handlers=[*routes.HANDLERS, api_docs.handler()],
+    scopes=(("/v1/", "search"),),
+    openai=(),
+    needs="the scope search",
+)
+
+
+def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
+    """The application around `service`.
+
+    Args:
+        service: What the handlers share.
+        operator: Keys, limits and traces.
+    """
+    rules = Rules.of(service.settings)
+    bodies = BodyRate(service.settings.min_body_rate)
+    state = {"service": service}
+    return app.build(
+        _APPLICATION, state, service.metrics, service.retry_after_s, operator, rules, bodies
+    )
