@@ -78,8 +78,8 @@ def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_the_command_has_it(home: Path, recording: Path, tmp_path: Path) -> None:
     """Choice, help, extension, standard output of one file and of several."""
     explained = run(COMMAND, "--help").stdout
-    assert "[json|text|tsv|srt|vtt|txt|md|docx|html|count]" in explained
-    assert ".docx, .html, .cnt" in " ".join(explained.split())
+    assert "[json|text|tsv|srt|vtt|txt|md|docx|html|rttm|count]" in explained
+    assert ".html, .rttm, .cnt" in " ".join(explained.split())
     alone = run(COMMAND, "--home", home, recording)
     assert alone.returncode == 0, alone.stderr
     assert alone.stdout.endswith(" segments\n")
@@ -101,12 +101,15 @@ def test_the_server_has_it(tmp_path: Path) -> None:
         assert (status, text) == (200, "1 segments\n"), name
         assert media_type.startswith("text/x-count"), name
     assert "transcript.text.done" in answers["streamed"][2]
-    assert "use json, text, tsv, srt, vtt, txt, md, docx, html, count" in answers["refused"][2]
+    assert (
+        "use json, text, tsv, srt, vtt, txt, md, docx, html, rttm, count" in answers["refused"][2]
+    )
     document: dict[str, Any] = json.loads(answers["document"][2])
     enums = list(enumerations(document))
-    every = ["json", "text", "tsv", "srt", "vtt", "txt", "md", "docx", "html", "count"]
+    every = ["json", "text", "tsv", "srt", "vtt", "txt", "md", "docx", "html", "rttm", "count"]
     assert enums.count(every) == 4
-    assert enums.count(["json", "text", "srt", "verbose_json", "vtt", "count"]) == 2
+    openai = ["json", "text", "srt", "verbose_json", "vtt", "count", "diarized_json"]
+    assert enums.count(openai) == 2
 
 
 def enumerations(node: Any) -> Any:

@@ -68,7 +68,7 @@ def test_codes_are_stable() -> None:
             *("audio_without_sound", "audio_not_finite", "audio_too_short", "option_invalid"),
             *("model_unknown", "setting_invalid", "not_found", "request_invalid"),
             *("audio_too_long", "upload_too_large", "queue_full", "busy"),
-            *("share_used", "body_too_slow"),
+            *("share_used", "body_too_slow", "speakers_missing"),
             *("manifest_invalid", "manifest_too_new", "state_too_new", "state_damaged"),
             *("artifact_missing", "artifact_altered", "artifact_unpinned", "checkpoint_refused"),
             *("provider_missing", "disk_full", "not_ready", "cancelled", "host_io"),

@@ -15,8 +15,8 @@ from glagol.forge.families.gigaam.rope import (
     hann_window,
     inverse_frequencies,
     rotary_tables,
-    sine_cosine,
 )
+from glagol.forge.trigonometry import sine_cosine
 
 
 @given(st.floats(0, 65536))

@@ -16,7 +16,7 @@ from glagol.cli.texts.catalogue import language
 if TYPE_CHECKING:
     from glagol.core.settings import Row
 
-__all__ = ["ServerCommand", "home_option", "search_options"]
+__all__ = ["ServerCommand", "home_option", "search_options", "speaker_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +53,17 @@ def search_options(command: Command) -> Command:
         "--prompt", default="", help="What was said before, names to know; where the model can."
     )
     return task(window(prompt(command)))
+
+
+def speaker_options(command: Command) -> Command:
+    """Add whether it is said who speaks, and what is known of how many."""
+    diarize = click.option(
+        "--diarize", is_flag=True, help="Say who speaks; S1 is the first to speak."
+    )
+    number = click.option("--num-speakers", type=int, help="How many people speak, if known.")
+    least = click.option("--min-speakers", type=int, help="At least so many.")
+    most = click.option("--max-speakers", type=int, help="At most so many.")
+    return diarize(number(least(most(command))))
 
 
 def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:

@@ -86,8 +86,10 @@ def _configs(talker: str) -> dict[str, tuple[Role, Any]]:
     """Role and form of the decoding parameters by engine."""
     from glagol.models.gpu_plan import Llm
     from glagol.speech.engines.families import FAMILIES
+    from glagol.speech.speakers import families as speakers
     from glagol.speech.vad import families as vad
 
     found: dict[str, tuple[Role, Any]] = {talker: ("llm", Llm)}
     found |= {name: ("asr", family.config) for name, family in FAMILIES.items()}
+    found |= {name: ("speakers", family.config) for name, family in speakers.FAMILIES.items()}
     return found | {name: ("vad", family.config) for name, family in vad.FAMILIES.items()}

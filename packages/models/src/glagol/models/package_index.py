@@ -56,6 +56,7 @@ def unpack(wheel: SourceFile, address: str, folder: Path) -> None:
         for tool, command in _tools():
             options = ["--target", folder, "--require-hashes", "--no-deps", "--quiet"]
             options += ["--only-binary", ":all:", "--requirement", wanted]
+            options += _made_for(wheel.path, tool)
             done = subprocess.run(
                 [*command, *map(str, options)],
                 capture_output=True,
@@ -74,6 +75,28 @@ def unpack(wheel: SourceFile, address: str, folder: Path) -> None:
         "name an index (UV_DEFAULT_INDEX, PIP_INDEX_URL), or give a folder that holds the wheel"
         " with --source DIR",
     )
+
+
+def _made_for(file: str, tool: str) -> list[str]:
+    """Options that accept a wheel made for another Python or system: it is only read.
+
+    Args:
+        file: the wheel's name, which ends in its tags (PEP 427).
+        tool: uv or pip.
+    """
+    tags = file.rpartition("/")[2].removesuffix(".whl").split("-")[-3:]
+    if len(tags) < 3 or tags[2] == "any":
+        return []
+    interpreter, abi, platforms = tags
+    version = f"{interpreter[2]}.{interpreter[3:]}" if interpreter.startswith("cp") else ""
+    newest = platforms.split(".")[-1]  # manylinux_2_28_x86_64
+    if tool == "uv":
+        system, _, rest = newest.partition("_")
+        libc, machine = rest[:4], rest[5:]
+        made = ["--python-platform", f"{machine}-{system}_{libc}"]
+        return made + (["--python-version", version] if version else [])
+    made = ["--platform", newest, "--abi", abi, "--implementation", interpreter[:2]]
+    return made + (["--python-version", version] if version else [])
 
 
 def _tools() -> Iterator[tuple[str, list[str]]]:

@@ -14,6 +14,8 @@ from glagol.runtime.tensors import Array as Array  # noqa: PLC0414 - exported to
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from glagol.speech.speakers.types import Bounds, Diarization
+
 Task: TypeAlias = Literal["transcribe", "translate"]
 WindowRule: TypeAlias = Literal["cropped", "full"]
 
@@ -74,7 +76,8 @@ class Token:
 class Word:
     """A word: start and end in seconds, text without spaces, confidence 0..1.
 
-    `glued` words follow the one before without a space, as in Chinese.
+    `glued` words follow the one before without a space, as in Chinese. `speaker` is the id of the
+    one who says it, where speakers were asked for.
     """
 
     start: float
@@ -82,6 +85,7 @@ class Word:
     text: str
     confidence: float
     glued: bool = False
+    speaker: str | None = None
 
 
 def text_of(words: Iterable[Word]) -> str:
@@ -99,6 +103,7 @@ class Segment:
         text: the words as `text_of` joins them.
         words: empty when word times were not asked for.
         channel: in which it was spoken, from 0; None when the channels were mixed.
+        speaker: id of the one who speaks; None when speakers were not asked for.
     """
 
     start: float
@@ -106,6 +111,7 @@ class Segment:
     text: str
     words: tuple[Word, ...] = ()
     channel: int | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +234,7 @@ class Transcript:
 
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
+        diarization: the speakers; None when they were not asked for.
         names: what people call the speakers of the channels, by number; a channel that has none is
             called by its number. Data (`as_data`) have the numbers alone.
         foot: lines below documents that people read, such as where the text is from.
@@ -240,6 +247,7 @@ class Transcript:
     coverage: Coverage
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
+    diarization: Diarization | None = None
     names: tuple[str, ...] = ()
     foot: tuple[str, ...] = ()
 
@@ -247,6 +255,10 @@ class Transcript:
         """The name of a channel, or its number."""
         name = self.names[channel] if channel < len(self.names) else ""
         return name or str(channel)
+
+    def speaker_of(self, segment: Segment) -> str | None:
+        """Who speaks in a segment: a channel by its name or number, else a speaker's id."""
+        return segment.speaker if segment.channel is None else self.called(segment.channel)
 
     @property
     def complete(self) -> bool:
@@ -302,6 +314,8 @@ class Options:
             engine's own rule, 1.5 s.
         strict: refuse a recording that is missing, damaged or silent somewhere, by the code of the
             first notice about it, instead of transcribing what is there.
+        speakers: how many people there may be; None leaves speakers out. Segments are then final
+            when the recording is over.
     """
 
     language: str = "auto"
@@ -318,3 +332,4 @@ class Options:
     history: bool = False
     pause_s: float | None = None
     strict: bool = False
+    speakers: Bounds | None = None

@@ -22,9 +22,15 @@ from glagol.asr.http.schemas import Channel
 from glagol.asr.openai.forms import FORMS
 from glagol.speech.output.formats import FORMATS
 from glagol.speech.pipeline.options import PROMPT_MAX
+from glagol.speech.speakers.types import PEOPLE_MAX
 from glagol.web import envelope, errors
 
 __all__ = ["FormOperation", "OpenaiOperation", "RawOperation", "openai_responses"]
+
+
+def _people(description: str) -> Schema:
+    return Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=PEOPLE_MAX, description=description)
+
 
 _OPTIONS: Final = {
     "model": Schema(type=OpenAPIType.STRING, description="Model id or alias"),
@@ -51,6 +57,14 @@ _OPTIONS: Final = {
         default=False,
         description="Refuse a recording that lacks something instead of warning about it",
     ),
+    "diarize": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Say who speaks: words and segments get a speaker",
+    ),
+    "num_speakers": _people("How many people speak, where it is known; with diarize"),
+    "min_speakers": _people("At least so many people speak; with diarize"),
+    "max_speakers": _people("At most so many people speak; with diarize"),
     "async": Schema(
         type=OpenAPIType.BOOLEAN, default=False, description="Answer 202 with a job at once"
     ),
@@ -193,4 +207,8 @@ _OPENAI: Final = {
     ),
     "track": _OPTIONS["track"],
     "strict": _OPTIONS["strict"],
+    "num_speakers": _OPTIONS["num_speakers"],
+    "min_speakers": _OPTIONS["min_speakers"],
+    "max_speakers": _OPTIONS["max_speakers"],
+    "chunking_strategy": Schema(type=OpenAPIType.STRING, enum=["auto"]),
 }

@@ -12,6 +12,7 @@ from glagol.asr.http.schemas import Channel
 from glagol.core.errors import InputError
 from glagol.registry.manifest.rules import role_of
 from glagol.speech.output.formats import FORMATS
+from glagol.speech.speakers.types import Bounds
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAMES",
+    "SPEAKER_NAMES",
     "OptionError",
     "Wish",
     "granted",
@@ -29,12 +31,14 @@ __all__ = [
     "model_of",
     "one_of",
     "read",
+    "speakers_of",
     "track_of",
     "traits_of",
     "transcribes",
     "translates",
 ]
 
+SPEAKER_NAMES: Final = ("num_speakers", "min_speakers", "max_speakers")
 NAMES: Final = (
     "model",
     "language",
@@ -43,6 +47,8 @@ NAMES: Final = (
     "channel",
     "track",
     "strict",
+    "diarize",
+    *SPEAKER_NAMES,
     "async",
     "webhook_url",
     "summarize",
@@ -78,6 +84,7 @@ class Wish:
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         deferred: Whether the answer is a job.
         webhook_url: Receiver of the webhook when that job ends; empty means none.
         summarize: Whether that job's result carries a summary.
@@ -92,6 +99,7 @@ class Wish:
     channel: Channel = "mix"
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     deferred: bool = False
     webhook_url: str = ""
     summarize: bool = False
@@ -129,19 +137,32 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     Raises:
         OptionError: `option_invalid`.
         InputError: `model_unknown`.
+        HostError: `speakers_missing`.
     """
     model = model_of(options.get("model") or default, registry)
     language = language_of(options.get("language") or "", model)
     webhook_url = options.get("webhook_url") or ""
+    diarize = _truth(options, "diarize", "false")
+    channel = cast("Channel", one_of(options, "channel", get_args(Channel)))
+    if diarize and channel == "split":
+        raise OptionError(
+            "diarize",
+            "diarize does not go with channel=split: each channel is a speaker already",
+            "leave diarize out, or use channel=mix",
+        )
+    form = one_of(options, "format", tuple(FORMATS))
+    if form == "rttm" and not diarize and channel == "mix":
+        raise OptionError("format", "rttm says who speaks when", "add diarize=true")
     summarize = _truth(options, "summarize", "false")
     return Wish(
         model,
         language,
         _truth(options, "word_timestamps", "true"),
-        one_of(options, "format", tuple(FORMATS)),
-        cast("Channel", one_of(options, "channel", get_args(Channel))),
+        form,
+        channel,
         track_of(options),
         _truth(options, "strict", "false"),
+        speakers_of(options, registry, diarize=diarize),
         _truth(options, "async", "false") or bool(webhook_url) or summarize,
         webhook_url,
         summarize,
@@ -192,6 +213,38 @@ def track_of(options: Mapping[str, str]) -> int | None:
     if not (value.isascii() and value.isdigit() and len(value) <= 2):
         raise OptionError("track", f"track={value[:16]!r} is no number of a track", "use 0 to 99")
     return int(value)
+
+
+def speakers_of(options: Mapping[str, str], registry: Registry, *, diarize: bool) -> Bounds | None:
+    """How many people may speak; None where speakers are not asked for.
+
+    Raises:
+        OptionError: `option_invalid`, a number is none, out of range, or not asked for.
+        HostError: `speakers_missing`, the model that finds them is not here.
+    """
+    numbers: dict[str, int | None] = dict.fromkeys(SPEAKER_NAMES)
+    for name in SPEAKER_NAMES:
+        value = options.get(name) or ""
+        if not value:
+            continue
+        if not (value.isascii() and value.isdigit() and len(value) <= 4):
+            raise OptionError(name, f"{name}={value[:16]!r} is no number", "use 1 to 20")
+        numbers[name] = int(value)
+    try:
+        bounds = Bounds.asked(
+            diarize=diarize,
+            number=numbers["num_speakers"],
+            least=numbers["min_speakers"],
+            most=numbers["max_speakers"],
+        )
+    except InputError as error:
+        first = next(name for name in SPEAKER_NAMES if numbers[name] is not None)
+        raise OptionError(first, error.message, error.remedy) from error
+    if bounds is not None:
+        from glagol.speech.speakers.families import located
+
+        located(registry)
+    return bounds
 
 
 def one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from glagol.asr.tus.store import Uploads
     from glagol.registry.registry import Registry
     from glagol.speech.audio.jail.pool import Jail
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options, Transcript
     from glagol.web.tracing import Timeline
 
@@ -172,6 +173,7 @@ def options_for(
     channel: Channel = "mix",
     track: int | None = None,
     strict: bool = False,
+    speakers: Bounds | None = None,
 ) -> Options:
     """The recogniser's options: the caller's and the operator's."""
     from glagol.speech.types import Options
@@ -184,6 +186,7 @@ def options_for(
         channel=channel,
         track=track,
         strict=strict,
+        speakers=speakers,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from glagol.speech.speakers.types import Speaker, Spoken
 from glagol.speech.types import Notice
 
 __all__ = [
@@ -29,7 +30,8 @@ Channel = Literal["mix", "split"]
 class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A word; start and end in seconds of the input, confidence 0..1.
 
-    `glued` is only there, and true, where no space stands before it, as in Chinese.
+    `glued` is only there, and true, where no space stands before it, as in Chinese; `speaker` only
+    with diarize=true.
     """
 
     start: float
@@ -37,12 +39,13 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     confidence: float
     glued: bool | None = None
+    speaker: str | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stretch of speech; `words` is empty when word timestamps were switched off.
 
-    `channel` (0 is the first) is only there with channel=split.
+    `channel` (0 is the first) is only there with channel=split, `speaker` with diarize=true.
     """
 
     start: float
@@ -50,6 +53,7 @@ class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     words: list[Word] = []
     channel: int | None = None
+    speaker: str | None = None
 
 
 class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +73,8 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `complete` is false where sound of the recording is known to be missing; `warnings` say where.
     Results that earlier versions stored have neither.
 
+    With diarize=true it has the `speakers` and their `turns`.
+
     Of a job with summarize=true it has `summary`, as llm-server's /v1/summarize gives it, and
     `summary_error {code, message, remedy}`; one of them is null.
     """
@@ -81,6 +87,8 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provenance: dict[str, Any]
     complete: bool = True
     warnings: tuple[Notice, ...] = ()
+    speakers: tuple[Speaker, ...] | None = None
+    turns: tuple[Spoken, ...] | None = None
     summary: dict[str, Any] | None = None
     summary_error: dict[str, str] | None = None
 

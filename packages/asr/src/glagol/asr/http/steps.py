@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from glagol.asr.http.request import AsrRequest, Service
     from glagol.asr.http.schemas import Channel
     from glagol.speech.audio.source import AudioSource
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options, Segment, Transcript
 
 __all__ = [
@@ -113,6 +114,7 @@ class Order:
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         on_segment: Called in that thread with each final segment; must not wait.
         engine: What is asked of the engine beside the language; its model takes all of it.
     """
@@ -124,6 +126,7 @@ class Order:
     channel: Channel = "mix"
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     on_segment: Callable[[Segment], None] | None = None
     engine: EngineOptions = USUAL
 
@@ -252,6 +255,7 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
         channel=order.channel,
         track=order.track,
         strict=order.strict,
+        speakers=order.speakers,
     )
     options = order.engine.added(asked)
     with held(body.file):

@@ -149,6 +149,7 @@ def _order(wish: Wish) -> steps.Order:
         channel=wish.channel,
         track=wish.track,
         strict=wish.strict,
+        speakers=wish.speakers,
         engine=wish.engine,
     )
 

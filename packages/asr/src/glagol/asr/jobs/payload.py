@@ -12,6 +12,7 @@ import msgspec
 from glagol.asr.http.engine_options import USUAL, EngineOptions
 from glagol.asr.http.schemas import Channel
 from glagol.core import stored
+from glagol.speech.speakers.types import Bounds
 
 __all__ = ["KIND", "NOTIFY", "Work", "made_s", "name"]
 
@@ -35,6 +36,7 @@ class Work(
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         engine: What is asked of the engine beside the language.
         audio_sha256: Of the input's bytes.
         size_bytes: Of the input.
@@ -55,6 +57,7 @@ class Work(
     channel: Channel = "mix"
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     engine: EngineOptions = USUAL
     webhook_url: str = ""
     summarize: bool = False
@@ -81,6 +84,8 @@ class Work(
             del asked["track"]
         if not self.strict:
             del asked["strict"]
+        if self.speakers is None:
+            del asked["speakers"]
         if self.engine == USUAL:
             del asked["engine"]
         return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()

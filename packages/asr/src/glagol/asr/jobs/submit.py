@@ -163,6 +163,7 @@ def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) 
         channel=wish.channel,
         track=wish.track,
         strict=wish.strict,
+        speakers=wish.speakers,
         engine=wish.engine,
         webhook_url=wish.webhook_url,
         summarize=wish.summarize,

@@ -48,6 +48,7 @@ class Crew:
                 channel=work.channel,
                 track=work.track,
                 strict=work.strict,
+                speakers=work.speakers,
             )
             return work.engine.added(asked)
 

@@ -25,17 +25,20 @@ from glagol.asr.http import steps
 from glagol.asr.http.engine_options import USUAL, WINDOWS, EngineOptions
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import (
+    SPEAKER_NAMES,
     OptionError,
     language_of,
     model_of,
     one_of,
+    speakers_of,
     track_of,
     traits_of,
     translates,
 )
 from glagol.asr.http.request import AsrRequest, service_of
 from glagol.asr.openai import streaming
-from glagol.asr.openai.forms import FORMS, STREAMED, VERBOSE, media_type
+from glagol.asr.openai.diarized import diarized
+from glagol.asr.openai.forms import DIARIZED, FORMS, STREAMED, VERBOSE, media_type
 from glagol.core.errors import InputError
 from glagol.speech.output import notices
 from glagol.speech.output.formats import FORMATS, JSON
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from glagol.asr.http.request import Service
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Task, Transcript, WindowRule
 
 __all__ = ["HANDLERS", "Ask", "read"]
@@ -55,13 +59,12 @@ STAND_IN: Final = "whisper-1"
 
 _SINGLE: Final = frozenset(
     ["model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"]
-    + ["window"]
+    + ["window", "chunking_strategy", *SPEAKER_NAMES]
 )
 _LISTS: Final = frozenset({"timestamp_granularities"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
 _UNSUPPORTED: Final = frozenset(
-    ["include", "chunking_strategy", "keywords", "languages"]
-    + ["known_speaker_names", "known_speaker_references"]
+    ["include", "keywords", "languages"] + ["known_speaker_names", "known_speaker_references"]
 )
 _LEAVE: Final = "leave it out"
 _UNPLAIN: Final = re.compile(r"[^A-Za-z0-9_./=:-]")
@@ -80,6 +83,7 @@ class Ask:
         streamed: Whether the answer comes as events.
         track: Which audio track, from 0; None lets the container's flags decide.
         strict: Whether a recording that lacks something is refused.
+        speakers: How many people may speak; None leaves speakers out.
         engine: What is asked of the engine beside the language.
         ignored: Fields and models that were asked for and left out, for people.
     """
@@ -91,6 +95,7 @@ class Ask:
     streamed: bool
     track: int | None = None
     strict: bool = False
+    speakers: Bounds | None = None
     engine: EngineOptions = USUAL
     ignored: tuple[str, ...] = ()
 
@@ -116,6 +121,7 @@ def read(
     Raises:
         OptionError: `option_invalid`, naming the field.
         InputError: `model_unknown`.
+        HostError: `speakers_missing`.
     """
     ignored: list[str] | None = [] if lenient else None
     given = _by_name(fields, ignored)
@@ -126,6 +132,9 @@ def read(
     if form not in FORMS:
         known = ", ".join(FORMS)
         raise OptionError("response_format", f"response_format={form[:16]!r}", f"use {known}")
+    if (chunking := single.get("chunking_strategy", "auto")) != "auto":
+        wrong = f"chunking_strategy={chunking[:16]!r} is not supported"
+        _leave(ignored, OptionError("chunking_strategy", wrong, "leave it out, or use auto"))
     streamed = _truth(single, "stream")
     if streamed and form not in STREAMED:
         raise OptionError(
@@ -141,6 +150,7 @@ def read(
         streamed,
         track_of(single),
         _truth(single, "strict"),
+        speakers_of(single, registry, diarize=form == DIARIZED),
         engine,
         tuple(ignored or ()),
     )
@@ -305,6 +315,7 @@ def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
         functools.partial(_event if ask.streamed else _render, ask),
         track=ask.track,
         strict=ask.strict,
+        speakers=ask.speakers,
         on_segment=box.put if ask.streamed else None,
         engine=ask.engine,
     )
@@ -317,6 +328,8 @@ def _ignored(ask: Ask) -> dict[str, str]:
 
 
 def _render(ask: Ask, transcript: Transcript) -> bytes:
+    if ask.form == DIARIZED:
+        return msgspec.json.encode(diarized(transcript, _ours(transcript)))
     if ask.form not in (JSON, VERBOSE):
         return FORMATS[ask.form].write(transcript)
     usage = {"type": "duration", "seconds": transcript.duration_s}

@@ -23,7 +23,7 @@ from glagol.cli.batch.inputs import STDIN
 from glagol.cli.batch.targets import Job
 from glagol.cli.batch.work import Tally, carried_out
 from glagol.cli.commands.summarize import ask, llm_options, rendered
-from glagol.cli.options import home_option, search_options
+from glagol.cli.options import home_option, search_options, speaker_options
 from glagol.cli.progress import Bars
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
@@ -116,6 +116,7 @@ class Batch:
     show_default=True,
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
+@speaker_options
 @search_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
@@ -137,6 +138,10 @@ def transcribe(
     channel: Literal["mix", "split"],
     track: int | None,
     strict: bool,
+    diarize: bool,
+    num_speakers: int | None,
+    min_speakers: int | None,
+    max_speakers: int | None,
     language: str,
     task: Task,
     window: WindowRule | None,
@@ -157,9 +162,13 @@ def transcribe(
     Without -o results go to standard output: several texts are prefixed by their file's name,
     several JSON results are lines of {"file", "data"}.
     """
+    from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options
 
     found, forms = asked(files, **where)
+    people = Bounds.asked(
+        diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
+    )
     options = Options(
         language,
         channel=channel,
@@ -168,6 +177,7 @@ def transcribe(
         task=task,
         window=window,
         prompt=prompt,
+        speakers=people,
     )
     batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
@@ -187,6 +197,8 @@ def transcribe(
     recognizer = Recognizer.open(
         registry, model=entry.id, variant=variant, runtime=Runtime(device=device, threads=threads)
     )
+    if people is not None:
+        recognizer.speakers.model()  # says that it is not here before any file is read
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars, quiet=quiet)
 
@@ -206,6 +218,9 @@ def _check(batch: Batch) -> None:
             f"several {form} files cannot share standard output",
             "give -o with a folder, or one FILE at a time",
         )
+    named = batch.options.speakers is not None or batch.options.channel == "split"
+    if "rttm" in batch.forms and not named:
+        raise InputError("option_invalid", "rttm says who speaks when", "add --diarize")
     for form in batch.forms:
         if batch.llm and not FORMATS[form].joinable:
             raise InputError(

@@ -219,8 +219,11 @@ class _Machine:
         self._stack.append(self._table.calls[name.text](*_tuple(arguments)))
 
     def make(self) -> None:
-        """NEWOBJ: an object of a class of the table, without arguments."""
+        """NEWOBJ: an object of a class of the table without arguments, or one that it calls."""
         arguments, name = self._stack.pop(), self._stack.pop()
+        if isinstance(name, Name) and name.text in self._table.calls:
+            self._stack.append(self._table.calls[name.text](*_tuple(arguments)))
+            return
         if not isinstance(name, Name) or name.text not in self._table.records:
             raise refused(f"it makes an object of {_shown(name)}")
         if _tuple(arguments):

@@ -5,7 +5,7 @@ Such a file is a zip archive: a pickle that describes the tensors, and one raw m
 here are views of the storages. Three published forms are understood: a dictionary of tensors
 (Hugging Face), ``{cfg, state_dict}`` (a ``.ckpt``), whose settings come out of omegaconf's objects
 as plain dictionaries and lists, and ``{dims, model_state_dict}`` (OpenAI), whose dims are integers
-by name.
+by name. Of what pyannote.audio writes beside a ``state_dict``, nothing is kept.
 
 Source: the zip format of ``torch.save`` (torch/serialization.py, torch/_utils.py); the state of
 omegaconf 2.3's ``DictConfig``, ``ListConfig`` and nodes.
@@ -60,6 +60,9 @@ _NODES = frozenset(
     f"omegaconf.nodes {kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean")
 )
 _METADATA = frozenset({"omegaconf.base ContainerMetadata", "omegaconf.base Metadata"})
+_TASK = "pyannote.audio.core.task"
+_NOTES = ("torch.torch_version TorchVersion", f"{_TASK} Problem", f"{_TASK} Resolution")
+"""What a Lightning checkpoint says of itself beside its tensors; nothing here reads it."""
 _TYPES = frozenset(
     [f"typing {name}" for name in ("Any", "Dict", "List", "Optional", "Tuple", "Union")]
     + [
@@ -162,8 +165,9 @@ def read_torch(data: bytes | memoryview) -> Checkpoint:
             "collections defaultdict": _default,
             "torch._utils _rebuild_tensor_v2": _tensor,
             "torch._utils _rebuild_parameter": _parameter,
+            **dict.fromkeys(_NOTES, _note),
         },
-        records=_NODES | _METADATA | {_DICT, _LIST},
+        records=_NODES | _METADATA | {_DICT, _LIST, f"{_TASK} Specifications"},
         names=_TYPES | frozenset(_STORAGES),
         stored=storages.load,
     )
@@ -241,6 +245,10 @@ def _default(kind: object = None) -> dict[str, object]:
     if not isinstance(kind, Name | None):
         raise refused("a dictionary in it makes its own values")
     return {}
+
+
+def _note(*_: object) -> None:
+    """Stand for an object that says something of the checkpoint: dropped."""
 
 
 def _parameter(tensor: object, *_: object) -> object:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from glagol.forge.adopt import Adopted
 from glagol.forge.families.bert.family import FAMILY as BERT
+from glagol.forge.families.campplus.family import FAMILY as CAMPPLUS
 from glagol.forge.families.gigaam.family import FAMILY as GIGAAM
 from glagol.forge.families.whisper.family import FAMILY as WHISPER
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES"]
 
-_ROWS: Final[tuple[BuildFamily, ...]] = (GIGAAM, WHISPER, BERT, Adopted("silero"))
+_ROWS: Final[tuple[BuildFamily, ...]] = (GIGAAM, WHISPER, BERT, CAMPPLUS, Adopted("silero"))
 
 FAMILIES: Final[Mapping[str, BuildFamily]] = MappingProxyType(
     {family.name: family for family in _ROWS}

@@ -39,6 +39,7 @@ _KINDS: Final[dict[str, Role]] = {
     "rnnt": "asr",
     "embedding": "embed",
     "vad": "vad",
+    "speakers": "speakers",
     "llm": "llm",
 }
 """Roles by kind of decoding parameters, for entries that state none."""

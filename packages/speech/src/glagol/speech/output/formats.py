@@ -1,7 +1,8 @@
 """Transcripts as JSON, text, table and subtitles; equal transcripts give equal bytes.
 
 Where the channels were split every format names the speaker by the number of the channel: 0 is the
-first. Otherwise no format mentions channels.
+first. Where speakers were asked for, it is by their ids: S1 is the first to speak. Otherwise no
+format mentions either.
 
 `FORMATS` is the one list of the formats. The command's choices, file extensions, media types, the
 options and the OpenAPI document of the server and OpenAI's route are derived from it: a new format
@@ -21,6 +22,7 @@ from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from glagol.speech.speakers.types import Diarization
     from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Format",
     "as_data",
     "as_json",
+    "as_rttm",
     "as_srt",
     "as_text",
     "as_tsv",
@@ -45,9 +48,11 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
     Keys: text, segments [{start, end, text, words [{start, end, text, confidence}]}], duration,
     language, coverage {decoded, dropped}, complete (no sound is known to be missing), warnings
     [{code, message, at_s, missing_s}], provenance. Times in seconds with 3 digits. With split
-    channels segments have `channel` and coverage has `channels [{decoded, dropped}]`.
+    channels segments have `channel` and coverage has `channels [{decoded, dropped}]`. With speakers
+    segments and words have `speaker`, and there are `speakers [{id, seconds, turns,
+    overlap_seconds, confidence}]`, `turns [{start, end, speaker}]` and `diarization` in provenance.
     """
-    return {
+    data: dict[str, Any] = {
         "text": transcript.text,
         "segments": [segment_data(segment) for segment in transcript.segments],
         "duration": transcript.duration_s,
@@ -57,6 +62,12 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "warnings": [asdict(notice) for notice in transcript.warnings],
         "provenance": asdict(transcript.provenance),
     }
+    told = transcript.diarization
+    if told is not None:
+        data["speakers"] = [asdict(speaker) for speaker in told.speakers]
+        data["turns"] = [asdict(turn) for turn in told.turns]
+        data["provenance"]["diarization"] = asdict(told.provenance)
+    return data
 
 
 def of_data(data: Mapping[str, Any]) -> Transcript:
@@ -77,18 +88,20 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         coverage=_coverage_of(data["coverage"]),
         provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
+        diarization=_diarization_of(data),
     )
 
 
 def segment_data(segment: Segment) -> dict[str, Any]:
     """One segment as `as_data` has it."""
-    data = {
+    data: dict[str, Any] = {
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
         "words": [_word(word) for word in segment.words],
     }
-    return data if segment.channel is None else {**data, "channel": segment.channel}
+    who = {"channel": segment.channel, "speaker": segment.speaker}
+    return data | {name: value for name, value in who.items() if value is not None}
 
 
 def as_json(transcript: Transcript) -> bytes:
@@ -97,32 +110,31 @@ def as_json(transcript: Transcript) -> bytes:
 
 
 def as_text(transcript: Transcript) -> str:
-    """The text alone, on one line without a newline; with split channels a line for each turn."""
-    if not transcript.coverage.channels:
+    """The text alone, on one line without a newline; with channels or speakers a line each turn."""
+    if not _column(transcript):
         return transcript.text
-    turns = groupby(transcript.segments, key=lambda segment: segment.channel)
+    turns = groupby(transcript.segments, key=lambda segment: _mark(transcript, segment))
     return "\n".join(
-        " ".join([_mark(transcript, channel), *(segment.text for segment in turn)])
-        for channel, turn in turns
+        " ".join([mark, *(segment.text for segment in turn)]).strip() for mark, turn in turns
     )
 
 
 def as_tsv(transcript: Transcript) -> str:
     """A table: start_ms, end_ms and text of every segment, between tabs, under a line of names.
 
-    With split channels there is a column `channel` before the text.
+    With split channels there is a column `channel` before the text, with speakers one `speaker`.
     """
-    split = bool(transcript.coverage.channels)
-    rows = ["start_ms\tend_ms\tchannel\ttext" if split else "start_ms\tend_ms\ttext"]
+    column = _column(transcript)
+    rows = [f"start_ms\tend_ms\t{column}\ttext" if column else "start_ms\tend_ms\ttext"]
     for segment in transcript.segments:
         times = [str(round(segment.start * 1000)), str(round(segment.end * 1000))]
-        speaker = [transcript.called(segment.channel or 0)] if split else []
-        rows.append("\t".join([*times, *speaker, segment.text]))
+        who = [transcript.speaker_of(segment) or ""] if column else []
+        rows.append("\t".join([*times, *who, segment.text]))
     return "".join(f"{row}\n" for row in rows)
 
 
 def as_srt(transcript: Transcript) -> str:
-    """SubRip subtitles; with split channels a cue begins with its channel, `[0]`."""
+    """SubRip subtitles; a cue begins with its channel, `[0]`, or its speaker, `S1:`."""
     return "".join(
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{cue.text}\n\n"
         for number, cue in enumerate(_cues(transcript), 1)
@@ -130,14 +142,15 @@ def as_srt(transcript: Transcript) -> str:
 
 
 def as_vtt(transcript: Transcript) -> str:
-    """WebVTT subtitles (W3C), text escaped; with split channels a cue has a voice, `<v 0>`."""
+    """WebVTT subtitles (W3C), text escaped; who speaks is the voice of a cue, `<v 0>`."""
     escape = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
     blocks = ["WEBVTT\n\n"]
     for cue in _cues(transcript):
         text, voice = cue.text, ""
-        if cue.channel is not None:
-            text = text.removeprefix(_mark(transcript, cue.channel)).lstrip()
-            voice = f"<v {transcript.called(cue.channel).translate(escape)}>"
+        who = transcript.speaker_of(cue)
+        if who is not None:
+            text = text.removeprefix(_mark(transcript, cue)).lstrip()
+            voice = f"<v {who.translate(escape)}>"
         times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
         blocks.append(f"{times}\n{voice}{text.translate(escape)}\n\n")
     return "".join(blocks)
@@ -147,28 +160,80 @@ def _cues(transcript: Transcript) -> list[Segment]:
     """Cues by rising start; speakers who interrupt each other have cues at the same time."""
     from glagol.speech.output.subtitles import cues
 
-    if not transcript.coverage.channels:
+    if not _column(transcript):
         return cues(transcript.segments)
-    found = [
-        replace(cue, channel=channel)
-        for channel in range(len(transcript.coverage.channels))
-        for cue in cues(
-            (s for s in transcript.segments if s.channel == channel),
-            mark=_mark(transcript, channel),
-        )
-    ]
+    voices = dict.fromkeys(
+        (s.channel, s.speaker) for s in sorted(transcript.segments, key=lambda s: s.channel or 0)
+    )
+    found = []
+    for channel, speaker in voices:
+        mine = [s for s in transcript.segments if (s.channel, s.speaker) == (channel, speaker)]
+        found += [
+            replace(cue, channel=channel, speaker=speaker)
+            for cue in cues(mine, mark=_mark(transcript, mine[0]))
+        ]
     return sorted(found, key=lambda cue: cue.start)
 
 
-def _mark(transcript: Transcript, channel: int | None) -> str:
-    return f"[{transcript.called(channel or 0)}]"
+def as_rttm(transcript: Transcript) -> str:
+    """Turns as NIST's RTTM, a line each; with split channels the segments are the turns.
+
+    Raises:
+        InputError: `option_invalid`, the transcript does not say who speaks.
+    """
+    told = transcript.diarization
+    if told is None and not transcript.coverage.channels:
+        from glagol.core.errors import InputError
+
+        raise InputError(
+            "option_invalid",
+            "rttm says who speaks when, which nobody asked for",
+            "add diarize=true, or channel=split where each speaker has a channel",
+        )
+    rows = [(1, turn.start, turn.end, turn.speaker) for turn in told.turns] if told else []
+    for segment in transcript.segments if told is None else ():
+        channel = segment.channel or 0
+        rows.append((channel + 1, segment.start, segment.end, str(channel)))
+    return "".join(
+        f"SPEAKER recording {channel} {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>\n"
+        for channel, start, end, name in rows
+    )
+
+
+def _column(transcript: Transcript) -> str:
+    """What tells speakers apart: "channel", "speaker", or nothing."""
+    if transcript.coverage.channels:
+        return "channel"
+    return "" if transcript.diarization is None else "speaker"
+
+
+def _mark(transcript: Transcript, segment: Segment) -> str:
+    """How a line of text begins that says who speaks."""
+    who = transcript.speaker_of(segment)
+    if who is None:
+        return ""
+    return f"[{who}]" if segment.channel is not None else f"{who}:"
 
 
 def _word(word: Word) -> dict[str, Any]:
     data = asdict(word)
     if not word.glued:
         del data["glued"]
+    if word.speaker is None:
+        del data["speaker"]
     return data
+
+
+def _diarization_of(data: Mapping[str, Any]) -> Diarization | None:
+    import msgspec
+
+    from glagol.speech.speakers.types import Diarization
+
+    provenance = data["provenance"].get("diarization")
+    if provenance is None:
+        return None
+    told = {"speakers": data["speakers"], "turns": data["turns"], "provenance": provenance}
+    return msgspec.convert(told, Diarization)
 
 
 def provenance_of(data: Mapping[str, Any]) -> Provenance:
@@ -186,6 +251,7 @@ def provenance_of(data: Mapping[str, Any]) -> Provenance:
 
     vad = data["vad"]
     found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
+    found.pop("diarization", None)  # it is of the transcript
     found = {"kernels_sha256": None, **found}  # not in results of earlier versions
     if "search" not in found:
         return Provenance(**found)
@@ -301,6 +367,12 @@ FORMATS: Final[dict[str, Format]] = {
             "text/html; charset=utf-8",
             ".html",
             write_timed=lambda transcript: as_html(transcript, times=True).encode(),
+        ),
+        Format(
+            "rttm",
+            lambda transcript: as_rttm(transcript).encode(),
+            "text/plain; charset=utf-8",
+            ".rttm",
         ),
     )
 }

@@ -1,6 +1,7 @@
 """Transcripts as people read them: paragraphs, as plain text, Markdown and Word.
 
-A paragraph ends at a long pause, at a change of channel, and, once it is long, at the next pause.
+A paragraph ends at a long pause, at a change of channel or speaker, and, once it is long, at the
+next pause.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Paragraph:
     Attributes:
         start: seconds.
         text: their texts joined by one space.
-        speaker: the name of the channel in which they were spoken, or its number; None when the
-            channels were mixed.
+        speaker: the name of the channel in which they were spoken, or its number; or the speaker's
+            id; None for neither.
     """
 
     start: float
@@ -51,7 +52,7 @@ def paragraphs(transcript: Transcript) -> tuple[Paragraph, ...]:
         Paragraph(
             group[0].start,
             " ".join(s.text for s in group),
-            None if group[0].channel is None else transcript.called(group[0].channel),
+            transcript.speaker_of(group[0]),
         )
         for group in groups
     )
@@ -59,7 +60,8 @@ def paragraphs(transcript: Transcript) -> tuple[Paragraph, ...]:
 
 def _continues(group: list[Segment], segment: Segment) -> bool:
     last = group[-1]
-    if segment.channel != last.channel or segment.start - last.end >= PAUSE_S:
+    other = (segment.channel, segment.speaker) != (last.channel, last.speaker)
+    if other or segment.start - last.end >= PAUSE_S:
         return False
     return sum(len(s.text) + 1 for s in group) < LONG_LETTERS
 

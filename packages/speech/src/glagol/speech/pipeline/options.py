@@ -42,7 +42,7 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
 
     Raises:
         InputError: `option_invalid`, the engine does not know the language or takes no such
-            option, or a length is wrong.
+            option, a length is wrong, or speakers are asked for in channels that are kept apart.
     """
     for option, remedy in refused(options, traits).items():
         raise InputError("option_invalid", f"{name} does not take this {option}", remedy)
@@ -57,6 +57,12 @@ def granted(options: Options, name: str, traits: Traits) -> Options:
             "option_invalid",
             f"a pause of {options.pause_s:g} s cannot end a segment",
             f"use {PAUSE_MIN_S:g}..{PAUSE_MAX_S:g} s",
+        )
+    if options.speakers is not None and options.channel == "split":
+        raise InputError(
+            "option_invalid",
+            "diarize does not go with channel=split: each channel is a speaker already",
+            "leave diarize out, or use channel=mix",
         )
     timed = options.word_timestamps and traits.word_times != "none"
     language = language_of(options.language, name, traits)

@@ -11,16 +11,17 @@ import numpy as np
 from glagol.runtime.batching import Tally
 from glagol.runtime.builds import build_of
 from glagol.runtime.options import Runtime
-from glagol.runtime.ort import onnxruntime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
+from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
 from glagol.speech.pipeline.hearing import Hearing, searched
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
+from glagol.speech.pipeline.provenance import known
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
 from glagol.speech.types import (
@@ -42,12 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
-    from glagol.registry.registry import OpenModel, Registry
+    from glagol.registry.registry import Registry
     from glagol.runtime.session import Interrupt
     from glagol.speech.audio.source import AudioSource, Opener
-    from glagol.speech.engines.base import EngineProvenance, Family, TranscriptionEngine
+    from glagol.speech.engines.base import Family, TranscriptionEngine
     from glagol.speech.pipeline.channels import Hear
-    from glagol.speech.types import VadProvenance
     from glagol.speech.vad.families import Detector
 
 
@@ -63,6 +63,7 @@ class Recognizer:
         vad: what finds speech.
         rule: how long audio is cut.
         provenance: what is known before any audio; every transcript fills in the rest.
+        speakers: what finds out who speaks.
         opener: what opens recordings: in this process, or in a child.
     """
 
@@ -71,6 +72,7 @@ class Recognizer:
     vad: Detector
     rule: Rule
     provenance: Provenance
+    speakers: speaking.Speakers
     opener: Opener = decode
 
     @classmethod
@@ -117,7 +119,8 @@ class Recognizer:
             engine=engine,
             vad=detector,
             rule=Rule.for_window(traits.window_s, overlap=traits.word_times != "none"),
-            provenance=_provenance(opened, detector.provenance, engine.provenance),
+            provenance=known(opened, detector.provenance, engine.provenance),
+            speakers=speaking.Speakers(registry),
             opener=opener,
         )
 
@@ -223,11 +226,27 @@ class Recognizer:
         Raises:
             InputError: the audio or an option is wrong; with `strict` by the code of a notice.
             LimitError: `audio_too_long`.
-            HostError: `cancelled`.
+            HostError: `cancelled`; `speakers_missing`, the model that finds speakers is not here.
         """
         options = granted(options, self.model.id, self.engine.traits)
-        split = options.channel == "split"
         source = opened or self._opened(file, options, cancelled)
+
+        def heard(source: AudioSource, options: Options) -> Generator[Step, None, Transcript]:
+            return self._steps(source, options, audio_sha256, cancelled)
+
+        if options.speakers is None:
+            return (yield from heard(source, options))
+        return (yield from speaking.steps(self.speakers, source, heard, options))
+
+    def _steps(
+        self,
+        source: AudioSource,
+        options: Options,
+        audio_sha256: str | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> Generator[Step, None, Transcript]:
+        """As `steps`, of options that were granted; without speakers."""
+        split = options.channel == "split"
         yield from opening(source, cancelled)
         hearings = [self.begin(options) for _ in range(source.channels)]
         short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
@@ -369,31 +388,9 @@ def _language(hearings: Sequence[Hearing], options: Options) -> str:
     return next((each.language for each in hearings if each.language), asked)
 
 
-def _provenance(opened: OpenModel, vad: VadProvenance, engine: EngineProvenance) -> Provenance:
-    return Provenance(
-        model=opened.model.id,
-        model_version=opened.model.version,
-        artifacts={path: blob.sha256 for path, blob in opened.blobs.items()},
-        manifest_version=opened.manifest_version,
-        manifest_sha256=opened.manifest_sha256,
-        variant=opened.variant.id,
-        provider=engine.provider,
-        onnxruntime=onnxruntime.__version__,
-        kernels_sha256=engine.kernels_sha256,
-        vad=vad,
-        chunk_plan_sha256="",
-        audio_sha256=None,
-    )
-
-
 def _sum(coverages: Sequence[Coverage]) -> Coverage:
     return Coverage(
         round(sum(coverage.decoded_s for coverage in coverages), 3),
         round(sum(coverage.dropped_s for coverage in coverages), 3),
         tuple(coverages),
     )
-
-
-def _shown(segment: Segment, options: Options) -> Segment:
-    """The segment as the caller wants it."""
-    return segment if options.word_timestamps else replace(segment, words=())

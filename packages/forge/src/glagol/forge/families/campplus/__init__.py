@@ -1,0 +1,1 @@
+"""Who speaks: PyanNet's segmentation and CAM++'s voice embeddings, authored as ONNX graphs."""

@@ -1,0 +1,146 @@
+"""Transcription with speakers: the same steps, and who speaks when the recording is over."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from glagol.core.errors import GlagolError
+from glagol.speech.audio.source import Paced
+from glagol.speech.speakers.tell import diarization
+from glagol.speech.speakers.words import attributed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from glagol.registry.registry import Registry
+    from glagol.speech.audio.source import AudioSource
+    from glagol.speech.speakers.diarizer import Diarizer
+    from glagol.speech.speakers.families import SpeakerModel
+    from glagol.speech.types import Array, Notice, Options, Step, Transcript
+
+__all__ = ["Speakers", "steps"]
+
+
+@dataclass(slots=True)
+class Speakers:
+    """The manifest's model of speakers, opened when it is first asked for; shared by threads.
+
+    Attributes:
+        registry: where it comes from.
+    """
+
+    registry: Registry
+    _model: SpeakerModel | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def model(self) -> SpeakerModel:
+        """The open model.
+
+        Raises:
+            HostError: `speakers_missing`.
+            IntegrityError: its files are not what the manifest says.
+        """
+        from glagol.speech.speakers.families import opened
+
+        with self._lock:
+            if self._model is None:
+                self._model = opened(self.registry)
+            return self._model
+
+
+def steps(
+    speakers: Speakers,
+    source: AudioSource,
+    heard: Callable[[AudioSource, Options], Generator[Step, None, Transcript]],
+    options: Options,
+) -> Generator[Step, None, Transcript]:
+    """As `Recognizer.steps`; all segments come with the last step: only then it is known who spoke.
+
+    Args:
+        speakers: gives the model.
+        source: the recording; it is closed.
+        heard: the steps of a recording without speakers.
+        options: what the caller chose, bounds of the speakers included.
+
+    Raises:
+        HostError: `speakers_missing`, the model is not here; and what `Recognizer.steps` raises.
+    """
+    bounds = options.speakers
+    assert bounds is not None  # noqa: S101 - the caller has looked
+    try:
+        model = speakers.model()
+    except GlagolError:
+        source.close()
+        raise
+    diarizer = model.begin()
+    both = _Heard(source, diarizer)
+    if isinstance(source, Paced):
+        both = _HeardLater(source, diarizer, source)
+    plain = replace(options, speakers=None, word_timestamps=True)
+    inner = heard(both, plain)
+    with closing(inner):
+        while True:
+            try:
+                step = next(inner)
+            except StopIteration as end:
+                transcript: Transcript = end.value
+                break
+            yield replace(step, segments=())
+    told = diarization(diarizer.finish(bounds), model, bounds)
+    segments = attributed(transcript.segments, told.turns)
+    if not options.word_timestamps:
+        segments = tuple(replace(segment, words=()) for segment in segments)
+    yield replace(step, segments=segments)
+    return replace(
+        transcript,
+        segments=segments,
+        text=" ".join(segment.text for segment in segments),
+        diarization=told,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """As `glagol.speech.audio.source.AudioSource`; every block goes to the diarizer, too."""
+
+    source: AudioSource
+    diarizer: Diarizer
+
+    @property
+    def declared_s(self) -> float | None:
+        return self.source.declared_s
+
+    @property
+    def channels(self) -> int:
+        return self.source.channels
+
+    @property
+    def warnings(self) -> Sequence[Notice]:
+        return self.source.warnings
+
+    def __iter__(self) -> Iterator[Array]:
+        return self
+
+    def __next__(self) -> Array:
+        block = next(self.source)
+        self.diarizer.push(block)
+        return block
+
+    def close(self) -> None:
+        self.source.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _HeardLater(_Heard):
+    """As `glagol.speech.audio.source.Paced`."""
+
+    pace: Paced
+
+    def ready(self) -> bool:
+        return self.pace.ready()
+
+    def arrived(self) -> bool:
+        return self.pace.arrived()
