@@ -63,12 +63,12 @@ def errors(answer: Turns, found: Turns, collar: float) -> Errors:
     right = np.zeros(truth.shape[1])
     for i, j in _mapping(common):
         right += truth[i] & guess[j]
-    many, told = truth.sum(axis=0), guess.sum(axis=0)
+    many, guessed = truth.sum(axis=0), guess.sum(axis=0)
     return Errors(
         total=float(many.sum()) / RATE,
-        missed=float(np.maximum(many - told, 0).sum()) / RATE,
-        false=float(np.maximum(told - many, 0).sum()) / RATE,
-        confused=float((np.minimum(many, told) - right).sum()) / RATE,
+        missed=float(np.maximum(many - guessed, 0).sum()) / RATE,
+        false=float(np.maximum(guessed - many, 0).sum()) / RATE,
+        confused=float((np.minimum(many, guessed) - right).sum()) / RATE,
     )
 
 

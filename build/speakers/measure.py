@@ -59,9 +59,9 @@ def measured(path: Path, model: SpeakerModel) -> Row:
     found = diarizer.finish(Bounds())
     cpu = (time.process_time() - began) / (samples / 16_000)
     answer = read(path.with_suffix(".rttm"))
-    told = [(turn.start, turn.end, str(turn.person)) for turn in found.turns]
+    guessed = [(turn.start, turn.end, str(turn.person)) for turn in found.turns]
     right = found.people == len({name for _, _, name in answer})
-    return Row(right, errors(answer, told, 0.0), errors(answer, told, 0.25), cpu)
+    return Row(right, errors(answer, guessed, 0.0), errors(answer, guessed, 0.25), cpu)
 
 
 def main() -> int:

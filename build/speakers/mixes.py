@@ -40,7 +40,7 @@ SHORTEST_S, LONGEST_S = 1.0, 8.0
 FRAME = RATE // 50
 QUIET_DB = -38.0
 PAUSE_S = 0.5
-"""Silence inside a prompt from which on the answer says that nobody speaks."""
+"""Silence inside a prompt from which on the answer has no speaker."""
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,9 @@ def test_kill_9_loses_nothing_and_brings_nothing_back(
     said = [line.split() for line in lines if len(line.split()) == 2]
     gone = {number for what, number in said if what == "gone"}
     put = {number for what, number in said if what == "put"} - gone
+    last = str(max(map(int, put)))
+    if int(last) % 3 == 1:  # the kill may have come between forgetting it and saying so
+        put.remove(last)
     library = Library(index, embedder, "edge")
     try:
         for number in sorted(put):

@@ -40,7 +40,12 @@ WHO = "a noun and that: the client that leaves; after a noun for people it is ri
 EDGES = "(?<![a-z]){}(?![a-z])"
 RULES = [(re.compile(EDGES.format(f"(?:{each})")), advice) for each, advice in BANNED.items()]
 # In prose and in names; a field, a column or a CSS class may be called so.
-RULES.append((re.compile(r"(?<![a-z.\"'`-])who(?=\s+(?:[#*]\s+)?[a-z]|_)"), WHO))
+RULES.append(
+    (
+        re.compile(r"(?<![a-z.\"'`-])who(?!\s+(?:speaks?|spoke|said)\b)(?=\s+(?:[#*]\s+)?[a-z]|_)"),
+        WHO,
+    )
+)
 _PERSON = re.compile(rf"\b(?:{PEOPLE})[,*`]*\s+(?:#\s*)?$")
 
 SUFFIXES = (

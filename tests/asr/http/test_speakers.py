@@ -53,7 +53,7 @@ def test_a_server_without_the_model_names_the_command(server: Server) -> None:
             ("/v1/audio/transcriptions", {"response_format": "diarized_json"}),
         ):
             answer = client.post(url, data=data, files={"file": SOUND})
-            assert answer.status_code == 503, answer.text
+            assert answer.status_code == 409, answer.text
             assert "speakers_missing" in answer.text
             assert "glagol models build speakers-campplus --fetch" in answer.text
         plain = client.post(URL, files={"file": SOUND})

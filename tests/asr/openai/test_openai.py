@@ -161,8 +161,11 @@ def translate(bench: Bench, **fields: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("model", ["", "whisper-1", "many", "whisper"])
-def test_a_translation_is_made_by_a_model_that_can(bench: Bench, model: str) -> None:
+def test_a_translation_is_made_by_a_model_that_can(
+    bench: Bench, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The default of these tests cannot, so another one serves where none is named."""
+    monkeypatch.setattr(transcriptions, "state_of", lambda *_: "present")
     answer = translate(bench, model=model, response_format="verbose_json", prompt="Екатерина")
     assert answer.headers["glagol-model"] == "many"
     assert answer.json()["task"] == "translate"
@@ -170,6 +173,11 @@ def test_a_translation_is_made_by_a_model_that_can(bench: Bench, model: str) -> 
     assert (options.task, options.language, options.prompt) == ("translate", "auto", "Екатерина")
     assert translate(bench, model="many", language="ru").status_code == 200
     assert bench.stub.calls[1][1].language == "ru"
+
+
+def test_without_a_model_that_translates_the_task_is_refused(bench: Bench) -> None:
+    """A model that could, but is not in the store, does not serve."""
+    error(translate(bench), "option_invalid", "task")
 
 
 @pytest.mark.parametrize("model", ["tiny", "english"])

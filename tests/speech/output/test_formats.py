@@ -146,6 +146,8 @@ def test_a_search_is_listed_only_where_there_was_one() -> None:
         "window": "cropped",
         "beam": 5,
         "temperature": 0.4,
+        "task": "transcribe",
+        "prompt_sha256": None,
     }
     assert of_data(data) == transcript
 

@@ -36,7 +36,7 @@ PROVENANCE = Provenance(
     audio_sha256=None,
 )
 FOUND = DiarizationProvenance("speakers-m", "aa", "bb", 2.4975, 0.55, 1, None)
-TOLD = Diarization(
+FOUND = Diarization(
     (Speaker("S1", 2.1, 2, 0.1, 0.7), Speaker("S2", 1.1, 1, 0.1, 0.6)),
     (Spoken(0.0, 1.1, "S1"), Spoken(1.0, 2.1, "S2"), Spoken(2.2, 3.2, "S1")),
     FOUND,
@@ -50,7 +50,7 @@ def said(start: float, text: str, who: str) -> Segment:
 
 
 SEGMENTS = (said(0.0, "раз", "S1"), said(1.0, "два", "S2"), said(2.2, "<три>", "S1"))
-WHOLE = Transcript("раз два <три>", SEGMENTS, 3.5, "ru", Coverage(3.0, 0.5), PROVENANCE, (), TOLD)
+WHOLE = Transcript("раз два <три>", SEGMENTS, 3.5, "ru", Coverage(3.0, 0.5), PROVENANCE, (), FOUND)
 
 
 def test_json_has_speakers_and_comes_back_whole() -> None:
@@ -103,7 +103,7 @@ def test_rttm_has_the_turns() -> None:
     ]
 
 
-def test_rttm_of_channels_and_of_nobody() -> None:
+def test_rttm_of_channels_and_of_no_speaker() -> None:
     """Each channel is a speaker; a transcript that does not say who speaks has no RTTM."""
     lone = replace(SEGMENTS[1], channel=1, speaker=None)
     coverage = Coverage(6.0, 1.0, (Coverage(3.0, 0.5), Coverage(3.0, 0.5)))

@@ -32,7 +32,7 @@ def found(given: Numbers, bounds: Bounds = ANY) -> Clusters:
 
 @given(st.integers(1, 6), st.integers(2, 20), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
-def test_people_are_told_apart(people: int, each: int, seed: int) -> None:
+def test_people_are_distinguished(people: int, each: int, seed: int) -> None:
     """As many as there are, each with its own voices."""
     owners = found(voices(people, each, 0.5, seed)).owners
     assert len(set(owners.tolist())) == people

@@ -63,7 +63,7 @@ def found(model: SpeakerModel, sound: Numbers, block: int, bounds: Bounds = ANY)
 def test_blocks_do_not_matter_and_the_number_is_kept(model: SpeakerModel, two: Numbers) -> None:
     """The same turns however the samples are divided; as many people as were asked for.
 
-    That real people are told apart is `build/proof-speakers`: synthetic voices prove nothing.
+    That real people are distinguished is `build/proof-speakers`: synthetic voices prove nothing.
     """
     first = found(model, two, len(two), Bounds(2, 2))
     assert first.people == 2
@@ -78,7 +78,7 @@ def test_silence_and_noise_have_no_people(model: SpeakerModel, seconds: float) -
     """Of any length, an empty recording included, and whatever number is asked for."""
     size = int(seconds * SAMPLE_RATE)
     sounds = [np.zeros(size, np.float32)]
-    if seconds >= 1.0:  # the network norms what it hears: a blink of noise is loud to it
+    if seconds >= 1.0:  # the network norms its input: a blink of noise is loud to it
         sounds.append(1e-3 * np.random.default_rng(1).normal(size=size).astype(np.float32))
     for sound in sounds:
         assert found(model, sound, 16_000, Bounds(20, 20)) == Found((), 0, ())
@@ -89,17 +89,17 @@ def test_a_second_of_speech_is_one_person(model: SpeakerModel, two: Numbers) -> 
     assert found(model, two[SAMPLE_RATE : 2 * SAMPLE_RATE], 16_000).people == 1
 
 
-def test_a_transcript_says_who_speaks(real: Registry, two: Numbers) -> None:
+def test_a_transcript_names_its_speakers(real: Registry, two: Numbers) -> None:
     """Words and segments have speakers, the same bytes twice; the text is that without."""
     recognizer = Recognizer.open(real)
     sound = wav(two, SAMPLE_RATE)
     plain = recognizer.transcribe(io.BytesIO(sound))
     options = Options(speakers=Bounds(2, 2))
     shown = recognizer.segments(io.BytesIO(sound), options=options)
-    told = recognizer.transcribe(io.BytesIO(sound), options=options)
-    assert list(shown) == list(told.segments)
-    assert told.text == plain.text
-    assert told.diarization is not None
-    assert [speaker.id for speaker in told.diarization.speakers] == ["S1", "S2"]
-    assert {word.speaker for segment in told.segments for word in segment.words} == {"S1", "S2"}
-    assert told.diarization.provenance.model == "speakers-campplus"
+    spoken = recognizer.transcribe(io.BytesIO(sound), options=options)
+    assert list(shown) == list(spoken.segments)
+    assert spoken.text == plain.text
+    assert spoken.diarization is not None
+    assert [speaker.id for speaker in spoken.diarization.speakers] == ["S1", "S2"]
+    assert {word.speaker for segment in spoken.segments for word in segment.words} == {"S1", "S2"}
+    assert spoken.diarization.provenance.model == "speakers-campplus"

@@ -15,7 +15,7 @@ SOLO = (0, 1, 2, 4)
 
 
 def windows(truth: Numbers, dice: np.random.Generator) -> list[Numbers]:
-    """What a perfect network says of people 1 to 3 (0: nobody), each window with its own names."""
+    """What a perfect network says of people 1 to 3 (0: silence), each window with its own names."""
     found = []
     for start in range(0, max(1, len(truth) - FRAMES + STEP), STEP):
         part = truth[start : start + FRAMES]
@@ -30,8 +30,8 @@ def test_names_of_windows_do_not_matter() -> None:
     truth = np.repeat([0, 1, 0, 2, 1, 3, 0, 2, 0], [40, 300, 30, 260, 222, 300, 60, 400, 50])
     seen = windows(truth, dice)
     labels = Labels(STEP)
-    told = [labels.push(each, last=each is seen[-1]) for each in seen]
-    joined = np.concatenate(told)[: len(truth)]
+    spoken = [labels.push(each, last=each is seen[-1]) for each in seen]
+    joined = np.concatenate(spoken)[: len(truth)]
     changes = np.flatnonzero(np.diff(joined)) + 1
     assert changes.tolist() == (np.flatnonzero(np.diff(truth)) + 1).tolist()
     owners = truth.astype(int) - 1
@@ -45,7 +45,7 @@ def test_names_of_windows_do_not_matter() -> None:
 
 
 def test_overlapped_speech_has_both() -> None:
-    """A speaker goes on through the words of another: two turns at a time."""
+    """A speaker continues through the words of another: two turns at a time."""
     classes = np.zeros(FRAMES, np.uint8)
     classes[100:300], classes[300:350], classes[350:500] = 1, 4, 2
     owners = np.full(FRAMES, -1)

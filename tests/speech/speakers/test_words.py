@@ -58,7 +58,7 @@ def test_a_segment_without_words_is_taken_whole() -> None:
     assert [each.speaker for each in found] == ["S2"]
 
 
-def test_without_turns_nobody_is_named() -> None:
+def test_without_turns_no_speaker_is_named() -> None:
     """Music: the segments are as they were."""
     plain = segment((0.0, 1.0))
     assert attributed([plain], []) == (plain,)
@@ -72,7 +72,7 @@ def test_words_stay_as_they_were(edges: list[float], said: list[tuple[float, flo
     """Every word once, in order, with a speaker of a turn; neighbouring segments differ."""
     edges = sorted(edges)
     whole = segment(*pairwise(edges))
-    turns = sorted((Spoken(a, a + n, f"S{who}") for a, n, who in said), key=lambda t: t.start)
+    turns = sorted((Spoken(a, a + n, f"S{number}") for a, n, number in said), key=lambda t: t.start)
     found = attributed([whole], turns)
     assert [(w.start, w.end, w.text) for each in found for w in each.words] == [
         (w.start, w.end, w.text) for w in whole.words

@@ -177,7 +177,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "artifact_unpinned": _integrity(503, "the manifest has no digest for a model file yet"),
         "checkpoint_refused": _integrity(503, "a checkpoint is damaged or more than tensors"),
         "provider_missing": _host(503, "the asked-for execution provider is not available"),
-        "speakers_missing": _host(503, "the model that finds speakers is not here"),
+        "speakers_missing": _host(409, "the model that finds speakers is not here"),
         "decoder_lost": _host(503, "the process that opened the recording was killed", retry=True),
         "disk_full": _host(507, "the disk, a quota or a file size limit is exhausted"),
         "not_ready": _host(503, "the process is still starting or already stopping", retry=True),

@@ -77,7 +77,7 @@ class Word:
     """A word: start and end in seconds, text without spaces, confidence 0..1.
 
     `glued` words follow the one before without a space, as in Chinese. `speaker` is the id of the
-    one who says it, where speakers were asked for.
+    the speaker that says it, where speakers were asked for.
     """
 
     start: float

@@ -63,7 +63,7 @@ def _entry(model: Model, service: Service) -> schemas.ModelEntry:
         note=model.note or model.unpinned,
         role=role_of(model),
         tasks=_tasks(model),
-        state=_state(model, service),
+        state=state_of(model, service),
         sizes={
             variant.id: sum(artifact.size_bytes for artifact in variant.artifacts)
             for variant in model.variants
@@ -79,7 +79,7 @@ def _tasks(model: Model) -> tuple[str, ...]:
     return TASKS if traits_of(model).translates else TASKS[:1]
 
 
-def _state(model: Model, service: Service) -> Literal["open", "present", "missing", "unpinned"]:
+def state_of(model: Model, service: Service) -> Literal["open", "present", "missing", "unpinned"]:
     """Whether a model can serve; of a recogniser's variants those that the settings choose."""
     settings, has = service.settings, service.registry.store.has
     built = [variant for variant in model.variants if variant.artifacts]

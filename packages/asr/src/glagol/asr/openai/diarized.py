@@ -30,14 +30,14 @@ def diarized(transcript: Transcript, ours: dict[str, Any]) -> dict[str, Any]:
         }
         for at, segment in enumerate(transcript.segments)
     ]
-    told = transcript.diarization
+    found = transcript.diarization
     return {
         "task": "transcribe",
         "duration": transcript.duration_s,
         "text": transcript.text,
         "segments": segments,
         "usage": {"type": "duration", "seconds": transcript.duration_s},
-        "speakers": told.speakers if told else (),
+        "speakers": found.speakers if found else (),
         **ours,
         "provenance": as_data(transcript)["provenance"],
     }

@@ -23,6 +23,7 @@ from litestar.response import Response
 
 from glagol.asr.http import steps
 from glagol.asr.http.engine_options import USUAL, WINDOWS, EngineOptions
+from glagol.asr.http.models import state_of
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import (
     SPEAKER_NAMES,
@@ -299,11 +300,16 @@ async def _answer(request: AsrRequest, default: str, task: Task) -> Response[Any
 def _translator(service: Service) -> str:
     """The model that translates when none is named: the default, or an engine's default that can.
 
-    An engine's default is the model that has the engine's name as an alias.
+    An engine's default is the model that has the engine's name as an alias; it counts only where it
+    can serve.
     """
     registry = service.registry
     default = registry.model(service.default)
-    named = (each for each in registry.manifest.models if each.engine in each.aliases)
+    named = (
+        each
+        for each in registry.manifest.models
+        if each.engine in each.aliases and state_of(each, service) in {"open", "present"}
+    )
     able = (each.id for each in (default, *named) if translates(each))
     return next(able, service.default)
 

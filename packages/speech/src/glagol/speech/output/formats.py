@@ -62,11 +62,11 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "warnings": [asdict(notice) for notice in transcript.warnings],
         "provenance": asdict(transcript.provenance),
     }
-    told = transcript.diarization
-    if told is not None:
-        data["speakers"] = [asdict(speaker) for speaker in told.speakers]
-        data["turns"] = [asdict(turn) for turn in told.turns]
-        data["provenance"]["diarization"] = asdict(told.provenance)
+    people = transcript.diarization
+    if people is not None:
+        data["speakers"] = [asdict(speaker) for speaker in people.speakers]
+        data["turns"] = [asdict(turn) for turn in people.turns]
+        data["provenance"]["diarization"] = asdict(people.provenance)
     return data
 
 
@@ -147,10 +147,10 @@ def as_vtt(transcript: Transcript) -> str:
     blocks = ["WEBVTT\n\n"]
     for cue in _cues(transcript):
         text, voice = cue.text, ""
-        who = transcript.speaker_of(cue)
-        if who is not None:
+        speaker = transcript.speaker_of(cue)
+        if speaker is not None:
             text = text.removeprefix(_mark(transcript, cue)).lstrip()
-            voice = f"<v {who.translate(escape)}>"
+            voice = f"<v {speaker.translate(escape)}>"
         times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
         blocks.append(f"{times}\n{voice}{text.translate(escape)}\n\n")
     return "".join(blocks)
@@ -181,17 +181,17 @@ def as_rttm(transcript: Transcript) -> str:
     Raises:
         InputError: `option_invalid`, the transcript does not say who speaks.
     """
-    told = transcript.diarization
-    if told is None and not transcript.coverage.channels:
+    people = transcript.diarization
+    if people is None and not transcript.coverage.channels:
         from glagol.core.errors import InputError
 
         raise InputError(
             "option_invalid",
-            "rttm says who speaks when, which nobody asked for",
+            "rttm says who speaks when, which was not asked for",
             "add diarize=true, or channel=split where each speaker has a channel",
         )
-    rows = [(1, turn.start, turn.end, turn.speaker) for turn in told.turns] if told else []
-    for segment in transcript.segments if told is None else ():
+    rows = [(1, turn.start, turn.end, turn.speaker) for turn in people.turns] if people else []
+    for segment in transcript.segments if people is None else ():
         channel = segment.channel or 0
         rows.append((channel + 1, segment.start, segment.end, str(channel)))
     return "".join(
@@ -209,10 +209,10 @@ def _column(transcript: Transcript) -> str:
 
 def _mark(transcript: Transcript, segment: Segment) -> str:
     """How a line of text begins that says who speaks."""
-    who = transcript.speaker_of(segment)
-    if who is None:
+    speaker = transcript.speaker_of(segment)
+    if speaker is None:
         return ""
-    return f"[{who}]" if segment.channel is not None else f"{who}:"
+    return f"[{speaker}]" if segment.channel is not None else f"{speaker}:"
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -232,8 +232,8 @@ def _diarization_of(data: Mapping[str, Any]) -> Diarization | None:
     provenance = data["provenance"].get("diarization")
     if provenance is None:
         return None
-    told = {"speakers": data["speakers"], "turns": data["turns"], "provenance": provenance}
-    return msgspec.convert(told, Diarization)
+    people = {"speakers": data["speakers"], "turns": data["turns"], "provenance": provenance}
+    return msgspec.convert(people, Diarization)
 
 
 def provenance_of(data: Mapping[str, Any]) -> Provenance:

@@ -231,12 +231,12 @@ class Recognizer:
         options = granted(options, self.model.id, self.engine.traits)
         source = opened or self._opened(file, options, cancelled)
 
-        def heard(source: AudioSource, options: Options) -> Generator[Step, None, Transcript]:
+        def transcribed(source: AudioSource, options: Options) -> Generator[Step, None, Transcript]:
             return self._steps(source, options, audio_sha256, cancelled)
 
         if options.speakers is None:
-            return (yield from heard(source, options))
-        return (yield from speaking.steps(self.speakers, source, heard, options))
+            return (yield from transcribed(source, options))
+        return (yield from speaking.steps(self.speakers, source, transcribed, options))
 
     def _steps(
         self,

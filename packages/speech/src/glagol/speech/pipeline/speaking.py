@@ -54,7 +54,7 @@ class Speakers:
 def steps(
     speakers: Speakers,
     source: AudioSource,
-    heard: Callable[[AudioSource, Options], Generator[Step, None, Transcript]],
+    transcribed: Callable[[AudioSource, Options], Generator[Step, None, Transcript]],
     options: Options,
 ) -> Generator[Step, None, Transcript]:
     """As `Recognizer.steps`; all segments come with the last step: only then it is known who spoke.
@@ -62,7 +62,7 @@ def steps(
     Args:
         speakers: gives the model.
         source: the recording; it is closed.
-        heard: the steps of a recording without speakers.
+        transcribed: the steps of a recording without speakers.
         options: what the caller chose, bounds of the speakers included.
 
     Raises:
@@ -76,11 +76,11 @@ def steps(
         source.close()
         raise
     diarizer = model.begin()
-    both = _Heard(source, diarizer)
+    both = _Tapped(source, diarizer)
     if isinstance(source, Paced):
-        both = _HeardLater(source, diarizer, source)
+        both = _WindowedSteps(source, diarizer, source)
     plain = replace(options, speakers=None, word_timestamps=True)
-    inner = heard(both, plain)
+    inner = transcribed(both, plain)
     with closing(inner):
         while True:
             try:
@@ -89,8 +89,8 @@ def steps(
                 transcript: Transcript = end.value
                 break
             yield replace(step, segments=())
-    told = diarization(diarizer.finish(bounds), model, bounds)
-    segments = attributed(transcript.segments, told.turns)
+    found = diarization(diarizer.finish(bounds), model, bounds)
+    segments = attributed(transcript.segments, found.turns)
     if not options.word_timestamps:
         segments = tuple(replace(segment, words=()) for segment in segments)
     yield replace(step, segments=segments)
@@ -98,12 +98,12 @@ def steps(
         transcript,
         segments=segments,
         text=" ".join(segment.text for segment in segments),
-        diarization=told,
+        diarization=found,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Tapped:
     """As `glagol.speech.audio.source.AudioSource`; every block goes to the diarizer, too."""
 
     source: AudioSource
@@ -134,7 +134,7 @@ class _Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class _HeardLater(_Heard):
+class _WindowedSteps(_Tapped):
     """As `glagol.speech.audio.source.Paced`."""
 
     pace: Paced

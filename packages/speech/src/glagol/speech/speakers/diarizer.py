@@ -87,8 +87,8 @@ class Diarizer:
         people = self._people(bounds)
         for run, owner in zip(self._pieces, people.owners, strict=True):
             owners[run.start : run.end] = owner
-        told = turns(self._windows, self._config.step_frames, owners, len(people.means))
-        return _ordered(told, self._scores(people), self._total / SAMPLE_RATE)
+        spoken = turns(self._windows, self._config.step_frames, owners, len(people.means))
+        return _ordered(spoken, self._scores(people), self._total / SAMPLE_RATE)
 
     @property
     def _step(self) -> int:
@@ -193,9 +193,9 @@ class Diarizer:
             self._start = start
 
 
-def _ordered(told: list[Turn], scores: list[float | None], end: float) -> Found:
+def _ordered(spoken: list[Turn], scores: list[float | None], end: float) -> Found:
     """People numbered by their first turn; those that have none are left out."""
-    order = list(dict.fromkeys(turn.person for turn in told))
+    order = list(dict.fromkeys(turn.person for turn in spoken))
     number = {person: at for at, person in enumerate(order)}
-    kept = [Turn(t.start, min(t.end, round(end, 3)), number[t.person]) for t in told]
+    kept = [Turn(t.start, min(t.end, round(end, 3)), number[t.person]) for t in spoken]
     return Found(tuple(kept), len(order), tuple(scores[person] for person in order))

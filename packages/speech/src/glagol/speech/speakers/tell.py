@@ -42,7 +42,7 @@ def diarization(found: Found, model: SpeakerModel, bounds: Bounds) -> Diarizatio
 
 
 def _overlaps(turns: Sequence[Spoken]) -> dict[str, float]:
-    """Seconds of each speaker during which somebody else speaks, too."""
+    """Seconds of each speaker during which another one speaks, too."""
     shared = {turn.speaker: 0.0 for turn in turns}
     edges = sorted(
         [(turn.start, 1, turn.speaker) for turn in turns]

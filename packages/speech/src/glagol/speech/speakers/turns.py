@@ -74,9 +74,9 @@ def _blocks(
             start = index * step
             mine = owners[start : start + FRAMES]
             mine = np.pad(mine, (0, FRAMES - len(mine)), constant_values=-1)
-            heard = ACTIVE[windows[index]]
-            shares[:FRAMES] += _named(heard, mine, people) * weight[:, None]
-            speakers[:FRAMES] += heard.sum(axis=1) * weight
+            active = ACTIVE[windows[index]]
+            shares[:FRAMES] += _named(active, mine, people) * weight[:, None]
+            speakers[:FRAMES] += active.sum(axis=1) * weight
             covered[:FRAMES] += weight
         ready = slice(0, step)
         yield index * step, _chosen(shares[ready], speakers[ready], covered[ready])
@@ -93,21 +93,21 @@ def _chosen(shares: Numbers, speakers: Numbers, covered: Numbers) -> Numbers:
     return chosen
 
 
-def _named(heard: Numbers, mine: Numbers, people: int) -> Numbers:
+def _named(active: Numbers, mine: Numbers, people: int) -> Numbers:
     """Votes of one window: bool [589, people].
 
     Args:
-        heard: which local speakers speak, bool [589, 3].
+        active: which local speakers speak, bool [589, 3].
         mine: owners of the window's frames, int [589].
         people: how many there are.
     """
     votes = np.zeros((FRAMES, people), bool)
-    solo = heard.sum(axis=1) == 1
-    for local in range(heard.shape[1]):
-        known = np.flatnonzero(heard[:, local] & solo & (mine >= 0))
+    solo = active.sum(axis=1) == 1
+    for local in range(active.shape[1]):
+        known = np.flatnonzero(active[:, local] & solo & (mine >= 0))
         if not len(known):
             continue
-        for run in runs(heard[:, local]):
+        for run in runs(active[:, local]):
             inside = known[(known >= run.start) & (known < run.end)]
             frames = np.arange(run.start, run.end)
             if len(inside):
@@ -131,7 +131,7 @@ def _nearest(places: Numbers, frames: Numbers) -> Numbers:
 
 
 def _taper() -> Numbers:
-    """Weights of a window's frames, float64 [589]: its middle has heard both sides."""
+    """Weights of a window's frames, float64 [589]: its middle has context on both sides."""
     distance = np.abs(np.arange(FRAMES) - (FRAMES - 1) / 2) / (FRAMES / 2)
     weights: Numbers = 1.05 - distance
     return weights

@@ -68,7 +68,7 @@ class Speaker:
         id: "S1" for the first to speak, "S2" for the next.
         seconds: of speech.
         turns: how often the person began to speak.
-        overlap_seconds: of speech while somebody else spoke, too.
+        overlap_seconds: of speech while another one spoke, too.
         confidence: how much nearer the person's pieces are to each other than to the nearest other
             person, 0..1 (silhouette by centroids); None where there is one person. It is no
             probability.

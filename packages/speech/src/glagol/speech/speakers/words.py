@@ -37,7 +37,7 @@ def attributed(segments: Iterable[Segment], turns: Sequence[Spoken]) -> tuple[Se
         turns: by start.
 
     Returns:
-        The same words; a segment ends where the speaker changes. Without turns nobody is named.
+        The same words; a segment ends where the speaker changes. Without turns no speaker is named.
     """
     if not turns:
         return tuple(segments)

@@ -6,7 +6,7 @@ Bredin 2023, arXiv 2310.13025). Sources: pyannote-audio `models/segmentation/Pya
 `models/blocks/sincnet.py`, asteroid-filterbanks `param_sinc_fb.py`.
 
 Input `samples` float32 [B, 1, N], output `classes` float32 [B, F, 7], log-probabilities of
-nobody, 1, 2, 3, 1+2, 1+3, 2+3. 160000 samples give 589 frames.
+silence, 1, 2, 3, 1+2, 1+3, 2+3. 160000 samples give 589 frames.
 """
 
 from __future__ import annotations
