@@ -177,7 +177,7 @@ def test_a_translation_is_made_by_a_model_that_can(
 
 def test_without_a_model_that_translates_the_task_is_refused(bench: Bench) -> None:
     """A model that could, but is not in the store, does not serve."""
-    error(translate(bench), "option_invalid", "task")
+    error(translate(bench), "option_invalid", "model")
 
 
 @pytest.mark.parametrize("model", ["tiny", "english"])
