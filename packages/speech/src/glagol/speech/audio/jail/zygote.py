@@ -143,7 +143,7 @@ def _command(what: bytes, pid: int, children: dict[int, bool]) -> None:
         children[pid] = False
         os.kill(pid, signal.SIGKILL)
     elif what == GIVE_WAY and _used_s(pid) > BRIEF_S:
-        os.setpriority(os.PRIO_PROCESS, pid, LOW)
+        os.setpriority(os.PRIO_PROCESS, pid, max(LOW, os.getpriority(os.PRIO_PROCESS, pid)))
 
 
 def _used_s(pid: int) -> float:
