@@ -171,7 +171,9 @@ def test_speakers_are_named_given_and_united(server: Server, visit: Open) -> Non
     with server.client() as client:
 
         def export(name: str) -> str:
-            return client.get(f"/ui/recordings/{identity}/export", params={"format": name}).text
+            return client.get(
+                f"/ui/recordings/{identity}/export", params={"format": name, "speakers": "1"}
+            ).text
 
         assert "<v Ольга>" in export("vtt")
         assert "Ольга" in export("text")
