@@ -9,10 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The same examples on every run; a hunt for new ones is HYPOTHESIS_RANDOM=1 ./just test.
-settings.register_profile("same", derandomize=not os.environ.get("HYPOTHESIS_RANDOM"))
+# How long an example takes says more of a busy machine than of the code.
+settings.register_profile(
+    "same",
+    derandomize=not os.environ.get("HYPOTHESIS_RANDOM"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("same")
 
 
