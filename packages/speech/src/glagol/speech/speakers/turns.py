@@ -64,7 +64,7 @@ def turns(windows: Sequence[Numbers], step: int, owners: Numbers, people: int) -
 def _blocks(
     windows: Sequence[Numbers], step: int, owners: Numbers, people: int
 ) -> Iterator[tuple[int, Numbers]]:
-    """Who is active, by blocks of `step` frames: position, and bool [step, people]."""
+    """The active speakers by blocks of `step` frames: position, and bool [step, people]."""
     weight = _taper()
     reach = -(-FRAMES // step)
     size = (reach + 1) * step
