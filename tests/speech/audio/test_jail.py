@@ -255,7 +255,7 @@ def test_a_child_without_memory_is_an_error_of_its_recording() -> None:
 def test_a_child_that_has_worked_for_long_gives_way_when_it_is_waited_for() -> None:
     """One that has used little keeps its turn, whatever the parent says."""
     jail, usual = jails.started(), os.getpriority(os.PRIO_PROCESS, 0)
-    long, short = made.wav(made.tone(300.0, 96_000), 96_000), made.wav(made.tone(1.0))
+    long, lean = made.wav(made.tone(300.0, 96_000), 96_000), made.wav(made.tone(120.0))
     with jail.open(io.BytesIO(long), max_seconds=600.0) as source:
         for _ in source:
             pid = jails.child_of(source)
@@ -265,9 +265,9 @@ def test_a_child_that_has_worked_for_long_gives_way_when_it_is_waited_for() -> N
             assert os.getpriority(os.PRIO_PROCESS, pid) == usual
         else:
             pytest.fail("300 s of sound at 96 kHz need more than 0.2 s of work")
-    with jail.open(io.BytesIO(short), max_seconds=60.0) as source:
-        jail._spawner.give_way(source._answers._child)
+    with jail.open(io.BytesIO(lean), max_seconds=600.0) as source:  # its pipe fills: it stays alive
         next(source)
+        jail._spawner.give_way(source._answers._child)
         assert os.getpriority(os.PRIO_PROCESS, jails.child_of(source)) == usual
     jail.close()
 
