@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,8 +85,8 @@ def test_a_result_is_kept_in_the_first_place_that_takes_it(
     for place in places:
         place.mkdir()
     monkeypatch.setattr(Path, "cwd", lambda: places[0])
-    monkeypatch.setattr(output.tempfile, "gettempdir", lambda: str(places[1]))
-    for place in (*places, None):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(places[1]))
+    for _ in (*places, None):
         stderr = output.keep(b"text", "a/b.wav", "srt", full)
         assert (stderr.code, stderr.message) == ("disk_full", "no room")
         if place is None:
