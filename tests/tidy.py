@@ -1,7 +1,6 @@
 """House rules that a program can check, as ordinary tests.
 
-The numbers are those of STYLE.md. Every rule reads the files that git tracks, so that scratch
-folders and environments never count.
+The numbers are those of STYLE.md. Every rule reads what git tracks: scratch folders never count.
 """
 
 from __future__ import annotations
@@ -63,7 +62,6 @@ ONLY_IN = {
     "click": ("glagol.cli",),
     "rich": ("glagol.cli",),
 }
-# what speech and runtime do without: they get file objects, and say nothing to the world
 SPEECH_MUST_NOT_KNOW = {"os", "pathlib", "asyncio", "logging", "socket", "urllib", "http"}
 SPEECH_MAY = ("glagol.speech.audio.jail",)  # processes and sockets: docs/adr/0021
 
