@@ -116,6 +116,7 @@ def shown(fault: Fault, place: Path) -> str:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=PATIENCE_S,
+            check=False,
         )
     finally:
         path.write_text(sound, encoding="utf-8")
@@ -143,14 +144,14 @@ def main(wanted: list[str]) -> int:
                 why = shown(fault, place)
             except (ValueError, OSError, subprocess.TimeoutExpired) as error:
                 why = str(error)
-            state = "NOT SHOWN" if why else "shown"
-            print(
-                f"{state}: {fault.claims[0]} ({time.monotonic() - began:.0f} s) {why}", flush=True
-            )
+            state, took = "NOT SHOWN" if why else "shown", time.monotonic() - began
+            sys.stdout.write(f"{state}: {fault.claims[0]} ({took:.0f} s) {why}\n")
+            sys.stdout.flush()
             wrong += [fault.claims[0]] if why else []
     for reason, names in without.items():
-        print(f"no fault planted, {reason}: {len(names)}")
-    print("\n".join(["wrong:", *wrong]) if wrong else f"{len(chosen)} faults, each one shown")
+        sys.stdout.write(f"no fault planted, {reason}: {len(names)}\n")
+    end = "\n".join(["wrong:", *wrong]) if wrong else f"{len(chosen)} faults, each one shown"
+    sys.stdout.write(f"{end}\n")
     return bool(wrong)
 
 
