@@ -215,7 +215,7 @@ async def _begin(
         title=title,
         folder=number,
         length=length,
-        options=of_words(dict(words)).asked(),
+        options=of_words(words).asked(),
     )
     service.events.recording(made.id)
     return made

@@ -98,6 +98,9 @@ class RecordingView(msgspec.Struct, frozen=True):
     peaks: bool
     warnings: tuple[str, ...]
     progress: ProgressView | None
+    texts: int
+    latest: str
+    shown: int
 
 
 class ListView(msgspec.Struct, frozen=True):
@@ -243,6 +246,9 @@ def _view(
         row.peaks,
         about.warnings,
         _progress(service, row),
+        about.texts,
+        about.latest,
+        about.shown,
     )
 
 

@@ -148,6 +148,7 @@ async def home(request: GatewayRequest) -> Response[Any]:
         request, views.recordings, service, allowed, limit=_OPEN_ROWS, state="open"
     )
     folders = await on_disk(request, folder_rows.some, service.library.db, allowed)
+    voices = any(m.role == "speakers" and m.here for m in await service.models.of("asr"))
     t = words(language_of(request))
     body = await _page(
         request,
@@ -158,6 +159,7 @@ async def home(request: GatewayRequest) -> Response[Any]:
         state=state,
         lines=states.lines(t, state),
         folders=folders,
+        voices=voices,
         done=[each for each in some.recordings if each.state not in _WORK],
         open=work.recordings,
         **_of_recording(request),
