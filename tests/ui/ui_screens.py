@@ -28,7 +28,7 @@ WIDTHS = ((320, 700), (1366, 900))
 
 @pytest.fixture(scope="session")
 def screens(server: Server, call: str) -> dict[str, str]:
-    """Six screens by name."""
+    """The screens by name."""
     with server.client() as client:
         failed = data(client.put("/ui/recordings", params={"title": "IMG_2231.mov"}, content=b"-"))
         settled(client, failed["id"])
@@ -37,6 +37,9 @@ def screens(server: Server, call: str) -> dict[str, str]:
         "recording": f"/r/{call}#t=12.5",
         "plain": f"/r/{call}/plain",
         "search": "/search?q=картошкой",
+        "live": "/live",
+        "queue": "/queue",
+        "models": "/models",
         "settings": "/settings",
         "signin": "/signin",
     }

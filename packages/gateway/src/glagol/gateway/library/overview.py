@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from glagol.gateway.library.library import Recording
     from glagol.jobs.sqlite.connection import Database
 
-__all__ = ["About", "Lack", "Made", "about", "languages", "made"]
+__all__ = ["About", "Lack", "Made", "about", "in_work", "languages", "made", "shown"]
 
 _SNIPPET = 160
 _SEGMENT = msgspec.json.Decoder(Segment)
@@ -95,6 +95,18 @@ def about(database: Database, recordings: Sequence[Recording]) -> list[About]:
             db.execute("SELECT id, text_days FROM folder").fetchall()
         )
         return [_about(db, each, days.get(each.folder)) for each in recordings]
+
+
+def in_work(database: Database, folders: Sequence[int]) -> int:
+    """How many recordings of some folders are arriving, wait or are being transcribed."""
+    places = ", ".join("?" * len(folders))
+    with database.reading() as db:
+        row = db.execute(
+            "SELECT count(*) FROM recording WHERE "  # noqa: S608 - question marks
+            f"state IN ('uploading', 'queued', 'running') AND folder IN ({places})",
+            tuple(folders),
+        ).fetchone()
+    return int(row[0])
 
 
 def languages(database: Database, recording: Recording) -> dict[int, str]:

@@ -19,6 +19,8 @@ FRESH_S: Final = 5.0
 """How long a list is not asked for again."""
 
 _PATIENCE_S: Final = 3.0
+_WHOLE: Final = "asr"  # it lists the whole manifest
+_ROLES: Final = {"llm": "llm", "embed": "embed"}
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class Model(msgspec.Struct, frozen=True):
         digests: SHA-256 of each file, by variant and path.
         sizes: Bytes by variant.
         note: What users must know.
-        role: What it is for: asr, vad, speakers, embed, chat; empty where a service says nothing.
+        role: What it is for: asr, vad, speakers, llm or embed.
         tasks: What a request may ask of it.
         state: open, present, missing or unpinned; a service that has one model serves it.
         service: That lists it.
@@ -80,9 +82,10 @@ class Models:
         self._found: dict[str, tuple[float, tuple[Model, ...]]] = {}
 
     async def every(self) -> list[Model]:
-        """The models of all services, each service's in its own order."""
+        """The models of all services; one that a service of its own has is listed by that alone."""
         found = await asyncio.gather(*map(self.of, self._clients))
-        return [model for some in found for model in some]
+        own = {model.id for some in found for model in some if model.service != _WHOLE}
+        return [m for some in found for m in some if m.service != _WHOLE or m.id not in own]
 
     async def of(self, name: str) -> tuple[Model, ...]:
         """The models of one service; none while it is away."""
@@ -94,6 +97,9 @@ class Models:
             found = msgspec.json.decode(answer.content, type=_List).data
         except (httpx.HTTPError, msgspec.DecodeError):
             return ()
-        models = tuple(msgspec.structs.replace(each, service=name) for each in found)
+        models = tuple(
+            msgspec.structs.replace(each, service=name, role=each.role or _ROLES.get(name))
+            for each in found
+        )
         self._found[name] = (self._clock(), models)
         return models
