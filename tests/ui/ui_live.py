@@ -61,7 +61,7 @@ def test_captions_that_stop_leave_the_recording(
         page = seen.page("/live", "body[data-ready]")
         page.route_web_socket("**/v1/stream", lambda socket: socket.close(code=4503))
         page.click("#start")
-        page.wait_for_selector("#trouble:has-text('The recording goes on')")
+        page.wait_for_selector("#trouble:has-text('The recording continues')")
         page.wait_for_function("() => document.getElementById('time').textContent >= '0:02'")
         page.click("#stop")
         page.wait_for_selector("#after:not([hidden]) a", timeout=60_000)

@@ -1,5 +1,5 @@
 // @ts-check
-// How a recording is to be transcribed once more: the model, and how speakers are told apart.
+// How a recording is to be transcribed once more: the model, and how speakers are distinguished.
 
 import { dialog, el, get, t } from "./page.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
 // The queue: what is transcribed, waits, arrives or has failed. Words change in place; rows move only
-// while no pointer or focus is among them, so that nobody presses the wrong button.
+// while no pointer or focus is among them, so that no click lands on the wrong button.
 
 import { $, complain, data, dialog, el, get, send, t, toast } from "./page.js";
 import { listen } from "./events.js";
