@@ -250,6 +250,7 @@ def thread_time(page: Page) -> Callable[[], float]:
 
     def now() -> float:
         found = debugger.send("Performance.getMetrics")["metrics"]
-        return next(1000 * each["value"] for each in found if each["name"] == "TaskDuration")
+        (s,) = (each["value"] for each in found if each["name"] == "TaskDuration")
+        return 1000 * float(s)
 
     return now
