@@ -81,12 +81,7 @@ class Front:
         """The pages around `app`; `app` alone where the library cannot be opened."""
         settings = service.settings
         key = keys.read(self._settings.key_file)
-        urls = {
-            "llm": self._settings.llm_url,
-            "embed": self._settings.embed_url,
-            "rag": self._settings.rag_url,
-        }
-        there = {name: url for name, url in urls.items() if url}
+        there = {k: url for k, url in self._settings.services().items() if k != "asr"}
         clients = {name: client(url, key) for name, url in there.items()}
         door = Door(self._settings.signin, is_loopback(settings.host.lower()), operator.keys)
         if not settings.state:

@@ -14,7 +14,6 @@ from glagol.core.settings import (
     setting,
     url,
 )
-from glagol.web.access.body_rate import rate_setting
 
 __all__ = ["SERVER_ONLY", "Settings"]
 
@@ -41,7 +40,6 @@ class Settings(NetworkSettings):
     PREFIX: ClassVar[str] = "GATEWAY_"
 
     port: int = port_setting(8090)
-    min_body_rate: float = rate_setting()
     signin: Literal["auto", "none", "key"] = setting(
         "GATEWAY_SIGNIN",
         "auto",
@@ -117,3 +115,13 @@ class Settings(NetworkSettings):
         text="Private key of the certificate in PEM.",
         text_ru="Закрытый ключ сертификата в PEM.",
     )
+
+    def services(self) -> dict[str, str]:
+        """Addresses of the servers behind the gateway, by name; those that there are."""
+        urls = {
+            "asr": self.asr_url,
+            "llm": self.llm_url,
+            "embed": self.embed_url,
+            "rag": self.rag_url,
+        }
+        return {name: url for name, url in urls.items() if url}
