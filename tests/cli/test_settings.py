@@ -164,7 +164,9 @@ def test_compose_repeats_no_default() -> None:
     path = ROOT / "compose.yaml"
     if not path.is_file():
         pytest.skip("this tree holds no compose.yaml")
-    found = re.findall(r"^ +((?:ASR|GATEWAY|LLM)_\w+): (.*)$", path.read_text(), re.MULTILINE)
+    found = re.findall(
+        r"^ +((?:ASR|EMBED|GATEWAY|LLM|RAG)_\w+): (.*)$", path.read_text(), re.MULTILINE
+    )
     assert found
     for name, value in found:
         assert name in VARIABLES, name
