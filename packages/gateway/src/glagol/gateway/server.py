@@ -16,7 +16,7 @@ from glagol.gateway import keys
 from glagol.gateway.outfit import assemble
 from glagol.gateway.routing.remote import Remote
 from glagol.gateway.service import Door
-from glagol.gateway.settings import Settings
+from glagol.gateway.settings import Settings, services
 from glagol.gateway.work.copies import SECONDS_MAX
 from glagol.gateway.work.services import client
 from glagol.speech.audio.jail.limits import Limits
@@ -57,7 +57,7 @@ def _run(environment: Mapping[str, str]) -> None:
             "setting_invalid", "there is no directory for the library", "set GATEWAY_STATE"
         )
     tls = _tls(settings)
-    there, key = settings.services(), keys.read(settings.key_file)
+    there, key = services(settings), keys.read(settings.key_file)
     with begun("gateway-server", settings, environment, "glagol keys add NAME") as (
         address,
         operator,

@@ -15,7 +15,7 @@ from glagol.core.settings import (
     url,
 )
 
-__all__ = ["SERVER_ONLY", "Settings"]
+__all__ = ["SERVER_ONLY", "Settings", "services"]
 
 SERVER_ONLY: Final = (
     "GATEWAY_HOST",
@@ -116,12 +116,13 @@ class Settings(NetworkSettings):
         text_ru="Закрытый ключ сертификата в PEM.",
     )
 
-    def services(self) -> dict[str, str]:
-        """Addresses of the servers behind the gateway, by name; those that there are."""
-        urls = {
-            "asr": self.asr_url,
-            "llm": self.llm_url,
-            "embed": self.embed_url,
-            "rag": self.rag_url,
-        }
-        return {name: url for name, url in urls.items() if url}
+
+def services(settings: Settings) -> dict[str, str]:
+    """Addresses of the servers behind the gateway, by name; those that there are."""
+    urls = {
+        "asr": settings.asr_url,
+        "llm": settings.llm_url,
+        "embed": settings.embed_url,
+        "rag": settings.rag_url,
+    }
+    return {name: url for name, url in urls.items() if url}
