@@ -14,6 +14,7 @@ from glagol.core.errors import InputError
 from glagol.embed.config import chosen
 from glagol.embed.settings import Settings
 from glagol.registry.registry import Registry
+from glagol.web.audit_log import entry_of, log_in, note
 from glagol.web.serve import Life, begun, exit_status
 
 if TYPE_CHECKING:
@@ -84,9 +85,12 @@ def _opened(settings: Settings, registry: Registry, model: Model) -> Embedder:
     from glagol.runtime.options import Runtime
 
     runtime = Runtime(device=settings.device, threads=1)
-    return Embedder.open(
+    embedder = Embedder.open(
         registry, model=model.id, variant=settings.variant or None, runtime=runtime
     )
+    entry = entry_of("opened", embedder.provenance, detail="embed-server")
+    note(log_in(settings.state), entry)
+    return embedder
 
 
 async def _serve(app: Any, address: str, service: Service) -> None:

@@ -13,6 +13,7 @@ from glagol.core import journal
 from glagol.core.errors import InputError
 from glagol.rag.http.settings import Settings
 from glagol.registry.registry import Registry
+from glagol.web.audit_log import entry_of, log_in, note
 from glagol.web.serve import Life, begun, exit_status
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def _service(settings: Settings, registry: Registry) -> Service:
     opening = Opening(partial(_opened, settings, registry))
     talk = chat(settings.llm_url, settings.llm_key) if settings.llm_url else None
     places = Shares(settings.queue_size, "requests under way", settings.owner_share)
-    return Service(settings, opening, talk, places, RequestMetrics("rag"))
+    metrics = RequestMetrics("rag")
+    metrics.watch("rag_ready", "1 when model and index are open", lambda: opening.ready)
+    return Service(settings, opening, talk, places, metrics, log_in(settings.state))
 
 
 def _opened(settings: Settings, registry: Registry) -> Library:
@@ -74,7 +77,10 @@ def _opened(settings: Settings, registry: Registry) -> Library:
 
     runtime = Runtime(device=settings.device, threads=1)
     embedder = Embedder.open(registry, model=settings.model_name or None, runtime=runtime)
-    return Library(_folder(settings), proven(embedder))
+    library = Library(_folder(settings), proven(embedder))
+    entry = entry_of("opened", library.provenance, detail="rag-server")
+    note(log_in(settings.state), entry)
+    return library
 
 
 def _folder(settings: Settings) -> Path:
