@@ -79,7 +79,7 @@ def model() -> Iterator[Played]:
 def asked(
     home: Path, model: Played, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, str]]:
-    """`glagol serve` before rag-server, with one recording that search has heard of; its id."""
+    """`glagol serve` before rag-server, with one recording that search has received; its id."""
     encoder = made.make_home(tmp_path_factory.mktemp("encoder"))
     folder = tmp_path_factory.mktemp("rag")
     rag = made.start(encoder, folder, program="rag", RAG_LLM_URL=model.url)
@@ -88,7 +88,7 @@ def asked(
         title = {"title": "Планёрка по поставкам"}
         identity = data(client.put("/ui/imports", params=title, content=SRT.encode()))["id"]
         body = {"query": "поставки"}
-        until(lambda: data(client.post("/v1/search", json=body))["hits"], "search hears nothing")
+        until(lambda: data(client.post("/v1/search", json=body))["hits"], "search receives nothing")
         until(lambda: data(client.get("/ui/state"))["services"]["rag"]["ready"], "rag is not ready")
     yield server, identity
     assert server.stop() == 0, server.log.read_text()

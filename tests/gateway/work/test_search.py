@@ -1,4 +1,4 @@
-"""Search by meaning behind the pages: a real rag-server hears of every change, and only once."""
+"""Search by meaning behind the pages: a real rag-server receives every change, and only once."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_changes_wait_for_a_server_that_is_away(
     check(tmp_path, server.url, back)
 
 
-def test_a_change_during_the_hearing_is_heard_next(tmp_path: Path) -> None:
+def test_a_change_on_the_way_is_given_next(tmp_path: Path) -> None:
     """A row stays when the recording changed after search had been given it."""
 
     async def test(one: Desk, _: Indexer, browser: httpx.AsyncClient) -> None:

@@ -20,6 +20,7 @@ from glagol.gateway.http import (
 )
 from glagol.gateway.http.answers import BODY_MAX
 from glagol.gateway.pages import routes as pages
+from glagol.gateway.pages import screens
 from glagol.gateway.routing.table import OWN, upstream_of
 from glagol.gateway.work import outbox
 from glagol.web import app, errors
@@ -51,6 +52,7 @@ _HANDLERS: Final = [
     *session.HANDLERS,
     *pages.HANDLERS,
     *asking.HANDLERS,
+    *screens.HANDLERS,
 ]
 _FIRST: Final = frozenset(path.split("/")[1] for each in _HANDLERS for path in each.paths) - {"v1"}
 _OPEN: Final = (OPEN - {"/"}) | session.PATHS | pages.OPEN
@@ -103,7 +105,7 @@ def build(
         inside=lambda routes, speaker: _Ways(routes, remotes, speaker),
     )
     if service.search is not None:
-        text = "Recordings whose changes rag-server has not heard of"
+        text = "Recordings whose changes rag-server has not received"
         metrics.watch("gateway_search_waiting", text, lambda: outbox.count(service.library.db))
     own = Operator(service.door.ring, outer.policy, outer.traces, service.sessions.signed)
     state = {"service": service, "metrics": metrics}

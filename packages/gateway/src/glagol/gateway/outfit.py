@@ -16,6 +16,7 @@ from glagol.gateway.work.asr import Asr
 from glagol.gateway.work.background import Background
 from glagol.gateway.work.copies import Copies
 from glagol.gateway.work.events import Events
+from glagol.gateway.work.models import Models
 from glagol.gateway.work.retention import Retention
 from glagol.gateway.work.search import Indexer, Search
 from glagol.gateway.work.services import Services
@@ -89,6 +90,7 @@ def assemble(
         transcriber,
         services,
         search,
+        Models(clients, time.monotonic),
         Sessions(library.db, time.time),
         door,
         executors,

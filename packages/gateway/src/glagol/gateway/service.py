@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from glagol.gateway.access.sessions import Sessions
     from glagol.gateway.library.library import Library
     from glagol.gateway.work.events import Events
+    from glagol.gateway.work.models import Models
     from glagol.gateway.work.search import Search
     from glagol.gateway.work.services import Services
     from glagol.gateway.work.transcriber import Transcriber
@@ -60,6 +61,7 @@ class Service:
         transcriber: Brings recordings to their text.
         services: The servers behind the gateway, as they are now.
         search: Search by meaning; None where there is no rag-server.
+        models: The models of these servers.
         sessions: People who signed in.
         door: Decides whether people must sign in.
         executors: The threads that handlers wait in.
@@ -72,6 +74,7 @@ class Service:
     transcriber: Transcriber
     services: Services
     search: Search | None
+    models: Models
     sessions: Sessions
     door: Door
     executors: Executors

@@ -131,7 +131,7 @@ def _check(service: Service, named: set[str], allowed: Sequence[int]) -> None:
         except InputError as error:
             raise HostError(
                 "upstream_unreachable",
-                "search has not heard of a change of the library yet",
+                "search has not received a change of the library yet",
                 "try again in a moment",
             ) from error
 

@@ -1,7 +1,7 @@
-"""What search has not heard yet: one row for each recording that changed.
+"""What search has not received yet: one row for each recording that changed.
 
 Triggers of SQLite write the rows, in the transaction of the change: text, names of speakers, title,
-folder and deletion alike, whoever makes them. A row goes when search has taken the recording as it
+folder and deletion alike, whichever code makes them. A row goes when search has taken the recording as it
 was then; a change that came meanwhile has raised the row's number, and the row stays.
 """
 
@@ -37,11 +37,11 @@ _TABLE: Final = (
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A recording that search has to hear of.
+    """A recording that search has to receive.
 
     Attributes:
         recording: Its id.
-        number: Of changes since search heard of it.
+        number: Of changes since search received it.
     """
 
     recording: str
@@ -71,7 +71,7 @@ def _triggers() -> Iterable[tuple[str, str, str]]:
 
 
 def changes(database: Database, limit: int = 100) -> list[Change]:
-    """Some of the recordings that search has to hear of."""
+    """Some of the recordings that search has to receive."""
     with database.reading() as db:
         rows = db.execute(
             "SELECT recording, change FROM outbox ORDER BY recording LIMIT ?", (limit,)
@@ -80,20 +80,20 @@ def changes(database: Database, limit: int = 100) -> list[Change]:
 
 
 def count(database: Database) -> int:
-    """How many recordings search has to hear of."""
+    """How many recordings search has to receive."""
     with database.reading() as db:
         return int(db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
 
 def taken(database: Database, change: Change) -> None:
-    """Search has heard of a change."""
+    """Search has received a change."""
     with database.writing() as db:
         row = (change.recording, change.number)
         db.execute("DELETE FROM outbox WHERE recording = ? AND change = ?", row)
 
 
 def mark(database: Database, recordings: Iterable[str]) -> None:
-    """Let search hear of recordings again."""
+    """Give recordings to search again."""
     statement = _NOTE.format(rows="VALUES (?, 1)").rstrip(";")
     with database.writing() as db:
         db.executemany(statement, [(each,) for each in recordings])

@@ -1,7 +1,7 @@
-"""Search by meaning: what rag-server is asked, and the loop that lets it hear of changes.
+"""Search by meaning: what rag-server is asked, and the loop that gives it changes.
 
 The rows of the library's outbox are the only state: a kill at any moment loses none of them, and
-hearing of a change twice costs nothing.
+a change that is received twice costs nothing.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Indexer:
 
     Args:
         library: What changed.
-        search: Hears of it.
+        search: Receives it.
         disk: Threads that wait for the library.
     """
 
@@ -178,7 +178,7 @@ class Indexer:
             await asyncio.sleep(pause_s)
 
     async def turn(self) -> None:
-        """Let search hear of everything that has changed.
+        """Give search everything that has changed.
 
         The first time, and when it was away, what it knows is compared with the library: so an
         index that was removed is filled again.
@@ -193,9 +193,9 @@ class Indexer:
             await call(self._disk, outbox.mark, database, lost)
             self._compared = True
         for change in await call(self._disk, outbox.changes, database):
-            await self._hear(change)
+            await self._give(change)
 
-    async def _hear(self, change: outbox.Change) -> None:
+    async def _give(self, change: outbox.Change) -> None:
         body = await call(self._disk, outbox.put_of, self._library.db, change.recording)
         try:
             if body is None:
