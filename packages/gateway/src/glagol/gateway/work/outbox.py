@@ -1,7 +1,7 @@
 """What search has not received yet: one row for each recording that changed.
 
 Triggers of SQLite write the rows, in the transaction of the change: text, names of speakers, title,
-folder and deletion alike, whichever code makes them. A row goes when search has taken the recording as it
+folder and deletion alike. A row goes when search has taken the recording as it
 was then; a change that came meanwhile has raised the row's number, and the row stays.
 """
 
