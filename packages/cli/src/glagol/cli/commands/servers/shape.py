@@ -74,4 +74,4 @@ def _variable(prefix: str, name: str) -> str:
 
 def _option(prefix: str, name: str, meaning: str) -> Callable[[Command], Command]:
     flags = ("--host", "--bind") if name == "host" else (f"--{name.replace('_', '-')}",)
-    return click.option(*flags, name, help=f"{meaning} [{_variable(prefix, name)}].")
+    return click.option(*flags, name, help=f"{meaning} [{_variable(prefix, name)}]")
