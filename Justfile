@@ -47,6 +47,11 @@ check:
 test-llm *ARGS: setup
     build/test-llm "$@"
 
+# archives on a real Ray on this machine
+[group('check'), no-exit-message]
+test-archive *ARGS: setup
+    build/test-archive "$@"
+
 # the pages in Chromium over a real server: uploads, edits, accessibility; pictures go to .work/pictures
 [group('check')]
 test-ui *ARGS: setup
@@ -57,7 +62,7 @@ test-ui *ARGS: setup
 parity-upstream DIR *ARGS: setup
     build/parity-upstream "$@"
 
-# slow proofs, each a script build/proof-NAME: docs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail library hours fuzz people speakers
+# slow proofs, each a script build/proof-NAME: docs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail library hours fuzz people speakers archive
 [group('check'), no-exit-message]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done

@@ -54,11 +54,11 @@ def planned(recognizer: Recognizer, data: bytes, options: Options) -> bytes:
             break
     request = recognizer.engine.begin(request_of(options)).independent
     assert request is not None
-    heard: dict[int, Hypothesis] = {}
+    recognised: dict[int, Hypothesis] = {}
     for number in reversed(range(len(found))):
-        heard[number] = recognizer.engine.begin(request).transcribe(found[number].samples)
+        recognised[number] = recognizer.engine.begin(request).transcribe(found[number].samples)
     hypotheses = [
-        [heard[n] for n, window in enumerate(found) if window.channel == channel]
+        [recognised[n] for n, window in enumerate(found) if window.channel == channel]
         for channel in range(len(plan.cuts))
     ]
     known = recognizer.provenance

@@ -341,5 +341,5 @@ class TestIndependence(OneTry):
     def test_history_and_an_asked_language(self, engine: Whisper) -> None:
         """History ties windows together for ever, a language from the first one on does not."""
         assert engine.begin(GREEDY).independent == GREEDY
-        told = dataclasses.replace(GREEDY, history=True)
-        assert engine.begin(told).independent is None
+        tied = dataclasses.replace(GREEDY, history=True)
+        assert engine.begin(tied).independent is None

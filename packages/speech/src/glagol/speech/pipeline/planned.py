@@ -163,7 +163,7 @@ def joined(
         provenance: what the engine and the voice activity model are known by.
         audio_sha256: digest of the recording's file.
     """
-    heard = options if plan.diarization is None else replace(options, word_timestamps=True)
+    wide = options if plan.diarization is None else replace(options, word_timestamps=True)
     hearings = [Hearing(_Recognised(iter(each))) for each in hypotheses]
     split = options.channel == "split"
     turns = Turns()
@@ -175,9 +175,9 @@ def joined(
         for found in listener.finish():
             segments += turns.push(found, [0.0] * len(plan.cuts))
     segments += turns.finish()
-    if not heard.word_timestamps:
+    if not wide.word_timestamps:
         segments = [replace(segment, words=()) for segment in segments]
-    transcript = whole(provenance, tuple(segments), plan.cuts, heard, hearings, audio_sha256)
+    transcript = whole(provenance, tuple(segments), plan.cuts, wide, hearings, audio_sha256)
     transcript = replace(transcript, warnings=(*plan.warnings, *transcript.warnings))
     return spoken(transcript, plan.diarization, options) if plan.diarization else transcript
 
@@ -231,5 +231,6 @@ class _Recognised:
     def independent(self) -> Request | None:
         return None
 
-    def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:  # noqa: ARG002
+    def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
+        del samples, stop
         return next(self.hypotheses)
