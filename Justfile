@@ -47,11 +47,6 @@ check:
 test-llm *ARGS: setup
     build/test-llm "$@"
 
-# archives on a real Ray on this machine
-[group('check'), no-exit-message]
-test-archive *ARGS: setup
-    build/test-archive "$@"
-
 # the pages in Chromium over a real server: uploads, edits, accessibility; pictures go to .work/pictures
 [group('check')]
 test-ui *ARGS: setup

@@ -97,6 +97,35 @@ def test_calls_are_spread_and_bounded() -> None:
     asyncio.run(run())
 
 
+def test_a_crew_without_room_goes_on_with_fewer() -> None:
+    """A call waits while the only actor is replaced; the last one without room is an error."""
+
+    async def run() -> None:
+        room = [True, True]
+
+        async def start(number: int) -> Numbered:
+            await asyncio.sleep(0)
+            if not room:
+                raise HostError("cluster_small", "no room", "add nodes")
+            room.pop()
+            return Numbered(number)
+
+        crew = Crew(start, 2, 1)
+        await crew.begin()
+        assert await crew.replace(crew.members[0])
+        assert len(crew.members) == 1
+        room.append(True)
+        replaced = asyncio.create_task(crew.replace(crew.members[0]))
+        await asyncio.sleep(0)
+        async with crew.place(0) as member:
+            assert not member.gone
+        assert await replaced
+        with pytest.raises(HostError):
+            await crew.replace(crew.members[0])
+
+    asyncio.run(run())
+
+
 def test_a_dead_actor_is_replaced_once() -> None:
     """Of all calls that see it die one starts another; a crew that only dies gives up."""
 

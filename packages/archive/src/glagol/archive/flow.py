@@ -194,8 +194,9 @@ class Flow:
             self._places.leave()
 
     async def _attempt(self, member: Member, source: Source) -> None:
-        if self.ledger.unchanged(source, self.formats):
-            return  # an earlier attempt had written it before its reader died
+        if self.ledger.unchanged(source, self.formats):  # it was written before its reader died
+            self._ended(source, member, Written(), copied=False)
+            return
         opened = await self._read(member, Opened, "open", encode(source))
         joined = False
         try:
@@ -243,7 +244,7 @@ class Flow:
                 while not last:
                     await self._tickets.enter(rank)
                     try:
-                        cut, sound = await self._cut(member, source, self._most(channels))
+                        cut, sound = await self._cut(member, source)
                     except BaseException:
                         self._tickets.leave()
                         raise
@@ -265,12 +266,6 @@ class Flow:
                         await channel.member.actor.ask("forget", channel.session)
         return [hypothesis for call in calls for hypothesis in call.result()]
 
-    def _most(self, channels: dict[int, _Channel]) -> int:
-        """How many windows may be in one call: one where they depend on each other."""
-        if self.independent is None and not all(each.request for each in channels.values()):
-            return 1
-        return WINDOWS if self.independent is not None or channels else 1
-
     def _channel(self, channels: dict[int, _Channel], number: int) -> _Channel:
         """The state of a channel of one attempt."""
         if number not in channels:
@@ -278,7 +273,9 @@ class Flow:
             channels[number] = _Channel(str(self._sessions), self.independent)
         return channels[number]
 
-    async def _cut(self, member: Member, source: Source, most: int) -> tuple[Cut, Any]:
+    async def _cut(self, member: Member, source: Source) -> tuple[Cut, Any]:
+        """The next windows: of one call, which has one request, so that channels may differ."""
+        most = 1 if self.independent is None else WINDOWS
         try:
             data, sound = await member.actor.cut(source.name, most)
         except LostError:
@@ -336,6 +333,8 @@ class Flow:
             self._working = {k: v for k, v in self._working.items() if v != source.name}
             if not self.ledger.unchanged(source, self.formats):
                 self._later.append(source)
+                self.tally.done -= 1
+                self.tally.bytes_done -= source.size_bytes
 
     async def _replaced(self, crew: Crew, member: Member) -> None:
         try:

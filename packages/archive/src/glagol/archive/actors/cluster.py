@@ -34,7 +34,9 @@ __all__ = ["Needs", "RayActor", "cluster", "reader", "recogniser"]
 LOCAL_TRIES: Final = 3
 """How often ours is started: Ray gives its parts 15 s, which a busy machine exceeds."""
 
-OBJECTS_BYTES: Final = 512 << 20
+OBJECTS_BYTES, OBJECTS_BYTES_EACH = 160 << 20, 24 << 20
+"""Of Ray's object store, and for each recogniser: sound that waits is at most 8 windows."""
+
 READER_CPUS: Final = 1
 
 
@@ -98,7 +100,7 @@ def _start(folder: str, needs: Needs, *, dashboard: bool) -> None:
                 include_dashboard=dashboard,
                 configure_logging=False,
                 log_to_driver=False,
-                object_store_memory=OBJECTS_BYTES,
+                object_store_memory=OBJECTS_BYTES + needs.recognisers * OBJECTS_BYTES_EACH,
                 _temp_dir=folder,
             )
             return

@@ -134,6 +134,10 @@ class Crew:
             wanted: the member that alone will do.
         """
         await self._gate.enter(rank)
+        while not self.members:  # the last one is being replaced
+            await asyncio.sleep(0)
+            async with self._replacing:
+                pass
         member = wanted or min(self.members, key=lambda each: each.load)
         member.load += 1
         try:
@@ -143,13 +147,13 @@ class Crew:
             self._gate.leave()
 
     async def replace(self, lost: Member) -> bool:
-        """Start another actor in the place of one that died.
+        """Start another actor in the place of one that died; without room for it there are fewer.
 
         Returns:
             Whether this call did it: of all that saw it die, one is first.
 
         Raises:
-            HostError: `cluster_small`, too many died, or there is no room for another one.
+            HostError: `cluster_small`, too many died, or there is no room for a single one.
         """
         async with self._replacing:
             if lost.gone:
@@ -163,7 +167,11 @@ class Crew:
                     "look for what kills them, usually the lack of memory; then use --resume",
                 )
             self.members.remove(lost)
-            self.members.append(await self._started())
+            try:
+                self.members.append(await self._started())
+            except HostError:
+                if not self.members:
+                    raise
             return True
 
     async def _started(self) -> Member:

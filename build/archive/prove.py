@@ -31,7 +31,7 @@ from glagol.speech.audio.decode import decode
 from glagol.speech.output.formats import FORMATS
 from glagol.speech.pipeline.recognizer import Recognizer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("GLAGOL_ARCHIVE_HOME") or ROOT)
 MODEL = os.environ.get("GLAGOL_ARCHIVE_MODEL") or "gigaam-nano"
 QUICK = os.environ.get("GLAGOL_ARCHIVE") == "quick"
@@ -163,12 +163,12 @@ def bare(folder: Path) -> None:
 def bare_cost(folder: Path, copies: int = 1) -> tuple[float, float]:
     """Processor seconds of one bare process, and the longest wall seconds of so many at a time."""
     cores = sorted(os.sched_getaffinity(0))
+    script = [sys.executable, __file__, "bare", str(folder)]
     started = [
         subprocess.Popen(
-            [sys.executable, __file__, "bare", str(folder)],
+            ["taskset", "-c", str(cores[n % len(cores)]), *script],
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda n=n: os.sched_setaffinity(0, {cores[n % len(cores)]}),  # noqa: PLW1509
         )
         for n in range(copies)
     ]
