@@ -97,7 +97,7 @@ def test_calls_are_spread_and_bounded() -> None:
     asyncio.run(run())
 
 
-def test_a_crew_without_room_goes_on_with_fewer() -> None:
+def test_a_crew_without_room_continues_with_fewer() -> None:
     """A call waits while the only actor is replaced; the last one without room is an error."""
 
     async def run() -> None:

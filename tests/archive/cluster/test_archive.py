@@ -42,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Speech of two people in many lengths, one long; twins, and files that cannot be heard."""
+    """Speech of two people in many lengths, one long; twins, and files that are no sound."""
     folder = tmp_path_factory.mktemp("recordings")
     opened = [decode(io.BytesIO(path.read_bytes()), max_seconds=60) for path in CLIPS]
     sounds = [np.concatenate(list(blocks)) for blocks in opened]
@@ -225,7 +225,7 @@ def small(tmp_path: Path, home: Path) -> Iterator[str]:
 
 
 def head(home: Path, folder: Path, release: str = "") -> Head:
-    """A cluster of one CPU that was started by someone else; of another release of Ray if asked."""
+    """A cluster of one CPU of another program; of another release of Ray if asked."""
     return Head(home, folder, release)
 
 

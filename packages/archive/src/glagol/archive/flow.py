@@ -7,6 +7,7 @@ its row is in a file of the target; if its reader is lost before, it is done aga
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -16,9 +17,11 @@ from glagol.archive.actors.wire import Cut, Opened, Recognised, Written, answer,
 from glagol.archive.parts import RECORDINGS_AT, part_names
 from glagol.archive.rows import failed_row
 from glagol.core.errors import CODES, GlagolError, HostError
+from glagol.core.executors import call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from concurrent.futures import Executor
 
     from glagol.archive.actors.crew import Crew, Member
     from glagol.archive.ledger import Ledger
@@ -146,13 +149,8 @@ class Flow:
     async def _all(self, sources: Iterator[Source]) -> None:
         """Do every recording; what has to wait for others is in `_later`."""
         again = bool(self.tally.complete)
-        async with asyncio.TaskGroup() as group:
-            while (source := await asyncio.to_thread(_following, sources)) is not None:
-                if not again and not self._wanted(source):
-                    continue
-                await self._places.enter(0.0)
-                group.create_task(self._recording(source))
-            self.tally.complete = True
+        with ThreadPoolExecutor(1, "listing") as listing:
+            await self._begun(sources, listing, again=again)
         for member in list(self.readers.members):
             try:
                 self._saved(member, await self._read(member, Written, "flush"))
@@ -160,6 +158,16 @@ class Flow:
                 continue
             except GlagolError as error:
                 raise _FatalError(error) from error
+
+    async def _begun(self, sources: Iterator[Source], listing: Executor, *, again: bool) -> None:
+        """Begin each recording when there is a place for it, and wait for all."""
+        async with asyncio.TaskGroup() as group:
+            while (source := await call(listing, _following, sources)) is not None:
+                if not again and not self._wanted(source):
+                    continue
+                await self._places.enter(0.0)
+                group.create_task(self._recording(source))
+            self.tally.complete = True
 
     def _wanted(self, source: Source) -> bool:
         """Whether a recording is to do; one that is listed twice is done once."""
@@ -255,8 +263,8 @@ class Flow:
                     channel = self._channel(channels, cut.channels[0])
                     if channel.request is None and calls:
                         await asyncio.wait(calls)  # its windows depend on those before them
-                    call = self._recognised(channel, sound, cut.seconds, rank)
-                    calls.append(group.create_task(call))
+                    work = self._recognised(channel, sound, cut.seconds, rank)
+                    calls.append(group.create_task(work))
         except BaseExceptionGroup as failed:
             raise _first(failed) from failed
         finally:
@@ -264,7 +272,7 @@ class Flow:
                 if channel.member is not None:
                     with suppress(LostError):
                         await channel.member.actor.ask("forget", channel.session)
-        return [hypothesis for call in calls for hypothesis in call.result()]
+        return [hypothesis for each in calls for hypothesis in each.result()]
 
     def _channel(self, channels: dict[int, _Channel], number: int) -> _Channel:
         """The state of a channel of one attempt."""
