@@ -11,9 +11,10 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -217,25 +218,12 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.fixture
-def small(tmp_path: Path, home: Path) -> Iterator[str]:
-    """The address of a cluster of one CPU."""
-    with head(home, tmp_path) as address:
-        yield address
-
-
-def head(home: Path, folder: Path, release: str = "") -> Head:
-    """A cluster of one CPU of another program; of another release of Ray if asked."""
-    return Head(home, folder, release)
-
-
 class Head:
-    """Starts a head in a process of its own, and ends it."""
+    """A cluster of one CPU of another program; of another release of Ray if asked."""
 
     CODE = """
 import sys
 import ray
-import ray._private.utils as utils
 if sys.argv[2]:
     ray.__version__ = sys.argv[2]
 context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False,
@@ -244,9 +232,10 @@ print(context.address_info["address"], flush=True)
 sys.stdin.read()
 """
 
-    def __init__(self, home: Path, folder: Path, release: str) -> None:
-        self._arguments = [PYTHON, "-c", self.CODE, str(folder / "ray"), release]
+    def __init__(self, home: Path, release: str = "") -> None:
         self._environment = environment(home, RAY_USAGE_STATS_ENABLED="0")
+        self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # paths of sockets are short
+        self._arguments = [PYTHON, "-c", self.CODE, self._folder, release]
 
     def __enter__(self) -> str:
         self._process = subprocess.Popen(
@@ -262,14 +251,14 @@ sys.stdin.read()
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def test_a_cluster_without_room_is_refused(
-    home: Path, recordings: Path, tmp_path: Path, small: str
-) -> None:
+def test_a_cluster_without_room_is_refused(home: Path, recordings: Path, tmp_path: Path) -> None:
     """One CPU is too few for a recogniser and a reader: an error with both numbers, no waiting."""
-    target = str(tmp_path / "out")
-    result = run(home, str(recordings), "--to", target, "--actors", "1", "--address", small)
+    with Head(home) as address:
+        target = str(tmp_path / "out")
+        result = run(home, str(recordings), "--to", target, "--actors", "1", "--address", address)
     assert result.status == 5
     assert "[cluster_small]" in result.err
     assert "the cluster has 1 CPUs" in result.err
@@ -279,7 +268,7 @@ def test_a_cluster_of_another_release_is_refused(
     home: Path, recordings: Path, tmp_path: Path
 ) -> None:
     """Both versions are named."""
-    with head(home, tmp_path, "2.1.0") as address:
+    with Head(home, "2.1.0") as address:
         target = str(tmp_path / "out")
         result = run(home, str(recordings), "--to", target, "--actors", "1", "--address", address)
     assert result.status == 5
