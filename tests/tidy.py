@@ -51,7 +51,7 @@ ONLY_IN = {
     "granian": ("glagol.asr", "glagol.embed", "glagol.rag", "glagol.web"),
     "uvicorn": ("glagol.llm",),
     "obstore": ("glagol.archive.places", "glagol.registry.fetch"),
-    **{"pyarrow": ("glagol.archive.tables",), "ray": ("glagol.archive.actors.cluster",)},
+    **dict.fromkeys(("pyarrow", "ray"), ("glagol.archive.actors", "glagol.archive.tables")),
     "onnxruntime": ("glagol.runtime.ort",),
     "prometheus_client": ("glagol.asr.observability", "glagol.embed", "glagol.llm", "glagol.web"),
     "sentencepiece": ("glagol.embed.tokenizer",),
