@@ -28,6 +28,10 @@ _COMMANDS: Final = {
         "glagol.cli.commands.transcribe:transcribe",
         "Transcribe audio files and folders.",
     ),
+    "archive": (
+        "glagol.cli.commands.archive:archive",
+        "Transcribe a whole archive into tables, on many cores or machines.",
+    ),
     "summarize": ("glagol.cli.commands.summarize:summarize", "Summarise a transcript."),
     "serve": ("glagol.cli.commands.servers.commands:serve", "Start the HTTP server."),
     "serve-llm": (
