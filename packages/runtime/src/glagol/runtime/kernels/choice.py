@@ -68,4 +68,5 @@ def class_of(path: str) -> str:
     Raises:
         OSError: it cannot be loaded.
     """
-    return [*OPERATORS][ctypes.CDLL(path).glagol_class()]
+    number: int = ctypes.CDLL(path).glagol_class()
+    return [*OPERATORS][number]
