@@ -1,8 +1,8 @@
 """Choose the operators of our library that are used on this processor: a table by class.
 
 A class is what the processor offers to this process. What is in its row was measured there
-(docs/adr/0033-exact-int8-on-avx2.md); what is not in the table is ONNX Runtime's, so a class that
-nobody measured keeps the bits that it had.
+(docs/adr/0033-exact-int8-on-avx2.md); what is not in the table is ONNX Runtime's, so a class
+without a measurement keeps the bits that it had.
 """
 
 from __future__ import annotations
