@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, opened, ours
 from speech.conftest import MODELS
 
-InferenceSession = onnxruntime.InferenceSession
+InferenceSession: TypeAlias = onnxruntime.InferenceSession
 
 Float32 = NDArray[np.float32]
 

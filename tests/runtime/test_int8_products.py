@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, normal, opened, ours, vector_library
 from speech.conftest import MODELS
 
-InferenceSession = onnxruntime.InferenceSession
+InferenceSession: TypeAlias = onnxruntime.InferenceSession
 Float32 = NDArray[np.float32]
 
 
@@ -61,9 +62,9 @@ def int8_session(
     rng = np.random.default_rng(len(weights))
     columns = weights.shape[1]
     signed = library is not None
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "w": weights if signed else weights.view(np.uint8) ^ 0x80,
-        "s": rng.uniform(1e-4, 1e-2, columns).astype(np.float32),
+        "s": np.asarray(rng.uniform(1e-4, 1e-2, columns), np.float32),
         "z": np.zeros(columns, np.int8) if signed else np.full(columns, 128, np.uint8),
         **({} if bias is None else {"b": bias}),
     }
@@ -154,7 +155,7 @@ def test_a_sum_of_two_products_does_not_saturate(unit: str) -> None:
     x = np.repeat(np.array([[0.0], [255.0]], np.float32), 64, axis=1)
     weights = np.full((64, 3), 127, np.int8)
     found = product(int8_session(weights, None, unit, quantised=False), x)
-    scales = np.random.default_rng(64).uniform(1e-4, 1e-2, 3).astype(np.float32)
+    scales = np.asarray(np.random.default_rng(64).uniform(1e-4, 1e-2, 3), np.float32)
     assert np.array_equal(found[1], np.float32(64 * 255 * 127) * scales)
     assert not found[0].any()
 
