@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from projects import projects, reachable
+from style.syntax import functions, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
@@ -100,12 +101,6 @@ def text_files() -> Iterator[tuple[Path, str]]:
             continue
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    """Syntax tree of a file."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def module_name(path: Path) -> str:
     """Dotted name of a library module."""
     parts = list(path.relative_to(ROOT / "packages").with_suffix("").parts[2:])
@@ -126,13 +121,6 @@ def imports(path: Path) -> set[str]:
             name = ".".join([*base, *([node.module] if node.module else [])])
             found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
     return found
-
-
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function and method of a file."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
 
 
 def where(path: Path, node: ast.AST | None = None) -> str:

@@ -35,9 +35,9 @@ HEADS = ((0, 1), (1, 0), (1, 1))
 Weights = dict[str, np.ndarray]
 
 
-def weights() -> Weights:
-    """Float16 tensors of SIZES under OpenAI's names; norms have columns of very different size."""
-    return dict(_weights(SIZES))
+def weights(sizes: Sizes = SIZES) -> Weights:
+    """Float16 tensors under OpenAI's names; norms have columns of very different size."""
+    return dict(_weights(sizes))
 
 
 @cache

@@ -15,6 +15,7 @@ from glagol.core.errors import IntegrityError
 from glagol.registry.registry import Registry
 from glagol.runtime.external_data import external_tensors
 from glagol.runtime.kernels.adapt import DOMAIN, adapt
+from glagol.runtime.kernels.choice import OPERATORS
 from glagol.runtime.protobuf import delimited
 from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, normal, opened, ours
@@ -33,7 +34,7 @@ COLUMNS: dict[str, np.ndarray] = {
 
 def kinds(data: bytes, external: dict[str, np.ndarray] | None = None) -> list[str]:
     """Operators of the adapted graph in their order, ours with a star; [] if it stays as it is."""
-    found = adapt(memoryview(data), external or {})
+    found = adapt(memoryview(data), external or {}, OPERATORS["amx"])
     if found is None:
         return []
     proto = onnx.load_model_from_string(found.graph)
@@ -185,7 +186,7 @@ def test_attention_beside_other_floats_is_onnxruntimes() -> None:
 def test_what_else_a_graph_says_stays() -> None:
     """Names, other operators, versions: all but the domain of our nodes, and two entries."""
     before = onnx.load_model_from_string(product())
-    found = adapt(memoryview(product()), {})
+    found = adapt(memoryview(product()), {}, OPERATORS["amx"])
     assert found is not None
     after = onnx.load_model_from_string(found.graph)
     assert found.factors == {"w"}
@@ -201,7 +202,8 @@ def test_weights_with_other_readers_stay_onnxruntimes() -> None:
         helper.make_node("MatMul", ["x", "w"], ["a"]),
         helper.make_node("Add", ["a", "w"], ["y"]),
     ]
-    found = adapt(memoryview(model(nodes, {"x": None}, {"w": normal(1, 8, 8)})), {})
+    data = model(nodes, {"x": None}, {"w": normal(1, 8, 8)})
+    found = adapt(memoryview(data), {}, OPERATORS["amx"])
     assert found is not None
     assert found.factors == frozenset()
 
@@ -237,7 +239,7 @@ def test_every_product_and_attention_of_our_models_is_ours(
     assert entry["ai.glagol.operators"] == str(expected)
     data = blobs["encoder.onnx"].data
     views = {each.name: each.view(blobs[each.location].data) for each in external_tensors(data)}
-    found = adapt(data, views)
+    found = adapt(data, views, OPERATORS["amx"])
     assert found is not None
     nodes = onnx.load_model_from_string(bytes(data)).graph.node
     products = [node for node in nodes if "MatMul" in node.op_type]

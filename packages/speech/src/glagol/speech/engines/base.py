@@ -189,6 +189,10 @@ class Family(Protocol):
     def config(self) -> Any:
         """A msgspec.Struct, or a union of some: the form of the manifest's `decoding`."""
 
+    @property
+    def int8_kernels(self) -> bool:
+        """Whether its int8 products are all such as `glagol.runtime.kernels` computes."""
+
     def describe(self, model: Model) -> Traits:
         """What a model can do, from its manifest entry alone; the `traits` of its engine.
 

@@ -109,7 +109,9 @@ class Recognizer:
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
         family = family_of(entry, families)
-        opened = registry.open(entry.id, build_of(registry, entry, variant, runtime.device))
+        kernels = runtime.kernels and family.int8_kernels
+        build = build_of(registry, entry, variant, runtime.device, kernels=kernels)
+        opened = registry.open(entry.id, build)
         engine = family.load(opened, runtime)
         detector = detectors.load(registry.open(vad or registry.manifest.defaults.vad))
         traits = engine.traits

@@ -9,7 +9,8 @@ import numpy as np
 
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.runtime.batching import Batcher, Tally
-from glagol.runtime.kernels.amx import library, sha256_of
+from glagol.runtime.kernels.amx import sha256_of
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.runtime.tensors import read_float32, require_finite
 from glagol.speech.engines.base import EngineProvenance, Hypothesis, configured

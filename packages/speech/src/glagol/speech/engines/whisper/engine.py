@@ -10,7 +10,8 @@ import numpy as np
 
 from glagol.core.errors import InputError, IntegrityError
 from glagol.runtime.batching import Tally
-from glagol.runtime.kernels.amx import library, sha256_of
+from glagol.runtime.kernels.amx import sha256_of
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.session import artifact, provider_of, uses_kernels
 from glagol.speech.engines.base import (
     EngineProvenance,
