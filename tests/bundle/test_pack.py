@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from bundle import made
 from glagol.bundle import verify
-from glagol.bundle.pack import sbom
 from glagol.core.errors import CODES, GlagolError, IntegrityError
 
 PATHS = st.lists(
@@ -138,21 +137,6 @@ def test_bill_of_materials(packed: made.Release) -> None:
     files = [c["hashes"][0]["content"] for c in components["tiny"]["components"]]
     paths = {m.entry.sha256 for m in packed.contents.members if "store/" in m.entry.path}
     assert set(files) == paths
-
-
-def test_the_bill_names_what_we_compiled() -> None:
-    """A library in a package of ours, with its digest; no other file of the package."""
-    folder = "src/packages/speech/src/glagol/speech"
-    files = [
-        verify.Entry(f"{folder}/amx.so", "ab" * 32, 1),
-        verify.Entry(f"{folder}/amx.py", "cd" * 32, 1),
-    ]
-    (speech,) = sbom.own_packages(files, "1.0")
-    (library,) = speech["components"]
-    assert (speech["name"], speech["version"]) == ("glagol-speech", "1.0")
-    assert (library["name"], library["hashes"][0]["content"]) == ("amx.so", "ab" * 32)
-    (other,) = sbom.own_packages(files[:1], "1.0")
-    assert other["hashes"] != speech["hashes"]
 
 
 def test_provenance(packed: made.Release) -> None:

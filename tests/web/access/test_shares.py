@@ -53,7 +53,7 @@ def test_shares_become_even_as_places_come_back() -> None:
 def test_an_owner_that_holds_nothing_finds_a_place(
     size: int, alone: float, steps: list[tuple[str, int]]
 ) -> None:
-    """While there are fewer owners than kept places, whatever those that are there do."""
+    """While there are fewer owners than kept places, also when all of them take what they can."""
     pool = Shares(size, "things", alone)
     for owner, amount in steps:
         if amount < 0 and pool.of(owner):
@@ -62,8 +62,10 @@ def test_an_owner_that_holds_nothing_finds_a_place(
             pool.offer(owner, amount if pool.of(owner) else 1)
         assert 0 <= pool.used <= size
         assert pool.used == sum(pool.of(each) for each in "abcde")
-    holders = sum(pool.of(each) > 0 for each in "abcde")
-    if holders < size // KEPT:
+    holders = [each for each in "abcde" if pool.of(each)]
+    for each in holders:
+        greedy(pool, each)
+    if len(holders) < size // KEPT:
         assert pool.offer("another owner")
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BUILD_TYPE = "urn:glagol:bundle:1"
 BUILDER = "urn:glagol:bundle:pack"
+OWN = {"expression": "MIT", "acknowledgement": "declared"}
+"""The licence of our packages and of what we compile: LICENSE in the root."""
 # RFC 9562, appendix A: the name space for URLs; the name is the digest of the bill as a URN.
 _NAMESPACE_URL = bytes.fromhex("6ba7b8119dad11d180b400c04fd430c8")
 
@@ -119,12 +121,14 @@ def own_packages(entries: Iterable[Entry], version: str) -> list[dict[str, Any]]
             "name": f"glagol-{name}",
             "version": version,
             "hashes": [{"alg": "SHA-256", "content": _digest(files)}],
+            "licenses": [OWN],
             "components": [
                 {
                     "type": "file",
                     "bom-ref": f"package:{name}/{file.path.rpartition('/')[2]}",
                     "name": file.path.rpartition("/")[2],
                     "hashes": [{"alg": "SHA-256", "content": file.sha256}],
+                    "licenses": [OWN],
                 }
                 for file in files
                 if file.path.endswith(".so")
