@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from projects import projects, reachable
+from style.syntax import functions, tree
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX, COLUMNS_MAX = 400, 70, 8, 100
@@ -25,8 +26,7 @@ MODULES_MAX = 14  # in one folder, __init__.py aside
 
 # What packages must not reach, directly or through others (imports: test_dependencies.py).
 # The servers reach models for the GPU plan alone (`test_servers_import_the_gpu_plan_only`).
-_SERVERS = {"asr", "llm", "embed", "gateway", "rag"}
-_WEB = {"web", "jobs", *_SERVERS}
+_WEB = {"web", "jobs", *(_SERVERS := {"asr", "llm", "embed", "gateway", "rag"}), "archive"}
 MUST_NOT_REACH = {
     "core": {"registry", "runtime", "forge", "models", "speech", "bundle", *_WEB},
     "registry": {"runtime", "forge", "models", "speech", "bundle", *_WEB},
@@ -36,6 +36,7 @@ MUST_NOT_REACH = {
     "models": {"bundle", *_WEB},
     "web": {"registry", "runtime", "forge", "models", "speech", "bundle", "jobs", *_SERVERS},
     "jobs": {"registry", "runtime", "forge", "models", "speech", "bundle", "web", *_SERVERS},
+    "archive": {"forge", "models", "bundle", "web", "jobs", *_SERVERS},
     "asr": {"bundle", "llm", "embed", "gateway", "rag"},
     "llm": {"bundle", "jobs", "asr", "embed", "gateway", "rag"},
     "embed": {"forge", "speech", "bundle", "jobs", "asr", "llm", "gateway", "rag"},
@@ -50,17 +51,17 @@ ONLY_IN = {
     "litestar": tuple(f"glagol.{n}" for n in ("asr", "embed", "gateway", "llm", "rag", "web")),
     "granian": ("glagol.asr", "glagol.embed", "glagol.rag", "glagol.web"),
     "uvicorn": ("glagol.llm",),
-    "obstore": ("glagol.registry.fetch",),
+    "obstore": ("glagol.archive.places", "glagol.registry.fetch"),
+    **dict.fromkeys(("pyarrow", "ray"), ("glagol.archive.actors", "glagol.archive.tables")),
     "onnxruntime": ("glagol.runtime.ort",),
     "prometheus_client": ("glagol.asr.observability", "glagol.embed", "glagol.llm", "glagol.web"),
     "sentencepiece": ("glagol.embed.tokenizer",),
     "qdrant_edge": ("glagol.rag.edge",),
     "redis": ("glagol.jobs.redis.queue",),
     "opentelemetry": ("glagol.web.tracing",),
-    "sqlite3": ("glagol.gateway.library", "glagol.jobs.sqlite", "glagol.rag.store"),
+    "sqlite3": ("glagol.archive", "glagol.gateway.library", "glagol.jobs", "glagol.rag.store"),
     "httpx": tuple(f"glagol.{name}" for name in ("jobs", "llm", "asr", "cli", "gateway", "rag")),
-    "click": ("glagol.cli",),
-    "rich": ("glagol.cli",),
+    **dict.fromkeys(("click", "rich"), ("glagol.cli",)),
 }
 SPEECH_MUST_NOT_KNOW = {"os", "pathlib", "asyncio", "logging", "socket", "urllib", "http"}
 SPEECH_MAY = ("glagol.speech.audio.jail",)  # processes and sockets: docs/adr/0021
@@ -100,12 +101,6 @@ def text_files() -> Iterator[tuple[Path, str]]:
             continue
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    """Syntax tree of a file."""
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def module_name(path: Path) -> str:
     """Dotted name of a library module."""
     parts = list(path.relative_to(ROOT / "packages").with_suffix("").parts[2:])
@@ -126,13 +121,6 @@ def imports(path: Path) -> set[str]:
             name = ".".join([*base, *([node.module] if node.module else [])])
             found |= {name} | {f"{name}.{alias.name}" for alias in node.names}
     return found
-
-
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function and method of a file."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
 
 
 def where(path: Path, node: ast.AST | None = None) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tidy import imports, module_name, sources, tree
+from style.syntax import tree
+from tidy import imports, module_name, sources
 
 TABLE = Path(__file__).with_name("world.toml")
 # what a module imports to reach it; urllib.parse and the constants of http reach nothing

@@ -132,6 +132,13 @@ class EngineProvenance:
 class Decoding(Protocol):
     """State of one channel of one transcription; used by one thread at a time."""
 
+    @property
+    def independent(self) -> Request | None:
+        """What to ask fresh decodings for, that recognise the windows to come as this one would.
+
+        None while a window depends on those before it.
+        """
+
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """Recognise the next window.
 

@@ -215,6 +215,14 @@ class WindowDecoding:
             )
             self._warnings = (Notice("prompt_cut", cut),)
 
+    @property
+    def independent(self) -> Request | None:
+        """As `glagol.speech.engines.base.Decoding`: once the language is known, without history."""
+        language = self.language or (self._votes.language if self._votes.settled else None)
+        if self.request.history or language is None:
+            return None
+        return replace(self.request, language=language)
+
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """As `glagol.speech.engines.base.Decoding`; samples float32 [N] of at most 30 s."""
         mel = self.engine.front_end(samples)[:, :FRAMES_MAX]
