@@ -91,3 +91,8 @@ train-nano *ARGS:
 [group('build'), no-exit-message]
 eval-nano *ARGS: setup
     build/python forge -m glagol.forge.nano eval --engine "$@"
+
+# how well search finds what the kept questions ask for, by kind: recall, MRR, nDCG of meaning, words, both
+[group('check'), no-exit-message]
+eval-search: setup
+    build/eval-search
