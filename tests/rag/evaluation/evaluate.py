@@ -77,7 +77,3 @@ def main() -> None:
         sys.stdout.write(table(ways(library), kept.questions) + "\n")
     finally:
         library.close()
-
-
-if __name__ == "__main__":
-    main()
