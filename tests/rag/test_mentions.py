@@ -49,7 +49,7 @@ def filled(library: Open) -> Library:
 
 
 def test_counts_facets_and_timelines(filled: Library) -> None:
-    """How often, by whom, where and when; an empty query counts every turn."""
+    """How often, by which speaker, where and when; an empty query counts every turn."""
     counts = filled.counted("насос", EVERYTHING, ("speaker", "month", "recording", "tag"))
     assert (counts.turns, counts.recordings, counts.speech_s) == (4, 3, 32.0)
     assert counts.facets["speaker"] == (

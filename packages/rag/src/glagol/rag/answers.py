@@ -3,7 +3,7 @@
 The model gets numbered turns inside a fence, in which other people's words cannot end it or play
 another part. Of what it says each sentence is checked: it must cite turns that it was given, and
 every number in it must stand in one of them. What fails is marked, never silently kept.
-How often, who most, who first and what last are answered by SQL: no model counts.
+How often, most, first and last are answered by SQL: no model counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which questions SQL answers: how often, who most, who first, the latest. Rules, no model.
+"""Which questions SQL answers: how often, most, first, latest. By rules, without a model.
 
 A rule takes its words out of a question; what is left is what is to be counted. A question that no
 rule knows is one for search.
@@ -48,7 +48,7 @@ class Routed:
 
 
 def routed(question: str) -> Routed:
-    """Who answers a question, by its first words."""
+    """What answers a question, by its first words."""
     text = " ".join(question.split()).rstrip("?!. ")
     for kind, rule in _COMPILED:
         found = rule.match(text)

@@ -51,7 +51,8 @@ class Scope:
                 values += allowed
         if self.tags is not None:
             marks = ", ".join("?" * len(self.tags))
-            parts.append(f"r.id IN (SELECT recording FROM tags WHERE tag IN ({marks}))")  # noqa: S608
+            tagged = f"SELECT recording FROM tags WHERE tag IN ({marks})"  # noqa: S608
+            parts.append(f"r.id IN ({tagged})")
             values += self.tags
         if self.confidence is not None:
             parts.append("t.confidence >= ?")

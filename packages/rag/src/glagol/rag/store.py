@@ -225,14 +225,12 @@ class Store:
 
     def vectors(self) -> Iterator[tuple[int, Fields, bytes]]:
         """Id, fields that a scope filters by, and vector of every turn."""
-        sql = (
-            "SELECT t.id, r.owner, r.folder, r.id, t.speaker, t.channel, r.date, t.confidence,"  # noqa: S608
-            f" {_TAGS}, t.vector FROM {_JOINED}"
-        )
+        about = "r.owner, r.folder, r.id, t.speaker, t.channel, r.date, t.confidence"
+        sql = f"SELECT t.id, {about}, {_TAGS}, t.vector FROM {_JOINED}"  # noqa: S608
         with self._database.reading() as db:
-            for number, *about, tags, vector in db.execute(sql):
+            for number, *fields, tags, vector in db.execute(sql):
                 named = tuple(tags.split(chr(31))) if tags else ()
-                yield number, Fields._make([*about, named]), vector
+                yield number, Fields._make([*fields, named]), vector
 
     def counts(self, scope: Scope) -> list[tuple[str, str, int, float]]:
         """Recording, title, turns and seconds of speech inside a scope, by title."""

@@ -24,15 +24,15 @@ _RUSSIAN: Final = snowballstemmer.stemmer("russian")
 _ENGLISH: Final = snowballstemmer.stemmer("english")
 CACHE: Final = 1 << 16
 _FUNCTION_WORDS: Final = """
-    а без бы был была было были быть в вам вас ваш весь во вот все вы где да даже для до его ее
-    если есть еще ей ему же за здесь и из или им их к как какая какие какое какой каком какую
+    who а без бы был была было были быть в вам вас ваш весь во вот все вы где да даже для до его
+    ее если есть еще ей ему же за здесь и из или им их к как какая какие какое какой каком какую
     каких какого каким кем ко когда кого кому которая которые который которой кто куда ли либо
     меня мне много может мой моя мы на над надо наш не него нее нет ни них но ну о об он она они
     оно от откуда отчего очень перед по под почему при про раз с сам со сколько скольких так
     также там то тогда того тоже только том тот ту ты у уже чего чей чем через что чтобы эта эти
     это этого этой этом этот эту я a an and are as at be by did do does for from had has have
-    how in is it its long many much of on or the this to was were what when where which who why
-    will with
+    how in is it its long many much of on or the this to was were what when where which why will
+    with
 """
 
 

@@ -46,8 +46,8 @@ def ask(
     """Answer a question from transcripts.
 
     With --llm-url a language model writes the answer; a sentence that it cannot prove is marked.
-    Without one the answer is the turns themselves. How often, who most, who first and what last
-    are counted from the index.
+    Without one the answer is the turns themselves. How often, most, first and last are counted
+    in the index.
     """
     from glagol.rag.answers import NOT_FOUND, asked
     from glagol.rag.talk import chat
