@@ -90,6 +90,7 @@ class Echoes:
     """The family: all that a folder under `speech/engines` has to bring."""
 
     traits: Traits = TRAITS
+    int8_kernels: bool = False
     name: str = "echo"
     config: Any = Said
     engines: list[Echo] = field(default_factory=list)
