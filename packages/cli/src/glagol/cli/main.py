@@ -62,6 +62,10 @@ _COMMANDS: Final = {
         "glagol.cli.commands.search.ask:ask",
         "Answer a question from transcripts, with citations.",
     ),
+    "mcp": (
+        "glagol.cli.commands.search.mcp:mcp",
+        "Give programs with MCP search and answers, to read only.",
+    ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",
