@@ -17,6 +17,7 @@ from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.hosts import is_loopback
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.auth import Signed, signed_by_nothing
+from glagol.web.access.people import PeopleFile
 from glagol.web.access.policy import Policy, PolicyFile
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def exit_status(run: Callable[[], None]) -> int:
 def key_file(state: str, *, required: bool = False) -> Callable[[], Keyring | None]:
     """Gives the keys as they are now in a state directory; none when `state` is empty.
 
+    People who may sign in are among them: where there is people.json, a program needs a key.
+
     Args:
         state: The directory.
         required: There must be keys.
@@ -110,7 +113,14 @@ def key_file(state: str, *, required: bool = False) -> Callable[[], Keyring | No
         InputError: `setting_invalid`, keys.json cannot be used, or is gone, or is required.
     """
     if state:
-        return KeyFile(Path(state) / "keys.json", required=required).current
+        keys = KeyFile(Path(state) / "keys.json", required=required)
+        people = PeopleFile(Path(state))
+
+        def ring() -> Keyring | None:
+            there = people.current()
+            return keys.current() if there is None else there.beside(keys.current())
+
+        return ring
     if required:
         raise InputError(
             "setting_invalid",

@@ -75,6 +75,8 @@ async def folders_of(
 ) -> list[int]:
     """Ids of the folders that the person may read, or edit."""
     database = service_of(request).library.db
+    if edit and caller(request).reads_only:
+        return []
     if caller(request).admin:
         return await on_disk(request, folders.every, database)
     return await on_disk(request, folders.folders_of, database, person_of(request), edit=edit)
