@@ -14,7 +14,7 @@ from glagol.web.access.people import FILE, PeopleFile, parse
 from glagol.web.serve import key_file
 
 Glagol = Callable[..., Result]
-PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - of nobody
+PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - made up
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from homes import MODEL, OTHER
 from ui.browser import Open, again, dialogue, put, segments, until
 
 NEAR_S = 0.05
-PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - of nobody
+PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - made up
 SAVED = "#saved:not(.bad):has-text('Сохранено в')"
 # where the middle of word `word` of the `number`-th segment is on the screen
 PLACE = """([number, word]) => {

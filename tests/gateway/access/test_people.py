@@ -31,8 +31,8 @@ from glagol.web.serve import key_file
 
 HTML = {"accept": "text/html"}
 PAGE = {"sec-fetch-site": "same-origin"}
-PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - of nobody
-SECRET = "secret-of-the-client"  # noqa: S105 - of nobody
+PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - made up
+SECRET = "secret-of-the-client"  # noqa: S105 - made up
 SRT = "1\n00:00:01,000 --> 00:00:02,000\nслово\n".encode()
 
 
@@ -75,8 +75,8 @@ def test_a_password_opens_the_pages_and_a_role_says_what_for(tmp_path: Path) -> 
                 f"/ui/recordings/{made['id']}", json={"title": "y"}, headers=PAGE
             )
             assert code(change) == "forbidden"
-            for who in (olga, ivan):
-                folder = await who.post("/ui/folders", json={"name": "ф"}, headers=PAGE)
+            for each in (olga, ivan):
+                folder = await each.post("/ui/folders", json={"name": "ф"}, headers=PAGE)
                 assert code(folder) == "forbidden"
             async with one.browser() as anna:
                 await entered(anna, "anna")
@@ -92,7 +92,7 @@ def test_a_wrong_password_is_refused_and_tries_are_counted(tmp_path: Path) -> No
 
     async def run() -> None:
         async with gateway(tmp_path) as one, one.browser() as browser:
-            for name, password in (("olga", "лошадь"), ("nobody", PASSWORD), ("olga", "")):
+            for name, password in (("olga", "лошадь"), ("unlisted", PASSWORD), ("olga", "")):
                 given = {"name": name, "password": password}
                 answer = await browser.post("/ui/session", json=given, headers=PAGE)
                 assert code(answer) == "key_refused", name
@@ -139,7 +139,8 @@ def test_only_a_trusted_proxy_names_people(tmp_path: Path) -> None:
         async with gateway(tmp_path, **settings) as one:
 
             async def asked(client: str, headers: Any, method: str = "GET") -> httpx.Response:
-                transport = httpx.ASGITransport(one.app, client=(client, 9))  # type: ignore[arg-type]
+                app: Any = one.app
+                transport = httpx.ASGITransport(app, client=(client, 9))
                 async with httpx.AsyncClient(
                     transport=transport, base_url="http://localhost"
                 ) as browser:
@@ -333,7 +334,7 @@ def test_a_token_for_another_server_time_or_person_opens_nothing(
 
 
 def test_a_sign_in_that_another_browser_began_is_refused(tmp_path: Path, issuer: Issuer) -> None:
-    """A link with somebody's code signs nobody in (login CSRF)."""
+    """A link with the code of another browser opens no session (login CSRF)."""
     known(tmp_path, olga="editor")
 
     async def run() -> None:

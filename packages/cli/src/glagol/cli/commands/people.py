@@ -1,4 +1,4 @@
-"""`glagol people`: who may sign in to the pages, with which role and password.
+"""`glagol people`: the people that may sign in to the pages, their roles and passwords.
 
 `glagol.web.access.people` reads the file.
 """
@@ -49,19 +49,11 @@ def add(state: Path | None, name: str, role: Role, no_password: bool) -> int:
 
     The password is asked for; without a terminal it is the first line of the input.
     """
-    import re
-
     from glagol.cli import report
-    from glagol.core.errors import InputError
     from glagol.web.access.api_keys import now_utc
-    from glagol.web.access.people import NAME, Person, hashed
+    from glagol.web.access.people import Person, hashed
 
-    if not re.fullmatch(NAME, name):
-        raise InputError(
-            "option_invalid",
-            f"{name[:100]!r} is no name of a person",
-            "use 1..100 of A-Z a-z 0-9 . _ @ \\ + -, a letter or digit first",
-        )
+    _check(name)
     password = "" if no_password else hashed(_asked())
     person = Person(
         name=name, role=role, password=password, created=now_utc().replace(microsecond=0)
@@ -94,6 +86,25 @@ def remove(state: Path | None, name: str) -> int:
         _write(folder, _read(folder).without(name))
     report.note(f"{name} may no longer sign in")
     return 0
+
+
+def _check(name: str) -> None:
+    """Refuse what is no name of a person.
+
+    Raises:
+        InputError: `option_invalid`.
+    """
+    import re
+
+    from glagol.core.errors import InputError
+    from glagol.web.access.people import NAME
+
+    if not re.fullmatch(NAME, name):
+        raise InputError(
+            "option_invalid",
+            f"{name[:100]!r} is no name of a person",
+            "use 1..100 of A-Z a-z 0-9 . _ @ \\ + -, a letter or digit first",
+        )
 
 
 def _asked() -> str:

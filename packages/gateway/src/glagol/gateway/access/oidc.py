@@ -156,12 +156,12 @@ class Provider:
     def _check(self, claims: dict[str, Any], nonce: str) -> None:
         """Section 3.1.3.7 of OpenID Connect Core."""
         audience = claims.get("aud")
-        heard = audience if isinstance(audience, list) else [audience]
+        audiences = audience if isinstance(audience, list) else [audience]
         expires, now = claims.get("exp"), self._clock()
         right = (
             claims.get("iss") == self._issuer
-            and self._client in heard
-            and (len(heard) == 1 or claims.get("azp") == self._client)
+            and self._client in audiences
+            and (len(audiences) == 1 or claims.get("azp") == self._client)
             and isinstance(expires, int | float)
             and expires > now - _LEEWAY_S
             and claims.get("nonce") == nonce

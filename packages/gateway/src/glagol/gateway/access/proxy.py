@@ -1,4 +1,4 @@
-"""People whom a proxy in front has recognised, such as by Kerberos: by a header, from it alone."""
+"""People that a proxy in front names, as after Kerberos: in a header, from its address alone."""
 
 from __future__ import annotations
 

@@ -13,8 +13,13 @@ from litestar.response import Response
 from glagol.core.errors import InputError
 from glagol.core.version import VERSION
 from glagol.gateway.http import views
-from glagol.gateway.http.request import GatewayRequest, folders_of, on_disk, service_of
-from glagol.gateway.http.way import inside
+from glagol.gateway.http.request import (
+    GatewayRequest,
+    folders_of,
+    inside,
+    on_disk,
+    service_of,
+)
 from glagol.gateway.library import folders as folder_rows
 from glagol.gateway.pages import render, states
 from glagol.gateway.pages.frame import LANGUAGE, framed, html, language_of, shown

@@ -1,8 +1,8 @@
 """People who may sign in: `people.json` beside keys.json, read again when it changes.
 
-A person has a role, and a password where this server checks it; who a proxy or a provider of
-identities names must be in the file as well. Passwords are kept as scrypt (RFC 7914) with 32 MiB of
-work memory and a salt of 128 bits. To routes a person is a key that no text gives.
+A person has a role, and a password where this server checks it; a person that a proxy or a provider
+of identities names must be in the file as well. Passwords are kept as scrypt (RFC 7914) with 32 MiB
+of work memory and a salt of 128 bits. To routes a person is a key that no text gives.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class People(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def entered(self, name: str, password: str) -> Person | None:
         """The person of this name and password; a wrong name takes as long as a right one."""
         person = self.named(name)
-        stored = person.password if person is not None and person.password else _NOBODY
+        stored = person.password if person is not None and person.password else _NO_PASSWORD
         fits = _fits(stored, password)
         return person if fits and person is not None and person.password else None
 
@@ -215,5 +215,5 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-_NOBODY: Final = f"scrypt${_N}${_R}${_P}${_text(bytes(_SALT))}${_text(bytes(_LENGTH))}"
+_NO_PASSWORD: Final = f"scrypt${_N}${_R}${_P}${_text(bytes(_SALT))}${_text(bytes(_LENGTH))}"
 """What a password is compared with where there is no such person."""
