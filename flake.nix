@@ -30,6 +30,8 @@
         asr-server = app b.packages.asr-server "the recognition server, with the embedded model";
         asr-worker = app b.packages.asr-worker "a worker that takes jobs from the queue";
         llm-server = app b.packages.llm-server "the language-model server; vLLM's environment is the machine's";
+        embed-server = app b.packages.embed-server "the server that turns texts into vectors";
+        rag-server = app b.packages.rag-server "the server that searches transcripts";
         gateway-server = app b.packages.gateway-server "pages and a library in front of the other servers";
         glagol = app b.packages.glagol "the command line";
         default = asr-server;

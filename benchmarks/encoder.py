@@ -20,13 +20,13 @@ import v3
 from forge import seeded
 from glagol.registry.registry import Registry
 from glagol.registry.store import Trust
-from glagol.runtime.kernels.amx import library
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.ort import onnxruntime as ort
-from glagol.runtime.session import open_session
+from glagol.runtime.session import open_session, uses_kernels
 
 SIZES = v3.SIZES
-PLAIN = "fp32, ONNX Runtime's products"
-"""As on a processor without AMX."""
+PLAIN = "{}, ONNX Runtime's operators"
+"""Without our library, where that computes something of it."""
 
 
 def sessions(threads: int) -> dict[str, ort.InferenceSession]:
@@ -39,8 +39,8 @@ def sessions(threads: int) -> dict[str, ort.InferenceSession]:
         blobs = registry.open(v3.ID, variant).blobs
         work = partial(open_session, blobs, "encoder.onnx", device="cpu", threads=threads)
         opened[name] = work(library=library())
-        if name == "fp32" and library():
-            opened[PLAIN] = work()
+        if uses_kernels(opened[name]):
+            opened[PLAIN.format(name)] = work()
     return opened
 
 

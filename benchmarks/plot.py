@@ -1,4 +1,4 @@
-"""The figures of results/*.json as one picture, results/speed.svg; the same bytes every time."""
+"""The figures of results/amx as one picture, results/speed.svg; the same bytes every time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ Rows = dict[str, dict[str, float]]
 
 def figures(name: str) -> dict[str, Any]:
     """What a benchmark stored last."""
-    found: dict[str, Any] = json.loads((report.RESULTS / f"{name}.json").read_text())["figures"]
+    stored = report.RESULTS / "amx" / f"{name}.json"
+    found: dict[str, Any] = json.loads(stored.read_text())["figures"]
     return found
 
 

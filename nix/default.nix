@@ -24,6 +24,8 @@ rec {
     asr-server-cuda = program (environments.make "asr-cuda") "asr-server" "glagol.asr";
     asr-worker-cuda = program (environments.make "asr-cuda") "asr-worker" "glagol.asr.worker";
     llm-server = program cpu "llm-server" "glagol.llm";
+    embed-server = program cpu "embed-server" "glagol.embed";
+    rag-server = program cpu "rag-server" "glagol.rag";
     gateway-server = program cpu "gateway-server" "glagol.gateway";
     glagol = program cpu "glagol" "glagol.cli";
     environment = cpu;

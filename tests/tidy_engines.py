@@ -24,7 +24,7 @@ NAMED_IN = {
         "glagol.cli.commands.env_check",
         "glagol.cli.commands.models_edit",
         "glagol.cli.commands.plan_gpu",
-        "glagol.cli.commands.servers.serve_llm",
+        "glagol.cli.commands.servers.commands",
     ),
 }
 # OpenAI's name of a model, which its clients send: data of that route.

@@ -159,7 +159,7 @@ def test_a_replaced_variant_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """An operator who asked for int8 reads in the log that fp32 runs."""
     lines: list[tuple[str, dict[str, object]]] = []
     monkeypatch.setattr(journal, "write", lambda event, **fields: lines.append((event, fields)))
-    monkeypatch.setattr(builds, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "inexact", lambda **_: True)
     settings = Settings.from_environment({"ASR_VARIANT": "cpu-int8"})
     opener(settings, homes.repository(), homes.ROOT)(homes.MODEL)
     ((event, fields),) = lines

@@ -17,8 +17,10 @@ from glagol.asr.settings import Settings as AsrSettings
 from glagol.cli.commands.settings import sections
 from glagol.core.settings import NetworkSettings, Row
 from glagol.core.settings_page import FILES, help_lines, markdown
+from glagol.embed.settings import Settings as EmbedSettings
 from glagol.gateway.settings import Settings as GatewaySettings
 from glagol.llm.settings import Settings as LlmSettings
+from glagol.rag.http.settings import Settings as RagSettings
 from glagol.web.access.policy import Policy, parse
 
 Run = Callable[..., Result]
@@ -26,8 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 SERVERS: dict[str, type[NetworkSettings]] = {
     "asr": AsrSettings,
+    "embed": EmbedSettings,
     "gateway": GatewaySettings,
     "llm": LlmSettings,
+    "rag": RagSettings,
 }
 VARIABLES: dict[str, Row] = {
     row.name: row for settings in SERVERS.values() for row in settings.rows()
@@ -80,7 +84,8 @@ def test_every_row_says_what_it_means() -> None:
 def test_every_variable_is_read(package: str) -> None:
     """No row is left over: the server, or what servers share, reads each attribute."""
     wanted = {row.attribute for row in SERVERS[package].rows()}
-    assert not wanted - attributes_read(package) - attributes_read("web")
+    shared = attributes_read("web") | attributes_read("registry")
+    assert not wanted - attributes_read(package) - shared
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -164,7 +169,9 @@ def test_compose_repeats_no_default() -> None:
     path = ROOT / "compose.yaml"
     if not path.is_file():
         pytest.skip("this tree holds no compose.yaml")
-    found = re.findall(r"^ +((?:ASR|GATEWAY|LLM)_\w+): (.*)$", path.read_text(), re.MULTILINE)
+    found = re.findall(
+        r"^ +((?:ASR|EMBED|GATEWAY|LLM|RAG)_\w+): (.*)$", path.read_text(), re.MULTILINE
+    )
     assert found
     for name, value in found:
         assert name in VARIABLES, name

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import homes
 from determinism.conftest import CASES
 from glagol.registry.registry import Registry
-from glagol.runtime.kernels.amx import library
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import artifact, open_session
 from glagol.runtime.tensors import read_float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from embed import made
 from glagol.cli.main import main as run
+from glagol.web.audit_log import verify
 
 SAID = ["Бюджет утвердили в марте", "Договор готовит Белова", "до встречи"]
 
@@ -56,7 +58,15 @@ def test_from_a_transcript_to_an_answer(server: made.Server) -> None:
         assert not client.post("/v1/ask", json={"query": "Белова"}).json()["data"]["found"]
         assert client.get("/ready").json()["data"]["answers"] == "quotes"
         assert 'rag_requests_total{code="ok",route="/v1/search"' in client.get("/metrics").text
+        assert "rag_ready 1.0" in client.get("/metrics").text
     assert "Белова" not in server.log.read_text()
+    audit = server.log.parent / ".local/state/glagol/audit.log"
+    assert verify(audit).fault == ""
+    said = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [each["event"] for each in said] == ["opened", "indexed", "forgotten"]
+    assert {each["model"] for each in said} == {made.MODEL}
+    assert said[1]["detail"].startswith("r1 ")
+    assert "Белова" not in audit.read_text()
 
 
 WRONG: list[tuple[str, Any, str]] = [

@@ -1,4 +1,4 @@
-"""Products on the matrix unit: float32 as exact as ever, int8 the very bits of ONNX Runtime.
+"""Products of float32 on the matrix unit: as exact as ever.
 
 On a processor without the unit the same source is tested with the unit in C (`speech.unit`).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, opened, ours
 from speech.conftest import MODELS
 
-InferenceSession = onnxruntime.InferenceSession
+InferenceSession: TypeAlias = onnxruntime.InferenceSession
 
 Float32 = NDArray[np.float32]
 
@@ -144,93 +145,3 @@ def test_infinities_and_nans_do_not_pass_for_numbers(library: str) -> None:
     found = product(session(weights, library), x)
     assert not np.isfinite(found[[3, 20]]).any()
     assert np.isfinite(np.delete(found, [3, 20], axis=0)).all()
-
-
-def int8_session(
-    weights: NDArray[np.int8],
-    bias: Float32 | None,
-    library: str | None,
-    *,
-    quantised: bool,
-    threads: int = 1,
-) -> InferenceSession:
-    """One product in dynamic int8, the rows quantised beside it or inside it."""
-    rng = np.random.default_rng(len(weights))
-    columns = weights.shape[1]
-    constants = {
-        "w": weights,
-        "s": rng.uniform(1e-4, 1e-2, columns).astype(np.float32),
-        "z": np.zeros(columns, np.int8),
-        **({} if bias is None else {"b": bias}),
-    }
-    inputs = ["x", "w", "s", "z"] if not quantised else ["q", "w", "xs", "s", "xz", "z"]
-    kind = "MatMulIntegerToFloat" if quantised else "DynamicQuantizeMatMul"
-    inputs += [] if bias is None else ["b"]
-    nodes = [helper.make_node(kind, inputs, ["y"], domain="com.microsoft")]
-    if quantised:  # and a second reader of the rows, else the product would quantise them itself
-        rows = helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "xs", "xz"])
-        nodes = [rows, *nodes, helper.make_node("Shape", ["q"], ["other"])]
-    data = model(nodes, {"x": None}, constants)
-    return ours(data, library, threads) if library else opened(data, None, threads)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    rows=st.integers(1, 300),
-    depth=st.one_of(st.integers(1, 200), st.integers(700, 900)),
-    columns=st.integers(1, 100),
-    shift=st.sampled_from([-3.0, 0.0, 3.0]),
-    quantised=st.booleans(),
-    biased=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_int8_is_onnxruntimes_to_the_bit(
-    library: str,
-    rows: int,
-    depth: int,
-    columns: int,
-    shift: float,
-    quantised: bool,
-    biased: bool,
-    seed: int,
-) -> None:
-    """Any shape, with zero points at both ends and between, on one thread and on three."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((1, rows, depth)).astype(np.float32) + np.float32(shift)
-    weights = rng.integers(-128, 128, (depth, columns)).astype(np.int8)
-    bias = values(seed, (columns,)) if biased else None
-    expected = product(int8_session(weights, bias, None, quantised=quantised), x)
-    for threads in (1, 3):
-        runs = int8_session(weights, bias, library, quantised=quantised, threads=threads)
-        assert np.array_equal(product(runs, x), expected)
-
-
-@pytest.mark.parametrize("quantised", [False, True])
-def test_int8_at_the_edges(library: str, quantised: bool) -> None:
-    """Silence, one value everywhere, the largest sums of v3's deepest product, nothing at all."""
-    weights = np.full((3072, 40), -128, np.int8)
-    ours, theirs = (
-        int8_session(weights, None, each, quantised=quantised) for each in (library, None)
-    )
-    for x in (np.zeros((1, 5, 3072)), np.full((1, 5, 3072), 7.0), np.full((1, 5, 3072), -7.0)):
-        given = x.astype(np.float32)
-        assert np.array_equal(product(ours, given), product(theirs, given))
-    if not quantised:  # ONNX's DynamicQuantizeLinear takes no empty tensor
-        assert product(ours, np.zeros((1, 0, 3072), np.float32)).shape == (1, 0, 40)
-
-
-@pytest.mark.parametrize("quantised", [False, True])
-def test_int8_operands_that_do_not_fit_are_refused(library: str, quantised: bool) -> None:
-    """As ONNX Runtime refuses them, when they come."""
-    weights = np.ones((50, 33), np.int8)
-    with pytest.raises(Exception, match="do not fit"):
-        product(int8_session(weights, None, library, quantised=quantised), values(8, (4, 49)))
-
-
-@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("row", [0, 39])
-def test_int8_of_what_is_no_number_is_none(library: str, strange: float, row: int) -> None:
-    """One scale holds for the whole tensor, so none of it can be trusted."""
-    x, weights = values(9, (40, 64)), np.ones((64, 40), np.int8)
-    x[row, 5] = strange
-    assert np.isnan(product(int8_session(weights, None, library, quantised=False), x)).all()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -13,6 +15,7 @@ from glagol.core.errors import IntegrityError
 from glagol.registry.registry import Registry
 from glagol.runtime.external_data import external_tensors
 from glagol.runtime.kernels.adapt import DOMAIN, adapt
+from glagol.runtime.kernels.choice import OPERATORS
 from glagol.runtime.protobuf import delimited
 from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, normal, opened, ours
@@ -21,7 +24,7 @@ from speech.conftest import MODELS
 MICROSOFT = "com.microsoft"
 WEIGHTS = normal(1, 50, 33)
 INT8 = np.arange(-60, 60, dtype=np.int8).reshape(10, 12)
-COLUMNS = {
+COLUMNS: dict[str, np.ndarray] = {
     "w": INT8,
     "s": np.full(12, 0.01, np.float32),
     "z": np.zeros(12, np.int8),
@@ -31,7 +34,7 @@ COLUMNS = {
 
 def kinds(data: bytes, external: dict[str, np.ndarray] | None = None) -> list[str]:
     """Operators of the adapted graph in their order, ours with a star; [] if it stays as it is."""
-    found = adapt(memoryview(data), external or {})
+    found = adapt(memoryview(data), external or {}, OPERATORS["amx"])
     if found is None:
         return []
     proto = onnx.load_model_from_string(found.graph)
@@ -45,7 +48,9 @@ def product(producer: str = "glagol.forge", weights: np.ndarray = WEIGHTS) -> by
     return model([node], {"x": None}, {"w": weights}, producer=producer)
 
 
-def int8(*inputs: str, dynamic: bool = False, **others: np.ndarray) -> bytes:
+def int8(
+    *inputs: str, dynamic: bool = False, others: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> bytes:
     """An int8 product with these inputs, its rows quantised before it."""
     kind = "DynamicQuantizeMatMul" if dynamic else "MatMulIntegerToFloat"
     nodes = [
@@ -165,7 +170,7 @@ def test_several_readers_share_the_quantised_rows() -> None:
 )
 def test_other_int8_products_are_onnxruntimes(inputs: str, others: dict[str, np.ndarray]) -> None:
     """What the kernel does not compute, or could see only in a call."""
-    assert kinds(int8(*inputs.split(), **others)) == []
+    assert kinds(int8(*inputs.split(), others=others)) == []
 
 
 def test_attention_beside_other_floats_is_onnxruntimes() -> None:
@@ -181,7 +186,7 @@ def test_attention_beside_other_floats_is_onnxruntimes() -> None:
 def test_what_else_a_graph_says_stays() -> None:
     """Names, other operators, versions: all but the domain of our nodes, and two entries."""
     before = onnx.load_model_from_string(product())
-    found = adapt(memoryview(product()), {})
+    found = adapt(memoryview(product()), {}, OPERATORS["amx"])
     assert found is not None
     after = onnx.load_model_from_string(found.graph)
     assert found.factors == {"w"}
@@ -197,7 +202,8 @@ def test_weights_with_other_readers_stay_onnxruntimes() -> None:
         helper.make_node("MatMul", ["x", "w"], ["a"]),
         helper.make_node("Add", ["a", "w"], ["y"]),
     ]
-    found = adapt(memoryview(model(nodes, {"x": None}, {"w": normal(1, 8, 8)})), {})
+    data = model(nodes, {"x": None}, {"w": normal(1, 8, 8)})
+    found = adapt(memoryview(data), {}, OPERATORS["amx"])
     assert found is not None
     assert found.factors == frozenset()
 
@@ -233,7 +239,7 @@ def test_every_product_and_attention_of_our_models_is_ours(
     assert entry["ai.glagol.operators"] == str(expected)
     data = blobs["encoder.onnx"].data
     views = {each.name: each.view(blobs[each.location].data) for each in external_tensors(data)}
-    found = adapt(data, views)
+    found = adapt(data, views, OPERATORS["amx"])
     assert found is not None
     nodes = onnx.load_model_from_string(bytes(data)).graph.node
     products = [node for node in nodes if "MatMul" in node.op_type]

@@ -33,7 +33,7 @@ def test_fp32_takes_the_place_of_int8(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The transcript is fp32's, and its provenance names the build that ran."""
-    monkeypatch.setattr(builds, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "inexact", lambda **_: True)
     with CLIP.open("rb") as file:
         found = opened(registry, "cpu-int8").transcribe(file)
     with CLIP.open("rb") as file:
@@ -47,7 +47,7 @@ def test_int8_stays_where_fp32_is_not_in_the_store(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that was given int8 alone is served with it."""
-    monkeypatch.setattr(builds, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "inexact", lambda **_: True)
     model = registry.model(MODELS["ctc"])
     single = {a.sha256 for v in model.variants if v.precision == "fp32" for a in v.artifacts}
     has = registry.store.has
@@ -63,7 +63,7 @@ def test_nothing_is_replaced_where_products_are_exact(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was asked for runs."""
-    monkeypatch.setattr(builds, "saturates", lambda: False)
+    monkeypatch.setattr(builds, "inexact", lambda **_: False)
     found = opened(registry, "cpu-int8").provenance
     assert found.variant == "cpu-int8"
 
@@ -73,7 +73,7 @@ def test_other_precisions_are_not_replaced(
     registry: Registry, variant: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table names int8 alone."""
-    monkeypatch.setattr(builds, "saturates", lambda: True)
+    monkeypatch.setattr(builds, "inexact", lambda **_: True)
     found = opened(registry, variant).provenance
     assert found.variant == "cpu-fp32"
 
@@ -85,3 +85,31 @@ def test_the_answer_is_the_processors() -> None:
         return
     flags = set(Path("/proc/cpuinfo").read_text().split())
     assert int8.saturates() == (not flags & {"avx512_vnni", "avx_vnni"})
+
+
+@pytest.mark.parametrize("ours", [False, True])
+@pytest.mark.parametrize("saturates", [False, True])
+def test_our_library_makes_int8_exact(
+    monkeypatch: pytest.MonkeyPatch, ours: bool, saturates: bool
+) -> None:
+    """Where it multiplies, and only for a model all of whose products are such as it computes."""
+    monkeypatch.setattr(int8, "saturates", lambda: saturates)
+    monkeypatch.setattr(int8, "multiplies_int8", lambda: ours)
+    assert int8.inexact(kernels=True) is (saturates and not ours)
+    assert int8.inexact(kernels=False) is saturates
+
+
+def test_without_kernels_fp32_takes_the_place_of_int8(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ASR_KERNELS=off leaves the products to ONNX Runtime, whose sums saturate."""
+    monkeypatch.setattr(int8, "saturates", lambda: True)
+    monkeypatch.setattr(int8, "multiplies_int8", lambda: True)
+    for kernels, variant in ((True, "cpu-int8"), (False, "cpu-fp32")):
+        found = Recognizer.open(
+            registry,
+            model=MODELS["ctc"],
+            variant="cpu-int8",
+            runtime=Runtime(threads=1, kernels=kernels),
+        )
+        assert found.provenance.variant == variant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from glagol.runtime.kernels import amx
+from glagol.runtime.kernels import amx, choice
 
 
 @pytest.fixture
@@ -20,15 +21,15 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def unit(monkeypatch: pytest.MonkeyPatch, ready: int) -> None:
     """A library that loads anywhere and says this about the unit."""
-    library = SimpleNamespace(glagol_amx_ready=lambda: ready)
-    monkeypatch.setattr(amx.ctypes, "CDLL", lambda _: library)
+    library = SimpleNamespace(glagol_amx_ready=lambda: ready, glagol_class=lambda: 3 * ready)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
 
 
 @pytest.mark.usefixtures("here")
 def test_a_unit_that_can_be_used_is(monkeypatch: pytest.MonkeyPatch) -> None:
     unit(monkeypatch, 1)
     assert amx.obstacle() == ""
-    assert amx.library.__wrapped__() == amx.library_file()
+    assert choice.library.__wrapped__() == amx.library_file()
 
 
 @pytest.mark.usefixtures("here")
@@ -37,15 +38,15 @@ def test_a_unit_that_is_not_there_or_not_ours_is_an_obstacle(
 ) -> None:
     unit(monkeypatch, 0)
     assert amx.obstacle() == amx.REFUSED
-    assert amx.library.__wrapped__() is None
+    assert choice.library.__wrapped__() is None
 
 
 def test_another_system_is_an_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason gives both names; the library is not even loaded."""
     monkeypatch.setattr(amx, "SYSTEM", ("plan9", "pdp11"))
-    monkeypatch.delattr(amx.ctypes, "CDLL")
+    monkeypatch.delattr(ctypes, "CDLL")
     assert amx.obstacle() == f"made for plan9 pdp11, this is {sys.platform} {platform.machine()}"
-    assert amx.library.__wrapped__() is None
+    assert choice.library.__wrapped__() is None
 
 
 @pytest.mark.usefixtures("here")
@@ -58,4 +59,27 @@ def test_a_library_that_cannot_be_loaded_is_an_obstacle(
     monkeypatch.setattr(amx, "library_file", lambda: str(path))
     assert amx.obstacle().startswith("cannot be loaded: ")
     assert str(path) in amx.obstacle()
-    assert amx.library.__wrapped__() is None
+    assert choice.library.__wrapped__() is None
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("number", "name"), [(0, "other"), (1, "avx2"), (2, "avx512"), (3, "amx")])
+def test_a_class_has_the_operators_of_its_row(
+    monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    """Where the row is empty the library is not used; int8 is ours with AVX2 alone and with AMX."""
+    library = SimpleNamespace(glagol_class=lambda: number)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    found = choice.library.__wrapped__()
+    assert (found is None) is (choice.OPERATORS[name] == frozenset())
+    monkeypatch.setattr(choice, "library", lambda: found)
+    assert choice.multiplies_int8() is (name in {"avx2", "amx"})
+
+
+def test_this_processor_is_of_its_class() -> None:
+    """On Linux that of /proc/cpuinfo, but for AMX, which the kernel may keep from a process."""
+    if amx.here() != amx.SYSTEM:
+        pytest.skip("the vector operators: not x86-64 Linux with AVX2")
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    expected = "avx512" if "avx512f" in flags else "avx2" if "avx2" in flags else "other"
+    assert choice.class_of(amx.library_file()) in {expected, "amx" if "amx_tile" in flags else ""}

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from glagol.registry.store import Blob
 from glagol.runtime.kernels import amx
+from glagol.runtime.kernels.choice import class_of
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import open_session, uses_kernels
 
@@ -35,12 +36,14 @@ def library_in(folder: Path) -> str:
     Compiled once in `folder`, whichever process comes first. Skips the test where neither can be.
     build/proof-native names one that it compiled itself, CHECKED_KERNELS.
     """
-    if CHECKED:
+    if CHECKED and amx.ready(CHECKED):
         return CHECKED
     if not amx.obstacle():
         return amx.library_file()
     if amx.here() != amx.SYSTEM:
         pytest.skip(f"the matrix unit: {amx.obstacle()}")
+    if CHECKED:
+        pytest.skip("the matrix unit: no AMX, and no AVX-512 to emulate it with")
     path = folder / "emulated.so"
     with (folder / "emulated.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -54,6 +57,13 @@ def library_in(folder: Path) -> str:
     if not amx.ready(str(path)):
         pytest.skip("the matrix unit: no AMX, and no AVX-512 to emulate it with")
     return str(path)
+
+
+def vector_library() -> str:
+    """The library, where this processor can use its vector operators; else skips the test."""
+    if amx.here() != amx.SYSTEM or class_of(path := CHECKED or amx.library_file()) == "other":
+        pytest.skip("the vector operators: not x86-64 Linux with AVX2")
+    return path
 
 
 def without_arena(

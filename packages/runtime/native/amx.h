@@ -1,5 +1,8 @@
 /* What the operators share: the matrix unit's shape, tasks, and ONNX Runtime's tensors. */
 
+#ifndef AMX_H
+#define AMX_H
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -99,6 +102,7 @@ Status *borrow(Context *context, size_t bytes, Loan *loan);
 void give_back(Loan loan);
 
 extern const Op matmul, attention, dynamic_quantize_matmul, matmul_integer_to_float;
+extern const Op vector_dynamic_quantize_matmul, vector_matmul_integer_to_float;
 const char *on_cpu(const Op *op);
 int number_one(const Op *op);
 int any_version(const Op *op);
@@ -106,3 +110,5 @@ int one_type(const Op *op, size_t index);
 size_t one_output(const Op *op);
 int required(const Op *op, size_t index);
 int default_memory(const Op *op, size_t index);
+
+#endif

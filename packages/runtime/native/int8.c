@@ -1,35 +1,9 @@
-/* The two products that ONNX Runtime makes of dynamic int8: u8 rows by constant s8 columns on the matrix unit.
- *
- * MatMulIntegerToFloat takes rows that were quantised before it; DynamicQuantizeMatMul quantises them itself, with
- * one scale and zero point for the whole tensor (ONNX's DynamicQuantizeLinear). Sums of integers are exact, and the
- * few operations on floats are ONNX Runtime's in its order: the results are the same bits. */
+/* Products of int8 on the matrix unit. */
 
-#include <math.h>
-
-#include "amx.h"
+#include "int8.h"
 
 #define DEPTH 64 /* of a step: 64 bytes of a row */
 #define STEP (2 * TILE_BYTES)
-
-typedef struct {
-    size_t depth, columns, steps, panels;
-    int8_t *values; /* [panels][steps][2 tiles][16][16 columns][4] */
-    int32_t *sums;  /* of a column's values; [columns] in whole blocks, as all below */
-    float *scales;
-    float *biases; /* NULL when there is none */
-    int zeros;     /* whether zero points of the columns were given; they are 0 */
-} Weights;
-
-typedef struct {
-    const Weights *weights;
-    const void *input; /* [rows][depth], float or u8 */
-    float *output;     /* [rows][columns] */
-    size_t rows;
-    uint8_t *bytes;  /* the input in blocks: [rows / 32][steps][2 tiles][16][64] */
-    float *extremes; /* least and largest value of every 32 rows */
-    float scale;
-    int32_t zero;
-} Product;
 
 /* Quantisation */
 
@@ -50,22 +24,6 @@ AMX static void find_extremes(void *given, size_t number) {
     product->extremes[2 * number + 1] = _mm512_reduce_max_ps(high);
 }
 
-/* One scale and zero point for all: 0 is a value, the extremes are 0 and 255. What is not finite shows in all. */
-AMX static void choose_scale(Product *product, size_t blocks) {
-    float low = 0, high = 0;
-    for (size_t i = 0; i < blocks; i++) {
-        low = product->extremes[2 * i] < low ? product->extremes[2 * i] : low;
-        high = product->extremes[2 * i + 1] > high ? product->extremes[2 * i + 1] : high;
-    }
-    product->scale = low == high ? 1.0f : (high - low) / 255.0f;
-    if (!(product->scale <= 3.4e38f)) {
-        product->scale = NAN;
-        return; /* the zero point stays 0 */
-    }
-    const float zero = 0.0f - low / product->scale;
-    product->zero = _mm_cvtss_si32(_mm_set_ss(zero < 0 ? 0 : zero > 255 ? 255 : zero)); /* half to even */
-}
-
 AMX static inline __m128i quantised(const Product *product, const float *from, __mmask16 there) {
     const __m512 least_value = _mm512_set1_ps((float)(0 - product->zero));
     const __m512 largest = _mm512_set1_ps((float)(255 - product->zero));
@@ -82,7 +40,7 @@ AMX static void quantise_rows(void *given, size_t block) {
     const size_t rows = least(EDGE, product->rows - block * EDGE);
     for (size_t i = 0; i < rows; i++) {
         const float *from = (const float *)product->input + (block * EDGE + i) * depth;
-        uint8_t *to = product->bytes + block * steps * STEP + i * 64;
+        uint8_t *to = (uint8_t *)product->operand + block * steps * STEP + i * 64;
         for (size_t k = 0; k < depth; k += 16) {
             const __mmask16 there = depth - k < 16 ? (__mmask16)((1u << (depth - k)) - 1) : (__mmask16)~0;
             _mm_store_si128((__m128i *)(to + k / DEPTH * STEP + k % DEPTH), quantised(product, from + k, there));
@@ -96,7 +54,7 @@ AMX static void copy_rows(void *given, size_t block) {
     const size_t rows = least(EDGE, product->rows - block * EDGE);
     for (size_t i = 0; i < rows; i++) {
         const uint8_t *from = (const uint8_t *)product->input + (block * EDGE + i) * depth;
-        uint8_t *to = product->bytes + block * steps * STEP + i * 64;
+        uint8_t *to = (uint8_t *)product->operand + block * steps * STEP + i * 64;
         for (size_t k = 0; k < depth; k += DEPTH) memcpy(to + k / DEPTH * STEP, from + k, least(DEPTH, depth - k));
     }
 }
@@ -171,7 +129,7 @@ AMX static void multiply(void *given, size_t number) {
         Ahead ahead = {(const char *)(b + panel_size), (lines + blocks - 1) / blocks};
         const Pending made = pending_of(product, panel);
         for (size_t row = task.top; row < task.bottom; row += EDGE) {
-            block(product->bytes + row / EDGE * panel_size, b, weights->steps, sums, &ahead, &before);
+            block((const uint8_t *)product->operand + row / EDGE * panel_size, b, weights->steps, sums, &ahead, &before);
             before = made;
             before.sums = sums, before.rows = least(EDGE, task.bottom - row);
             before.to = product->output + row * weights->columns + panel * EDGE;
@@ -181,22 +139,7 @@ AMX static void multiply(void *given, size_t number) {
     _tile_release();
 }
 
-/* Operators */
-
-static void destroy(void *kernel) {
-    Weights *weights = kernel;
-    free(weights->values), free(weights->sums), free(weights->scales), free(weights->biases);
-    free(weights);
-}
-
-/* A vector in whole blocks, padded with zeros. */
-static float *padded(const Weights *weights, const float *from) {
-    float *made = aligned_alloc(64, weights->panels * EDGE * sizeof(float));
-    if (!made) return NULL;
-    memset(made, 0, weights->panels * EDGE * sizeof(float));
-    if (from) memcpy(made, from, weights->columns * sizeof(float));
-    return made;
-}
+/* Weights */
 
 /* 16 columns of a row; zeros where there are none. */
 static __m128i columns_of(const Weights *weights, const int8_t *from, size_t k, size_t column) {
@@ -229,128 +172,10 @@ static void arrange(Weights *weights, const int8_t *from) {
             weights->sums[column] += from[k * weights->columns + column];
 }
 
-static Status *prepare(const Tensor *values, const Tensor *scales, const Tensor *zeros, const Tensor *biases, void **kernel) {
-    if (!values->data || values->rank != 2 || !scales->data || scales->last != values->last || scales->rows != 1)
-        return refuse("glagol: int8 weights must be constant, of 2 axes, with a constant scale for every column");
-    if (!values->rows || !values->last) return refuse("glagol: a product's weights are empty");
-    for (size_t i = 0; zeros->data && i < zeros->last; i++)
-        if (((const int8_t *)zeros->data)[i]) return refuse("glagol: int8 weights must have the zero point 0");
-    if (biases->data && biases->last != values->last) return refuse("glagol: there must be a bias for every column");
-
-    Weights *weights = calloc(1, sizeof *weights);
-    if (!weights) return refuse("glagol: out of memory");
-    weights->zeros = zeros->data != NULL;
-    weights->depth = values->rows, weights->columns = values->last;
-    weights->steps = whole(values->rows, DEPTH) / DEPTH, weights->panels = whole(values->last, EDGE) / EDGE;
-    weights->values = aligned_alloc(64, weights->panels * weights->steps * STEP);
-    weights->sums = (int32_t *)padded(weights, NULL);
-    weights->scales = padded(weights, scales->data);
-    weights->biases = biases->data ? padded(weights, biases->data) : NULL;
-    if (!weights->values || !weights->sums || !weights->scales || (biases->data && !weights->biases))
-        return destroy(weights), refuse("glagol: out of memory");
-    arrange(weights, values->data);
-    *kernel = weights;
-    return NULL;
+static size_t operand_size(const Product *product) {
+    return whole(product->rows, EDGE) / EDGE * product->weights->steps * STEP;
 }
 
-/* Fills the blocks and multiplies; the memory for them comes from `context`. */
-static Status *run(Context *context, Product *product, int quantise) {
-    const size_t blocks = whole(product->rows, EDGE) / EDGE, bytes = blocks * product->weights->steps * STEP;
-    Status *status = NULL;
-    Loan loan;
-    TRY(borrow(context, bytes + blocks * 2 * sizeof(float), &loan));
-    product->bytes = loan.data;
-    product->extremes = (float *)((uint8_t *)loan.data + bytes);
-    if (quantise) {
-        status = parallel(context, find_extremes, blocks, product);
-        if (!status) choose_scale(product, blocks);
-    }
-    if (!status) status = parallel(context, quantise ? quantise_rows : copy_rows, blocks, product);
-    if (!status) status = parallel(context, multiply, tasks_of(product->rows), product);
-    give_back(loan);
-    return status;
-}
+static size_t tasks(const Product *product) { return tasks_of(product->rows); }
 
-/* Inputs at `zeros` and `biases` may be left out, but not vary from call to call. */
-static Status *begin(Context *context, void *kernel, size_t zeros, size_t biases, Product *product) {
-    Tensor given;
-    *product = (Product){.weights = kernel};
-    TRY(input(context, zeros, &given));
-    if (given.data && !product->weights->zeros) return refuse("glagol: int8 weights' zero points must be constant");
-    TRY(input(context, biases, &given));
-    if (given.data && !product->weights->biases) return refuse("glagol: an int8 product's biases must be constant");
-    TRY(input(context, 0, &given));
-    if (!given.rank || given.last != product->weights->depth) return refuse("glagol: the operands of a product do not fit");
-    product->input = given.data;
-    product->rows = given.rows;
-    return output(context, &given, product->weights->columns, &product->output);
-}
-
-/* DynamicQuantizeMatMul: rows, weights, scales, zero points, biases */
-
-static Status *create_dynamic(const Op *op, const void *const *api, const Info *info, void **kernel) {
-    Tensor given[4];
-    (void)op, (void)api;
-    for (size_t i = 0; i < 4; i++) TRY(constant_input(info, i + 1, &given[i]));
-    return prepare(&given[0], &given[1], &given[2], &given[3], kernel);
-}
-
-static Status *compute_dynamic(void *kernel, Context *context) {
-    Product product;
-    TRY(begin(context, kernel, 3, 4, &product));
-    return product.rows ? run(context, &product, 1) : NULL;
-}
-
-static const char *dynamic_name(const Op *op) { return (void)op, "DynamicQuantizeMatMul"; }
-static size_t five_inputs(const Op *op) { return (void)op, 5; }
-static int dynamic_need(const Op *op, size_t index) { return (void)op, index < 3 ? REQUIRED : OPTIONAL; }
-static int dynamic_type(const Op *op, size_t index) { return (void)op, index == 1 || index == 3 ? INT8 : FLOAT; }
-
-const Op dynamic_quantize_matmul = {
-    .version = API_VERSION, .name = dynamic_name, .provider = on_cpu,
-    .inputs = five_inputs, .input_type = dynamic_type, .input_need = dynamic_need, .input_memory = default_memory,
-    .outputs = one_output, .output_type = one_type, .output_need = required,
-    .fewest_inputs = number_one, .alike_inputs = number_one, .fewest_outputs = number_one, .alike_outputs = number_one,
-    .create = create_dynamic, .compute = compute_dynamic, .destroy = destroy,
-    .first_version = number_one, .last_version = any_version,
-};
-
-/* MatMulIntegerToFloat: rows, weights, the rows' scale, scales, the rows' zero point, zero points, biases */
-
-static Status *create_integer(const Op *op, const void *const *api, const Info *info, void **kernel) {
-    static const size_t at[4] = {1, 3, 5, 6};
-    Tensor given[4];
-    (void)op, (void)api;
-    for (size_t i = 0; i < 4; i++) TRY(constant_input(info, at[i], &given[i]));
-    return prepare(&given[0], &given[1], &given[2], &given[3], kernel);
-}
-
-static Status *compute_integer(void *kernel, Context *context) {
-    Product product;
-    Tensor scale, zero;
-    TRY(begin(context, kernel, 5, 6, &product));
-    TRY(input(context, 2, &scale));
-    TRY(input(context, 4, &zero));
-    if (!scale.data || scale.rows * scale.last != 1 || (zero.data && zero.rows * zero.last != 1))
-        return refuse("glagol: the rows of an int8 product have one scale and one zero point");
-    product.scale = *(const float *)scale.data;
-    product.zero = zero.data ? *(const uint8_t *)zero.data : 0;
-    return product.rows ? run(context, &product, 0) : NULL;
-}
-
-static const char *integer_name(const Op *op) { return (void)op, "MatMulIntegerToFloat"; }
-static size_t seven_inputs(const Op *op) { return (void)op, 7; }
-static int integer_need(const Op *op, size_t index) { return (void)op, index < 4 ? REQUIRED : OPTIONAL; }
-static int integer_type(const Op *op, size_t index) {
-    static const int types[7] = {UINT8, INT8, FLOAT, FLOAT, UINT8, INT8, FLOAT};
-    return (void)op, types[index];
-}
-
-const Op matmul_integer_to_float = {
-    .version = API_VERSION, .name = integer_name, .provider = on_cpu,
-    .inputs = seven_inputs, .input_type = integer_type, .input_need = integer_need, .input_memory = default_memory,
-    .outputs = one_output, .output_type = one_type, .output_need = required,
-    .fewest_inputs = number_one, .alike_inputs = number_one, .fewest_outputs = number_one, .alike_outputs = number_one,
-    .create = create_integer, .compute = compute_integer, .destroy = destroy,
-    .first_version = number_one, .last_version = any_version,
-};
+const Unit matrix_unit = {DEPTH, operand_size, arrange, find_extremes, quantise_rows, copy_rows, tasks, multiply};

@@ -143,6 +143,18 @@ PUBLIC int glagol_amx_ready(void) {
     return (d & amx_bf16_tile_int8) == amx_bf16_tile_int8 && !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA);
 }
 
+/* The class of this processor, for which glagol.runtime.kernels.choice has a table: 3 with the matrix unit, 2 with
+ * AVX-512 and without it, 1 with AVX2 alone, 0 with less. */
+PUBLIC int glagol_class(void) {
+    enum { OSXSAVE = 1 << 27, YMM = 0x6, ZMM = 0xe6, AVX2 = 1 << 5, AVX512_F = 1 << 16 };
+    unsigned a, b, c, d, saved;
+    if (glagol_amx_ready()) return 3;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE)) return 0;
+    __asm__("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+    if ((saved & YMM) != YMM || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) return 0;
+    return (saved & ZMM) == ZMM && (b & AVX512_F) ? 2 : 1;
+}
+
 /* Whether a sum of two products of an unsigned and a signed byte is exact in ONNX Runtime's kernels here. Without VNNI
  * they add pairs in 16 bits, which saturate. */
 PUBLIC int glagol_int8_exact(void) {
@@ -158,6 +170,11 @@ PUBLIC int glagol_int8_exact(void) {
 static Status *make_domains(void) {
     TRY(API(CreateCpuMemoryInfo)(ARENA, DEFAULT_MEMORY, &arena));
     TRY(API(CreateCustomOpDomain)("ai.glagol", &own));
+    if (glagol_class()) {
+        TRY(API(CustomOpDomain_Add)(own, &vector_dynamic_quantize_matmul));
+        TRY(API(CustomOpDomain_Add)(own, &vector_matmul_integer_to_float));
+    }
+    if (!glagol_amx_ready()) return NULL;
     TRY(API(CustomOpDomain_Add)(own, &matmul));
     TRY(API(CustomOpDomain_Add)(own, &attention));
     TRY(API(CustomOpDomain_Add)(own, &dynamic_quantize_matmul));
@@ -171,7 +188,7 @@ PUBLIC Status *RegisterCustomOps(SessionOptions *options, const Base *base) {
         api = base->api(1);
         return refuse("glagol: this ONNX Runtime is older than 1.17");
     }
-    if (!glagol_amx_ready()) return refuse("glagol: this process cannot use the matrix unit");
+    if (!glagol_class()) return refuse("glagol: this process can use no operator of ours");
     if (!arena) TRY(make_domains());
     return API(AddCustomOpDomain)(options, own);
 }

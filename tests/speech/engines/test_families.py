@@ -72,6 +72,7 @@ class Channel:
     engine: Echo
     language: str
     count: int = 0
+    independent: Request | None = None
 
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """A word in the middle of every whole second, named by the window's number."""
@@ -90,6 +91,7 @@ class Echoes:
     """The family: all that a folder under `speech/engines` has to bring."""
 
     traits: Traits = TRAITS
+    int8_kernels: bool = False
     name: str = "echo"
     config: Any = Said
     engines: list[Echo] = field(default_factory=list)

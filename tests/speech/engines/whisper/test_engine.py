@@ -203,7 +203,7 @@ class TestPipeline(OneTry):
     def test_live_finals_are_those_of_the_file(self, recognizer: Recognizer, speech: Array) -> None:
         """Cut by the engine's window of 30 s, both ways; word times rise over the seams."""
         samples = np.resize(speech, 41 * SAMPLE_RATE)
-        quiet = np.round(samples * 32767).astype(np.int16).astype(np.float32) / 32768
+        quiet = np.round(samples * 32767).astype(np.int16).astype(np.float32) / np.float32(32768)
         found = recognizer.transcribe(io.BytesIO(made.wav(samples)))
         live = recognizer.live()
         finals = [s for at in range(0, len(quiet), 9000) for s in live.push(quiet[at:][:9000])]
@@ -228,7 +228,7 @@ class TestPipeline(OneTry):
             ({"temperature": 2.0}, "take this temperature"),
         ):
             with pytest.raises(InputError, match=said):
-                recognizer.begin(Options(**wrong))  # type: ignore[arg-type]
+                recognizer.begin(Options(**wrong))
 
 
 @pytest.mark.parametrize(
@@ -318,3 +318,28 @@ def test_features_are_those_of_the_reference() -> None:
     assert front(np.zeros(159, np.float32)).shape == (80, 0)
     later = front(np.concatenate([made.tone(2.0), np.zeros(SAMPLE_RATE, np.float32)]))
     assert np.allclose(later[:, :198], mel[:, :198], atol=1e-6)
+
+
+class TestIndependence(OneTry):
+    """When windows may be recognised apart from each other."""
+
+    def test_windows_are_independent_once_the_language_is_known(
+        self, engine: Whisper, speech: Array
+    ) -> None:
+        """A fresh decoding then gives what the one that detected it gives."""
+        decoding = engine.begin(Request())
+        assert decoding.independent is None
+        long = np.tile(speech, 4)[: 29 * SAMPLE_RATE]
+        for _ in range(2):  # 30 s of speech settle it
+            decoding.transcribe(long)
+        request = decoding.independent
+        assert request is not None
+        assert request.language in engine.traits.languages
+        fresh = engine.begin(request).transcribe(speech)
+        assert fresh == decoding.transcribe(speech)
+
+    def test_history_and_an_asked_language(self, engine: Whisper) -> None:
+        """History ties windows together for ever, a language from the first one on does not."""
+        assert engine.begin(GREEDY).independent == GREEDY
+        tied = dataclasses.replace(GREEDY, history=True)
+        assert engine.begin(tied).independent is None

@@ -19,8 +19,7 @@ from glagol.asr.settings import Settings
 from glagol.core import journal
 from glagol.core.errors import HostError, InputError
 from glagol.models.gpu_plan import shared
-from glagol.registry.registry import Registry
-from glagol.registry.store import Trust
+from glagol.registry.registry import Registry, home_of
 from glagol.web.serve import policy_file, starting
 from glagol.web.tracing import Traces, open_traces
 
@@ -78,15 +77,8 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         HostError: `vram_too_small`, the plan has no room for the recogniser.
     """
     settings = Settings.from_environment(environment)
-    home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
-    store = environment.get("GLAGOL_STORE")
-    named = settings.model_registry_path
-    registry = Registry.load(
-        home,
-        Path(store) if store else None,
-        Trust(settings.trust),
-        Path(named) if named else None,
-    )
+    home = home_of(environment)
+    registry = Registry.of(settings, environment)
     registry = pointed(registry, settings.default_models)
     journal.configure(settings.log_level)
     default = _default_model(settings, registry)

@@ -7,9 +7,17 @@ from typing import ClassVar, Final, Literal
 
 from glagol.asr.engine_models import ENGINES_TAKE, parse
 from glagol.asr.inference.threads import THREADS
-from glagol.core.settings import ServerSettings, Takes, choice, integer, number, setting, url, word
+from glagol.core.settings import (
+    ServerSettings,
+    Takes,
+    choice,
+    integer,
+    number,
+    setting,
+    url,
+    variant_setting,
+)
 from glagol.core.shares import ALONE
-from glagol.web.access.body_rate import rate_setting
 
 __all__ = ["SERVER_ONLY", "Settings"]
 
@@ -30,13 +38,7 @@ class Settings(ServerSettings):
 
     PREFIX: ClassVar[str] = "ASR_"
 
-    variant: str = setting(
-        "ASR_VARIANT",
-        "",
-        word("a variant id such as cpu-int8", "имя варианта, например cpu-int8"),
-        text="Variant of the model; empty: the one for the device.",
-        text_ru="Вариант модели; пусто: тот, что подходит устройству.",
-    )
+    variant: str = variant_setting()
     default_models: str = setting(
         "ASR_DEFAULT_MODELS",
         "",
@@ -135,7 +137,6 @@ class Settings(ServerSettings):
         text_ru="Сколько записей открывается и проверяется одновременно, каждая в своём процессе;"
         " остальные ждут, владельцы ключей чередуются.",
     )
-    min_body_rate: float = rate_setting()
     owner_share: float = setting(
         "ASR_OWNER_SHARE",
         ALONE,

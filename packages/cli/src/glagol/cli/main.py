@@ -28,22 +28,26 @@ _COMMANDS: Final = {
         "glagol.cli.commands.transcribe:transcribe",
         "Transcribe audio files and folders.",
     ),
+    "archive": (
+        "glagol.cli.commands.archive:archive",
+        "Transcribe a whole archive into tables, on many cores or machines.",
+    ),
     "summarize": ("glagol.cli.commands.summarize:summarize", "Summarise a transcript."),
-    "serve": ("glagol.cli.commands.servers.serve:serve", "Start the HTTP server."),
+    "serve": ("glagol.cli.commands.servers.commands:serve", "Start the HTTP server."),
     "serve-llm": (
-        "glagol.cli.commands.servers.serve_llm:serve_llm",
+        "glagol.cli.commands.servers.commands:serve_llm",
         "Start the language model's HTTP server.",
     ),
     "serve-embed": (
-        "glagol.cli.commands.search.serve_embed:serve_embed",
+        "glagol.cli.commands.servers.commands:serve_embed",
         "Start the HTTP server that turns texts into vectors.",
     ),
     "serve-rag": (
-        "glagol.cli.commands.search.serve_rag:serve_rag",
+        "glagol.cli.commands.servers.commands:serve_rag",
         "Start the HTTP server that searches transcripts.",
     ),
     "serve-gateway": (
-        "glagol.cli.commands.servers.serve_gateway:serve_gateway",
+        "glagol.cli.commands.servers.commands:serve_gateway",
         "Start pages and library in front of the other servers.",
     ),
     "index": (

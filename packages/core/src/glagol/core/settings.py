@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeVar
 
 from glagol.core.errors import InputError
 from glagol.core.hosts import HOSTS_TAKE, ORIGINS_TAKE, listening
+from glagol.core.shares import ALONE
 from glagol.core.takes import Takes, choice, folder, integer, number, url, word
 
 __all__ = [
@@ -28,11 +29,14 @@ __all__ = [
     "folder",
     "integer",
     "number",
+    "places_setting",
     "port_setting",
     "setting",
+    "share_setting",
     "state_home",
     "unknown",
     "url",
+    "variant_setting",
     "word",
 ]
 
@@ -173,6 +177,41 @@ def device_setting(default: Literal["cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     )
 
 
+def variant_setting() -> str:
+    """The row of the model's variant."""
+    return setting(
+        "VARIANT",
+        "",
+        word("a variant id such as cpu-int8", "имя варианта, например cpu-int8"),
+        text="Variant of the model; empty: the one for the device.",
+        text_ru="Вариант модели; пусто: тот, что подходит устройству.",
+    )
+
+
+def places_setting(default: int) -> int:
+    """The row of the requests that a server takes at one time."""
+    return setting(
+        "QUEUE_SIZE",
+        default,
+        integer(1, 10000),
+        text="Requests that may be under way at one time.",
+        text_ru="Сколько запросов может выполняться одновременно.",
+    )
+
+
+def share_setting() -> float:
+    """The row of the part of these requests, and of the connections, that one owner may use."""
+    return setting(
+        "OWNER_SHARE",
+        ALONE,
+        number(0.1, 1, "a part", "доля"),
+        text="Part of the requests under way and of the connections that one key (without keys:"
+        " one address) may use alone. 1: no shares.",
+        text_ru="Доля одновременных запросов и соединений, которую один ключ (без ключей: один"
+        " адрес) может занять в одиночку. 1: без долей.",
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
     """What every server has; a server adds its prefix and its own rows.
@@ -214,6 +253,15 @@ class NetworkSettings:
         " optional: it starts and serves every caller, unless keys were on before.",
         text_ru="Обязательны ли ключи. required: без keys.json сервер не запускается."
         " optional: запускается и обслуживает всех, если ключи раньше не включались.",
+    )
+    min_body_rate: float = setting(
+        "MIN_BODY_RATE",
+        500.0,
+        number(0, 1e9, "bytes per second", "байты в секунду"),
+        text="Least speed of a request's body, which may pause for 20 s; a slower one is ended."
+        " 0: any.",
+        text_ru="Наименьшая скорость тела запроса с паузами до 20 с; более медленное обрывается."
+        " 0: любая.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "LOG_LEVEL",

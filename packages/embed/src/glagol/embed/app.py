@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from glagol.embed import routes
 from glagol.web import api_docs, app
-from glagol.web.access.body_rate import BodyRate
-from glagol.web.access.host_check import Rules
 from glagol.web.app import Application
 from glagol.web.serve import UNRESTRICTED, Operator
 
@@ -33,9 +31,4 @@ def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
         service: What the handlers share.
         operator: Keys, limits and traces.
     """
-    rules = Rules.of(service.settings)
-    bodies = BodyRate(service.settings.min_body_rate)
-    state = {"service": service}
-    return app.build(
-        _APPLICATION, state, service.metrics, service.retry_after_s, operator, rules, bodies
-    )
+    return app.built(_APPLICATION, service, operator)

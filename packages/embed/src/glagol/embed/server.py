@@ -6,8 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from glagol.core import journal
 from glagol.core.cores import usable
@@ -15,32 +14,15 @@ from glagol.core.errors import InputError
 from glagol.embed.config import chosen
 from glagol.embed.settings import Settings
 from glagol.registry.registry import Registry
-from glagol.registry.store import Trust
-from glagol.web.access.connections import Connections
-from glagol.web.bind import listener, probe, room
-from glagol.web.serve import (
-    STOPPED_S,
-    Operator,
-    announce_access,
-    end_by,
-    exit_status,
-    key_file,
-    policy_file,
-    starting,
-    until_signal,
-)
-from glagol.web.tracing import open_traces
+from glagol.web.audit_log import entry_of, log_in, note
+from glagol.web.serve import Life, begun, exit_status
 
 if TYPE_CHECKING:
-    from granian.server.embed import Server
-
     from glagol.embed.engine import Embedder
     from glagol.embed.service import Service
     from glagol.registry.manifest.types import Model
 
 __all__ = ["main"]
-
-DRAIN_S: Final = 20.0
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:
@@ -57,41 +39,23 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
 
 def _run(environment: Mapping[str, str]) -> None:
     settings = Settings.from_environment(environment)
-    home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
-    store = environment.get("GLAGOL_STORE")
-    named = settings.model_registry_path
-    registry = Registry.load(
-        home,
-        Path(store) if store else None,
-        Trust(settings.trust),
-        Path(named) if named else None,
-    )
     journal.configure(settings.log_level)
+    registry = Registry.of(settings, environment)
     model = _model(settings, registry)
-    keys = key_file(settings.state, required=settings.keys == "required")
-    policy = policy_file(settings.state)
-    address = probe(settings.host, settings.port, "EMBED_")
-    starting(
+    with begun(
+        "embed-server",
         settings,
+        environment,
+        "glagol keys add NAME --scope embed",
         model=model.id,
         manifest_version=registry.manifest.manifest_version,
         manifest_sha256=registry.manifest_sha256,
-    )
-    announce_access(
-        keys(), settings.host, prefix="EMBED_", add="glagol keys add NAME --scope embed"
-    )
-    traces = open_traces("embed-server", environment)
-    try:
+    ) as (address, operator):
         service = _service(settings, registry, model)
         service.pool.start()
         from glagol.embed.app import build
 
-        app = build(service, Operator(keys, policy, traces))
-        asyncio.run(_serve(app, address, service))
-    finally:
-        if traces is not None:
-            traces.close()
-    journal.write("stopped")
+        asyncio.run(_serve(build(service, operator), address, service))
 
 
 def _model(settings: Settings, registry: Registry) -> Model:
@@ -121,34 +85,19 @@ def _opened(settings: Settings, registry: Registry, model: Model) -> Embedder:
     from glagol.runtime.options import Runtime
 
     runtime = Runtime(device=settings.device, threads=1)
-    return Embedder.open(
+    embedder = Embedder.open(
         registry, model=model.id, variant=settings.variant or None, runtime=runtime
     )
+    entry = entry_of("opened", embedder.provenance, detail="embed-server")
+    note(log_in(settings.state), entry)
+    return embedder
 
 
 async def _serve(app: Any, address: str, service: Service) -> None:
-    settings, most = service.settings, room()
-    connections = Connections(settings.port, most, settings.owner_share)
-    service.metrics.watch(
-        "embed_connections", "Connections of clients that are open", connections.__len__
-    )
-    server = listener(connections.around(app), address, settings.port, connections=most)
-    connections.start()
+    settings, stopping = service.settings, service.stopping
+    life = Life(stopping.is_set, stopping.set, alone=settings.owner_share)
     try:
-        await until_signal(server.serve(), partial(_stop, server, service))
+        await life.serve(app, address, settings.port, service.metrics)
     finally:
-        connections.stop()
         service.pool.close(1.0)
         service.texts.shutdown(wait=False, cancel_futures=True)
-
-
-def _stop(server: Server, service: Service, task: asyncio.Task[None]) -> None:
-    """Stop listening, let requests under way finish for a while; a second signal does not wait."""
-    if service.stopping.is_set():
-        task.cancel()
-        return
-    journal.write("stopping")
-    service.stopping.set()
-    server.stop()  # type: ignore[no-untyped-call]
-    asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
-    end_by(STOPPED_S)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from glagol.core.errors import GlagolError
 from glagol.gateway.access.gate import Gate
 from glagol.gateway.http import (
+    asking,
     events,
     exports,
     general,
@@ -20,7 +21,8 @@ from glagol.gateway.http import (
 from glagol.gateway.http.answers import BODY_MAX
 from glagol.gateway.pages import routes as pages
 from glagol.gateway.pages import screens
-from glagol.gateway.routing.table import upstream_of
+from glagol.gateway.routing.table import OWN, upstream_of
+from glagol.gateway.work import outbox
 from glagol.web import app, errors
 from glagol.web.access.body_rate import BodyRate
 from glagol.web.access.refusal import refuse
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from glagol.gateway.service import Service
+    from glagol.web.access.api_keys import Scope as KeyScope
     from glagol.web.access.host_check import Rules
     from glagol.web.metrics import RequestMetrics
     from glagol.web.request_log import Asgi, Receive, Scope, Send
@@ -48,10 +51,19 @@ _HANDLERS: Final = [
     *events.HANDLERS,
     *session.HANDLERS,
     *pages.HANDLERS,
+    *asking.HANDLERS,
     *screens.HANDLERS,
 ]
-_FIRST: Final = frozenset(path.split("/")[1] for each in _HANDLERS for path in each.paths)
+_FIRST: Final = frozenset(path.split("/")[1] for each in _HANDLERS for path in each.paths) - {"v1"}
 _OPEN: Final = (OPEN - {"/"}) | session.PATHS | pages.OPEN
+_SCOPES: Final[tuple[tuple[str, KeyScope], ...]] = (
+    ("/v1/chat/", "llm"),
+    ("/v1/embeddings", "embed"),
+    ("/v1/search", "search"),
+    ("/v1/ask", "search"),
+    ("/v1/", "transcribe"),
+    ("/", "jobs"),
+)
 _BELOW: Final = ("/assets/",)
 
 
@@ -84,7 +96,7 @@ def build(
     about = Application(
         title="Glagol gateway-server",
         handlers=[*_HANDLERS, *(operator.HANDLERS if alone else ())],
-        scopes=(("/v1/chat/", "llm"), ("/v1/", "transcribe"), ("/", "jobs")),
+        scopes=_SCOPES,
         openai=("/v1/audio/", "/v1/chat/", "/v1/completions", "/v1/embeddings", "/v1/models"),
         needs="the scope jobs",
         body_bytes_max=BODY_MAX,
@@ -92,6 +104,9 @@ def build(
         open_below=_BELOW,
         inside=lambda routes, speaker: _Ways(routes, remotes, speaker),
     )
+    if service.search is not None:
+        text = "Recordings whose changes rag-server has not received"
+        metrics.watch("gateway_search_waiting", text, lambda: outbox.count(service.library.db))
     own = Operator(service.door.ring, outer.policy, outer.traces, service.sessions.signed)
     state = {"service": service, "metrics": metrics}
     inner = app.build(about, state, metrics, _retry_after_s, own, rules, bodies)
@@ -116,7 +131,7 @@ class _Ways:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         name = upstream_of(scope.get("path", ""))
-        remote = self._remotes.get(name) if name else None
+        remote = self._remotes.get(name) if name and name not in OWN else None
         if remote is None:
             await self._routes(scope, receive, send)
             return

@@ -14,7 +14,7 @@ from glagol.gateway.outfit import assemble
 from glagol.gateway.routing.remote import Remote
 from glagol.gateway.routing.table import upstream_of
 from glagol.gateway.service import Door
-from glagol.gateway.settings import Settings
+from glagol.gateway.settings import Settings, services
 from glagol.gateway.work.services import client
 from glagol.web.access.body_rate import BodyRate
 from glagol.web.access.host_check import Rules
@@ -81,12 +81,7 @@ class Front:
         """The pages around `app`; `app` alone where the library cannot be opened."""
         settings = service.settings
         key = keys.read(self._settings.key_file)
-        urls = {
-            "llm": self._settings.llm_url,
-            "embed": self._settings.embed_url,
-            "rag": self._settings.rag_url,
-        }
-        there = {name: url for name, url in urls.items() if url}
+        there = {k: url for k, url in services(self._settings).items() if k != "asr"}
         clients = {name: client(url, key) for name, url in there.items()}
         door = Door(self._settings.signin, is_loopback(settings.host.lower()), operator.keys)
         if not settings.state:

@@ -15,12 +15,14 @@ from glagol.gateway.access.proxy import Proxy, networks
 from glagol.gateway.access.sessions import Sessions
 from glagol.gateway.library.library import Library
 from glagol.gateway.service import Door, Service
+from glagol.gateway.work import outbox
 from glagol.gateway.work.asr import Asr
 from glagol.gateway.work.background import Background
 from glagol.gateway.work.copies import Copies
 from glagol.gateway.work.events import Events
 from glagol.gateway.work.models import Models
 from glagol.gateway.work.retention import Retention
+from glagol.gateway.work.search import Indexer, Search
 from glagol.gateway.work.services import Services
 from glagol.gateway.work.transcriber import Transcriber
 from glagol.gateway.work.uploads import Uploads
@@ -82,17 +84,20 @@ def assemble(
     """
     root = state / FOLDER
     library, executors, events = Library(root), Executors(), Events()
+    outbox.prepare(library.db)
     asr = Asr(clients["asr"], executors.disk)
     transcriber = Transcriber(library, asr, events, executors.disk)
     services = Services(clients, events)
     uploads = Uploads(library, root / "arriving", settings.max_upload_bytes)
     retention = Retention(library, uploads, transcriber, events, executors.disk, time.time)
+    search = Search(clients["rag"]) if "rag" in clients else None
     service = Service(
         library,
         uploads,
         events,
         transcriber,
         services,
+        search,
         Models(clients, time.monotonic),
         Sessions(library.db, time.time, _proxy(settings)),
         door,
@@ -103,6 +108,8 @@ def assemble(
     )
     copies = Copies(library, jail, events, executors.disk)
     works = [transcriber.run, services.run, retention.run, copies.run]
+    if search is not None:
+        works.append(Indexer(library, search, executors.disk).run)
     if settings.watch:
         folder = Path(settings.watch)
         works.append(Watch(folder, library, uploads, events, executors.disk, time.time).run)

@@ -16,28 +16,15 @@ from glagol.gateway import keys
 from glagol.gateway.outfit import assemble
 from glagol.gateway.routing.remote import Remote
 from glagol.gateway.service import Door
-from glagol.gateway.settings import Settings
+from glagol.gateway.settings import Settings, services
 from glagol.gateway.work.copies import SECONDS_MAX
 from glagol.gateway.work.services import client
 from glagol.speech.audio.jail.limits import Limits
 from glagol.speech.audio.jail.pool import Jail
 from glagol.web.access.body_rate import BodyRate
-from glagol.web.access.connections import Connections
 from glagol.web.access.host_check import Rules
-from glagol.web.bind import listener, probe, room
 from glagol.web.metrics import RequestMetrics
-from glagol.web.serve import (
-    STOPPED_S,
-    Operator,
-    announce_access,
-    end_by,
-    exit_status,
-    key_file,
-    policy_file,
-    starting,
-    until_signal,
-)
-from glagol.web.tracing import open_traces
+from glagol.web.serve import Life, begun, exit_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,80 +56,59 @@ def _run(environment: Mapping[str, str]) -> None:
         raise InputError(
             "setting_invalid", "there is no directory for the library", "set GATEWAY_STATE"
         )
-    ring = key_file(settings.state, required=settings.keys == "required")
-    policy = policy_file(settings.state)
     tls = _tls(settings)
-    address = probe(settings.host, settings.port, "GATEWAY_")
-    starting(settings)
-    announce_access(ring(), settings.host, prefix="GATEWAY_", add="glagol keys add NAME")
-    urls = {
-        "asr": settings.asr_url,
-        "llm": settings.llm_url,
-        "embed": settings.embed_url,
-        "rag": settings.rag_url,
-    }
-    there = {name: url for name, url in urls.items() if url}
-    key = keys.read(settings.key_file)
-    door = Door(settings.signin, is_loopback(settings.host.lower()), ring)
-    clients = {name: client(url, key) for name, url in there.items()}
-    jail = _jail()
-    gateway = assemble(Path(settings.state), clients, door, jail, settings)
-    remotes = {name: Remote(name, url, key) for name, url in there.items()}
-    from glagol.gateway.app import build
+    there, key = services(settings), keys.read(settings.key_file)
+    with begun("gateway-server", settings, environment, "glagol keys add NAME") as (
+        address,
+        operator,
+    ):
+        door = Door(settings.signin, is_loopback(settings.host.lower()), operator.keys)
+        clients = {name: client(url, key) for name, url in there.items()}
+        jail = _jail()
+        gateway = assemble(Path(settings.state), clients, door, jail, settings)
+        remotes = {name: Remote(name, url, key) for name, url in there.items()}
+        from glagol.gateway.app import build
 
-    metrics, bodies = RequestMetrics("gateway"), BodyRate(settings.min_body_rate)
-    traces = open_traces("gateway-server", environment)
-    operator = Operator(ring, policy, traces)
-    ways: dict[str, Asgi] = {**remotes}
-    app = build(gateway.service, ways, metrics, operator, Rules.of(settings), bodies, alone=True)
-    try:
-        asyncio.run(_serve(settings, app, address, gateway, remotes, bodies, tls))
-    finally:
-        gateway.service.library.close()
-        jail.close()
-        if traces is not None:
-            traces.close()
-    journal.write("stopped")
+        metrics, bodies = RequestMetrics("gateway"), BodyRate(settings.min_body_rate)
+        ways: dict[str, Asgi] = {**remotes}
+        rules = Rules.of(settings)
+        app = build(gateway.service, ways, metrics, operator, rules, bodies, alone=True)
+        life = _life(gateway, bodies, tls)
+        try:
+            asyncio.run(_serve(life, app, address, settings, gateway, remotes, metrics))
+        finally:
+            gateway.service.library.close()
+            jail.close()
 
 
 async def _serve(
-    settings: Settings,
+    life: Life,
     app: Asgi,
     address: str,
+    settings: Settings,
     gateway: Gateway,
     remotes: Mapping[str, Remote],
-    bodies: BodyRate,
-    tls: tuple[Path, Path] | None,
+    metrics: RequestMetrics,
 ) -> None:
-    most = room()
-    connections = Connections(settings.port, most)
-    server = listener(
-        connections.around(app), address, settings.port, websockets=True, connections=most, tls=tls
-    )
     gateway.background.start()
-    connections.start()
-    scheme = "https" if tls else "http"
+    scheme = "https" if life.tls else "http"
     journal.write("listening", address=f"{scheme}://{settings.host}:{settings.port}/")
     try:
-        await until_signal(server.serve(), partial(_stop, server, gateway, bodies))
+        await life.serve(app, address, settings.port, metrics)
     finally:
-        connections.stop()
         await gateway.close()
         for each in remotes.values():
             await each.close()
 
 
-def _stop(server: Any, gateway: Gateway, bodies: BodyRate, task: asyncio.Task[None]) -> None:
-    """Stop listening, let requests under way finish for a while; a second signal does not wait."""
-    if gateway.service.events.closed:
-        task.cancel()
-        return
-    journal.write("stopping")
-    gateway.service.events.close()
-    bodies.stop(DRAIN_S)
-    server.stop()
-    asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
-    end_by(STOPPED_S)
+def _life(gateway: Gateway, bodies: BodyRate, tls: tuple[Path, Path] | None) -> Life:
+    events = gateway.service.events
+
+    def stop() -> None:
+        events.close()
+        bodies.stop(DRAIN_S)
+
+    return Life(lambda: events.closed, stop, DRAIN_S, websockets=True, tls=tls)
 
 
 def _jail() -> Jail:

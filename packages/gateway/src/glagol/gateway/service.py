@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from glagol.gateway.library.library import Library
     from glagol.gateway.work.events import Events
     from glagol.gateway.work.models import Models
+    from glagol.gateway.work.search import Search
     from glagol.gateway.work.services import Services
     from glagol.gateway.work.transcriber import Transcriber
     from glagol.gateway.work.uploads import Uploads
@@ -61,6 +62,7 @@ class Service:
         events: The open pages.
         transcriber: Brings recordings to their text.
         services: The servers behind the gateway, as they are now.
+        search: Search by meaning; None where there is no rag-server.
         models: The models of these servers.
         sessions: People who signed in.
         door: Decides whether people must sign in.
@@ -75,6 +77,7 @@ class Service:
     events: Events
     transcriber: Transcriber
     services: Services
+    search: Search | None
     models: Models
     sessions: Sessions
     door: Door

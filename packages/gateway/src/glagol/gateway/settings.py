@@ -16,9 +16,8 @@ from glagol.core.settings import (
     word,
 )
 from glagol.gateway.access.proxy import NETWORKS_TAKE
-from glagol.web.access.body_rate import rate_setting
 
-__all__ = ["SERVER_ONLY", "Settings"]
+__all__ = ["SERVER_ONLY", "Settings", "services"]
 
 SERVER_ONLY: Final = (
     "GATEWAY_HOST",
@@ -43,7 +42,6 @@ class Settings(NetworkSettings):
     PREFIX: ClassVar[str] = "GATEWAY_"
 
     port: int = port_setting(8090)
-    min_body_rate: float = rate_setting()
     signin: Literal["auto", "none", "key", "proxy", "oidc"] = setting(
         "GATEWAY_SIGNIN",
         "auto",
@@ -163,3 +161,14 @@ class Settings(NetworkSettings):
         text="Private key of the certificate in PEM.",
         text_ru="Закрытый ключ сертификата в PEM.",
     )
+
+
+def services(settings: Settings) -> dict[str, str]:
+    """Addresses of the servers behind the gateway, by name; those that there are."""
+    urls = {
+        "asr": settings.asr_url,
+        "llm": settings.llm_url,
+        "embed": settings.embed_url,
+        "rag": settings.rag_url,
+    }
+    return {name: url for name, url in urls.items() if url}

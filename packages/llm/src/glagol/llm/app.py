@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 from glagol.llm import routes
 from glagol.llm.summarize import routes as summaries
 from glagol.web import api_docs, app
-from glagol.web.access.body_rate import BodyRate
-from glagol.web.access.host_check import Rules
 from glagol.web.app import Application
 from glagol.web.serve import UNRESTRICTED, Operator
 
@@ -36,9 +34,4 @@ def build(service: Service, desk: Desk, operator: Operator = UNRESTRICTED) -> Ob
         desk: What summaries need.
         operator: Keys, limits and traces.
     """
-    state = {"service": service, "summaries": desk}
-    rules = Rules.of(service.settings)
-    bodies = BodyRate(service.settings.min_body_rate)
-    return app.build(
-        _APPLICATION, state, service.metrics, service.keeper.retry_after_s, operator, rules, bodies
-    )
+    return app.built(_APPLICATION, service, operator, summaries=desk)

@@ -66,6 +66,10 @@ class Service:
     places: Places
     metrics: Metrics
 
+    def retry_after_s(self) -> int:
+        """Whole seconds after which a refused client may find a place."""
+        return self.keeper.retry_after_s()
+
     def provenance(self) -> Mapping[str, Any]:
         """Model, digests and versions, for `/ready` and every summary."""
         return {

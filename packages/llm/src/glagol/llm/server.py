@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -24,8 +23,7 @@ from glagol.llm.vllm.arguments import Launch, interpreter, served
 from glagol.llm.vllm.client import Upstream, connect
 from glagol.llm.vllm.supervisor import Keeper
 from glagol.models.gpu_plan import shared
-from glagol.registry.registry import Registry
-from glagol.registry.store import Trust
+from glagol.registry.registry import Registry, home_of
 from glagol.web.bind import bound
 from glagol.web.serve import (
     Operator,
@@ -93,15 +91,8 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
     journal.configure(settings.log_level)
     for chatty in ("httpx", "httpcore"):  # they tell every request of ours to vLLM
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    home = Path(environment.get("GLAGOL_HOME") or ".").absolute()
-    store = environment.get("GLAGOL_STORE")
-    named = settings.model_registry_path
-    registry = Registry.load(
-        home,
-        Path(store) if store else None,
-        Trust(settings.trust),
-        Path(named) if named else None,
-    )
+    home = home_of(environment)
+    registry = Registry.of(settings, environment)
     what = _model(settings, registry)
     keys = key_file(settings.state, required=settings.keys == "required")
     interpreter(settings, home)  # without vLLM's environment no start can ever succeed

@@ -15,7 +15,6 @@ from glagol.core.settings import (
     setting,
     url,
 )
-from glagol.web.access.body_rate import rate_setting
 
 __all__ = ["Settings"]
 
@@ -28,7 +27,6 @@ class Settings(ServerSettings):
 
     port: int = port_setting(8081)
     device: Literal["cpu", "cuda"] = device_setting("cuda")
-    min_body_rate: float = rate_setting()
     python: str = setting(
         "LLM_PYTHON",
         "",

@@ -34,6 +34,7 @@ from obstore.store import HTTPStore, LocalStore, S3Store
 
 from glagol.core.errors import InputError, IntegrityError
 from glagol.core.files import host_error
+from glagol.registry.credentials import KEY_REMEDY, has_key
 from glagol.registry.manifest.types import Artifact, SourceFile
 from glagol.registry.store import Store
 
@@ -61,19 +62,6 @@ _RETRY: RetryConfig = {
     "retry_timeout": timedelta(seconds=30),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2)},
 }
-
-
-# One of these must be set whole, else the S3 client asks the cloud's metadata address for a key.
-_KEYS = (
-    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"),
-    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",),
-    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-)
-_KEY_REMEDY = (
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT, AWS_REGION for a server of "
-    "your own), or AWS_SKIP_SIGNATURE=true for a public bucket"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +115,8 @@ def fetch(
             "pin it with `glagol models build` on a connected machine and review the diff",
         )
     for mirror in mirrors:
-        if urlsplit(mirror).scheme == "s3" and not _has_key():
-            raise InputError("setting_invalid", f"{mirror} needs credentials", _KEY_REMEDY)
+        if urlsplit(mirror).scheme == "s3" and not has_key():
+            raise InputError("setting_invalid", f"{mirror} needs credentials", KEY_REMEDY)
         if urlsplit(mirror).scheme not in {"file", "http", "https", "s3"}:
             raise InputError(
                 "option_invalid",
@@ -287,18 +275,12 @@ def _place(url: str) -> tuple[LocalStore | HTTPStore | S3Store, str]:
             raise ValueError("no such directory")
         return LocalStore(unquote(folder) or "/"), unquote(name)
     if parts.scheme == "s3":
-        if not _has_key():
-            raise ValueError(f"no credentials: {_KEY_REMEDY}")
+        if not has_key():
+            raise ValueError(f"no credentials: {KEY_REMEDY}")
         bucket = S3Store(parts.netloc, client_options=_CLIENT, retry_config=_RETRY)
         return bucket, unquote(parts.path.lstrip("/"))
     base = f"{parts.scheme}://{parts.netloc}{folder}"
     return HTTPStore(base, client_options=_CLIENT, retry_config=_RETRY), unquote(name)
-
-
-def _has_key() -> bool:
-    """Whether the environment is enough for an S3 request: a key, or no signature needed."""
-    public = os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in {"1", "true", "on", "yes", "y"}
-    return public or any(all(os.environ.get(name) for name in names) for names in _KEYS)
 
 
 def _write(file: FileIO, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from glagol.registry.store import Blob, Store, Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from glagol.core.settings import ServerSettings
     from glagol.registry.manifest.types import Manifest, Model, Variant
 
 NEAR_MAX = 3  # names that are offered for one that nothing has
@@ -102,6 +103,22 @@ class Registry:
             trust=trust,
         )
 
+    @classmethod
+    def of(cls, settings: ServerSettings, environment: Mapping[str, str]) -> Registry:
+        """The registry of a server; raises as `load`.
+
+        Args:
+            settings: The operator's.
+            environment: `GLAGOL_HOME`, else the working directory; `GLAGOL_STORE`.
+        """
+        store, manifest = environment.get("GLAGOL_STORE"), settings.model_registry_path
+        return cls.load(
+            home_of(environment),
+            Path(store) if store else None,
+            Trust(settings.trust),
+            Path(manifest) if manifest else None,
+        )
+
     def model(self, name: str) -> Model:
         """The entry of a model id or alias.
 
@@ -180,6 +197,11 @@ class Registry:
             manifest_version=self.manifest.manifest_version,
             manifest_sha256=self.manifest_sha256,
         )
+
+
+def home_of(environment: Mapping[str, str]) -> Path:
+    """The directory of manifest.json that `GLAGOL_HOME` names, else the working directory."""
+    return Path(environment.get("GLAGOL_HOME") or ".").absolute()
 
 
 def _near(name: str, known: list[str]) -> list[str]:

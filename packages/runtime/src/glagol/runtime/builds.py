@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from glagol.runtime.kernels.int8 import REPLACED, saturates
+from glagol.runtime.kernels.int8 import REPLACED, inexact
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
@@ -13,16 +13,25 @@ if TYPE_CHECKING:
 __all__ = ["build_of"]
 
 
-def build_of(registry: Registry, model: Model, asked: str | None, device: str) -> str | None:
+def build_of(
+    registry: Registry, model: Model, asked: str | None, device: str, *, kernels: bool = False
+) -> str | None:
     """Choose a variant: the asked one, else the first that was made for the device.
 
     Where this processor computes its precision inexactly (`glagol.runtime.kernels.int8`) and the
     store has the build that replaces it, the choice is that one.
 
+    Args:
+        registry: whose store it is.
+        model: its manifest entry.
+        asked: id of a variant; None for the first one made for the device.
+        device: "cpu" or "cuda".
+        kernels: whether our library computes all of the model's int8 products where it can.
+
     Returns:
         Id of a variant; None leaves the choice to the registry.
     """
-    return _exact(registry, model, asked or _made_for(model, device))
+    return _exact(registry, model, asked or _made_for(model, device), kernels=kernels)
 
 
 def _made_for(model: Model, device: str) -> str | None:
@@ -31,10 +40,10 @@ def _made_for(model: Model, device: str) -> str | None:
     return made[0] if made else None
 
 
-def _exact(registry: Registry, model: Model, asked: str | None) -> str | None:
+def _exact(registry: Registry, model: Model, asked: str | None, *, kernels: bool) -> str | None:
     """The build that was asked for, or the one that replaces it on this processor."""
     found = next((v for v in model.variants if v.id == asked), None)
-    if found is None or found.precision not in REPLACED or not saturates():
+    if found is None or found.precision not in REPLACED or not inexact(kernels=kernels):
         return asked
     for other in model.variants:
         fits = (other.provider, other.precision) == (found.provider, REPLACED[found.precision])

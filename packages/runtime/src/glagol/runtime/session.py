@@ -22,6 +22,7 @@ from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.runtime.cuda import CPU, CUDA, RECORD, cuda_options, strays
 from glagol.runtime.external_data import external_tensors
 from glagol.runtime.kernels import adapt
+from glagol.runtime.kernels.choice import operators_of
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.tensors import require_finite
 
@@ -98,7 +99,7 @@ def open_session(
     model = artifact(blobs, graph)
     tensors = external_tensors(model.data)
     weights = {each.name: each.view(artifact(blobs, each.location).data) for each in tensors}
-    adapted = adapt.adapt(model.data, weights) if library else None
+    adapted = _adapted(library, graph, model.data, weights) if library else None
     make = partial(_session, weights, provider=provider, threads=threads, memory_bytes=memory_bytes)
     session = None
     with _lean(blobs[name].data for name in {each.location for each in tensors}):
@@ -119,6 +120,17 @@ def open_session(
     if provider == CUDA and (lost := strays(session)):
         raise _missing(provider, f"{graph} would run partly on the CPU: {lost}")
     return session
+
+
+def _adapted(
+    library: str, graph: str, data: memoryview, weights: Mapping[str, npt.NDArray[Any]]
+) -> adapt.Adapted | None:
+    """The graph with the library's operators; None where it stays as it is, with the reason."""
+    try:
+        return adapt.adapt(data, weights, operators_of(library))
+    except OSError as error:
+        warnings.warn(f"{graph} is opened without our kernels: {error}", stacklevel=3)
+        return None
 
 
 def _session(

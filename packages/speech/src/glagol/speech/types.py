@@ -195,8 +195,8 @@ class Provenance:
         provider: what really ran it, "cpu" or "cuda".
         onnxruntime: its version.
         kernels_sha256: digest of the library whose operators computed the encoder's products on
-            the matrix unit; None when they were ONNX Runtime's own, or in a result that was stored
-            by a version that did not record it.
+            the matrix unit, or those in int8 with AVX2; None when they were ONNX Runtime's own, or
+            in a result that was stored by a version that did not record it.
         vad: the voice activity model, None when the audio was short and did not need it.
         chunk_plan_sha256: digest of where the audio was cut; with split channels of the lines
             "<channel> <digest of its plan>".

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -21,20 +21,21 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from glagol.web import errors
 from glagol.web.access.auth import Access, Doors
-from glagol.web.access.host_check import HostCheck
+from glagol.web.access.body_rate import BodyRate
+from glagol.web.access.host_check import HostCheck, Rules
 from glagol.web.drain_body import Lingering
 from glagol.web.methods import Methods
 from glagol.web.request_log import Observed
 from glagol.web.tracing import Timeline
 
 if TYPE_CHECKING:
+    from glagol.core.settings import NetworkSettings
     from glagol.web.access.api_keys import Scope as KeyScope
-    from glagol.web.access.body_rate import BodyRate
-    from glagol.web.access.host_check import Rules
+    from glagol.web.metrics import RequestMetrics
     from glagol.web.request_log import Asgi, Receive, Scope, Send, Watcher
     from glagol.web.serve import Operator
 
-__all__ = ["OPEN", "Application", "build", "within"]
+__all__ = ["OPEN", "Application", "build", "built", "within"]
 
 _SCHEMA: Final = "/schema/openapi.json"
 OPEN: Final = frozenset({"/", "/health", "/ready", "/docs", "/schema", _SCHEMA})
@@ -103,6 +104,36 @@ def build(
     access = Access(meant, doors, operator.keys, operator.policy, speaker, operator.signed)
     guarded = Lingering(HostCheck(access, rules, speaker))
     return Observed(guarded, watcher, paths, operator.traces)
+
+
+class Service(Protocol):
+    """What handlers share, as the layers see it."""
+
+    @property
+    def settings(self) -> NetworkSettings:
+        """The operator's."""
+
+    @property
+    def metrics(self) -> RequestMetrics:
+        """Where requests are counted."""
+
+    def retry_after_s(self) -> int:
+        """Whole seconds after which a refused client may find a place."""
+
+
+def built(about: Application, service: Service, operator: Operator, **more: Any) -> Observed:
+    """The whole application of a server that serves by its settings alone.
+
+    Args:
+        about: Its routes.
+        service: What the handlers find as `app.state.service`.
+        operator: Keys, limits and traces.
+        **more: What else they find there.
+    """
+    settings = service.settings
+    rules, bodies = Rules.of(settings), BodyRate(settings.min_body_rate)
+    state = {"service": service, **more}
+    return build(about, state, service.metrics, service.retry_after_s, operator, rules, bodies)
 
 
 def within(about: Application, state: Mapping[str, Any], retry_after_s: Callable[[], int]) -> Asgi:

@@ -22,14 +22,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
-from glagol.core.errors import HostError, IntegrityError
+from glagol.core import journal
+from glagol.core.errors import GlagolError, HostError, IntegrityError
 from glagol.core.files import host_error
 
-__all__ = ["FIRST", "AuditLog", "Entry", "Report", "digest_of", "lines", "verify"]
+__all__ = [
+    "FIRST",
+    "AuditLog",
+    "Entry",
+    "Report",
+    "digest_of",
+    "entry_of",
+    "lines",
+    "log_in",
+    "note",
+    "verify",
+]
 
 FIRST: Final = "0" * 64
 FORM: Final = 1
@@ -40,7 +52,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened; whatever does not apply is left empty. Digests are SHA-256, hexadecimal.
 
     Attributes:
-        event: A short fixed word, such as `transcribed`, `failed`, `refused`, `torn`.
+        event: A short fixed word, such as `transcribed`, `indexed`, `opened`, `torn`.
         job: Id of the job.
         request: Id of the request; its caller may have chosen it, and may use one twice.
         call: The server's own id of the request, which no other has; a job has its own in `job`.
@@ -95,6 +107,58 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def digest_of(artifacts: Mapping[str, str]) -> str:
     """One digest for all artifacts: SHA-256 of the canonical JSON of `{path: sha256}`."""
     return hashlib.sha256(_canonical(dict(artifacts))).hexdigest()
+
+
+class Origin(Protocol):
+    """Which bytes a program opened."""
+
+    @property
+    def model(self) -> str:
+        """Id of the model."""
+
+    @property
+    def variant(self) -> str:
+        """Of the model."""
+
+    @property
+    def artifacts(self) -> Mapping[str, str]:
+        """Digests by path."""
+
+    @property
+    def manifest_version(self) -> int:
+        """Of the manifest that named them."""
+
+    @property
+    def manifest_sha256(self) -> str:
+        """Of its bytes."""
+
+
+def entry_of(event: str, origin: Origin, **more: str) -> Entry:
+    """An entry about what the bytes of a model did; `more` are other attributes of it."""
+    return Entry(
+        event=event,
+        model=origin.model,
+        variant=origin.variant,
+        artifacts_sha256=digest_of(origin.artifacts),
+        manifest_version=origin.manifest_version,
+        manifest_sha256=origin.manifest_sha256,
+        **more,
+    )
+
+
+def log_in(state: str) -> AuditLog | None:
+    """The log of a directory of state; None where there is no directory."""
+    return AuditLog(Path(state, "audit.log")) if state else None
+
+
+def note(log: AuditLog | None, entry: Entry) -> None:
+    """Append an entry where there is a log; a failure is logged, and stops no work."""
+    if log is None:
+        return
+    try:
+        log.append(entry)
+    except GlagolError as error:
+        journal.error("audit line not written", error, request_id=entry.request)
 
 
 class AuditLog:

@@ -26,10 +26,12 @@ class RequestMetrics:
         prefix: What the names of the server's metrics begin with, such as `asr`.
 
     Attributes:
+        prefix: As given.
         registry: The server's; process metrics are in it already.
     """
 
     def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.registry = own = CollectorRegistry()
         self._requests = Counter(
             f"{prefix}_requests", "Answered requests", ["route", "status", "code"], registry=own

@@ -8,30 +8,43 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from glagol.core import journal
 from glagol.core.errors import CODES, GlagolError, InputError
 from glagol.core.hosts import is_loopback
+from glagol.core.shares import ALONE
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.auth import Signed, signed_by_nothing
+from glagol.web.access.connections import Connections
 from glagol.web.access.people import PeopleFile
 from glagol.web.access.policy import Policy, PolicyFile
+from glagol.web.bind import listener, probe, room
+from glagol.web.tracing import open_traces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
+    from granian.server.embed import Server
+
+    from glagol.core.settings import NetworkSettings
     from glagol.web.access.api_keys import Keyring
+    from glagol.web.metrics import RequestMetrics
     from glagol.web.tracing import Traces
 
 __all__ = [
+    "DRAIN_S",
     "STOPPED_S",
     "UNRESTRICTED",
+    "Life",
     "Operator",
     "Settings",
     "announce_access",
+    "begun",
     "end_by",
     "exit_status",
     "key_file",
@@ -43,6 +56,9 @@ __all__ = [
 
 STOPPED_S: Final = 29.0
 """Longest shutdown; an orchestrator usually kills after 30 s."""
+
+DRAIN_S: Final = 20.0
+"""In which requests under way may finish."""
 
 SETTLE_S: Final = 0.3
 """After the last answer granian's threads still release objects of Python. An interpreter that is
@@ -229,6 +245,101 @@ async def until_signal(
     except asyncio.CancelledError:
         journal.write("stopped with requests under way", level=logging.WARNING)
     await asyncio.sleep(SETTLE_S)
+
+
+@contextmanager
+def begun(
+    name: str, settings: NetworkSettings, environment: Mapping[str, str], add: str, **fields: Any
+) -> Iterator[tuple[str, Operator]]:
+    """Check keys, policy and address, log what starts, open traces; the block serves.
+
+    Args:
+        name: Of the server, for traces.
+        settings: The operator's.
+        environment: Of the process.
+        add: The command that adds a key.
+        **fields: What serves, for the log.
+
+    Yields:
+        The address as numbers; keys, limits and traces.
+
+    Raises:
+        InputError: `setting_invalid`, keys.json or policy.toml cannot be used.
+        HostError: `host_io`, the address cannot be bound.
+    """
+    keys = key_file(settings.state, required=settings.keys == "required")
+    policy = policy_file(settings.state)
+    address = probe(settings.host, settings.port, settings.PREFIX)
+    starting(settings, **fields)
+    announce_access(keys(), settings.host, prefix=settings.PREFIX, add=add)
+    traces = open_traces(name, environment)
+    try:
+        yield address, Operator(keys, policy, traces)
+    finally:
+        if traces is not None:
+            traces.close()
+    journal.write("stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How a server serves and ends.
+
+    Attributes:
+        stopping: Whether it was asked to end.
+        stop: Notes that it was; called once.
+        drain_s: Seconds in which requests under way may finish.
+        alone: The part of the connections that one address may have alone.
+        websockets: Whether it speaks them.
+        tls: Certificate chain and key in PEM; None for plain HTTP.
+    """
+
+    stopping: Callable[[], bool]
+    stop: Callable[[], None]
+    drain_s: float = DRAIN_S
+    alone: float = ALONE
+    websockets: bool = False
+    tls: tuple[Path, Path] | None = None
+
+    async def serve(self, app: Any, address: str, port: int, metrics: RequestMetrics) -> None:
+        """Serve until SIGTERM or SIGINT; a second signal does not wait for requests.
+
+        Args:
+            app: The ASGI application.
+            address: From `begun`.
+            port: TCP port.
+            metrics: Get the number of connections as PREFIX_connections.
+        """
+        most = room()
+        connections = Connections(port, most, self.alone)
+        metrics.watch(
+            f"{metrics.prefix}_connections",
+            "Connections of clients that are open",
+            connections.__len__,
+        )
+        server = listener(
+            connections.around(app),
+            address,
+            port,
+            websockets=self.websockets,
+            connections=most,
+            tls=self.tls,
+        )
+        connections.start()
+        try:
+            await until_signal(server.serve(), partial(self._signal, server))
+        finally:
+            connections.stop()
+
+    def _signal(self, server: Server, task: asyncio.Task[None]) -> None:
+        if self.stopping():
+            task.cancel()
+            return
+        journal.write("stopping")
+        self.stop()
+        server.stop()  # type: ignore[no-untyped-call]
+        asyncio.get_running_loop().call_later(self.drain_s, task.cancel)
+        end_by(STOPPED_S)
 
 
 def _no_keys() -> None:

@@ -9,9 +9,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glagol.core import journal
-from glagol.core.errors import GlagolError
-from glagol.web.audit_log import AuditLog, Entry, digest_of
+from glagol.web.audit_log import AuditLog, entry_of, note
 
 if TYPE_CHECKING:
     from glagol.speech.types import Transcript
@@ -49,22 +47,14 @@ class Audit:
         """
         if self._log is None:
             return
-        origin = transcript.provenance
-        entry = Entry(
-            event="transcribed",
+        entry = entry_of(
+            "transcribed",
+            transcript.provenance,
             job=job,
             request=request,
             call=call,
             owner=owner,
-            input_sha256=origin.audio_sha256 or "",
-            model=origin.model,
-            variant=origin.variant,
-            artifacts_sha256=digest_of(origin.artifacts),
-            manifest_version=origin.manifest_version,
-            manifest_sha256=origin.manifest_sha256,
+            input_sha256=transcript.provenance.audio_sha256 or "",
             transcript_sha256=hashlib.sha256(transcript.text.encode()).hexdigest(),
         )
-        try:
-            self._log.append(entry)
-        except GlagolError as error:
-            journal.error("audit line not written", error, request_id=request)
+        note(self._log, entry)

@@ -10,17 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from glagol.core.errors import InputError
+from glagol.speech.audio.allowed import SUFFIXES
 
-__all__ = ["SUFFIXES", "Input", "collected"]
+__all__ = ["Input", "collected"]
 
 STDIN: Final = "-"
-_NAMES: Final = (
-    "3gp aac ac3 aif aifc aiff amr ape asf au avi caf flac flv gsm m4a m4b m4v mka "
-    "mkv mov mp2 mp3 mp4 mpeg mpg mts oga ogg ogv opus ra snd spx tta ts voc w64 wav "
-    "weba webm wma wmv wv"
-)
-SUFFIXES: Final = frozenset(f".{name}" for name in _NAMES.split())
-"""Of the files that a folder is searched for; a file that is named may have any name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), help="[cpu; with --llm LLM_DEVICE]")
 @click.option("--lock", help="Lock that the environment must equal [asr-cpu, asr-cuda, llm-cuda].")
 @click.option("--llm", is_flag=True, help="What llm-server needs, by its LLM_* variables.")
+@click.option(
+    "--search",
+    is_flag=True,
+    help="What embed-server and rag-server need, by their EMBED_* and RAG_* variables.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @home_option
 def env_check(
@@ -34,6 +39,7 @@ def env_check(
     device: Device | None,
     lock: str | None,
     llm: bool,
+    search: bool,
     as_json: bool,
     home: Path,
 ) -> int:
@@ -43,9 +49,17 @@ def env_check(
     a machine without the first lacks nothing.
 
     Without MODELs: those that the manifest's defaults name. With --llm: vLLM's environment,
-    driver, memory of the card, and one language model. Exit 5 when a check fails.
+    driver, memory of the card, and one language model. With --search: the model of embeddings, the
+    index, and whether embed-server and rag-server answer. Exit 5 when a check fails.
     """
-    findings = _llm(ids, device, lock, home) if llm else _asr(ids, device or "cpu", lock, home)
+    if llm and search:
+        raise click.UsageError("--llm and --search are two reports")
+    if llm:
+        findings = _llm(ids, device, lock, home)
+    elif search:
+        findings = _search(ids, lock, home)
+    else:
+        findings = _asr(ids, device or "cpu", lock, home)
     failed = any(finding.status == "fail" for finding in findings)
     if as_json:
         import msgspec
@@ -91,6 +105,21 @@ def _llm(
     settings = Settings.from_environment({**os.environ, **chosen})
     question = asr.Question(home.absolute(), _store(), lock or "llm-cuda", settings.device, ids)
     return llmcheck.run(question, settings)
+
+
+def _search(ids: tuple[str, ...], lock: str | None, home: Path) -> list[Finding]:
+    from glagol.cli.env_checks import asr
+    from glagol.cli.env_checks import search as searchcheck
+    from glagol.embed.settings import Settings as EmbedSettings
+    from glagol.rag.http.settings import Settings as RagSettings
+
+    if len(ids) > 1:
+        raise click.UsageError("--search takes one MODEL, since a server embeds with one")
+    embed = EmbedSettings.from_environment(os.environ)
+    rag = RagSettings.from_environment(os.environ)
+    place, device = home.absolute(), embed.device
+    question = asr.Question(place, _store(), lock or _lock_of(home, device), device, ids)
+    return searchcheck.run(question, embed, rag)
 
 
 def _store() -> Path | None:

@@ -135,10 +135,15 @@ def _wsl(question: Question) -> Iterator[Finding]:
 
 
 def _cpu(_: Question) -> Iterator[Finding]:
+    from glagol.runtime.kernels.choice import multiplies_int8
+
     flags = _flags()
     fast = [flag for flag in INT8_FLAGS if flag in flags]
     if fast or platform.machine() != "x86_64":
         yield Finding("cpu", "ok", f"{platform.machine()} {' '.join(fast)}".strip())
+    elif multiplies_int8():
+        words = "no VNNI: our library multiplies int8"
+        yield Finding("cpu", "ok", f"{platform.machine()}, {words}")
     else:
         yield Finding(
             "cpu", "warn", f"{platform.machine()}, no VNNI or AMX", "prefer the variant cpu-fp32"

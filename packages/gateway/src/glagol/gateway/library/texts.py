@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from glagol.gateway.library.operations import Change
 
-__all__ = ["change", "clear", "document", "names", "some", "text_digest"]
+__all__ = ["between", "change", "clear", "document", "names", "some", "text_digest"]
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Segment)
@@ -30,6 +30,16 @@ def document(db: sqlite3.Connection, recording: int) -> Document:
         "SELECT data FROM segment WHERE recording = ? ORDER BY start_ms, id", (recording,)
     )
     return Document(tuple(_DECODER.decode(data) for (data,) in rows), names(db, recording))
+
+
+def between(db: sqlite3.Connection, recording: int, start_ms: int, end_ms: int) -> list[Segment]:
+    """The segments that begin at `start_ms` or later, and before `end_ms`."""
+    rows = db.execute(
+        "SELECT data FROM segment WHERE recording = ? AND start_ms >= ? AND start_ms < ? "
+        "ORDER BY start_ms, id",
+        (recording, start_ms, end_ms),
+    )
+    return [_DECODER.decode(data) for (data,) in rows]
 
 
 def names(db: sqlite3.Connection, recording: int) -> dict[str, str]:

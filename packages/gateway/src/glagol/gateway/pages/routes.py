@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,9 +11,9 @@ from litestar import get
 from litestar.params import FromPath
 from litestar.response import Response
 
-from glagol.core.errors import InputError
+from glagol.core.errors import GlagolError, HostError, InputError, LimitError
 from glagol.core.version import VERSION
-from glagol.gateway.http import views
+from glagol.gateway.http import asking, views
 from glagol.gateway.http.request import (
     GatewayRequest,
     folders_of,
@@ -136,7 +137,39 @@ async def search(request: GatewayRequest) -> Response[Any]:
         service, allowed = service_of(request), await folders_of(request)
         found = await on_disk(request, views.hits, service, query, allowed, limit=_HITS)
     body = await framed(
-        request, "search.html", here="search", query=query, found=found, marks=states.marks
+        request,
+        "search.html",
+        here="search",
+        query=query,
+        found=found,
+        meant=await _meant(request, query) if query else (),
+        marks=states.marks,
+        unnamed=functools.partial(states.unnamed, words(language_of(request))),
+    )
+    return html(body)
+
+
+@get("/ask", include_in_schema=False)
+@shown
+async def ask(request: GatewayRequest) -> Response[Any]:
+    """A question to all recordings, and its answer with the places that it rests on."""
+    question = " ".join(str(request.query_params.get("q", "")).split())[: asking.QUERY_MAX]
+    state, found, trouble = await views.state(request), None, ""
+    if question and state.services["rag"].there:
+        try:
+            found = await asking.ask(request, question)
+        except (HostError, LimitError) as error:
+            trouble = error.code
+    body = await framed(
+        request,
+        "ask.html",
+        here="ask",
+        state=state,
+        question=question,
+        length=asking.QUERY_MAX,
+        found=found,
+        trouble=trouble,
+        unnamed=functools.partial(states.unnamed, words(language_of(request))),
     )
     return html(body)
 
@@ -215,9 +248,19 @@ async def _found(request: GatewayRequest, identity: str) -> tuple[views.StateVie
     return await views.state(request), found
 
 
+async def _meant(request: GatewayRequest, query: str) -> Sequence[asking.QuoteView]:
+    """What fits by its meaning; nothing where search by meaning is not there."""
+    if not service_of(request).services.standing("rag").ready:
+        return ()
+    try:
+        return await asking.meant(request, query)
+    except GlagolError:  # search by words has answered; this is beside it
+        return ()
+
+
 def _services(standings: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
     known = ("asr", "llm", "embed", "rag")
     return [(each, standings[each]) for each in known if each in standings]
 
 
-HANDLERS: Final = [home, recording, plain, search, settings, signin, language, assets]
+HANDLERS: Final = [home, recording, plain, search, ask, settings, signin, language, assets]

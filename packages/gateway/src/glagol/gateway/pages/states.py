@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from glagol.gateway.pages.words import Words
     from glagol.gateway.text.columns import TextView
 
-__all__ = ["Line", "chip", "lines", "marks", "proofread", "says", "speakers"]
+__all__ = ["Line", "chip", "lines", "marks", "proofread", "says", "speakers", "unnamed"]
 
 COLOURS: Final = 5
 """Colours of speakers in the style sheet."""
@@ -96,7 +96,7 @@ def lines(t: Words, state: StateView) -> list[Line]:
 def speakers(t: Words, text: TextView) -> dict[str, tuple[int, str]]:
     """Colour and name of each speaker of a text."""
     return {
-        each.key: (number % COLOURS, each.name or _unnamed(t, each.key))
+        each.key: (number % COLOURS, each.name or unnamed(t, each.key))
         for number, each in enumerate(text.speakers)
     }
 
@@ -117,7 +117,8 @@ def marks(hit: FoundView) -> Iterator[tuple[str, bool]]:
         yield word, number in hit.marks
 
 
-def _unnamed(t: Words, key: str) -> str:
+def unnamed(t: Words, key: str) -> str:
+    """What a speaker without a name is called."""
     for beginning, word, first in _KEYS:
         number = key.removeprefix(beginning)
         if number != key and number.isdecimal():

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ROUTES", "SERVICES", "upstream_of"]
+__all__ = ["OWN", "ROUTES", "SERVICES", "upstream_of"]
 
 SERVICES: Final = ("asr", "llm", "embed", "rag")
 """Names of the services that may stand behind the gateway."""
+
+OWN: Final = frozenset({"rag"})
+"""Services whose paths the gateway answers itself: it knows what a person may read, they do not."""
 
 ROUTES: Final[Sequence[tuple[str, str]]] = (
     ("/v1/summarize", "llm"),

@@ -95,7 +95,15 @@ async def put_recording(request: RagRequest, name: FromPath[str]) -> Response[by
         title=wish.title or name,
         date=wish.date,
     )
-    fresh = await _done(request, lambda library: library.put(recording))
+
+    def work(library: Library) -> bool:
+        fresh = library.put(recording)
+        if fresh:
+            detail = f"{recording.id} {recording.digest}"
+            service_of(request).noted("indexed", request, library.provenance, detail)
+        return fresh
+
+    fresh = await _done(request, work)
     return _json({"id": name, "turns": len(recording.turns), "changed": fresh})
 
 
@@ -108,7 +116,14 @@ async def forget_recording(request: RagRequest, name: FromPath[str]) -> Response
         HostError: `not_ready`, `disk_full`, `host_io`.
     """
     known = _known(name, caller_of(request.scope))
-    if not await _done(request, lambda library: library.forget(known)):
+
+    def work(library: Library) -> bool:
+        there = library.forget(known)
+        if there:
+            service_of(request).noted("forgotten", request, library.provenance, known)
+        return there
+
+    if not await _done(request, work):
         raise InputError("not_found", f"{name} is not in the index", "see GET /v1/recordings")
     return _json({"id": name, "forgotten": True})
 

@@ -12,13 +12,17 @@ from litestar import Request
 from litestar.datastructures import State
 
 from glagol.core.errors import GlagolError, HostError
+from glagol.web.access.auth import caller_of
+from glagol.web.audit_log import entry_of, note
 from glagol.web.metrics import RequestMetrics
 
 if TYPE_CHECKING:
     from glagol.core.shares import Shares
+    from glagol.embed.engine import Provenance
     from glagol.rag.answers import Talk
     from glagol.rag.http.settings import Settings
     from glagol.rag.library import Library
+    from glagol.web.audit_log import AuditLog
 
 __all__ = ["Opening", "RagRequest", "Service", "service_of"]
 
@@ -56,6 +60,11 @@ class Opening:
             raise self._trouble
         return self._library
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is open."""
+        return self._library is not None
+
     def close(self) -> None:
         """Close what was opened."""
         self._thread.join()
@@ -83,6 +92,7 @@ class Service:
         talk: Asks the language model; None where there is none.
         places: Requests under way, and whose.
         metrics: What operators watch.
+        audit: Gets a line for each recording that is put or forgotten; None without a state.
         work: Threads that search and index.
         stopping: Set once the server shall end.
     """
@@ -92,8 +102,23 @@ class Service:
     talk: Talk | None
     places: Shares
     metrics: RequestMetrics
+    audit: AuditLog | None = None
     work: Executor = field(default_factory=_threads)
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    def noted(self, event: str, request: RagRequest, origin: Provenance, detail: str) -> None:
+        """Write an audit line about what a request did; waits for the disk.
+
+        Args:
+            event: `indexed` or `forgotten`.
+            request: It.
+            origin: Which bytes make the vectors.
+            detail: Id of the recording, and its digest where it has one.
+        """
+        said = request.scope["state"]["note"]
+        about = {"request": str(said["request_id"]), "call": str(said.get("call", ""))}
+        owner = caller_of(request.scope).name
+        note(self.audit, entry_of(event, origin, owner=owner, detail=detail, **about))
 
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place."""

@@ -8,15 +8,13 @@ from typing import ClassVar
 from glagol.core.settings import (
     ServerSettings,
     folder,
-    integer,
-    number,
+    places_setting,
     port_setting,
     setting,
+    share_setting,
     url,
     word,
 )
-from glagol.core.shares import ALONE
-from glagol.web.access.body_rate import rate_setting
 
 __all__ = ["Settings"]
 
@@ -28,7 +26,6 @@ class Settings(ServerSettings):
     PREFIX: ClassVar[str] = "RAG_"
 
     port: int = port_setting(8083)
-    min_body_rate: float = rate_setting()
     index: str = setting(
         "RAG_INDEX",
         "",
@@ -51,19 +48,5 @@ class Settings(ServerSettings):
         text="Key for llm-server, where it asks for one.",
         text_ru="Ключ для llm-server, если он его требует.",
     )
-    queue_size: int = setting(
-        "RAG_QUEUE_SIZE",
-        32,
-        integer(1, 10000),
-        text="Requests that may be under way at one time.",
-        text_ru="Сколько запросов может выполняться одновременно.",
-    )
-    owner_share: float = setting(
-        "RAG_OWNER_SHARE",
-        ALONE,
-        number(0.1, 1, "a part", "доля"),
-        text="Part of the requests under way and of the connections that one key (without keys:"
-        " one address) may use alone. 1: no shares.",
-        text_ru="Доля одновременных запросов и соединений, которую один ключ (без ключей: один"
-        " адрес) может занять в одиночку. 1: без долей.",
-    )
+    queue_size: int = places_setting(32)
+    owner_share: float = share_setting()

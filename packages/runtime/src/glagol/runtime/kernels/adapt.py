@@ -1,9 +1,9 @@
-"""Move the graph nodes that our library can compute (`glagol.runtime.kernels.amx`) to its domain.
+"""Move the graph nodes that our library computes here to its domain.
 
 The library's operators have a domain of their own, so they are never taken for ONNX Runtime's. A
 graph asks for them by its producer: the forge's graphs do. In such a graph, in memory, each node
-that the library can compute gets that domain; every other node is ONNX Runtime's as before. The
-artifact stays as it is.
+that an operator in use (`glagol.runtime.kernels.choice`) can compute becomes that operator; every
+other node is ONNX Runtime's as before. The artifact stays as it is.
 
 Fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto: ModelProto.producer_name
 = 2, graph = 7, opset_import = 8, metadata_props = 14; GraphProto.node = 1, initializer = 5, input =
@@ -43,7 +43,11 @@ QUANTISE = ("", "DynamicQuantizeLinear")
 QUANTISED = (MICROSOFT, "MatMulIntegerToFloat")
 DYNAMIC = (MICROSOFT, "DynamicQuantizeMatMul")
 ATTENTION = (MICROSOFT, "MultiHeadAttention")
-PRODUCTS = {MATMUL[1], QUANTISED[1], DYNAMIC[1]}
+VECTOR = "Vector"
+"""Before the name of an operator of ours that computes on AVX2, and not on the matrix unit."""
+
+INTEGERS = {QUANTISED[1], DYNAMIC[1], VECTOR + QUANTISED[1], VECTOR + DYNAMIC[1]}
+PRODUCTS = {MATMUL[1], *INTEGERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,13 @@ class _Graph:
     single: bool = True
 
 
-def adapt(model: memoryview, external: Constants) -> Adapted | None:
+def adapt(model: memoryview, external: Constants, operators: frozenset[str]) -> Adapted | None:
     """Return a graph in which the library computes the nodes that it can compute.
 
     Args:
         model: bytes of the ONNX file.
         external: the initializers outside of it, [...] each, by name.
+        operators: those of the library that are used on this processor, by name.
 
     Returns:
         The changed graph; None when the graph does not ask for the library, has no node for it, or
@@ -100,7 +105,7 @@ def adapt(model: memoryview, external: Constants) -> Adapted | None:
         graph = _read(whole_graph, external)
     except (ValueError, IndexError, TypeError, KeyError):
         return None
-    nodes = _taken(graph)
+    nodes = _taken(graph, operators)
     ours = [node for node in nodes if node and node.kind[0] == DOMAIN]
     if not ours:
         return None
@@ -118,7 +123,7 @@ def adapt(model: memoryview, external: Constants) -> Adapted | None:
     return Adapted(out, _factors(nodes, graph))
 
 
-def _taken(graph: _Graph) -> list[_Node | None]:
+def _taken(graph: _Graph, operators: frozenset[str]) -> list[_Node | None]:
     """The nodes, ours in our domain; None for a quantisation that our product does itself."""
     uses = Counter(name for node in graph.nodes for name in (*node.inputs, *node.captured))
     uses.update(graph.returned)
@@ -126,10 +131,11 @@ def _taken(graph: _Graph) -> list[_Node | None]:
     nodes: list[_Node | None] = [*graph.nodes]
     for at, node in enumerate(graph.nodes):
         can = ELIGIBLE.get(node.kind)
-        if can is None or len(node.outputs) != 1 or not can(node, graph):
+        prefix = next((p for p in ("", VECTOR) if p + node.kind[1] in operators), None)
+        if can is None or prefix is None or len(node.outputs) != 1 or not can(node, graph):
             continue
         if node.kind != QUANTISED:
-            nodes[at] = _ours(node, node.kind[1], node.inputs)
+            nodes[at] = _ours(node, prefix + node.kind[1], node.inputs)
             continue
         maker = makers.get(node.inputs[2], -1)
         quantise = graph.nodes[maker]
@@ -137,10 +143,10 @@ def _taken(graph: _Graph) -> list[_Node | None]:
             continue
         alone = sum(uses[name] for name in quantise.outputs) == len(quantise.outputs)
         if not alone or node.inputs[0] != quantise.outputs[0]:
-            nodes[at] = _ours(node, node.kind[1], node.inputs)
+            nodes[at] = _ours(node, prefix + node.kind[1], node.inputs)
             continue
         weights = (node.inputs[1], node.inputs[3], *node.inputs[5:])
-        nodes[at] = _ours(node, DYNAMIC[1], (quantise.inputs[0], *weights))
+        nodes[at] = _ours(node, prefix + DYNAMIC[1], (quantise.inputs[0], *weights))
         nodes[maker] = None
     return nodes
 

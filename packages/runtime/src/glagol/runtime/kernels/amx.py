@@ -1,8 +1,10 @@
-"""Products and attention on the matrix unit (AMX) of Intel's processors since Sapphire Rapids.
+"""The library of operators: products and attention on Intel's matrix unit, int8 on AVX2.
 
-ONNX Runtime does not use it in float32, and not well in int8. The library beside this file does, in
-float32 with its accuracy and in int8 to the same bits. Its operators have a domain of their own;
-which nodes of a graph get it is `glagol.runtime.kernels.adapt`' business. Its source is
+ONNX Runtime does not use the matrix unit (AMX) in float32, and not well in int8. The library beside
+this file does, in float32 with its accuracy and in int8 to the same bits; and it multiplies int8
+exactly where ONNX Runtime's products saturate. Its operators have a
+domain of their own; which of them are used is `glagol.runtime.kernels.choice`'s business, and which
+nodes of a graph they get `glagol.runtime.kernels.adapt`'s. Its source is
 packages/runtime/native, build/native makes it, and its bytes are those of any build of that source.
 """
 
@@ -35,17 +37,8 @@ def sha256_of(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@cache
-def library() -> str | None:
-    """Path of the library, or None where `obstacle` says why this process cannot use it.
-
-    ONNX Runtime's own products are used then.
-    """
-    return None if obstacle() else library_file()
-
-
 def obstacle() -> str:
-    """Why this process cannot use the library; empty where it can.
+    """Why this process cannot use the matrix unit; empty where it can.
 
     Another kind of processor or system, or one that keeps the unit from us (a virtual machine
     without it, Linux before 5.16, a small alternate signal stack).

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-__all__ = ["CONTAINERS", "DECODERS", "STREAMED", "STREAMS_MAX", "options"]
+__all__ = ["CONTAINERS", "DECODERS", "STREAMED", "STREAMS_MAX", "SUFFIXES", "options"]
+
+_NAMES = (
+    "3gp aac ac3 aif aifc aiff amr ape asf au avi caf flac flv gsm m4a m4b m4v mka "
+    "mkv mov mp2 mp3 mp4 mpeg mpg mts oga ogg ogv opus ra snd spx tta ts voc w64 wav "
+    "weba webm wma wmv wv"
+)
+SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
+"""Of files that a folder is searched for; a file that is named may have any name."""
 
 CONTAINERS: Mapping[str, str] = MappingProxyType(
     {

@@ -132,6 +132,13 @@ class EngineProvenance:
 class Decoding(Protocol):
     """State of one channel of one transcription; used by one thread at a time."""
 
+    @property
+    def independent(self) -> Request | None:
+        """What to ask fresh decodings for, that recognise the windows to come as this one would.
+
+        None while a window depends on those before it.
+        """
+
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """Recognise the next window.
 
@@ -181,6 +188,10 @@ class Family(Protocol):
     @property
     def config(self) -> Any:
         """A msgspec.Struct, or a union of some: the form of the manifest's `decoding`."""
+
+    @property
+    def int8_kernels(self) -> bool:
+        """Whether its int8 products are all such as `glagol.runtime.kernels` computes."""
 
     def describe(self, model: Model) -> Traits:
         """What a model can do, from its manifest entry alone; the `traits` of its engine.

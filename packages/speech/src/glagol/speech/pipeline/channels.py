@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from glagol.speech.segmentation.overlap import after, before, seam_of
 from glagol.speech.segmentation.segments import SegmentStream
@@ -13,10 +13,10 @@ from glagol.speech.types import SAMPLE_RATE, Array, Segment, Word, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from glagol.speech.segmentation.cutter import Cutter, Piece
+    from glagol.speech.segmentation.cutter import Piece
     from glagol.speech.segmentation.planner import Chunk, Rule
 
-__all__ = ["Hear", "Listener", "Sketch", "Turns"]
+__all__ = ["Hear", "Listener", "Pieces", "Sketch", "Turns"]
 
 
 class Hear(Protocol):
@@ -26,7 +26,31 @@ class Hear(Protocol):
         """Words of samples float32 [n] that begin at sample `start` of the recording."""
 
 
-class Listener:
+class Pieces(Protocol):
+    """Cuts one channel; `Cutter` is one."""
+
+    @property
+    def total(self) -> int:
+        """Samples of the recording so far."""
+
+    @property
+    def needed(self) -> int:
+        """First sample that a later piece may hold."""
+
+    def push(self, samples: Array) -> Iterator[Piece | None]:
+        """As `Cutter.push`; samples float32 [n]."""
+
+    def finish(self) -> Iterator[Piece]:
+        """The remaining pieces."""
+
+    def open(self) -> Array:
+        """As `Cutter.open`, float32 [n]."""
+
+
+P = TypeVar("P", bound=Pieces)
+
+
+class Listener(Generic[P]):
     """Samples of one channel in, segments out as soon as they are final.
 
     Every yield is a step: a piece was recognised, or a while of audio was found to complete none.
@@ -39,9 +63,7 @@ class Listener:
         channel: number that the segments carry; None for none.
     """
 
-    def __init__(
-        self, cutter: Cutter, hear: Hear, *, rule: Rule, channel: int | None = None
-    ) -> None:
+    def __init__(self, cutter: P, hear: Hear, *, rule: Rule, channel: int | None = None) -> None:
         self.cutter = cutter
         self._hear = hear
         self._joiner = _Joiner(rule.lead)

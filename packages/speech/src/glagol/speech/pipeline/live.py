@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from glagol.speech.pipeline.channels import Listener, Sketch
     from glagol.speech.pipeline.hearing import Hearing
+    from glagol.speech.segmentation.cutter import Cutter
     from glagol.speech.types import Array, Notice, Options, Segment, Transcript
 
 __all__ = ["LIVE_FRAMES", "Live"]
@@ -33,7 +34,7 @@ class Live:
 
     def __init__(
         self,
-        listener: Listener,
+        listener: Listener[Cutter],
         hearing: Hearing,
         whole: Callable[[tuple[Segment, ...], str | None], Transcript],
         options: Options,

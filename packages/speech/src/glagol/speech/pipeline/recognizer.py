@@ -14,20 +14,19 @@ from glagol.runtime.options import Runtime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
-from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing, searched
+from glagol.speech.pipeline.hearing import Hearing
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.pipeline.provenance import known
+from glagol.speech.pipeline.whole import ruled, uncut_s, whole
 from glagol.speech.segmentation.cutter import Cutter
-from glagol.speech.segmentation.planner import Rule, combined
+from glagol.speech.segmentation.planner import Rule
 from glagol.speech.types import (
     SAMPLE_RATE,
     Array,
-    Coverage,
     Options,
     Progress,
     Provenance,
@@ -40,7 +39,7 @@ from glagol.speech.vad import families as detectors
 from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
@@ -110,7 +109,9 @@ class Recognizer:
         """
         entry = registry.model(model or registry.manifest.defaults.asr)
         family = family_of(entry, families)
-        opened = registry.open(entry.id, build_of(registry, entry, variant, runtime.device))
+        kernels = runtime.kernels and family.int8_kernels
+        build = build_of(registry, entry, variant, runtime.device, kernels=kernels)
+        opened = registry.open(entry.id, build)
         engine = family.load(opened, runtime)
         detector = detectors.load(registry.open(vad or registry.manifest.defaults.vad))
         traits = engine.traits
@@ -249,7 +250,7 @@ class Recognizer:
         split = options.channel == "split"
         yield from opening(source, cancelled)
         hearings = [self.begin(options) for _ in range(source.channels)]
-        short_s = 0.0 if split else options.short_audio_s  # one speaks, the others are silent
+        short_s = uncut_s(options)
         listeners = [
             self._listener(hearing, options, short_s, channel if split else None)
             for channel, hearing in enumerate(hearings)
@@ -281,7 +282,7 @@ class Recognizer:
                 stop_if(cancelled)
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
-        transcript = self._transcript(tuple(found), cutters, options, audio_sha256, hearings)
+        transcript = whole(self.provenance, tuple(found), cutters, options, hearings, audio_sha256)
         return replace(transcript, warnings=(*source.warnings, *transcript.warnings))
 
     def live(
@@ -306,10 +307,11 @@ class Recognizer:
         hearing = self.begin(options)
         listener = self._listener(hear or hearing, options, 0.0, None, block_frames=LIVE_FRAMES)
 
-        def whole(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
-            return self._transcript(segments, [listener.cutter], options, sha256, [hearing])
+        def finished(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
+            cutters = [listener.cutter]
+            return whole(self.provenance, segments, cutters, options, [hearing], sha256)
 
-        return Live(listener, hearing, whole, options)
+        return Live(listener, hearing, finished, options)
 
     def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
         """Words of one window float32 [n] alone, no longer than the engine's, at sample `start`.
@@ -342,55 +344,8 @@ class Recognizer:
         channel: int | None,
         *,
         block_frames: int = BLOCK_FRAMES,
-    ) -> Listener:
-        uncut_s = 0.0 if self.engine.traits.needs_speech else short_s
-        gap_s = self.rule.keep_gap if options.pause_s is None else options.pause_s
-        rule = replace(self.rule, keep_gap=gap_s)
-        cutter = Cutter(self.vad, rule=rule, short_s=uncut_s, block_frames=block_frames)
+    ) -> Listener[Cutter]:
+        rule = ruled(self.rule, options)
+        short_s = 0.0 if self.engine.traits.needs_speech else short_s
+        cutter = Cutter(self.vad, rule=rule, short_s=short_s, block_frames=block_frames)
         return Listener(cutter, hear, rule=rule, channel=channel)
-
-    def _transcript(
-        self,
-        segments: tuple[Segment, ...],
-        cutters: Sequence[Cutter],
-        options: Options,
-        sha256: str | None,
-        hearings: Sequence[Hearing],
-    ) -> Transcript:
-        coverages = [
-            Coverage(round(c.decoded / SAMPLE_RATE, 3), round(c.dropped / SAMPLE_RATE, 3))
-            for c in cutters
-        ]
-        plans = [cutter.plan_sha256 for cutter in cutters]
-        split = options.channel == "split"
-        return Transcript(
-            text=" ".join(segment.text for segment in segments),
-            segments=segments,
-            duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
-            language=_language(hearings, options),
-            coverage=_sum(coverages) if split else coverages[0],
-            warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
-            provenance=searched(
-                replace(
-                    self.provenance,
-                    vad=self.provenance.vad if any(c.used_vad for c in cutters) else None,
-                    chunk_plan_sha256=combined(plans) if split else plans[0],
-                    audio_sha256=sha256,
-                ),
-                hearings,
-            ),
-        )
-
-
-def _language(hearings: Sequence[Hearing], options: Options) -> str:
-    """The spoken language, by the engine; by the caller's options where the engine gives none."""
-    asked = UNDETERMINED if options.language == AUTO else options.language
-    return next((each.language for each in hearings if each.language), asked)
-
-
-def _sum(coverages: Sequence[Coverage]) -> Coverage:
-    return Coverage(
-        round(sum(coverage.decoded_s for coverage in coverages), 3),
-        round(sum(coverage.dropped_s for coverage in coverages), 3),
-        tuple(coverages),
-    )

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from glagol.speech.audio.source import AudioSource
     from glagol.speech.speakers.diarizer import Diarizer
     from glagol.speech.speakers.families import SpeakerModel
+    from glagol.speech.speakers.types import Diarization
     from glagol.speech.types import Array, Notice, Options, Step, Transcript
 
-__all__ = ["Speakers", "steps"]
+__all__ = ["Speakers", "spoken", "steps", "tapped"]
 
 
 @dataclass(slots=True)
@@ -76,9 +77,7 @@ def steps(
         source.close()
         raise
     diarizer = model.begin()
-    both = _Tapped(source, diarizer)
-    if isinstance(source, Paced):
-        both = _WindowedSteps(source, diarizer, source)
+    both = tapped(source, diarizer)
     plain = replace(options, speakers=None, word_timestamps=True)
     inner = transcribed(both, plain)
     with closing(inner):
@@ -90,16 +89,31 @@ def steps(
                 break
             yield replace(step, segments=())
     found = diarization(diarizer.finish(bounds), model, bounds)
+    transcript = spoken(transcript, found, options)
+    yield replace(step, segments=transcript.segments)
+    return transcript
+
+
+def spoken(transcript: Transcript, found: Diarization, options: Options) -> Transcript:
+    """A transcript whose segments have words, with who speaks; segments end at changes.
+
+    Args:
+        transcript: of the recording without speakers.
+        found: who speaks when.
+        options: what the caller chose.
+    """
     segments = attributed(transcript.segments, found.turns)
     if not options.word_timestamps:
         segments = tuple(replace(segment, words=()) for segment in segments)
-    yield replace(step, segments=segments)
-    return replace(
-        transcript,
-        segments=segments,
-        text=" ".join(segment.text for segment in segments),
-        diarization=found,
-    )
+    text = " ".join(segment.text for segment in segments)
+    return replace(transcript, segments=segments, text=text, diarization=found)
+
+
+def tapped(source: AudioSource, diarizer: Diarizer) -> AudioSource:
+    """The same recording; the diarizer gets each of its blocks, too."""
+    if isinstance(source, Paced):
+        return _WindowedSteps(source, diarizer, source)
+    return _Tapped(source, diarizer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,27 +16,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from glagol.core.errors import HostError, LimitError
-from glagol.core.settings import number, setting
 
 if TYPE_CHECKING:
     from glagol.web.request_log import Asgi, Receive, Scope, Send
 
-__all__ = ["GRACE_S", "BodyRate", "rate_setting"]
+__all__ = ["GRACE_S", "BodyRate"]
 
 GRACE_S: Final = 20.0
-
-
-def rate_setting() -> float:
-    """The row of the least rate, which each server has."""
-    return setting(
-        "MIN_BODY_RATE",
-        500.0,
-        number(0, 1e9, "bytes per second", "байты в секунду"),
-        text="Least speed of a request's body, which may pause for 20 s; a slower one is ended."
-        " 0: any.",
-        text_ru="Наименьшая скорость тела запроса с паузами до 20 с; более медленное обрывается."
-        " 0: любая.",
-    )
 
 
 class BodyRate:

@@ -11,6 +11,16 @@ addEventListener("keydown", (event) => {
   $("q").focus();
 });
 
+$("question")?.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("ask").requestSubmit();
+});
+$("ask")?.addEventListener("submit", () => {
+  $("ask-wait").textContent = t("ask_wait");
+  document.querySelector(".answer")?.setAttribute("aria-busy", "true");
+});
+
 if ($("keys-here")) $("keys-here").append(table());
 
 /** @param {HTMLFormElement} form */

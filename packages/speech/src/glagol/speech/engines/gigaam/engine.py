@@ -9,7 +9,8 @@ import numpy as np
 
 from glagol.core.errors import HostError, InputError, IntegrityError
 from glagol.runtime.batching import Batcher, Tally
-from glagol.runtime.kernels.amx import library, sha256_of
+from glagol.runtime.kernels.amx import sha256_of
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.runtime.tensors import read_float32, require_finite
 from glagol.speech.engines.base import EngineProvenance, Hypothesis, configured
@@ -114,8 +115,7 @@ class Acoustic:
                 f"{self._model} does not {request.task}",
                 "use the task transcribe, or another model",
             )
-        known = (*self.traits.languages, "und")
-        return GreedyDecoding(self, request.language or known[0])
+        return GreedyDecoding(self, request)
 
     def close(self) -> None:
         """Nothing is held beyond the life of this object."""
@@ -187,16 +187,22 @@ class GreedyDecoding:
 
     Attributes:
         engine: the model.
-        language: that was asked for, BCP 47.
+        request: what was asked for.
     """
 
     engine: Acoustic
-    language: str
+    request: Request
+
+    @property
+    def independent(self) -> Request:
+        """As `glagol.speech.engines.base.Decoding`: from the first window on."""
+        return self.request
 
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """As `glagol.speech.engines.base.Decoding`; samples float32 [N]."""
         words = tuple(self.engine.words(samples, stop))
-        return Hypothesis(words, " ".join(word.text for word in words), self.language)
+        language = self.request.language or (*self.engine.traits.languages, "und")[0]
+        return Hypothesis(words, " ".join(word.text for word in words), language)
 
 
 def _must_fit(vocabulary: Vocabulary, head: Mapping[str, Array], width: int, *, rnnt: bool) -> None:

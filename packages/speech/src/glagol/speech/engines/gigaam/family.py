@@ -24,6 +24,7 @@ class _Gigaam:
 
     name: str = "gigaam"
     config: Any = Config
+    int8_kernels: bool = True
 
     def describe(self, model: Model) -> Traits:
         """As `glagol.speech.engines.base.Family`; raises what `traits_of` raises."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from glagol.core.errors import IntegrityError
-from glagol.runtime.kernels.amx import library
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.session import artifact, open_session
 from glagol.runtime.tensors import read_float32
 from glagol.speech.engines.base import configured

@@ -10,7 +10,8 @@ import numpy as np
 
 from glagol.core.errors import InputError, IntegrityError
 from glagol.runtime.batching import Tally
-from glagol.runtime.kernels.amx import library, sha256_of
+from glagol.runtime.kernels.amx import sha256_of
+from glagol.runtime.kernels.choice import library
 from glagol.runtime.session import artifact, provider_of, uses_kernels
 from glagol.speech.engines.base import (
     EngineProvenance,
@@ -213,6 +214,14 @@ class WindowDecoding:
                 f"the prompt has {len(prompt)} characters; its last {self._prefix} tokens are used"
             )
             self._warnings = (Notice("prompt_cut", cut),)
+
+    @property
+    def independent(self) -> Request | None:
+        """As `glagol.speech.engines.base.Decoding`: once the language is known, without history."""
+        language = self.language or (self._votes.language if self._votes.settled else None)
+        if self.request.history or language is None:
+            return None
+        return replace(self.request, language=language)
 
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """As `glagol.speech.engines.base.Decoding`; samples float32 [N] of at most 30 s."""

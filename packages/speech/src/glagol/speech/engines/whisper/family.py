@@ -24,6 +24,7 @@ class _Whisper:
 
     name: str = "whisper"
     config: Any = Config
+    int8_kernels: bool = False
 
     def describe(self, model: Model) -> Traits:
         """As `glagol.speech.engines.base.Family`; raises what `traits_of` raises."""
