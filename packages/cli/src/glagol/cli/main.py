@@ -72,6 +72,10 @@ _COMMANDS: Final = {
         "List every setting of the servers.",
     ),
     "keys": ("glagol.cli.commands.keys:keys", "Add, list and revoke keys of the HTTP server."),
+    "people": (
+        "glagol.cli.commands.people:people",
+        "Add, list and remove people who sign in to the pages.",
+    ),
     "audit": (
         "glagol.cli.commands.audit:audit",
         "Verify the audit log, show what it says of a job.",
