@@ -20,7 +20,7 @@ from glagol.registry.registry import Registry
 from glagol.runtime import session as sessions
 from glagol.runtime.external_data import external_tensors
 from glagol.runtime.kernels.adapt import adapt
-from glagol.runtime.kernels.choice import OPERATORS, operators_of
+from glagol.runtime.kernels.choice import OPERATORS
 from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, normal, opened, ours, vector_library
@@ -168,12 +168,8 @@ def test_every_int8_product_of_our_models_is_ours(
     blobs = registry.open(MODELS[head], "cpu-int8").blobs
     data = blobs["encoder.onnx"].data
     views = {each.name: each.view(blobs[each.location].data) for each in external_tensors(data)}
-<<<<<<< HEAD
     vector = "vector" in request.node.name
     found = adapt(data, views, OPERATORS["avx2" if vector else "amx"])
-=======
-    found = adapt(data, views, operators_of(unit))
->>>>>>> h-words
     assert found is not None
     nodes = onnx.load_model_from_string(found.graph).graph.node
     kinds = ("MatMulIntegerToFloat", "DynamicQuantizeMatMul")

@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -98,10 +99,11 @@ class _Templates:
         lines, first = self._lines[genre], _number(key)
         for n in range(many):
             line = lines[(first + STEP * n) % len(lines)]
-            text = _SLOT.sub(
-                lambda slot, n=n: _pick(f"{key} {n} {slot[1]}", self._slots[slot[1]]), line
-            )
+            text = _SLOT.sub(partial(self._filled, f"{key} {n}"), line)
             yield _pick(f"{key} {_number(f'{key} {n}') % SPEAKERS}", self._slots["who"]), text
+
+    def _filled(self, key: str, slot: re.Match[str]) -> str:
+        return _pick(f"{key} {slot[1]}", self._slots[slot[1]])
 
 
 def load() -> Questions:
