@@ -57,7 +57,7 @@ test-ui *ARGS: setup
 parity-upstream DIR *ARGS: setup
     build/parity-upstream "$@"
 
-# slow proofs, each a script build/proof-NAME: docs proofs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail library hours fuzz people speakers archive
+# slow proofs, each a script build/proof-NAME: docs proofs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail library hours fuzz people speakers archive search
 [group('check'), no-exit-message]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done
@@ -91,3 +91,8 @@ train-nano *ARGS:
 [group('build'), no-exit-message]
 eval-nano *ARGS: setup
     build/python forge -m glagol.forge.nano eval --engine "$@"
+
+# how well search finds what the kept questions ask for, by kind: recall, MRR, nDCG of meaning, words, both
+[group('check'), no-exit-message]
+eval-search: setup
+    build/eval-search

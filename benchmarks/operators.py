@@ -3,9 +3,9 @@
 Usage: benchmarks/run operators -- [--seconds 10,20,25] [--repeats 5] [--only int8]
 
 GigaAM-v3's and Whisper base's encoders, weights from a seed, as a server opens them here. One
-thread; of every node the fastest run counts, so other load counts little: trust the shares. The
-probes are one large product, alone, in the same run: its rate is the best that products in an
-encoder can reach with that kernel.
+thread; of every node the fastest run counts. Times are on the clock: on a busy machine trust the
+shares alone. The probes are one large product, alone, in the same run: its rate is the best that
+products in an encoder can reach with that kernel.
 """
 
 from __future__ import annotations

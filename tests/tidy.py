@@ -344,11 +344,11 @@ def test_blobs_are_small() -> None:
 
 
 def test_recipes_are_few_and_short() -> None:
-    """At most 15 recipes of at most 4 lines, each with a one-line doc."""
+    """At most 16 recipes of at most 4 lines, each with a one-line doc."""
     blocks = re.split(r"\n\n+", (ROOT / "Justfile").read_text())
     recipes = [b for b in blocks if re.search(r"^[a-z-]+( \*?\+?[A-Z]+)*:(?!=)", b, re.MULTILINE)]
     public = [b for b in recipes if "[private]" not in b]
-    assert 5 <= len(public) <= 15
+    assert 5 <= len(public) <= 16
     for block in public:
         body = [line for line in block.splitlines() if line.startswith("    ")]
         assert len(body) <= 4, block

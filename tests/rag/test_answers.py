@@ -13,7 +13,8 @@ from glagol.rag.talk import chat
 
 def hit(number: int, text: str, speaker: str = "Кравцов") -> Hit:
     """A hit without neighbours."""
-    turn = Found(number, f"r{number}", "Планёрка", "2026-03-12", 0, 5.0, 9.0, speaker, text)
+    about = (number, f"r{number}", "Планёрка", "2026-03-12", 0, 5.0, 9.0)
+    turn = Found(*about, speaker, -1, text, None)
     return Hit(turn, 1, None, (turn,))
 
 

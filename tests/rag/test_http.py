@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from embed import made
+from glagol.cli.commands.search.mcp import answers
 from glagol.cli.main import main as run
 from glagol.web.audit_log import verify
+from glagol.web.sse import Reader
 
 SAID = ["Бюджет утвердили в марте", "Договор готовит Белова", "до встречи"]
 
@@ -69,6 +72,42 @@ def test_from_a_transcript_to_an_answer(server: made.Server) -> None:
     assert "Белова" not in audit.read_text()
 
 
+def test_counts_streams_and_mcp(server: made.Server) -> None:
+    """Facets over HTTP; an answer as events; the same as tools of MCP, which change nothing."""
+    body = {"transcript": transcript(*SAID), "tags": ["важное"]}
+    with server.client() as client:
+        client.put("/v1/recordings/r2", json=body)
+        wish = {"query": "бюджет", "by": ["tag", "recording"], "limit": 1, "tags": ["важное"]}
+        counts = client.post("/v1/counts", json=wish).json()["data"]
+        assert (counts["turns"], counts["facets"]["recording"][0]["value"]) == (1, "r2")
+        assert counts["mentions"][0]["text"] == SAID[0]
+        reader = Reader()
+        with client.stream("POST", "/v1/ask", json={"query": "договор", "stream": True}) as answer:
+            events = [event for piece in answer.iter_bytes() for event in reader.feed(piece)]
+        names = [event.name for event in events]
+        assert (names[0], names[1], names[-1]) == ("hits", "sentence", "done")
+        assert msgspec.json.decode(events[-1].data)["found"]
+        messages: list[Any] = [
+            {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-03-26"}},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/list"},
+            {"id": 3, "method": "tools/call", "params": {"name": "search", "arguments": wish}},
+            {"id": 4, "method": "tools/call", "params": {"name": "count", "arguments": wish}},
+            {"id": 5, "method": "tools/call", "params": {"name": "forget"}},
+            {"id": 6, "method": "resources/list"},
+            [],
+        ]
+        lines = [msgspec.json.encode(each) for each in messages]
+        said = [msgspec.json.decode(each) for each in answers([*lines, b"{", b""], client.request)]
+        client.delete("/v1/recordings/r2")
+    assert said[0]["result"]["protocolVersion"] == "2025-03-26"
+    assert all(tool["annotations"]["readOnlyHint"] for tool in said[1]["result"]["tools"])
+    assert said[2]["result"]["isError"]
+    assert "request_invalid" in said[2]["result"]["content"][0]["text"]
+    assert SAID[0] in said[3]["result"]["content"][0]["text"]
+    assert [each["error"]["code"] for each in said[4:]] == [-32602, -32601, -32600, -32700]
+
+
 WRONG: list[tuple[str, Any, str]] = [
     ("/v1/search", {"query": ""}, "text_empty"),
     ("/v1/search", {}, "request_invalid"),
@@ -77,6 +116,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("/v1/search", {"query": "a", "since": "yesterday"}, "request_invalid"),
     ("/v1/search", {"query": "a", "limit": 101}, "request_invalid"),
     ("/v1/search", {"query": "a", "recordings": ["../x"]}, "request_invalid"),
+    ("/v1/search", {"query": "a", "confidence": 2}, "request_invalid"),
+    ("/v1/counts", {"by": ["colour"]}, "request_invalid"),
+    ("/v1/counts", {"colour": ["red"]}, "request_invalid"),
     ("/v1/ask", {"query": "a", "limit": 21}, "request_invalid"),
     ("/v1/recordings/r", {"transcript": {"segments": []}}, "text_empty"),
     ("/v1/recordings/r", {"transcript": {}}, "request_invalid"),

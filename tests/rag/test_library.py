@@ -26,6 +26,8 @@ from glagol.rag.words import stems
 
 EVERYTHING = Scope()
 Open = Callable[[], Library]
+ROUNDS = int(os.environ.get("GLAGOL_SEARCH_ROUNDS", "1"))
+QUERIES = int(os.environ.get("GLAGOL_SEARCH_QUERIES", "200"))
 
 
 def recording(name: str, *texts: str, owner: str = "", **about: str) -> Recording:
@@ -114,11 +116,14 @@ def test_two_owners_never_meet(library: Open) -> None:
         owner = "ab"[number % 2]
         said = [" ".join(chance.choices(words, k=5)) for _ in range(3)]
         opened.put(recording(f"{owner}{number}", *said, owner=owner))
-    for _ in range(200):
+    for _ in range(QUERIES):
         owner = chance.choice("ab")
         query = " ".join(chance.choices(words, k=chance.randint(1, 4)))
         query = f'"{query}"' if chance.random() < 0.2 else query
-        assert all(name[0] == owner for name in ids(opened, query, Scope(owners=(owner,))))
+        mine = Scope(owners=(owner,))
+        assert all(name[0] == owner for name in ids(opened, query, mine))
+        facet = opened.counted(query, mine, ("recording",)).facets["recording"]
+        assert all(each.value[0] == owner for each in facet)
 
 
 def test_what_is_forgotten_is_in_no_file(library: Open, tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_what_is_forgotten_is_in_no_file(library: Open, tmp_path: Path) -> None:
     opened.put(
         recording("gone", "СЕКРЕТZQX77 сказан", title="ТАЙНЫЙZQX78", speaker="ИМЯZQX79", owner="o")
     )
-    row = next(row for row in opened._store.vectors() if row[3] == "gone")
+    row = next(row for row in opened._store.vectors() if row[1].recording == "gone")
     marks = ["ZQX77", "zqx77", "ZQX78", "ZQX79", row[-1]]
 
     def where(mark: Any) -> list[str]:
@@ -235,8 +240,9 @@ for number in range(10_000):
 """
 
 
+@pytest.mark.parametrize("number", range(ROUNDS))
 def test_kill_9_loses_nothing_and_brings_nothing_back(
-    home: Path, embedder: Embedder, tmp_path: Path
+    home: Path, embedder: Embedder, tmp_path: Path, number: int
 ) -> None:
     """What was acknowledged is found after the kill; what was forgotten is not."""
     root = made.ROOT
@@ -248,22 +254,22 @@ def test_kill_9_loses_nothing_and_brings_nothing_back(
     )  # fmt: skip
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(40)]
-    time.sleep(os.getpid() % 10 / 100)
+    time.sleep(number % 10 / 100)
     os.kill(process.pid, signal.SIGKILL)
     lines += process.stdout.read().splitlines()
     process.wait()
     said = [line.split() for line in lines if len(line.split()) == 2]
-    gone = {number for what, number in said if what == "gone"}
-    put = {number for what, number in said if what == "put"} - gone
+    gone = {each for what, each in said if what == "gone"}
+    put = {each for what, each in said if what == "put"} - gone
     last = str(max(map(int, put)))
     if int(last) % 3 == 1:  # the kill may have come between forgetting it and saying so
         put.remove(last)
     library = Library(index, embedder, "edge")
     try:
-        for number in sorted(put):
-            assert ids(library, f'"метка{number}"') == {f"r{number}"}
-        for number in gone:
-            assert ids(library, f'"метка{number}"') == set()
+        for each in sorted(put):
+            assert ids(library, f'"метка{each}"') == {f"r{each}"}
+        for each in gone:
+            assert ids(library, f'"метка{each}"') == set()
         found = set(library.by_meaning("c d", EVERYTHING, 10_000))
         assert found == set(library._store.ids(EVERYTHING).tolist())
         assert len(put) > 10
@@ -289,7 +295,7 @@ def test_both_kinds_find_the_same(tmp_path: Path, embedder: Embedder) -> None:
         library = Library(tmp_path / kind, embedder, kind)
         library.put(recording("a", *said))
         (vector,) = embedder.embed(["a b c"], "query")
-        found.append(library._index.nearest(vector, EVERYTHING, 20))
+        found.append(library.index.nearest(vector, EVERYTHING, 20))
         library.close()
     one, other = ([score for _, score in each] for each in found)
     assert np.allclose(one, other, atol=1e-5)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import random
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from playwright.sync_api import Page
 
 import sounds
 from asr.process import Server
 from gateway.serving import data, serve, settled
+from glagol.web.access.people import FILE, People, Person, hashed
 from homes import MODEL, OTHER
 from ui.browser import Open, again, dialogue, put, segments, until
 
 NEAR_S = 0.05
+PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - made up
 SAVED = "#saved:not(.bad):has-text('Сохранено в')"
 # where the middle of word `word` of the `number`-th segment is on the screen
 PLACE = """([number, word]) => {
@@ -329,6 +334,47 @@ def test_search_leads_to_the_place(visit: Open, call: str) -> None:
         f"() => Math.abs(document.getElementById('audio').currentTime - {at}) < {NEAR_S}"
     )
     assert page.input_value("#find") == "картошкой"
+
+
+def test_a_session_that_ends_in_the_middle_of_an_edit_loses_nothing(
+    home: Path, tmp_path: Path, visit: Open
+) -> None:
+    """Signed out while typing: it is said, and what was typed is saved after the next sign-in."""
+    folder = tmp_path / "serving"
+    (folder / "state").mkdir(parents=True)
+    at = datetime(2026, 11, 30, tzinfo=UTC)
+    person = Person(name="olga", role="editor", password=hashed(PASSWORD), created=at)
+    (folder / "state" / FILE).write_bytes(People(people=(person,)).written())
+    server = serve(home, folder)
+    try:
+        seen = visit(server.url)
+
+        def enter(page: Page) -> None:
+            page.fill("input[name=name]", "olga")
+            page.fill("input[name=password]", PASSWORD)
+            page.click("button:has-text('Войти')")
+            page.wait_for_url(f"{server.url}/")
+
+        enter(seen.page("/"))
+        asks, own = seen.context.request, {"x-glagol": "1"}
+        line = "1\n00:00:01,000 --> 00:00:02,000\nреплика\n".encode()
+        answer = asks.put(f"{server.url}/ui/imports?title=x", data=line, headers=own)
+        identity = answer.json()["data"]["id"]
+        page = seen.recording(identity)
+        page.focus(".seg p")
+        page.keyboard.press("Enter")
+        assert asks.delete(f"{server.url}/ui/session", headers=own).ok
+        page.keyboard.type("вторая ")
+        page.wait_for_selector("#saved.bad:has-text('Вы вышли')")
+        enter(seen.page("/signin"))
+        page.bring_to_front()
+        page.evaluate("() => dispatchEvent(new Event('focus'))")
+        page.wait_for_selector(SAVED)
+        text = asks.get(f"{server.url}/ui/recordings/{identity}/text").json()["data"]
+        assert text["segments"][0][5] == "вторая реплика"
+        seen.complaints[:] = [each for each in seen.complaints if "401" not in each]
+    finally:
+        server.kill()
 
 
 def test_deleting_leaves_nothing_to_open(server: Server, visit: Open) -> None:

@@ -55,31 +55,38 @@ def shown(seen: Watched, path: str) -> Page:
     return page
 
 
+@pytest.mark.parametrize("width", WIDTHS, ids=str)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_screen_is_accessible_and_whole(
-    visit: Open, screens: dict[str, str], theme: str
+    visit: Open, screens: dict[str, str], theme: str, width: tuple[int, int]
 ) -> None:
-    """axe-core finds nothing (WCAG 2.2 AA), nothing is cut off at two widths; a picture each."""
+    """axe-core finds nothing (WCAG 2.2 AA), nothing is cut off; a picture each.
+
+    Contrast does not depend on the width: on a phone one theme is enough for axe-core.
+    """
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for width, height in WIDTHS:
-        seen = visit(viewport={"width": width, "height": height}, color_scheme=theme)
-        for name, path in screens.items():
-            page = shown(seen, path)
-            page.screenshot(path=PICTURES / f"{name}-{theme}-{width}.png")
-            assert page.evaluate(WIDE), (name, width)
-            assert violations(page) == [], (name, theme, width)
-            page.close()
+    size = {"width": width[0], "height": width[1]}
+    seen = visit(viewport=size, color_scheme=theme)
+    for name, path in screens.items():
+        page = shown(seen, path)
+        page.screenshot(path=PICTURES / f"{name}-{theme}-{width[0]}.png")
+        assert page.evaluate(WIDE), name
+        if theme == "light" or width == WIDTHS[-1]:
+            assert violations(page) == [], name
+        page.close()
 
 
-def test_large_text_fits(visit: Open, screens: dict[str, str]) -> None:
-    """Text of twice the size, in both languages: nothing is cut off, axe-core finds nothing."""
-    for locale in ("ru-RU", "en-US"):
-        seen = visit(viewport={"width": 683, "height": 450}, locale=locale)
-        for name, path in screens.items():
-            page = shown(seen, path)
-            page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
-            assert page.evaluate(WIDE), (name, locale)
-            page.close()
+@pytest.mark.parametrize("locale", ["ru-RU", "en-US"])
+def test_large_text_fits(visit: Open, screens: dict[str, str], locale: str) -> None:
+    """Text of twice the size: nothing is cut off; axe-core finds nothing."""
+    seen = visit(viewport={"width": 683, "height": 450}, locale=locale)
+    for name, path in screens.items():
+        page = shown(seen, path)
+        page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+        assert page.evaluate(WIDE), name
+        if locale == "ru-RU":
+            assert violations(page) == [], name
+        page.close()
 
 
 def violations(page: Page) -> list[str]:

@@ -247,7 +247,8 @@ sys.stdin.read()
             text=True,
         )
         assert self._process.stdout is not None
-        return next(line.strip() for line in self._process.stdout if ":" in line)
+        address = re.compile(r"[\d.]+:\d+")
+        return next(x for line in self._process.stdout if address.fullmatch(x := line.strip()))
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()

@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+import sounds
 from asr.process import PATIENCE_S, Server
 from gateway.serving import code, data, serve, settled
 
@@ -319,3 +320,62 @@ def test_a_large_recording_needs_no_pieces(client: httpx.Client) -> None:
     for each in (made, newest):
         settled(client, each["id"])
         client.delete(f"/ui/recordings/{each['id']}")
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"),
+    [
+        ("mp3", "libmp3lame", {"write_xing": "0"}),
+        ("webm", "libopus", {"live": "1"}),
+        ("wav", "pcm_s16le", {}),
+    ],
+)
+def test_what_no_browser_can_seek_gets_a_copy_of_the_right_length(
+    client: httpx.Client, container: str, codec: str, options: dict[str, str]
+) -> None:
+    """MP3 of a variable rate without an index, WebM as a browser records it, WAV of a call."""
+    body = encoded(container, codec, options)
+    with av.open(BytesIO(body)) as opened:  # an MP3 begins with its encoder's delay
+        length_s = sum(each.samples / each.sample_rate for each in opened.decode(audio=0))
+    made = data(client.put("/ui/recordings", params={"title": f"x.{container}"}, content=body))
+    until = time.monotonic() + PATIENCE_S
+    while (found := data(client.get(f"/ui/recordings/{made['id']}")))["sound"] != "copy":
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
+    copy = client.get(f"/ui/recordings/{made['id']}/sound").content
+    with av.open(BytesIO(copy)) as opened:
+        assert opened.duration is not None
+        assert abs(opened.duration / av.time_base - length_s) < 0.05
+        assert opened.streams.audio[0].codec_context.channels == 2
+    client.delete(f"/ui/recordings/{made['id']}")
+
+
+def encoded(container: str, codec: str, options: dict[str, str]) -> bytes:
+    """The clip in two channels, in a container that nothing can be looked up in."""
+    samples, rate = sounds.samples()
+    into = Unseekable()
+    with av.open(into, "w", format=container, options=options) as opened:
+        stream = opened.add_stream(codec, rate=48_000 if codec == "libopus" else 16_000)
+        stream.layout = "stereo"
+        if container == "mp3":
+            stream.codec_context.options = {"q": "5"}
+        frame = av.AudioFrame.from_ndarray(samples[None, :], format="flt", layout="mono")
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(stream.format.name, "stereo", stream.rate)
+        for each in (frame, None):
+            for some in resampler.resample(each):
+                opened.mux(stream.encode(some))
+        opened.mux(stream.encode(None))
+    return bytes(into.body)
+
+
+class Unseekable:
+    """A file that can only be written on, as a pipe is."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+
+    def write(self, some: bytes) -> int:
+        """Append."""
+        self.body += some
+        return len(some)

@@ -72,7 +72,7 @@ class Channel:
     engine: Echo
     language: str
     count: int = 0
-    independent: Request | None = None  # its count is of all windows before
+    independent: Request | None = None
 
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """A word in the middle of every whole second, named by the window's number."""

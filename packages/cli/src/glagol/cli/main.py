@@ -62,12 +62,20 @@ _COMMANDS: Final = {
         "glagol.cli.commands.search.ask:ask",
         "Answer a question from transcripts, with citations.",
     ),
+    "mcp": (
+        "glagol.cli.commands.search.mcp:mcp",
+        "Give programs with MCP search and answers, to read only.",
+    ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
         "glagol.cli.commands.settings:settings",
         "List every setting of the servers.",
     ),
     "keys": ("glagol.cli.commands.keys:keys", "Add, list and revoke keys of the HTTP server."),
+    "people": (
+        "glagol.cli.commands.people:people",
+        "Add, list and remove people who sign in to the pages.",
+    ),
     "audit": (
         "glagol.cli.commands.audit:audit",
         "Verify the audit log, show what it says of a job.",

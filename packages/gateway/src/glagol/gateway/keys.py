@@ -9,8 +9,12 @@ from glagol.core.errors import InputError
 __all__ = ["read"]
 
 
-def read(file: str) -> str:
-    """The key in a file; empty where no file is named.
+def read(file: str, name: str = "GATEWAY_KEY_FILE") -> str:
+    """The key or secret in a file; empty where no file is named.
+
+    Args:
+        file: Its path; empty for none.
+        name: Of the setting that names it.
 
     Raises:
         InputError: `setting_invalid`, it cannot be read, or holds no key.
@@ -22,13 +26,13 @@ def read(file: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             "setting_invalid",
-            f"GATEWAY_KEY_FILE={file!r} cannot be read: {error}",
+            f"{name}={file!r} cannot be read: {error}",
             "name a file with the key's text alone, readable by the server",
         ) from error
     if not text or len(text.split()) != 1:
         raise InputError(
             "setting_invalid",
-            f"GATEWAY_KEY_FILE={file!r} holds no key",
+            f"{name}={file!r} holds no key",
             "write the text that `glagol keys add NAME` printed into it",
         )
     return text

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from glagol.core.errors import InputError
 from glagol.core.executors import Executors
+from glagol.gateway import keys
+from glagol.gateway.access.oidc import Provider
+from glagol.gateway.access.proxy import Proxy, networks
 from glagol.gateway.access.sessions import Sessions
 from glagol.gateway.library.library import Library
 from glagol.gateway.service import Door, Service
@@ -23,6 +27,7 @@ from glagol.gateway.work.services import Services
 from glagol.gateway.work.transcriber import Transcriber
 from glagol.gateway.work.uploads import Uploads
 from glagol.gateway.work.watch import Watch
+from glagol.web.access.people import PeopleFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +59,8 @@ class Gateway:
     async def close(self) -> None:
         """End what works, then close what is open."""
         await self.background.close()
+        if self.service.provider is not None:
+            await self.service.provider.close()
         for each in self.clients.values():
             await each.aclose()
         self.service.executors.close()
@@ -72,6 +79,7 @@ def assemble(
         settings: The operator's.
 
     Raises:
+        InputError: `setting_invalid`, the settings of the sign-in do not fit together.
         HostError: The library cannot be opened.
     """
     root = state / FOLDER
@@ -91,8 +99,10 @@ def assemble(
         services,
         search,
         Models(clients, time.monotonic),
-        Sessions(library.db, time.time),
+        Sessions(library.db, time.time, _proxy(settings)),
         door,
+        PeopleFile(state).current,
+        _provider(settings),
         executors,
         time.time,
     )
@@ -104,3 +114,33 @@ def assemble(
         folder = Path(settings.watch)
         works.append(Watch(folder, library, uploads, events, executors.disk, time.time).run)
     return Gateway(service, Background(works), clients)
+
+
+def _proxy(settings: Settings) -> Proxy | None:
+    """What names people; None where no proxy does.
+
+    Raises:
+        InputError: `setting_invalid`.
+    """
+    if settings.signin != "proxy":
+        return None
+    if not settings.proxies:
+        raise InputError(
+            "setting_invalid",
+            "GATEWAY_SIGNIN=proxy trusts no address",
+            "set GATEWAY_PROXIES to the addresses of the proxy",
+        )
+    return Proxy(networks(settings.proxies), settings.proxy_header)
+
+
+def _provider(settings: Settings) -> Provider | None:
+    """Where people sign in; None where that is here.
+
+    Raises:
+        InputError: `setting_invalid`.
+    """
+    if settings.signin != "oidc":
+        return None
+    secret = keys.read(settings.oidc_secret_file, "GATEWAY_OIDC_SECRET_FILE")
+    client, claim = settings.oidc_client, settings.oidc_claim
+    return Provider(settings.oidc_issuer, client, secret, claim, time.time)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from glagol.core.executors import Executors
+    from glagol.gateway.access.oidc import Provider
     from glagol.gateway.access.sessions import Sessions
     from glagol.gateway.library.library import Library
     from glagol.gateway.work.events import Events
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from glagol.gateway.work.transcriber import Transcriber
     from glagol.gateway.work.uploads import Uploads
     from glagol.web.access.api_keys import Keyring
+    from glagol.web.access.people import People
 
 __all__ = ["Door", "Service"]
 
@@ -31,23 +33,23 @@ class Door:
         keys: The keys as they are now; None while they are off.
     """
 
-    setting: Literal["auto", "none", "key"]
+    setting: Literal["auto", "none", "key", "proxy", "oidc"]
     here: bool
     keys: Callable[[], Keyring | None]
 
-    def signin(self) -> Literal["none", "key"]:
-        """Whether people have to sign in now."""
+    def signin(self) -> Literal["none", "key", "proxy", "oidc"]:
+        """How people have to sign in now; `key` is a key or a password."""
         if self.setting == "auto":
             return "none" if self.here and self.keys() is None else "key"
         return self.setting
 
     def closed(self) -> bool:
         """Whether people have to sign in, and cannot, since there is no key."""
-        return self.signin() == "key" and self.keys() is None
+        return self.signin() != "none" and self.keys() is None
 
     def ring(self) -> Keyring | None:
         """The keys for signing in; None without sign-in, or without keys."""
-        return self.keys() if self.signin() == "key" else None
+        return None if self.signin() == "none" else self.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Service:
         models: The models of these servers.
         sessions: People who signed in.
         door: Decides whether people must sign in.
+        people: People who may sign in, as they are now; None where there is no list.
+        provider: Where people sign in; None where that is here.
         executors: The threads that handlers wait in.
         clock: Unix seconds.
     """
@@ -77,5 +81,7 @@ class Service:
     models: Models
     sessions: Sessions
     door: Door
+    people: Callable[[], People | None]
+    provider: Provider | None
     executors: Executors
     clock: Callable[[], float]

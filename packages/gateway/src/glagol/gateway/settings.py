@@ -13,7 +13,9 @@ from glagol.core.settings import (
     port_setting,
     setting,
     url,
+    word,
 )
+from glagol.gateway.access.proxy import NETWORKS_TAKE
 
 __all__ = ["SERVER_ONLY", "Settings", "services"]
 
@@ -40,16 +42,60 @@ class Settings(NetworkSettings):
     PREFIX: ClassVar[str] = "GATEWAY_"
 
     port: int = port_setting(8090)
-    signin: Literal["auto", "none", "key"] = setting(
+    signin: Literal["auto", "none", "key", "proxy", "oidc"] = setting(
         "GATEWAY_SIGNIN",
         "auto",
-        choice("auto", "none", "key"),
+        choice("auto", "none", "key", "proxy", "oidc"),
         text="Access to the pages. none: every caller of the server. key: people sign in"
-        " with a key of keys.json. auto: none where the server listens on this machine alone and"
-        " keys are off, else key.",
+        " with a name and a password (people.json) or with a key (keys.json). proxy: a proxy names"
+        " them. oidc: they sign in at a provider. auto: none where the server listens on this"
+        " machine alone and neither file is there, else key.",
         text_ru="Кто может открывать страницы. none: все, кому доступен сервер. key: входят по"
-        " ключу из keys.json. auto: none, если сервер слушает только эту машину и ключи"
-        " выключены, иначе key.",
+        " имени и паролю (people.json) или по ключу (keys.json). proxy: имя называет прокси. oidc:"
+        " входят у поставщика. auto: none, если сервер слушает только эту машину и обоих файлов"
+        " нет, иначе key.",
+    )
+    proxies: str = setting(
+        "GATEWAY_PROXIES",
+        "",
+        NETWORKS_TAKE,
+        text="Addresses of the proxies that may name people, with GATEWAY_SIGNIN=proxy.",
+        text_ru="Адреса прокси, которые могут называть людей, при GATEWAY_SIGNIN=proxy.",
+    )
+    proxy_header: str = setting(
+        "GATEWAY_PROXY_HEADER",
+        "X-Remote-User",
+        word("the name of a header", "имя заголовка"),
+        text="Header in which such a proxy names the person.",
+        text_ru="Заголовок, в котором такой прокси называет человека.",
+    )
+    oidc_issuer: str = setting(
+        "GATEWAY_OIDC_ISSUER",
+        "",
+        url("http", "https"),
+        text="Address of the provider of OpenID Connect, with GATEWAY_SIGNIN=oidc.",
+        text_ru="Адрес поставщика OpenID Connect при GATEWAY_SIGNIN=oidc.",
+    )
+    oidc_client: str = setting(
+        "GATEWAY_OIDC_CLIENT",
+        "",
+        word("printable text without spaces", "печатный текст без пробелов"),
+        text="Name of this server at the provider (client_id).",
+        text_ru="Имя этого сервера у поставщика (client_id).",
+    )
+    oidc_secret_file: str = setting(
+        "GATEWAY_OIDC_SECRET_FILE",
+        "",
+        folder("a file", "файл"),
+        text="File that holds the secret of this server at the provider; empty: a public client.",
+        text_ru="Файл с секретом этого сервера у поставщика; пусто: секрета нет.",
+    )
+    oidc_claim: str = setting(
+        "GATEWAY_OIDC_CLAIM",
+        "preferred_username",
+        word("the name of a claim", "имя поля"),
+        text="Claim of the ID token that names the person.",
+        text_ru="Поле токена ID, в котором имя человека.",
     )
     max_upload_bytes: int = setting(
         "GATEWAY_MAX_UPLOAD_BYTES",

@@ -3,6 +3,7 @@
 The model gets numbered turns inside a fence, in which other people's words cannot end it or play
 another part. Of what it says each sentence is checked: it must cite turns that it was given, and
 every number in it must stand in one of them. What fails is marked, never silently kept.
+How often, most, first and last are answered by SQL: no model counts.
 """
 
 from __future__ import annotations
@@ -12,10 +13,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from glagol.rag.library import Hit
+from glagol.rag.router import routed
+from glagol.rag.words import stems
 
-__all__ = ["NOT_FOUND", "Answer", "Sentence", "Talk", "answered", "extracts"]
+if TYPE_CHECKING:
+    from glagol.rag.library import Hit, Library
+    from glagol.rag.mentions import Counts
+    from glagol.rag.router import Kind
+    from glagol.rag.scope import Scope
+
+__all__ = [
+    "NOT_FOUND",
+    "Answer",
+    "Sentence",
+    "Talk",
+    "answered",
+    "answered_from",
+    "asked",
+    "extracts",
+    "read",
+]
 
 NOT_FOUND: Final = {"ru": "В записях этого нет.", "en": "It is not in the recordings."}
 NOTHING: Final = "НЕТ ОТВЕТА"
@@ -32,7 +49,8 @@ _INSTRUCTIONS: Final = (
 _OTHERWISE: Final = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›"})
 _CITED: Final = re.compile(r"\[([\d,\s]+)\]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?…\]])\s+(?=[^\s\[])")
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
+_CYRILLIC: Final = re.compile(r"[а-яё]", re.IGNORECASE)
+_SPEAKERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +76,67 @@ class Answer:
         found: Whether the recordings have an answer.
         sentences: The answer.
         hits: What was read for it; citations count from 1.
-        by_model: Whether a language model wrote it; else the sentences are quotes.
+        by_model: Whether a language model wrote it; else the sentences are quotes or counts.
+        counts: Where the question asks for a count; made by SQL.
     """
 
     found: bool
     sentences: tuple[Sentence, ...]
     hits: tuple[Hit, ...]
     by_model: bool
+    counts: Counts | None = None
+
+
+def asked(
+    library: Library, question: str, scope: Scope, limit: int = 6, talk: Talk | None = None
+) -> Answer:
+    """The answer to a question: counted, written by a language model, or quoted.
+
+    Raises:
+        GlagolError: by `library` and `talk`.
+    """
+    hits, counted = read(library, question, scope, limit)
+    return counted or answered_from(library, question, hits, talk)
+
+
+def read(
+    library: Library, question: str, scope: Scope, limit: int
+) -> tuple[tuple[Hit, ...], Answer | None]:
+    """What a question is answered from; and the answer, where SQL gives it.
+
+    Raises:
+        GlagolError: by `library`.
+    """
+    route = routed(question)
+    hits: list[Hit] = []
+    if route.kind in ("often", "most"):
+        counts = library.counted(route.about, scope, ("speaker", "recording", "month"))
+        hits = library.mentions(route.about, scope, "first", limit)
+        if hits:
+            return tuple(hits), _counted(route.kind, counts, hits, question)
+    if route.kind == "first":
+        hits = library.mentions(route.about, scope, "first", 1)
+    if route.kind == "latest":
+        hits = library.mentions(route.about, scope, "last", limit)
+    if hits:
+        return tuple(hits), extracts(hits)
+    return tuple(library.search(question, scope, limit)), None
+
+
+def answered_from(
+    library: Library, question: str, hits: Sequence[Hit], talk: Talk | None
+) -> Answer:
+    """The answer from hits of search; without a language model quotes, if one is near enough.
+
+    Raises:
+        GlagolError: by `talk`.
+    """
+    if talk:
+        return answered(question, hits, talk)
+    sure = [hit.certainty for hit in hits if hit.certainty is not None]
+    if library.level is not None and sure and max(sure) < library.level:
+        return Answer(found=False, sentences=(), hits=tuple(hits), by_model=False)
+    return extracts(hits)
 
 
 def extracts(hits: Sequence[Hit]) -> Answer:
@@ -91,6 +163,19 @@ def answered(question: str, hits: Sequence[Hit], talk: Talk) -> Answer:
     return Answer(found, sentences, tuple(hits), by_model=True)
 
 
+def _counted(kind: Kind, counts: Counts, hits: Sequence[Hit], question: str) -> Answer:
+    russian = bool(_CYRILLIC.search(question))
+    if kind == "most":
+        speakers = counts.facets["speaker"][:_SPEAKERS]
+        text = "; ".join(f"{each.value or '?'}: {each.turns}" for each in speakers)
+    else:
+        names = ("Упоминаний", "записей") if russian else ("Mentions", "recordings")
+        text = f"{names[0]}: {counts.turns}, {names[1]}: {counts.recordings}"
+    cited = tuple(range(1, len(hits) + 1))
+    said = (Sentence(f"{text}.", cited, supported=True),)
+    return Answer(found=True, sentences=said, hits=tuple(hits), by_model=False, counts=counts)
+
+
 def plain(text: str) -> str:
     """`text` on one line, without the characters that mean something in a prompt."""
     words = "".join(char if char.isprintable() else " " for char in text).split()
@@ -114,6 +199,10 @@ def _checked(part: str, hits: Sequence[Hit]) -> Sentence:
     given = all(1 <= number <= len(hits) for number in numbers) and bool(numbers)
     cited = tuple(dict.fromkeys(number for number in numbers if 1 <= number <= len(hits)))
     said = " ".join(turn.text for number in cited for turn in hits[number - 1].around)
-    known = set(_NUMBER.findall(said))
-    supported = given and all(number in known for number in _NUMBER.findall(text))
+    supported = given and _numbers(text) <= _numbers(said)
     return Sentence(text, cited, supported)
+
+
+def _numbers(text: str) -> set[str]:
+    """The numbers of a text; "сорок пять" and "45" are one."""
+    return {word for word in stems(text) if word.isdigit()}

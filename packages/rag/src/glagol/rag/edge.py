@@ -20,19 +20,20 @@ import qdrant_edge as qdrant
 
 from glagol.core.errors import HostError
 from glagol.core.files import write_atomic
+from glagol.rag.store import fields_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glagol.rag.scope import Scope
-    from glagol.rag.store import Store
+    from glagol.rag.store import Fields, Store
     from glagol.rag.turns import Recording
 
 __all__ = ["Edge"]
 
 VECTOR: Final = "dense"
 BATCH: Final = 500
-_FIELDS: Final = ("owner", "folder", "recording", "speaker")
+_FIELDS: Final = ("owner", "folder", "recording", "speaker", "channel", "tags")
 
 
 class Edge:
@@ -67,9 +68,8 @@ class Edge:
     def put(self, recording: Recording, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """As `VectorIndex.put`, vectors [N, D]."""
         self._delete(recording.id)
-        fields = (recording.owner, recording.folder, recording.id)
         self._add(
-            (each, *fields, turn.speaker, recording.date, vector)
+            (each, fields_of(recording, turn), vector)
             for each, turn, vector in zip(ids, recording.turns, vectors, strict=True)
         )
         self._seen()
@@ -116,18 +116,19 @@ class Edge:
         for name in _FIELDS:
             field = qdrant.UpdateOperation.create_field_index(name, qdrant.KeywordIndexParams())
             self._shard.update(field)
-        days = qdrant.UpdateOperation.create_field_index("day", qdrant.FloatIndexParams())
-        self._shard.update(days)
-        self._add((*row[:-1], np.frombuffer(row[-1], "<f4")) for row in self._store.vectors())
+        for name in ("day", "confidence"):
+            field = qdrant.UpdateOperation.create_field_index(name, qdrant.FloatIndexParams())
+            self._shard.update(field)
+        rows = self._store.vectors()
+        self._add((number, about, np.frombuffer(data, "<f4")) for number, about, data in rows)
         self._seen()
         return self._shard
 
-    def _add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _add(self, rows: Iterable[tuple[int, Fields, NDArray[np.float32]]]) -> None:
         points: list[Any] = []
-        for number, owner, folder, recording, speaker, date, vector in rows:
-            payload = dict(zip(_FIELDS, (owner, folder, recording, speaker), strict=True))
+        for number, about, vector in rows:
             point = {VECTOR: vector.tolist()}
-            points.append(qdrant.Point(number, point, {**payload, "day": _day(date)}))
+            points.append(qdrant.Point(number, point, _payload(about)))
             if len(points) == BATCH:
                 self._shard.update(qdrant.UpdateOperation.upsert_points(points))
                 points = []
@@ -153,12 +154,25 @@ def _day(date: str) -> float:
     return float(digits) if digits.isdigit() else 0.0
 
 
+def _payload(about: Fields) -> dict[str, Any]:
+    payload = {name: getattr(about, name) for name in _FIELDS}
+    payload |= {"channel": str(about.channel), "tags": list(about.tags), "day": _day(about.date)}
+    return payload if about.confidence is None else {**payload, "confidence": about.confidence}
+
+
 def _filter(scope: Scope) -> Any:
     conditions: list[Any] = []
-    allowed = (scope.owners, scope.folders, scope.recordings, scope.speakers)
+    channels = None if scope.channels is None else [str(each) for each in scope.channels]
+    allowed = (
+        *(scope.owners, scope.folders, scope.recordings, scope.speakers),
+        *(channels, scope.tags),
+    )
     for name, values in zip(_FIELDS, allowed, strict=True):
         if values is not None:  # an empty list matches nothing
             conditions.append(qdrant.FieldCondition(name, match=qdrant.MatchAny(list(values))))
+    if scope.confidence is not None:
+        sure = qdrant.RangeFloat(gte=scope.confidence)
+        conditions.append(qdrant.FieldCondition("confidence", range=sure))
     if scope.since or scope.until:
         span = qdrant.RangeFloat(
             gte=_day(scope.since) if scope.since else None,

@@ -13,6 +13,8 @@ import msgspec
 from glagol.core.errors import HostError, InputError
 from glagol.rag.edge import Edge
 from glagol.rag.index import Exact
+from glagol.rag.meaning import Meaning
+from glagol.rag.mentions import counted, mentions
 from glagol.rag.scope import Scope
 from glagol.rag.store import Store
 from glagol.rag.turns import CHUNKER, passage
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from glagol.embed.engine import Embedder, Provenance
     from glagol.rag.index import VectorIndex
+    from glagol.rag.mentions import Counts, Order
     from glagol.rag.store import Found
     from glagol.rag.turns import Recording
 
@@ -44,12 +47,15 @@ class Hit:
         by_meaning: Its place among the nearest vectors, from 1; None when it is not among them.
         by_words: Its place among the turns with words of the query.
         around: The turn with its neighbours.
+        certainty: How near it is to the query; to be compared with `Library.level`. None where it
+            is not among the nearest.
     """
 
     turn: Found
     by_meaning: int | None
     by_words: int | None
     around: tuple[Found, ...]
+    certainty: float | None = None
 
 
 class Library:
@@ -60,6 +66,10 @@ class Library:
         embedder: Makes the vectors.
         kind: `edge` keeps vectors in qdrant's shard, `exact` in memory.
 
+    Attributes:
+        embedder: The same.
+        index: Of the vectors.
+
     Raises:
         HostError: `not_ready`, another model made the vectors: `glagol index --again`;
             `host_io`, `disk_full`, or another process has the shard.
@@ -68,7 +78,8 @@ class Library:
     def __init__(
         self, folder: Path, embedder: Embedder, kind: Literal["edge", "exact"] = "edge"
     ) -> None:
-        self._embedder = embedder
+        self.embedder = embedder
+        self._meaning = Meaning(embedder)
         self._store = Store(folder)
         self._lock = threading.Lock()
         made = self._store.fact("model")
@@ -80,20 +91,25 @@ class Library:
                 "remove the directory and index the transcripts again",
             )
         size = embedder.parameters.dimensions
-        self._index: VectorIndex = (
+        self.index: VectorIndex = (
             Edge(folder / "edge", self._store, size) if kind == "edge" else Exact(self._store)
         )
 
     @property
     def model(self) -> str:
         """Digest of all that decides vectors: the model's bytes and the rules of turns."""
-        about = [CHUNKER, sorted(self._embedder.provenance.artifacts.items())]
+        about = [CHUNKER, sorted(self.embedder.provenance.artifacts.items())]
         return hashlib.sha256(msgspec.json.encode(about)).hexdigest()
 
     @property
     def provenance(self) -> Provenance:
         """Which bytes make the vectors."""
-        return self._embedder.provenance
+        return self.embedder.provenance
+
+    @property
+    def level(self) -> float | None:
+        """The certainty from which a hit may answer a question; None where it is not known."""
+        return self._meaning.level
 
     def put(self, recording: Recording) -> bool:
         """Take a recording in the place of what was there under its id.
@@ -104,10 +120,10 @@ class Library:
         if self._store.digest(recording.id) == recording.digest:
             return False
         texts = [passage(recording, turn) for turn in recording.turns]
-        vectors = self._embedder.embed(texts, "passage")
+        vectors = self.embedder.embed(texts, "passage")
         with self._lock:
             ids = self._store.put(recording, vectors, self.model)
-            self._index.put(recording, ids, vectors)
+            self.index.put(recording, ids, vectors)
         return True
 
     def forget(self, recording: str) -> bool:
@@ -115,7 +131,7 @@ class Library:
         with self._lock:
             there = self._store.forget(recording)
             if there:
-                self._index.forget(recording)
+                self.index.forget(recording)
         return there
 
     def search(self, query: str, scope: Scope, limit: int = 10) -> list[Hit]:
@@ -126,18 +142,13 @@ class Library:
         Raises:
             InputError: `text_empty`, `request_invalid`, the query says nothing or is too long.
         """
-        ask = " ".join(query.split())
+        ask = _short(query)
         if not ask.strip('" '):
             raise InputError("text_empty", "the query is empty", "ask for something")
-        if len(ask) > QUERY_CHARACTERS_MAX:
-            raise InputError(
-                "request_invalid",
-                f"the query has {len(ask)} characters, the limit is {QUERY_CHARACTERS_MAX}",
-                "ask in fewer words",
-            )
         by_words = self._store.by_words(ask, scope, CANDIDATES)
         exact = ask.count('"') > 1
-        near = [] if exact else self.by_meaning(ask, scope, CANDIDATES)
+        nearest = [] if exact else self._nearest(ask, scope, CANDIDATES)
+        near, cosines = [number for number, _ in nearest], dict(nearest)
         ranked = fused(near, by_words)[:limit]
         found = self._store.turns(ranked, scope)
         return [
@@ -146,14 +157,14 @@ class Library:
                 _place(near, turn.id),
                 _place(by_words, turn.id),
                 tuple(self._store.around(turn, NEIGHBOURS)),
+                self._certainty(ask, turn, cosines.get(turn.id)),
             )
             for turn in found
         ]
 
     def by_meaning(self, query: str, scope: Scope, limit: int) -> list[int]:
         """Ids of the turns whose vectors are nearest to that of a query."""
-        (vector,) = self._embedder.embed([query], "query")
-        return [number for number, _ in self._index.nearest(vector, scope, limit)]
+        return [number for number, _ in self._nearest(query, scope, limit)]
 
     def by_words(self, query: str, scope: Scope, limit: int) -> list[int]:
         """Ids of the turns that hold words of a query."""
@@ -163,13 +174,38 @@ class Library:
         """Turns by id."""
         return self._store.turns(ids, scope)
 
+    def counted(self, query: str, scope: Scope, by: Sequence[str] = ()) -> Counts:
+        """As `mentions.counted`.
+
+        Raises:
+            InputError: `request_invalid`, there is no such facet, or the query is too long.
+        """
+        return counted(self._store, _short(query), scope, by)
+
+    def mentions(self, query: str, scope: Scope, order: Order, limit: int = 10) -> list[Hit]:
+        """As `mentions.mentions`, with neighbours.
+
+        Raises:
+            InputError: `request_invalid`, the query is too long.
+        """
+        found = mentions(self._store, _short(query), scope, order, limit)
+        return [
+            Hit(each, None, None, tuple(self._store.around(each, NEIGHBOURS))) for each in found
+        ]
+
     def counts(self, scope: Scope) -> list[tuple[str, str, int, float]]:
         """Recording, title, turns and seconds of speech inside a scope."""
         return self._store.counts(scope)
 
+    def _nearest(self, query: str, scope: Scope, limit: int) -> list[tuple[int, float]]:
+        return self.index.nearest(self._meaning.vector(query), scope, limit)
+
+    def _certainty(self, query: str, turn: Found, cosine: float | None) -> float | None:
+        return None if cosine is None else self._meaning.certainty(cosine, query, turn.text)
+
     def close(self) -> None:
         """Write what is left and give the files up."""
-        self._index.close()
+        self.index.close()
         self._store.close()
 
 
@@ -180,6 +216,17 @@ def fused(*rankings: Sequence[int]) -> list[int]:
         for place, each in enumerate(ranking, 1):
             scores[each] = scores.get(each, 0.0) + 1 / (RRF + place)
     return sorted(scores, key=lambda each: (-scores[each], each))
+
+
+def _short(query: str) -> str:
+    ask = " ".join(query.split())
+    if len(ask) > QUERY_CHARACTERS_MAX:
+        raise InputError(
+            "request_invalid",
+            f"the query has {len(ask)} characters, the limit is {QUERY_CHARACTERS_MAX}",
+            "ask in fewer words",
+        )
+    return ask
 
 
 def _place(ranking: Sequence[int], each: int) -> int | None:

@@ -6,15 +6,16 @@ index beside the file can tell whether it has seen them all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from glagol.jobs.sqlite.connection import Database
-from glagol.rag.words import stems
+from glagol.rag.words import content, stems
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,31 +23,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from glagol.rag.scope import Scope
-    from glagol.rag.turns import Recording
+    from glagol.rag.turns import Recording, Turn
 
-__all__ = ["FILE", "Found", "Store"]
+__all__ = ["FILE", "Fields", "Found", "Store", "fields_of"]
 
 FILE: Final = "search.sqlite"
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE recordings (id TEXT PRIMARY KEY, owner TEXT NOT NULL, folder TEXT NOT NULL,
   title TEXT NOT NULL, date TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE turns (id INTEGER PRIMARY KEY AUTOINCREMENT, recording TEXT NOT NULL,
   number INTEGER NOT NULL, start_s REAL NOT NULL, end_s REAL NOT NULL, speaker TEXT NOT NULL,
-  channel INTEGER NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);
+  channel INTEGER NOT NULL, text TEXT NOT NULL, confidence REAL, vector BLOB NOT NULL);
 CREATE UNIQUE INDEX turns_of ON turns (recording, number);
+CREATE TABLE tags (recording TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (recording, tag))
+  WITHOUT ROWID;
 CREATE VIRTUAL TABLE stems USING fts5 (words, tokenize = 'unicode61');
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (stems, row);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 INSERT INTO facts VALUES ('changes', '0'), ('model', '')
 """
 _JOINED: Final = "turns t JOIN recordings r ON r.id = t.recording"
-_COLUMNS: Final = "t.id, r.id, r.title, r.date, t.number, t.start_s, t.end_s, t.speaker, t.text"
-_TURNS: Final = f"SELECT {_COLUMNS} FROM {_JOINED}"  # noqa: S608
-_STEMS: Final = (
-    "SELECT t.id FROM stems s JOIN turns t ON t.id = s.rowid"
-    " JOIN recordings r ON r.id = t.recording"
+_COLUMNS: Final = (
+    "t.id, r.id, r.title, r.date, t.number, t.start_s, t.end_s, t.speaker, t.channel, t.text,"
+    " t.confidence"
 )
-_FIELDS: Final = "t.id, r.owner, r.folder, r.id, t.speaker, r.date, t.vector"
+_TURNS: Final = f"SELECT {_COLUMNS} FROM {_JOINED}"  # noqa: S608
+_MATCHED: Final = "stems s JOIN turns t ON t.id = s.rowid JOIN recordings r ON r.id = t.recording"
+_TAGS: Final = "(SELECT group_concat(tag, char(31)) FROM tags g WHERE g.recording = r.id)"
+SHARE: Final = 0.34
+"""How much of what a query is about a turn must hold, by weight of its words, to be found by it."""
+
+
+class Fields(NamedTuple):
+    """What a scope filters turns by."""
+
+    owner: str
+    folder: str
+    recording: str
+    speaker: str
+    channel: int
+    date: str
+    confidence: float | None
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,9 @@ class Found:
     start_s: float
     end_s: float
     speaker: str
+    channel: int
     text: str
+    confidence: float | None
 
 
 class Store:
@@ -110,13 +131,15 @@ class Store:
             about = (recording.id, recording.owner, recording.folder, recording.title)
             row = (*about, recording.date, recording.digest)
             db.execute("INSERT INTO recordings VALUES (?, ?, ?, ?, ?, ?)", row)
+            tags = [(recording.id, tag) for tag in recording.tags]
+            db.executemany("INSERT INTO tags VALUES (?, ?)", tags)
             ids = []
             for number, (turn, vector) in enumerate(zip(recording.turns, vectors, strict=True)):
                 cursor = db.execute(
                     "INSERT INTO turns (recording, number, start_s, end_s, speaker, channel, text,"
-                    " vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    " confidence, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (recording.id, number, turn.start_s, turn.end_s, turn.speaker, turn.channel,
-                     turn.text, vector.astype("<f4").tobytes()),
+                     turn.text, turn.confidence, vector.astype("<f4").tobytes()),
                 )  # fmt: skip
                 ids.append(int(cursor.lastrowid or 0))
                 words = " ".join(stems(f"{turn.speaker} {turn.text}"))
@@ -144,17 +167,45 @@ class Store:
             return np.array([row[0] for row in db.execute(sql, values)], np.int64)
 
     def by_words(self, query: str, scope: Scope, limit: int) -> list[int]:
-        """Ids of turns that hold words of a query, the best first (BM25 over stems).
+        """Ids of turns that hold what a query is about, the best first (BM25 over stems).
 
-        What stands in double quotes must be there word for word, endings aside.
+        A turn must hold `SHARE` of the query's words by their weight (how rare they are), so that
+        one frequent word is no hit. What stands in double quotes must be there word for word,
+        endings aside, and is enough.
         """
-        match = _match(query)
-        if not match:
-            return []
+        match, words = _match(query)
         where, values = scope.sql()
-        sql = f"{_STEMS} WHERE stems MATCH ? AND {where} ORDER BY bm25(stems), t.id LIMIT ?"
+        sql = (
+            f"SELECT t.id, s.words FROM {_MATCHED} WHERE stems MATCH ? AND {where}"  # noqa: S608
+            " ORDER BY bm25(stems), t.id LIMIT ?"
+        )
         with self._database.reading() as db:
-            return [row[0] for row in db.execute(sql, [match, *values, limit])]
+            rows = db.execute(sql, [match, *values, limit]).fetchall() if match else []
+            if not words or not rows:
+                return [row[0] for row in rows]
+            weights = {word: _weight(db, word) for word in words}
+        least = SHARE * sum(weights.values())
+        return [
+            number
+            for number, held in rows
+            if sum(weights[word] for word in weights.keys() & set(held.split())) >= least
+        ]
+
+    def matched(self, query: str, scope: Scope) -> tuple[str, str, list[str]]:
+        """FROM, WHERE and values that give the turns inside a scope which hold all of a query.
+
+        The tables are recordings `r` and turns `t`; an empty query takes every turn.
+        """
+        match = _match_all(query)
+        where, values = scope.sql()
+        if match:
+            return _MATCHED, f"stems MATCH ? AND {where}", [match, *values]
+        return _JOINED, where, values
+
+    def rows(self, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """What a query gives."""
+        with self._database.reading() as db:
+            return db.execute(sql, values).fetchall()
 
     def turns(self, ids: Sequence[int], scope: Scope) -> list[Found]:
         """Turns in the order of their ids, without those that are gone or outside the scope."""
@@ -172,11 +223,14 @@ class Store:
         with self._database.reading() as db:
             return [Found(*row) for row in db.execute(f"{sql} ORDER BY t.number", span)]
 
-    def vectors(self) -> Iterator[tuple[int, str, str, str, str, str, bytes]]:
-        """Id, owner, folder, recording, speaker, date and vector of every turn."""
-        sql = f"SELECT {_FIELDS} FROM {_JOINED}"  # noqa: S608
+    def vectors(self) -> Iterator[tuple[int, Fields, bytes]]:
+        """Id, fields that a scope filters by, and vector of every turn."""
+        about = "r.owner, r.folder, r.id, t.speaker, t.channel, r.date, t.confidence"
+        sql = f"SELECT t.id, {about}, {_TAGS}, t.vector FROM {_JOINED}"  # noqa: S608
         with self._database.reading() as db:
-            yield from db.execute(sql)
+            for number, *fields, tags, vector in db.execute(sql):
+                named = tuple(tags.split(chr(31))) if tags else ()
+                yield number, Fields._make([*fields, named]), vector
 
     def counts(self, scope: Scope) -> list[tuple[str, str, int, float]]:
         """Recording, title, turns and seconds of speech inside a scope, by title."""
@@ -189,10 +243,25 @@ class Store:
             return [(row[0], row[1], row[2], row[3]) for row in db.execute(sql, values)]
 
 
+def fields_of(recording: Recording, turn: Turn) -> Fields:
+    """What a scope filters a turn of a recording by."""
+    return Fields(
+        recording.owner,
+        recording.folder,
+        recording.id,
+        turn.speaker,
+        turn.channel,
+        recording.date,
+        turn.confidence,
+        recording.tags,
+    )
+
+
 def _remove(db: sqlite3.Connection, recording: str) -> bool:
     of = "SELECT id FROM turns WHERE recording = ?"
     db.execute(f"DELETE FROM stems WHERE rowid IN ({of})", [recording])  # noqa: S608
     db.execute("DELETE FROM turns WHERE recording = ?", [recording])
+    db.execute("DELETE FROM tags WHERE recording = ?", [recording])
     return bool(db.execute("DELETE FROM recordings WHERE id = ?", [recording]).rowcount)
 
 
@@ -200,15 +269,36 @@ def _changed(db: sqlite3.Connection) -> None:
     db.execute("UPDATE facts SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changes'")
 
 
-def _match(query: str) -> str:
-    """A query in FTS5's language: quoted parts as phrases that must be there, else any word."""
-    phrases, words = list[str](), list[str]()
-    for number, part in enumerate(query.split('"')):
-        found = stems(part)
-        if number % 2 and found:
-            phrases.append('"' + " ".join(found) + '"')
-        else:
-            words += found
+def _weight(db: sqlite3.Connection, word: str) -> float:
+    """How much a word says: the logarithm of how rare it is."""
+    turns = int(db.execute("SELECT MAX(id) FROM turns").fetchone()[0] or 0)
+    row = db.execute("SELECT doc FROM vocabulary WHERE term = ?", [word]).fetchone()
+    holding = int(row[0]) if row else 0
+    return math.log1p(turns / (1 + holding))
+
+
+def _parts(query: str) -> tuple[list[str], list[str]]:
+    """What a query has in double quotes, as phrases of FTS5's language, and its other words."""
+    parts = query.split('"')
+    quoted = parts[1::2] if len(parts) % 2 else parts[1:-1:2]
+    phrases = ['"' + " ".join(found) + '"' for part in quoted if (found := stems(part))]
+    rest = [part for part in parts if part not in quoted]
+    return phrases, content(" ".join(rest))
+
+
+def _match(query: str) -> tuple[str, list[str]]:
+    """A query in FTS5's language, and the words of which a turn must hold a share.
+
+    Phrases must be there, and other words then only change the order.
+    """
+    phrases, words = _parts(query)
+    any_of = " OR ".join(f'"{word}"' for word in words)
     if phrases:
-        return " AND ".join(phrases)
-    return " OR ".join(f'"{word}"' for word in dict.fromkeys(words))
+        order = f" AND ({phrases[0]} OR {any_of})" if words else ""
+        return " AND ".join(phrases) + order, []
+    return any_of, words
+
+
+def _match_all(query: str) -> str:
+    phrases, words = _parts(query)
+    return " AND ".join([*phrases, *(f'"{word}"' for word in words)])

@@ -8,7 +8,7 @@ sixty words. Turns of several speakers in one unit cost half of the first hits
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from glagol.core.errors import InputError
 
 __all__ = ["CHUNKER", "Recording", "Turn", "from_transcript", "passage"]
 
-CHUNKER: Final = "1"
-"""Changes whenever the same transcript would give other turns or other passages."""
+CHUNKER: Final = "2"
+"""Changes whenever the same transcript would give other turns, passages or stems."""
 
 WORDS_MAX: Final = 60
 GAP_S: Final = 2.0
@@ -36,6 +36,7 @@ class Turn:
         speaker: Name or label; empty when none is known.
         channel: Of the recording; -1 when there is none.
         text: As it was transcribed.
+        confidence: Mean of its words, 0..1; None where the recogniser gave none.
     """
 
     start_s: float
@@ -43,6 +44,7 @@ class Turn:
     speaker: str
     channel: int
     text: str
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Recording:
         title: As people know it.
         date: Day of the recording, `YYYY-MM-DD`; empty when unknown.
         turns: What was said.
+        tags: Words by which people group recordings.
     """
 
     id: str
@@ -64,12 +67,18 @@ class Recording:
     title: str
     date: str
     turns: tuple[Turn, ...]
+    tags: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything that search knows of it; equal means nothing to do."""
-        parts = [CHUNKER, self.id, self.owner, self.folder, self.title, self.date, self.turns]
+        about = [self.id, self.owner, self.folder, self.title, self.date, sorted(self.tags)]
+        parts = [CHUNKER, about, self.turns]
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+class _Word(msgspec.Struct, frozen=True):
+    confidence: float | None = None
 
 
 class _Segment(msgspec.Struct, frozen=True):
@@ -78,6 +87,7 @@ class _Segment(msgspec.Struct, frozen=True):
     end: float = 0.0
     speaker: str | None = None
     channel: int | None = None
+    words: list[_Word] | None = None
 
 
 class _Transcript(msgspec.Struct, frozen=True):
@@ -85,9 +95,18 @@ class _Transcript(msgspec.Struct, frozen=True):
 
 
 def from_transcript(
-    value: Any, identity: str, *, owner: str = "", folder: str = "", title: str = "", date: str = ""
+    value: Any,
+    identity: str,
+    *,
+    owner: str = "",
+    folder: str = "",
+    title: str = "",
+    date: str = "",
+    tags: Iterable[str] = (),
 ) -> Recording:
     """The recording of a transcript's JSON, with or without the envelope of an HTTP answer.
+
+    `value` is the JSON; the rest is as in `Recording`.
 
     Raises:
         InputError: `request_invalid`, it is no transcript; `text_empty`, it says nothing.
@@ -101,7 +120,8 @@ def from_transcript(
     turns = tuple(_joined(found.segments))
     if not turns:
         raise InputError("text_empty", f"{identity} says nothing", _REMEDY)
-    return Recording(identity, owner, folder, title or identity, date, turns)
+    named = tuple(sorted(set(tags)))
+    return Recording(identity, owner, folder, title or identity, date, turns, named)
 
 
 def passage(recording: Recording, turn: Turn) -> str:
@@ -117,11 +137,12 @@ def _joined(segments: list[_Segment]) -> Iterator[Turn]:
         if not text:
             continue
         channel = -1 if segment.channel is None else segment.channel
-        turn = Turn(segment.start, segment.end, segment.speaker or "", channel, text)
+        speaker, sure = segment.speaker or "", _confidence(segment)
+        turn = Turn(segment.start, segment.end, speaker, channel, text, sure)
         if kept is None:
             kept = turn
         elif _continues(kept, turn):
-            kept = replace(kept, end_s=turn.end_s, text=f"{kept.text} {turn.text}")
+            kept = _both(kept, turn)
         else:
             yield kept
             kept = turn
@@ -133,3 +154,19 @@ def _continues(first: Turn, second: Turn) -> bool:
     same = (first.speaker, first.channel) == (second.speaker, second.channel)
     words = len(first.text.split()) + len(second.text.split())
     return same and second.start_s - first.end_s < GAP_S and words <= WORDS_MAX
+
+
+def _both(first: Turn, second: Turn) -> Turn:
+    sure = first.confidence
+    if sure is not None and second.confidence is not None:
+        words = [len(each.text.split()) for each in (first, second)]
+        sure = (sure * words[0] + second.confidence * words[1]) / sum(words)
+    else:
+        sure = None
+    text = f"{first.text} {second.text}"
+    return replace(first, end_s=second.end_s, text=text, confidence=sure)
+
+
+def _confidence(segment: _Segment) -> float | None:
+    given = [word.confidence for word in segment.words or () if word.confidence is not None]
+    return sum(given) / len(given) if given else None

@@ -21,6 +21,7 @@ from glagol.core.shares import ALONE
 from glagol.web.access.api_keys import KeyFile
 from glagol.web.access.auth import Signed, signed_by_nothing
 from glagol.web.access.connections import Connections
+from glagol.web.access.people import PeopleFile
 from glagol.web.access.policy import Policy, PolicyFile
 from glagol.web.bind import listener, probe, room
 from glagol.web.tracing import open_traces
@@ -118,6 +119,8 @@ def exit_status(run: Callable[[], None]) -> int:
 def key_file(state: str, *, required: bool = False) -> Callable[[], Keyring | None]:
     """Gives the keys as they are now in a state directory; none when `state` is empty.
 
+    People who may sign in are among them: where there is people.json, a program needs a key.
+
     Args:
         state: The directory.
         required: There must be keys.
@@ -126,7 +129,14 @@ def key_file(state: str, *, required: bool = False) -> Callable[[], Keyring | No
         InputError: `setting_invalid`, keys.json cannot be used, or is gone, or is required.
     """
     if state:
-        return KeyFile(Path(state) / "keys.json", required=required).current
+        keys = KeyFile(Path(state) / "keys.json", required=required)
+        people = PeopleFile(Path(state))
+
+        def ring() -> Keyring | None:
+            there = people.current()
+            return keys.current() if there is None else there.beside(keys.current())
+
+        return ring
     if required:
         raise InputError(
             "setting_invalid",

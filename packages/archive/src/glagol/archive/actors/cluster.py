@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 import shutil
+import socket
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ OBJECTS_BYTES, OBJECTS_BYTES_EACH = 160 << 20, 24 << 20
 """Of Ray's object store, and for each recogniser: sound that waits is at most 8 windows."""
 
 READER_CPUS: Final = 1
+CONNECT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,10 @@ def _start(folder: str, needs: Needs, *, dashboard: bool) -> None:
 
 
 def _connect(address: str) -> None:
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), CONNECT_S).close()
         ray.init(address=address, configure_logging=False, log_to_driver=False)
     except RuntimeError as error:
         versions = re.findall(r"(Ray|Python): (\S+)", str(error))

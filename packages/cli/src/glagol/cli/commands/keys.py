@@ -18,9 +18,9 @@ import click
 if TYPE_CHECKING:
     from glagol.web.access.api_keys import Keyring
 
-__all__ = ["keys"]
+__all__ = ["FILE", "folder_of", "keys", "locked", "read_keys", "write_keys"]
 
-_FILE: Final = "keys.json"
+FILE: Final = "keys.json"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,8 +66,8 @@ def add(
     from glagol.web.access.api_keys import now_utc
 
     now = now_utc().replace(microsecond=0)
-    with _locked(_folder(state)) as folder:
-        before = _read(folder)
+    with locked(folder_of(state)) as folder:
+        before = read_keys(folder)
         ring, text = before.add(
             name,
             created=now,
@@ -76,8 +76,8 @@ def add(
             rate_per_minute=rate,
             concurrent=concurrent,
         )
-        first = not (folder / _FILE).exists()
-        _write(folder, ring)
+        first = not (folder / FILE).exists()
+        write_keys(folder, ring)
     click.echo(text)
     report.note(f"this is the only time that the key of {name} is shown")
     if first:
@@ -92,14 +92,14 @@ def list_keys(state: Path | None) -> int:
     from glagol.cli import report
     from glagol.web.access.api_keys import now_utc, was_on
 
-    folder = _folder(state)
-    if not (folder / _FILE).exists():
+    folder = folder_of(state)
+    if not (folder / FILE).exists():
         on = "keys were on, so the server does not start" if was_on(folder) else "keys are off"
-        report.note(f"there is no {folder / _FILE}: {on}")
+        report.note(f"there is no {folder / FILE}: {on}")
         return 0
     now = now_utc()
     click.echo("name\tcreated\texpires\tscopes\trate\tconcurrent")
-    for key in _read(folder).keys:
+    for key in read_keys(folder).keys:
         expires = "never" if key.expires is None else f"{key.expires:%Y-%m-%d}"
         click.echo(
             "\t".join(
@@ -123,9 +123,9 @@ def revoke(state: Path | None, name: str) -> int:
     """Take a key away; its jobs stay."""
     from glagol.cli import report
 
-    with _locked(_folder(state)) as folder:
-        ring = _read(folder).without(name)
-        _write(folder, ring)
+    with locked(folder_of(state)) as folder:
+        ring = read_keys(folder).without(name)
+        write_keys(folder, ring)
     report.note(f"the key of {name} is revoked")
     if not ring.keys:
         report.note(
@@ -143,9 +143,9 @@ def off(state: Path | None) -> int:
     from glagol.core.files import host_error
     from glagol.web.access.api_keys import MARK
 
-    with _locked(_folder(state)) as folder:
+    with locked(folder_of(state)) as folder:
         try:
-            for name in (_FILE, MARK):  # in this order: a crash between them leaves it closed
+            for name in (FILE, MARK):  # in this order: a crash between them leaves it closed
                 (folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise host_error(error, folder) from error
@@ -157,7 +157,7 @@ def _limit(value: int | None) -> str:
     return "policy" if value is None else str(value or "any")
 
 
-def _folder(state: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+def folder_of(state: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
     """The directory of state: the option, ASR_STATE, or the server's default.
 
     Raises:
@@ -180,7 +180,7 @@ def _folder(state: Path | None, environment: Mapping[str, str] = os.environ) -> 
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
+def locked(folder: Path) -> Iterator[Path]:
     """The folder, made if need be, to ourselves: two commands at once must not lose a key.
 
     Raises:
@@ -200,22 +200,28 @@ def _locked(folder: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def _read(folder: Path) -> Keyring:
+def read_keys(folder: Path) -> Keyring:
+    """The keys of a directory of state; none where there is no file.
+
+    Raises:
+        InputError: `setting_invalid`.
+        HostError: `host_io`.
+    """
     from glagol.core.files import host_error
     from glagol.web.access.api_keys import Keyring, parse
 
     try:
-        return parse((folder / _FILE).read_bytes())
+        return parse((folder / FILE).read_bytes())
     except FileNotFoundError:
         return Keyring()
     except OSError as error:
-        raise host_error(error, folder / _FILE) from error
+        raise host_error(error, folder / FILE) from error
 
 
-def _write(folder: Path, ring: Keyring) -> None:
+def write_keys(folder: Path, ring: Keyring) -> None:
     """Replace the key file; only its owner may read it."""
     from glagol.core.files import write_atomic
     from glagol.web.access.api_keys import mark
 
-    write_atomic(folder / _FILE, ring.written(), mode=0o600)
+    write_atomic(folder / FILE, ring.written(), mode=0o600)
     mark(folder)

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from glagol.web.access.host_check import header
+from glagol.web.access.people import PersonKey
 from glagol.web.access.rate_limit import Rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from glagol.gateway.access.proxy import Proxy
     from glagol.jobs.sqlite.connection import Database
     from glagol.web.access.api_keys import Key, Keyring
 
-__all__ = ["OWN_HEADER", "PLAIN", "SECURE", "Sessions", "cookie"]
+__all__ = ["AGE_S", "OWN_HEADER", "PLAIN", "SECURE", "Sessions", "cookie", "set_cookie"]
 
 SECURE: Final = "__Host-glagol"
 """Name of the cookie under TLS."""
@@ -52,6 +54,7 @@ class Sessions:
     Args:
         database: Of the library; it is read once and written at each signing in and out.
         clock: Unix seconds.
+        proxy: Names people without a session; None where there is none.
 
     Raises:
         HostError: The database cannot be used; so do `begin` and `end`.
@@ -60,7 +63,10 @@ class Sessions:
         tries: How often each address has tried to sign in.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], proxy: Proxy | None = None
+    ) -> None:
+        self._proxy = proxy
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
@@ -99,14 +105,19 @@ class Sessions:
                 db.execute("DELETE FROM session WHERE sha256 = ?", (sha256,))
 
     def signed(self, scope: Mapping[str, Any], ring: Keyring) -> Key | None:
-        """The key that the cookie of a request stands for; None where there is none.
+        """The key that a request stands for by its cookie or its proxy; None where it has none.
 
         Args:
             scope: Of the request.
             ring: The keys as they are now.
         """
+        if not _from_a_page(scope):
+            return None
+        if self._proxy is not None:
+            name = self._proxy.person(scope).lower()
+            return next((k for k in _people(ring) if k.name.lower() == name), None)
         token = cookie(scope)
-        if not token or not _from_a_page(scope):
+        if not token:
             return None
         now = self._clock()
         with self._lock:
@@ -120,6 +131,18 @@ class Sessions:
     def _over(self, session: _Session) -> bool:
         now = self._clock()
         return now > min(session.made_s + AGE_S, session.used_s + IDLE_S)
+
+
+def set_cookie(scope: Mapping[str, Any], token: str, age_s: int) -> str:
+    """The header that gives a browser its session; bound to the host under TLS."""
+    forwarded = header(dict(scope), b"x-forwarded-proto")
+    secure = (forwarded[0] if forwarded else scope["scheme"]) == "https"
+    name, flags = (SECURE, "; Secure") if secure else (PLAIN, "")
+    return f"{name}={token}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Strict{flags}"
+
+
+def _people(ring: Keyring) -> Iterator[PersonKey]:
+    return (key for key in ring.keys if isinstance(key, PersonKey))
 
 
 def cookie(scope: Mapping[str, Any]) -> str:

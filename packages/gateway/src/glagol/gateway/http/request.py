@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.datastructures import State
@@ -27,8 +28,10 @@ __all__ = [
     "caller",
     "editable",
     "folders_of",
+    "inside",
     "note_of",
     "on_disk",
+    "origin_of",
     "person_of",
     "readable",
     "service_of",
@@ -75,6 +78,8 @@ async def folders_of(
 ) -> list[int]:
     """Ids of the folders that the person may read, or edit."""
     database = service_of(request).library.db
+    if edit and caller(request).reads_only:
+        return []
     if caller(request).admin:
         return await on_disk(request, folders.every, database)
     return await on_disk(request, folders.folders_of, database, person_of(request), edit=edit)
@@ -107,3 +112,16 @@ async def editable(request: GatewayRequest, identity: str) -> Recording:
             "forbidden", "you may read this folder, not change it", "ask the administrator"
         )
     return found
+
+
+def inside(way: str) -> str:
+    """A path of this server; `/` for anything else that a link may say."""
+    parts = urlsplit(way)
+    own = way.startswith("/") and not way.startswith(("//", "/\\")) and way.isprintable()
+    return way if own and way.isascii() and not parts.netloc and not parts.scheme else "/"
+
+
+def origin_of(request: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Scheme and host that the browser has asked; the host was checked before."""
+    scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"])
+    return f"{'https' if scheme == 'https' else 'http'}://{request.headers.get('host', '')}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import get
@@ -15,7 +14,13 @@ from litestar.response import Response
 from glagol.core.errors import GlagolError, HostError, InputError, LimitError
 from glagol.core.version import VERSION
 from glagol.gateway.http import asking, views
-from glagol.gateway.http.request import GatewayRequest, folders_of, on_disk, service_of
+from glagol.gateway.http.request import (
+    GatewayRequest,
+    folders_of,
+    inside,
+    on_disk,
+    service_of,
+)
 from glagol.gateway.library import folders as folder_rows
 from glagol.gateway.pages import render, states
 from glagol.gateway.pages.frame import LANGUAGE, framed, html, language_of, shown
@@ -197,9 +202,11 @@ async def signin(request: GatewayRequest) -> Response[Any]:
         request,
         "signin.html",
         chrome=False,
-        next=_inside(query.get("next", "/")),
+        next=inside(query.get("next", "/")),
         failed="failed" in query,
-        off=service_of(request).door.signin() == "none",
+        unknown="unknown" in query,
+        way=service_of(request).door.signin(),
+        people=bool(there.people) if (there := service_of(request).people()) else False,
     )
     return html(body)
 
@@ -207,7 +214,7 @@ async def signin(request: GatewayRequest) -> Response[Any]:
 @get("/language/{code:str}", include_in_schema=False)
 async def language(request: GatewayRequest, code: FromPath[str]) -> Response[bytes]:
     """Speak this language from now on, and go back."""
-    headers = {"location": _inside(request.query_params.get("next", "/"))}
+    headers = {"location": inside(request.query_params.get("next", "/"))}
     if code in LANGUAGES:
         headers["set-cookie"] = f"{LANGUAGE}={code}; Path=/; Max-Age={_YEAR_S}; SameSite=Strict"
     return Response(b"", status_code=303, headers=headers)
@@ -254,13 +261,6 @@ async def _meant(request: GatewayRequest, query: str) -> Sequence[asking.QuoteVi
 def _services(standings: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
     known = ("asr", "llm", "embed", "rag")
     return [(each, standings[each]) for each in known if each in standings]
-
-
-def _inside(way: str) -> str:
-    """A path of this server; `/` for anything else that a link may say."""
-    parts = urlsplit(way)
-    own = way.startswith("/") and not way.startswith(("//", "/\\")) and way.isprintable()
-    return way if own and way.isascii() and not parts.netloc and not parts.scheme else "/"
 
 
 HANDLERS: Final = [home, recording, plain, search, ask, settings, signin, language, assets]

@@ -7,7 +7,7 @@ every query. An id is unique for its owner; beyond the server it has the owner's
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -16,16 +16,17 @@ from litestar import delete, get, post, put
 from litestar.params import FromPath
 from litestar.response import Response
 
-from glagol.core.errors import InputError
+from glagol.core.errors import GlagolError, InputError
 from glagol.core.executors import call
 from glagol.core.version import VERSION
-from glagol.rag.answers import answered, extracts
+from glagol.rag.answers import Answer, answered_from, asked, read
 from glagol.rag.http import schemas
 from glagol.rag.http.service import RagRequest, service_of
 from glagol.rag.library import Hit, Library
+from glagol.rag.mentions import Counts
 from glagol.rag.scope import Scope
 from glagol.rag.turns import from_transcript
-from glagol.web import envelope
+from glagol.web import envelope, sse
 from glagol.web.access.auth import Caller, caller_of
 from glagol.web.access.owner import owner_of
 from glagol.web.metrics import MEDIA_TYPE
@@ -94,6 +95,7 @@ async def put_recording(request: RagRequest, name: FromPath[str]) -> Response[by
         folder=wish.folder,
         title=wish.title or name,
         date=wish.date,
+        tags=wish.tags,
     )
 
     def work(library: Library) -> bool:
@@ -160,9 +162,33 @@ async def search(request: RagRequest) -> Response[bytes]:
     return _json({"hits": [_hit(hit, caller) for hit in hits]})
 
 
+@post("/v1/counts", summary="Count and list mentions, by facets and over time", status_code=200)
+async def count(request: RagRequest) -> Response[bytes]:
+    """Turns, recordings and seconds that hold all words of a query, from SQL and never a model.
+
+    Raises:
+        InputError: `request_invalid`, for a filter or facet that does not exist too.
+        LimitError: `share_used`, `busy`.
+        HostError: `not_ready`.
+    """
+    caller = caller_of(request.scope)
+    wish = _read(await request.body(), schemas.Count)
+    scope = _scope(wish, caller)
+
+    def work(library: Library) -> tuple[Any, list[Hit]]:
+        counts = library.counted(wish.query, scope, wish.by)
+        return counts, library.mentions(wish.query, scope, wish.order, wish.limit)
+
+    counts, mentions = await _done(request, work)
+    listed = [_hit(hit, caller) for hit in mentions]
+    return _json({**_counts(counts, caller), "mentions": listed})
+
+
 @post("/v1/ask", summary="Answer a question with citations", status_code=200)
-async def ask(request: RagRequest) -> Response[bytes]:
-    """The language model's sentences, each checked; quotes where there is no model.
+async def ask(request: RagRequest) -> Response[Any]:
+    """The language model's sentences, each checked; quotes where there is no model; else counts.
+
+    As server-sent events: `hits` before the model is asked, a `sentence` each, `done` or `error`.
 
     Raises:
         InputError: `request_invalid`, `text_empty`.
@@ -173,14 +199,57 @@ async def ask(request: RagRequest) -> Response[bytes]:
     wish = _read(await request.body(), schemas.Ask)
     scope = _scope(wish, caller)
 
-    def work(library: Library) -> Any:
-        hits = library.search(wish.query, scope, wish.limit)
-        return answered(wish.query, hits, talk) if talk else extracts(hits)
+    def work(library: Library) -> Answer:
+        return asked(library, wish.query, scope, wish.limit, talk)
 
-    answer = await _done(request, work)
-    hits = [_hit(hit, caller) for hit in answer.hits]
-    said = {"found": answer.found, "by_model": answer.by_model, "sentences": answer.sentences}
-    return _json({**said, "hits": hits})
+    if not wish.stream and "text/event-stream" not in request.headers.get("accept", ""):
+        answer = await _done(request, work)
+        said = {**_verdict(answer, caller), "sentences": answer.sentences}
+        return _json({**said, "hits": [_hit(hit, caller) for hit in answer.hits]})
+
+    def begin(library: Library) -> tuple[tuple[Hit, ...], Answer | None]:
+        return read(library, wish.query, scope, wish.limit)
+
+    hits, counted = await _done(request, begin)
+
+    def end(library: Library) -> Answer:
+        return counted or answered_from(library, wish.query, hits, talk)
+
+    return sse.respond(_events(request, caller, hits, end))
+
+
+async def _events(
+    request: RagRequest, caller: Caller, hits: tuple[Hit, ...], end: Callable[[Library], Answer]
+) -> AsyncIterator[bytes]:
+    yield _event("hits", [_hit(hit, caller) for hit in hits])
+    try:
+        answer: Answer = await _done(request, end)
+    except GlagolError as error:
+        about = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        yield _event("error", about)
+        return
+    for sentence in answer.sentences:
+        yield _event("sentence", sentence)
+    yield _event("done", _verdict(answer, caller))
+
+
+def _event(name: str, value: Any) -> bytes:
+    return sse.event(msgspec.json.encode(value), name=name)
+
+
+def _verdict(answer: Answer, caller: Caller) -> dict[str, Any]:
+    counts = None if answer.counts is None else _counts(answer.counts, caller)
+    return {"found": answer.found, "by_model": answer.by_model, "counts": counts}
+
+
+def _counts(counts: Counts, caller: Caller) -> dict[str, Any]:
+    facets: dict[str, Any] = dict(counts.facets)
+    if "recording" in facets:
+        facets["recording"] = [
+            replace(each, value=_shown(each.value, caller)) for each in facets["recording"]
+        ]
+    sums = {"turns": counts.turns, "recordings": counts.recordings, "speech_s": counts.speech_s}
+    return {**sums, "facets": facets}
 
 
 async def _done(request: RagRequest, work: Callable[[Library], Any]) -> Any:
@@ -204,13 +273,16 @@ def _owned(caller: Caller) -> Scope:
     return Scope() if caller.admin else Scope(owners=(caller.name,))
 
 
-def _scope(wish: schemas.Search, caller: Caller) -> Scope:
+def _scope(wish: schemas.Scoped, caller: Caller) -> Scope:
     names = wish.recordings
     return replace(
         _owned(caller),
         folders=None if wish.folders is None else tuple(wish.folders),
         recordings=None if names is None else tuple(_known(name, caller) for name in names),
         speakers=None if wish.speakers is None else tuple(wish.speakers),
+        channels=None if wish.channels is None else tuple(wish.channels),
+        tags=None if wish.tags is None else tuple(wish.tags),
+        confidence=wish.confidence,
         since=wish.since,
         until=wish.until,
     )
@@ -239,7 +311,9 @@ def _hit(hit: Hit, caller: Caller) -> dict[str, Any]:
         "start": turn.start_s,
         "end": turn.end_s,
         "speaker": turn.speaker,
+        "channel": turn.channel,
         "text": turn.text,
+        "confidence": turn.confidence,
         "found_by": {"meaning": hit.by_meaning, "words": hit.by_words},
         "around": [
             {"start": each.start_s, "end": each.end_s, "speaker": each.speaker, "text": each.text}
@@ -255,5 +329,5 @@ def _json(value: Any) -> Response[bytes]:
 
 HANDLERS: Final = [
     *(home, health, ready, metrics),
-    *(put_recording, forget_recording, recordings, search, ask),
+    *(put_recording, forget_recording, recordings, search, ask, count),
 ]

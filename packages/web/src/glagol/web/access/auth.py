@@ -24,6 +24,7 @@ from glagol.web import errors
 from glagol.web.access.api_keys import Key, Keyring, Scope, now_utc
 from glagol.web.access.host_check import header, named_host
 from glagol.web.access.owner import client_of
+from glagol.web.access.people import PersonKey
 from glagol.web.access.policy import Policy
 from glagol.web.access.rate_limit import Concurrency, Rate, RateLimitError
 from glagol.web.access.refusal import plain, refuse
@@ -66,10 +67,12 @@ class Caller:
     Attributes:
         name: The key's name; empty while keys are off.
         admin: Whether it may see the jobs of all owners; True while keys are off.
+        reads_only: Whether it is a person who may change nothing.
     """
 
     name: str = ""
     admin: bool = True
+    reads_only: bool = False
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
@@ -201,7 +204,9 @@ class Access:
                 self._take(f"@{client_of(scope)}", limits.client_rate_per_minute)
             yield
             return
-        state["caller"] = Caller(key.name, "admin" in key.scopes)
+        state["caller"] = Caller(
+            key.name, "admin" in key.scopes, isinstance(key, PersonKey) and key.reads_only
+        )
         state["still_allowed"] = partial(self._still_allows, key)
         state.setdefault("note", {})["key"] = key.name
         rate, concurrent = key.rate_per_minute, key.concurrent

@@ -46,14 +46,15 @@ def ask(
     """Answer a question from transcripts.
 
     With --llm-url a language model writes the answer; a sentence that it cannot prove is marked.
-    Without one the answer is the turns themselves.
+    Without one the answer is the turns themselves. How often, most, first and last are counted
+    in the index.
     """
-    from glagol.rag.answers import NOT_FOUND, answered, extracts
+    from glagol.rag.answers import NOT_FOUND, asked
     from glagol.rag.talk import chat
 
     with opened(home, folder, model) as library:
-        hits = library.search(question, scope_of(given), limit)
-    answer = answered(question, hits, chat(llm_url, llm_key)) if llm_url else extracts(hits)
+        talk = chat(llm_url, llm_key) if llm_url else None
+        answer = asked(library, question, scope_of(given), limit, talk)
     if form == "json":
         output.show(msgspec.json.encode(answer) + b"\n")
         return 0

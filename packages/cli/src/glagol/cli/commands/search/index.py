@@ -30,6 +30,7 @@ __all__ = ["index"]
 )
 @click.option("--folder", "where", default="", help="Folder that the recordings belong to.")
 @click.option("--date", default="", help="Day of the recordings, YYYY-MM-DD.")
+@click.option("--tag", "tags", multiple=True, help="Tag of the recordings.")
 @click.option("--forget", multiple=True, metavar="ID", help="Remove a recording from the index.")
 @index_option
 @home_option
@@ -38,6 +39,7 @@ def index(
     root: Path | None,
     where: str,
     date: str,
+    tags: tuple[str, ...],
     forget: tuple[str, ...],
     folder: Path | None,
     model: str,
@@ -52,7 +54,8 @@ def index(
 
     _require_work(files, forget, root)
     recordings = [
-        from_transcript(_read(path), path.stem, folder=where, date=date) for path in files
+        from_transcript(_read(path), path.stem, folder=where, date=date, tags=tags)
+        for path in files
     ]
     with opened(home, folder, model) as library:
         for name in forget:

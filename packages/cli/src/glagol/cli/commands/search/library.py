@@ -41,6 +41,11 @@ def scope_options(command: Command) -> Command:
     for option in (
         click.option("--until", default="", help="Last day of recordings, YYYY-MM-DD."),
         click.option("--since", default="", help="First day of recordings, YYYY-MM-DD."),
+        click.option("--tag", "tags", multiple=True, help="Tag of recordings."),
+        click.option("--channel", "channels", multiple=True, type=int, help="Channel of a turn."),
+        click.option(
+            "--confidence", type=click.FloatRange(0, 1), help="Least mean confidence of a turn."
+        ),
         click.option("--speaker", "speakers", multiple=True, help="Speaker of a turn."),
         click.option("--recording", "recordings", multiple=True, help="Id of a recording."),
         click.option("--folder", "folders", multiple=True, help="Folder of recordings."),
@@ -57,6 +62,9 @@ def scope_of(given: dict[str, Any]) -> Scope:
         folders=given["folders"] or None,
         recordings=given["recordings"] or None,
         speakers=given["speakers"] or None,
+        channels=given["channels"] or None,
+        tags=given["tags"] or None,
+        confidence=given["confidence"],
         since=given["since"],
         until=given["until"],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -18,6 +18,9 @@ from glagol.cli.commands.search.library import (
 )
 from glagol.cli.options import home_option
 
+if TYPE_CHECKING:
+    from glagol.rag.mentions import Counts
+
 __all__ = ["search"]
 
 
@@ -27,23 +30,36 @@ __all__ = ["search"]
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+@click.option(
+    "--count",
+    "by",
+    multiple=True,
+    metavar="FACET",
+    help="Count turns with all words of the query: by recording, folder, speaker, channel, tag,"
+    " day or month.",
+)
 @scope_options
 @index_option
 @home_option
 def search(
     query: str,
     limit: int,
+    by: tuple[str, ...],
     form: Literal["text", "json"],
     folder: Path | None,
     model: str,
     home: Path,
     **given: Any,
 ) -> int:
-    """Search transcripts; what stands in double quotes must be there word for word.
+    """Search transcripts, or count mentions.
 
-    Endings of words do not count. Each hit says by which way it was found, and at which place.
+    What stands in double quotes must be there word for word; endings of words do not count.
+    Each hit says by which way it was found, and at which place.
     """
     with opened(home, folder, model) as library:
+        if by:
+            _show_counts(library.counted(query, scope_of(given), by), form)
+            return 0
         hits = library.search(query, scope_of(given), limit)
     if form == "json":
         output.show(msgspec.json.encode(hits) + b"\n")
@@ -59,3 +75,14 @@ def search(
     if not hits:
         report.note("nothing was found")
     return 0
+
+
+def _show_counts(counts: Counts, form: Literal["text", "json"]) -> None:
+    if form == "json":
+        output.show(msgspec.json.encode(counts) + b"\n")
+        return
+    lines = [f"{counts.turns} turns, {counts.recordings} recordings, {counts.speech_s:.0f} s"]
+    for name, facets in counts.facets.items():
+        lines.append(f"{name}:")
+        lines += [f"  {each.turns:>6}  {each.value or '-'}" for each in facets]
+    output.show(("\n".join(lines) + "\n").encode())

@@ -73,7 +73,7 @@ export class Saver {
 
   say() {
     const working = this.busy > 0 || this.waiting.size > 0;
-    $("saved").textContent = this.broken ? t("not_saved") : working ? t("saving")
+    $("saved").textContent = this.out ? t("signed_out") : this.broken ? t("not_saved") : working ? t("saving")
       : this.savedAt ? t("saved", { t: clock(this.savedAt) }) : "";
     $("saved").classList.toggle("bad", this.broken);
     $("undo").disabled = !this.done.length;
@@ -82,6 +82,9 @@ export class Saver {
 
   /** @type {Date | null} */
   savedAt = null;
+
+  /** Whether the person has to sign in before more can be saved. */
+  out = false;
 
   /**
    * One request after another.
@@ -163,11 +166,30 @@ export class Saver {
           this.dispute(id, text, "");
         } else {
           complain(error);
-          if (error instanceof Trouble && error.status === 401) this.broken = true;
+          if (error instanceof Trouble && error.status === 401) this.signedOut(id, text);
         }
       }
     }
     this.say();
+  }
+
+  /**
+   * The session is over: nothing is lost, and it is sent when the person has signed in again.
+   * @param {number} id @param {string} text
+   */
+  signedOut(id, text) {
+    if (!this.waiting.has(id)) this.waiting.set(id, text);
+    this.broken = this.out = true;
+    this.say();
+    const again = async () => {
+      if (document.hidden) return;
+      removeEventListener("focus", again);
+      document.removeEventListener("visibilitychange", again);
+      this.broken = this.out = false;
+      await this.flush();
+    };
+    addEventListener("focus", again);
+    document.addEventListener("visibilitychange", again);
   }
 
   /** Show both texts of a segment. @param {number} id @param {string} mine @param {string} by */

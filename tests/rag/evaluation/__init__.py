@@ -1,0 +1,1 @@
+"""Questions about recordings, by which search is measured."""
