@@ -52,14 +52,7 @@ def env_check(
     driver, memory of the card, and one language model. With --search: the model of embeddings, the
     index, and whether embed-server and rag-server answer. Exit 5 when a check fails.
     """
-    if llm and search:
-        raise click.UsageError("--llm and --search are two reports")
-    if llm:
-        findings = _llm(ids, device, lock, home)
-    elif search:
-        findings = _search(ids, lock, home)
-    else:
-        findings = _asr(ids, device or "cpu", lock, home)
+    findings = _findings(ids, device, lock, home, llm=llm, search=search)
     failed = any(finding.status == "fail" for finding in findings)
     if as_json:
         import msgspec
@@ -74,6 +67,24 @@ def env_check(
                 remedy = translated(f"what to do: {translated(finding.remedy)}")
                 click.echo(f"      {' ' * width}  {remedy}")
     return CODES["not_ready"].exit_status if failed else 0
+
+
+def _findings(
+    ids: tuple[str, ...],
+    device: Device | None,
+    lock: str | None,
+    home: Path,
+    *,
+    llm: bool,
+    search: bool,
+) -> list[Finding]:
+    if llm and search:
+        raise click.UsageError("--llm and --search are two reports")
+    if llm:
+        return _llm(ids, device, lock, home)
+    if search:
+        return _search(ids, lock, home)
+    return _asr(ids, device or "cpu", lock, home)
 
 
 def _asr(ids: tuple[str, ...], device: Device, lock: str | None, home: Path) -> list[Finding]:
