@@ -15,6 +15,7 @@ from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.language import AUTO, UNDETERMINED
+from glagol.speech.phrases.spelling import noticed
 from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
@@ -363,13 +364,15 @@ class Recognizer:
         ]
         plans = [cutter.plan_sha256 for cutter in cutters]
         split = options.channel == "split"
+        phrases = self.engine.expected(options.phrases) if options.phrases else None
+        notices = [*(each for h in hearings for each in h.warnings), *noticed(phrases)]
         return Transcript(
             text=" ".join(segment.text for segment in segments),
             segments=segments,
             duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
             language=_language(hearings, options),
             coverage=_sum(coverages) if split else coverages[0],
-            warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
+            warnings=tuple(dict.fromkeys(notices)),
             provenance=searched(
                 replace(
                     self.provenance,
@@ -379,6 +382,7 @@ class Recognizer:
                 ),
                 hearings,
             ),
+            phrases=phrases,
         )
 
 
