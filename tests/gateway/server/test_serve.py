@@ -18,7 +18,7 @@ import av
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from asr.process import PATIENCE_S, Server
@@ -210,7 +210,7 @@ def test_pages_of_others_reach_nothing(client: httpx.Client, recording: str) -> 
     assert client.get(path).status_code == 200
 
 
-def events(client: httpx.Client, origin: Origin | None = None) -> connect:
+def events(client: httpx.Client, origin: Origin | None = None) -> ClientConnection:
     """The socket of a page."""
     address = str(client.base_url).replace("http", "ws", 1)
     return connect(f"{address.rstrip('/')}/ui/events", proxy=None, origin=origin)
@@ -220,7 +220,7 @@ def test_open_pages_get_events(client: httpx.Client, recording: str) -> None:
     """Of a change of a recording, of an edit, of what is gone; a dozen pages at once."""
     made = data(client.put("/ui/imports", params={"title": "a"}, content=SRT.encode("cp1251")))
     with ExitStack() as stack:
-        pages = [stack.enter_context(events(client)) for _ in range(12)]
+        pages: list[ClientConnection] = [stack.enter_context(events(client)) for _ in range(12)]
         for page in pages:
             assert json.loads(page.recv(10))["type"] == "hello"
         data(client.patch(f"/ui/recordings/{recording}", json={"held": True}))
@@ -305,3 +305,17 @@ def left(state: Path, sound: bytes, *words: str) -> list[str]:
     needles += [ascii(word)[1:-1].encode() for word in words]
     files = [path for path in state.rglob("*") if path.is_file()]
     return [str(path) for path in files if any(each in path.read_bytes() for each in needles)]
+
+
+def test_a_large_recording_needs_no_pieces(client: httpx.Client) -> None:
+    """Above the limit of other bodies: in one request, and by the form of a page without script."""
+    body = bytes(9 << 20)
+    made = data(client.put("/ui/recordings", params={"title": "одна"}, content=body))
+    assert made["bytes"] == len(body)
+    answer = client.post("/ui/recordings", files={"file": ("две", body)}, headers={"x-glagol": "1"})
+    assert answer.status_code == httpx.codes.SEE_OTHER
+    newest = data(client.get("/ui/recordings", params={"limit": 1}))["recordings"][0]
+    assert (newest["title"], newest["bytes"]) == ("две", len(body))
+    for each in (made, newest):
+        settled(client, each["id"])
+        client.delete(f"/ui/recordings/{each['id']}")
