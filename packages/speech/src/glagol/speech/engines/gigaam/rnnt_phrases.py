@@ -4,8 +4,9 @@ The search is greedy until, inside a word that begins like a phrase, a label or 
 to the phrase is nearly as likely as the best one. From the begin of that word all ways of the trie
 (`glagol.speech.phrases.trie`) are then followed, frame by frame, as far as they can pay; a phrase
 that ends within its budget takes the place of what was written since, and the greedy search
-continues behind it. Every node of the trie has one state of the prediction network, and for each frame the
-least that must be paid to stand there: a blank moves it to the next frame, a label to a child.
+continues behind it. Every node of the trie has one state of the prediction network, and for each
+frame the least that must be paid to stand there: a blank moves it to the next frame, a label to a
+child.
 
 A label is never made likelier, so nothing can be emitted again and again for the sake of a phrase,
 and the probabilities are the network's own.
