@@ -177,17 +177,14 @@ def transcribe(
     people = Bounds.asked(
         diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
     )
-    options = Options(
-        language,
-        channel=channel,
-        track=track,
-        strict=strict,
-        task=task,
-        window=window,
-        prompt=prompt,
-        speakers=people,
-        phrases=phrases,
-    )
+    spoken: dict[str, Any] = {
+        "language": language,
+        "channel": channel,
+        "track": track,
+        "strict": strict,
+    }
+    engine: dict[str, Any] = {"task": task, "window": window, "prompt": prompt, "phrases": phrases}
+    options = Options(**spoken, **engine, speakers=people)
     batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
     if batch.jobs and all(job.done for job in batch.jobs):

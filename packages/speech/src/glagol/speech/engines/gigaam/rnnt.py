@@ -146,7 +146,7 @@ class Transducer:
 
     @property
     def start(self) -> tuple[Array, Array]:
-        """The state before any label; see `after`."""
+        """The state before any label: cell [1, P], what follows [1, 4P + J]; see `after`."""
         return self._start
 
     def after(self, labels: Sequence[int], state: tuple[Array, Array]) -> tuple[Array, Array]:
