@@ -57,6 +57,24 @@ def test_one_file_is_its_text(glagol: Run, home: Path, recording: Path, expected
     assert glagol("transcribe", "--home", home, recording) == Result(0, f"{expected}\n", "")
 
 
+def test_phrases_come_from_a_file_and_from_options(
+    glagol: Run, home: Path, recording: Path, tmp_path: Path
+) -> None:
+    """JSON says which are used; a warning says that some are not, without their words."""
+    file = tmp_path / "phrases.txt"
+    file.write_text("# names\nнижний новгород^2\nkubernetes\n", encoding="utf-8")
+    asked = ["--phrases", file, "--phrase", "укроп", "--format", "json", recording]
+    found = glagol("transcribe", "--home", home, *asked)
+    assert found.status == 0
+    report = json.loads(found.out)["phrases"]
+    assert report["used"] == ["нижний новгород", "укроп"]
+    assert [each["text"] for each in report["refused"]] == ["kubernetes"]
+    assert "1 of 3 phrases" in found.err
+    assert "kubernetes" not in found.err
+    file.write_bytes(b"\xff\xfe")
+    assert "UTF-8" in glagol("transcribe", "--home", home, "--phrases", file, recording).err
+
+
 def test_split_channels_are_named_by_their_numbers(
     glagol: Run, home: Path, tmp_path: Path, expected: str
 ) -> None:

@@ -12,6 +12,7 @@ from asr.bench import Bench
 from asr.jobs.job_steps import submit, until
 from glagol.asr.http.engine_options import EngineOptions
 from glagol.asr.jobs.payload import Work
+from glagol.speech.phrases.types import Phrase
 from glagol.speech.types import Options
 
 URL = "/v1/transcribe"
@@ -45,6 +46,7 @@ def test_they_reach_the_model(bench: Bench) -> None:
         ("many", {"window": "half"}, "window"),
         ("tiny", {"prompt": "Екатерина"}, "prompt"),
         ("many", {"prompt": "x" * 10_000}, "prompt"),
+        ("many", {"phrases": "нижний новгород"}, "phrases"),
         ("many", {"language": "fr"}, "language"),
         ("english", {"language": "ru"}, "language"),
     ],
@@ -61,6 +63,22 @@ def test_what_the_model_lacks_is_refused(
         assert parameter in error["message"]
         assert error["remedy"]
     assert bench.stub.calls == []
+
+
+def test_phrases_reach_the_model(make_bench: Callable[..., Bench], tmp_path: Path) -> None:
+    """From the form, longer than its other fields may be, and in jobs, with their weights."""
+    bench = make_bench(state=str(tmp_path / "state"))
+    lines = [f"слово {'а' * 40}{number}" for number in range(1000)]
+    data = {"phrases": "\n".join(["нижний новгород^2", *lines])}
+    assert bench.send("POST", URL, files={"file": SOUND}, data=data).status_code == 200
+    many = {"phrases": "\n".join(f"слово {number}" for number in range(5001))}
+    error = bench.send("POST", URL, files={"file": SOUND}, data=many).json()["error"]
+    assert (error["code"], "5000" in error["remedy"]) == ("option_invalid", True)
+    made = submit(bench, "&phrases=нижний новгород^2%0Aкот")
+    until(bench, made.id, "done")
+    first, second = (options.phrases for _, options in bench.stub.calls)
+    assert (len(first), first[0]) == (1001, Phrase("нижний новгород", 2.0))
+    assert second == (Phrase("нижний новгород", 2.0), Phrase("кот"))
 
 
 def test_jobs_keep_them(make_bench: Callable[..., Bench], tmp_path: Path) -> None:

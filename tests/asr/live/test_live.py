@@ -123,6 +123,20 @@ def test_the_finals_are_the_transcript_of_the_file(
     assert expected["segments"][0]["text"] not in server.log.read_text()
 
 
+def test_phrases_are_reported(server: Server) -> None:
+    """Those of the first message, in the last one; what is no list of texts is refused."""
+    hello = json.dumps({"type": "start", "phrases": ["нижний новгород^2", "kubernetes"]})
+    messages, code = talk(server, sent([hello, bytes(3200), FINISH]))
+    assert code == 1000
+    report = messages[-1]["phrases"]
+    assert report["used"] == ["нижний новгород"]
+    assert [each["code"] for each in report["refused"]] == ["phrase_letters"]
+    assert messages[-1]["provenance"]["phrases"]["rules"] == 1
+    assert "новгород" not in server.log.read_text()
+    messages, code = talk(server, sent([json.dumps({"type": "start", "phrases": "кот"})]))
+    assert (messages[-1]["error"]["code"], code) == ("request_invalid", 4400)
+
+
 @pytest.mark.parametrize("form", ["ogg", "webm"])
 def test_opus_is_read_while_it_arrives(
     server: Server, transcribe_file: Callable[[bytes], Message], form: str

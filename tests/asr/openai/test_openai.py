@@ -143,6 +143,16 @@ def test_a_preset_may_be_called_whisper_1(bench: Bench) -> None:
     assert transcriptions.read(asked, registry, "tiny").model.id == "tiny"
 
 
+def test_keywords_are_phrases(bench: Bench) -> None:
+    """OpenAI's name for them, a part of the form each."""
+    fields = [("keywords[]", (None, f"слово{'а' * number}")) for number in range(1, 101)]
+    answer = bench.send("POST", URL, files=[("file", SOUND), *fields])
+    assert answer.status_code == 200
+    assert len(bench.stub.calls[0][1].phrases) == 100
+    answer = bench.send("POST", URL, files=[("file", SOUND), ("model", (None, "many")), *fields])
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "keywords")
+
+
 def test_prompt_and_temperature_reach_a_model_that_takes_them(bench: Bench) -> None:
     """And are refused by name above what it takes."""
     asked = {"model": "many", "prompt": "Екатерина", "temperature": "0.4", "window": "full"}

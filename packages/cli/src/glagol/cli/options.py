@@ -15,8 +15,16 @@ from glagol.cli.texts.catalogue import language
 
 if TYPE_CHECKING:
     from glagol.core.settings import Row
+    from glagol.speech.phrases.types import Phrase
 
-__all__ = ["ServerCommand", "home_option", "search_options", "speaker_options"]
+__all__ = [
+    "ServerCommand",
+    "home_option",
+    "phrase_options",
+    "phrases_of",
+    "search_options",
+    "speaker_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +61,40 @@ def search_options(command: Command) -> Command:
         "--prompt", default="", help="What was said before, names to know; where the model can."
     )
     return task(window(prompt(command)))
+
+
+def phrase_options(command: Command) -> Command:
+    """Add the phrases that are expected."""
+    one = click.option(
+        "--phrase", multiple=True, help="Words that are expected; as often as needed."
+    )
+    file = click.option(
+        "--phrases",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A file of such words, one phrase a line; a weight may follow: word^2.",
+    )
+    return one(file(command))
+
+
+def phrases_of(file: Path | None, lines: Sequence[str]) -> tuple[Phrase, ...]:
+    """The phrases of a file and of lines.
+
+    Raises:
+        InputError: `option_invalid`, they are too many, or the file is not UTF-8.
+    """
+    from glagol.core.errors import InputError
+    from glagol.speech.phrases.types import LIST_BYTES_MAX, listed
+
+    if file is None:
+        return listed(lines)
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(LIST_BYTES_MAX).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "option_invalid", f"{file} is not UTF-8", "save it as UTF-8, one phrase a line"
+        ) from error
+    return listed([*text.splitlines(), *lines])
 
 
 def speaker_options(command: Command) -> Command:

@@ -14,6 +14,7 @@ from glagol.runtime.tensors import Array as Array  # noqa: PLC0414 - exported to
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from glagol.speech.phrases.types import Phrase, Phrases
     from glagol.speech.speakers.types import Bounds, Diarization
 
 Task: TypeAlias = Literal["transcribe", "translate"]
@@ -235,6 +236,7 @@ class Transcript:
     Attributes:
         warnings: what the recording or the model lacks, by place; those about the whole are last.
         diarization: the speakers; None when they were not asked for.
+        phrases: what became of the caller's phrases; None where there were none.
         names: what people call the speakers of the channels, by number; a channel that has none is
             called by its number. Data (`as_data`) have the numbers alone.
         foot: lines below documents that people read, such as where the text is from.
@@ -248,6 +250,7 @@ class Transcript:
     provenance: Provenance
     warnings: tuple[Notice, ...] = ()
     diarization: Diarization | None = None
+    phrases: Phrases | None = None
     names: tuple[str, ...] = ()
     foot: tuple[str, ...] = ()
 
@@ -316,6 +319,7 @@ class Options:
             first notice about it, instead of transcribing what is there.
         speakers: how many people there may be; None leaves speakers out. Segments are then final
             when the recording is over.
+        phrases: that are expected; only where the engine takes them.
     """
 
     language: str = "auto"
@@ -333,3 +337,4 @@ class Options:
     pause_s: float | None = None
     strict: bool = False
     speakers: Bounds | None = None
+    phrases: tuple[Phrase, ...] = ()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
+from glagol.speech.phrases.types import Phrase
 from glagol.speech.types import Task, WindowRule
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ __all__ = ["NAMES", "TASKS", "USUAL", "WINDOWS", "EngineOptions"]
 
 TASKS: Final = get_args(Task)
 WINDOWS: Final = get_args(WindowRule)
-NAMES: Final = ("task", "window", "prompt")
-"""The options that our own routes take; OpenAI's have a prompt and a temperature."""
+NAMES: Final = ("task", "window", "prompt", "phrases")
+"""The options that our own routes take; OpenAI's have a prompt, a temperature and keywords."""
 
 
 class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -34,12 +35,14 @@ class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
         window: What the encoder reads; None for the model's own rule.
         prompt: Text that is taken for what was said before.
         temperature: 0..1.
+        phrases: That are expected.
     """
 
     task: Task = "transcribe"
     window: WindowRule | None = None
     prompt: str = ""
     temperature: float = 0.0
+    phrases: tuple[Phrase, ...] = ()
 
     def added(self, options: Options) -> Options:
         """The recogniser's options with these."""

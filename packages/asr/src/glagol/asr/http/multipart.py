@@ -36,11 +36,16 @@ __all__ = [
 Receive = Callable[[], Awaitable[Any]]
 
 FIELD_BYTES_MAX: Final = 4096
-PARTS_MAX: Final = 16
+LONG_FIELDS: Final = {"phrases": 512 * 1024}
+"""The bytes of fields that may be longer."""
+
+PARTS_MAX: Final = 1024
+"""A list, such as OpenAI's keywords[], has a part for each value."""
+
 UPLOAD: Final = "upload"
 """A form with this field needs no file: it names a resumable upload."""
 
-_FRAMING_BYTES: Final = 128 * 1024  # what boundaries, part headers and text fields may add
+_FRAMING_BYTES: Final = 640 * 1024  # what boundaries, part headers and text fields may add
 
 
 @dataclass(slots=True)
@@ -199,10 +204,9 @@ class _Form:
         if self._name == "file":
             return self.spool.feed(data)
         value = self._fields[self._name][-1]
-        if len(value) + len(data) > FIELD_BYTES_MAX:
-            wrong = (
-                "has a file" if self._part.filename else f"is longer than {FIELD_BYTES_MAX} bytes"
-            )
+        allowed = LONG_FIELDS.get(self._name, FIELD_BYTES_MAX)
+        if len(value) + len(data) > allowed:
+            wrong = "has a file" if self._part.filename else f"is longer than {allowed} bytes"
             raise _malformed(f"the field {self._name[:64]!r} {wrong}", self._name)
         value += data
         return False

@@ -21,6 +21,7 @@ from glagol.asr.http.engine_options import TASKS, WINDOWS
 from glagol.asr.http.schemas import Channel
 from glagol.asr.openai.forms import FORMS
 from glagol.speech.output.formats import FORMATS
+from glagol.speech.phrases.types import PHRASES_MAX, WEIGHT_MAX, WEIGHT_MIN
 from glagol.speech.pipeline.options import PROMPT_MAX
 from glagol.speech.speakers.types import PEOPLE_MAX
 from glagol.web import envelope, errors
@@ -99,6 +100,11 @@ _OPTIONS: Final = {
         type=OpenAPIType.STRING,
         max_length=PROMPT_MAX,
         description="What was said before; where the model takes it",
+    ),
+    "phrases": Schema(
+        type=OpenAPIType.STRING,
+        description="Words that are expected, one phrase a line, at most"
+        f" {PHRASES_MAX}; a weight of {WEIGHT_MIN:g} to {WEIGHT_MAX:g} may follow: word^2",
     ),
 }
 _BINARY: Final = Schema(
@@ -198,6 +204,11 @@ _OPENAI: Final = {
         description="Events transcript.text.delta and transcript.text.done",
     ),
     "prompt": _OPTIONS["prompt"],
+    "keywords[]": Schema(
+        type=OpenAPIType.ARRAY,
+        items=Schema(type=OpenAPIType.STRING),
+        description="As phrases of POST /v1/transcribe, one each",
+    ),
     "window": _OPTIONS["window"],
     "temperature": Schema(
         type=OpenAPIType.NUMBER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, get_args
 
@@ -12,12 +12,14 @@ from glagol.asr.http.schemas import Channel
 from glagol.core.errors import InputError
 from glagol.registry.manifest.rules import role_of
 from glagol.speech.output.formats import FORMATS
+from glagol.speech.phrases.types import listed
 from glagol.speech.speakers.types import Bounds
 
 if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.speech.engines.base import Traits
+    from glagol.speech.phrases.types import Phrase
     from glagol.speech.types import Task, WindowRule
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "merge",
     "model_of",
     "one_of",
+    "phrases_of",
     "read",
     "speakers_of",
     "track_of",
@@ -179,6 +182,7 @@ def _engine(options: Mapping[str, str], model: Model) -> EngineOptions:
         if window
         else None,
         prompt=options.get("prompt") or "",
+        phrases=phrases_of("phrases", (options.get("phrases") or "").splitlines()),
     )
     return granted(asked, model)
 
@@ -192,6 +196,18 @@ def granted(asked: EngineOptions, model: Model) -> EngineOptions:
     for name, remedy in asked.refused(traits_of(model)).items():
         raise OptionError(name, f"{model.id} does not take this {name}", remedy)
     return asked
+
+
+def phrases_of(parameter: str, lines: Sequence[str]) -> tuple[Phrase, ...]:
+    """The phrases of lines, as `glagol.speech.phrases.types.listed` reads them.
+
+    Raises:
+        OptionError: `option_invalid`, naming the parameter; they are too many.
+    """
+    try:
+        return listed(lines)
+    except InputError as error:
+        raise OptionError(parameter, error.message, error.remedy) from error
 
 
 def _truth(options: Mapping[str, str], name: str, default: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from glagol.speech.phrases.types import Refusal
 from glagol.speech.speakers.types import Speaker, Spoken
 from glagol.speech.types import Notice
 
@@ -67,13 +68,21 @@ class Coverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: list[Coverage] | None = None
 
 
+class PhraseReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of each phrase: the texts of those used, and why the others have no effect."""
+
+    used: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+
+
 class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The `data` of a transcription; duration in seconds, `provenance` says what made it.
 
     `complete` is false where sound of the recording is known to be missing; `warnings` say where.
     Results that earlier versions stored have neither.
 
-    With diarize=true it has the `speakers` and their `turns`.
+    With diarize=true it has the `speakers` and their `turns`; with phrases it says in `phrases`
+    which were used and which were refused.
 
     Of a job with summarize=true it has `summary`, as llm-server's /v1/summarize gives it, and
     `summary_error {code, message, remedy}`; one of them is null.
@@ -89,6 +98,7 @@ class Transcript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warnings: tuple[Notice, ...] = ()
     speakers: tuple[Speaker, ...] | None = None
     turns: tuple[Spoken, ...] | None = None
+    phrases: PhraseReport | None = None
     summary: dict[str, Any] | None = None
     summary_error: dict[str, str] | None = None
 

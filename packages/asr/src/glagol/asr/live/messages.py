@@ -46,6 +46,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         strict: Whether the stream fails when sound is missing or damaged.
         task: "translate" sends English text, where the model can.
         prompt: Text that is taken for what was said before, where the model takes one.
+        phrases: That are expected, each with a weight if it has one: "word^2".
     """
 
     encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
@@ -60,6 +61,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     strict: bool = False
     task: Task = "transcribe"
     prompt: str = ""
+    phrases: tuple[str, ...] = ()
 
 
 class Finish(
@@ -110,7 +112,15 @@ def done(transcript: Transcript) -> bytes:
     from glagol.speech.output.formats import as_data
 
     data = as_data(transcript)
-    kept = ("duration", "language", "coverage", "complete", "warnings", "provenance")
+    kept: tuple[str, ...] = (
+        "duration",
+        "language",
+        "coverage",
+        "complete",
+        "warnings",
+        "provenance",
+    )
+    kept += ("phrases",) if "phrases" in data else ()
     return _json("done", **{name: data[name] for name in kept})
 
 

@@ -12,7 +12,7 @@ from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
 from glagol.asr.http.engine_options import EngineOptions
-from glagol.asr.http.options import granted, language_of, model_of
+from glagol.asr.http.options import granted, language_of, model_of, phrases_of
 from glagol.asr.http.request import audited, options_for
 from glagol.asr.live import messages as live_wire
 from glagol.asr.live.bridge import Feed, Outbox
@@ -105,7 +105,8 @@ async def _served(
 
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
-    asked = granted(EngineOptions(task=start.task, prompt=start.prompt), model)
+    phrases = phrases_of("phrases", start.phrases)
+    asked = granted(EngineOptions(task=start.task, prompt=start.prompt, phrases=phrases), model)
     options = options_for(
         service,
         language_of(start.language, model),

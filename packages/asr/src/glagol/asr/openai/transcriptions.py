@@ -31,6 +31,7 @@ from glagol.asr.http.options import (
     language_of,
     model_of,
     one_of,
+    phrases_of,
     speakers_of,
     track_of,
     traits_of,
@@ -62,10 +63,10 @@ _SINGLE: Final = frozenset(
     ["model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"]
     + ["window", "chunking_strategy", *SPEAKER_NAMES]
 )
-_LISTS: Final = frozenset({"timestamp_granularities"})
+_LISTS: Final = frozenset({"timestamp_granularities", "keywords"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
 _UNSUPPORTED: Final = frozenset(
-    ["include", "keywords", "languages"] + ["known_speaker_names", "known_speaker_references"]
+    ["include", "languages"] + ["known_speaker_names", "known_speaker_references"]
 )
 _LEAVE: Final = "leave it out"
 _UNPLAIN: Final = re.compile(r"[^A-Za-z0-9_./=:-]")
@@ -128,7 +129,8 @@ def read(
     given = _by_name(fields, ignored)
     single = {name: given[name][0] for name in given if name in _SINGLE}
     model = _model(single.get("model", ""), registry, default, ignored)
-    engine = _engine(single, model, task, ignored)
+    keywords = phrases_of("keywords", given.get("keywords", []))
+    engine = _engine(single, model, EngineOptions(task=task, phrases=keywords), ignored)
     form = single.get("response_format", "json")
     if form not in FORMS:
         known = ", ".join(FORMS)
@@ -202,16 +204,19 @@ def _model(name: str, registry: Registry, default: str, ignored: list[str] | Non
 
 
 def _engine(
-    single: Mapping[str, str], model: Model, task: Task, ignored: list[str] | None
+    single: Mapping[str, str], model: Model, asked: EngineOptions, ignored: list[str] | None
 ) -> EngineOptions:
-    """What is asked of the engine, as the model takes it; the task is never left out."""
+    """What is asked of the engine, as the model takes it; the task is never left out.
+
+    `asked` has the task and the keywords.
+    """
     try:
         temperature = float(single.get("temperature", "0"))
     except ValueError:
         temperature = math.nan
     window = single.get("window")
-    asked = EngineOptions(
-        task=task,
+    asked = msgspec.structs.replace(
+        asked,
         window=cast("WindowRule", one_of(single, "window", WINDOWS)) if window else None,
         prompt=single.get("prompt", ""),
         temperature=temperature,
@@ -219,7 +224,8 @@ def _engine(
     wrong = asked.refused(traits_of(model))
     if "task" in wrong:
         raise OptionError("model", f"{model.id} does not translate", wrong["task"])
-    for name, remedy in wrong.items():
+    for option, remedy in wrong.items():
+        name = "keywords" if option == "phrases" else option
         _leave(ignored, OptionError(name, f"{model.id} does not take this {name}", remedy))
     kept = {
         name: value for name, value in msgspec.structs.asdict(asked).items() if name not in wrong

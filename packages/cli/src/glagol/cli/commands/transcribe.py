@@ -23,7 +23,13 @@ from glagol.cli.batch.inputs import STDIN
 from glagol.cli.batch.targets import Job
 from glagol.cli.batch.work import Tally, carried_out
 from glagol.cli.commands.summarize import ask, llm_options, rendered
-from glagol.cli.options import home_option, search_options, speaker_options
+from glagol.cli.options import (
+    home_option,
+    phrase_options,
+    phrases_of,
+    search_options,
+    speaker_options,
+)
 from glagol.cli.progress import Bars
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
@@ -118,6 +124,7 @@ class Batch:
 )
 @speaker_options
 @search_options
+@phrase_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--threads",
@@ -165,20 +172,19 @@ def transcribe(
     from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options
 
+    phrases = phrases_of(where.pop("phrases"), where.pop("phrase"))
     found, forms = asked(files, **where)
     people = Bounds.asked(
         diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
     )
-    options = Options(
-        language,
-        channel=channel,
-        track=track,
-        strict=strict,
-        task=task,
-        window=window,
-        prompt=prompt,
-        speakers=people,
-    )
+    spoken: dict[str, Any] = {
+        "language": language,
+        "channel": channel,
+        "track": track,
+        "strict": strict,
+    }
+    engine: dict[str, Any] = {"task": task, "window": window, "prompt": prompt, "phrases": phrases}
+    options = Options(**spoken, **engine, speakers=people)
     batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
     if batch.jobs and all(job.done for job in batch.jobs):
@@ -190,17 +196,23 @@ def transcribe(
     from glagol.speech.pipeline.recognizer import Recognizer
 
     registry = load(home)
-    if jobs > 1 and not threads:
-        threads = max(1, len(os.sched_getaffinity(0)) // jobs)
     entry = registry.model(model or registry.manifest.defaults.asr)
     granted(batch.options, entry.id, family_of(entry).describe(entry))
     recognizer = Recognizer.open(
-        registry, model=entry.id, variant=variant, runtime=Runtime(device=device, threads=threads)
+        registry,
+        model=entry.id,
+        variant=variant,
+        runtime=Runtime(device=device, threads=_threads(threads, jobs)),
     )
     if people is not None:
         recognizer.speakers.model()  # says that it is not here before any file is read
     with Bars(sys.stderr) as bars:
         return _run(batch, recognizer, jobs, bars, quiet=quiet)
+
+
+def _threads(asked: int, jobs: int) -> int:
+    """Threads of one inference; 0 is one for each physical core."""
+    return asked if asked or jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
 
 
 def _check(batch: Batch) -> None:

@@ -17,11 +17,14 @@ from glagol.core.errors import IntegrityError
 from glagol.speech.types import Notice, SearchProvenance, Task, WindowRule, Word
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import OpenModel
     from glagol.runtime.batching import Tally
     from glagol.runtime.options import Runtime
     from glagol.runtime.session import Interrupt
+    from glagol.speech.phrases.types import Phrase, Phrases
     from glagol.speech.types import Array
 
 __all__ = [
@@ -80,7 +83,7 @@ class Request:
         task: "translate" gives English text.
         prompt: text that is taken for what was said before.
         temperature: 0..1, how freely words are drawn; 0 gives the likeliest text.
-        phrases: words that are likelier than usual.
+        phrases: that are expected; written where they are likely enough.
         beam: beams of the search, from 1, which is greedy; None for the model's own.
         window: what the encoder reads; None for the model's own.
         history: whether a window gets the text of the one before as context.
@@ -90,7 +93,7 @@ class Request:
     task: Task = "transcribe"
     prompt: str = ""
     temperature: float = 0.0
-    phrases: tuple[str, ...] = ()
+    phrases: tuple[Phrase, ...] = ()
     beam: int | None = None
     window: WindowRule | None = None
     history: bool = False
@@ -173,6 +176,9 @@ class TranscriptionEngine(Protocol):
         Raises:
             InputError: `option_invalid`, the engine cannot do what is asked.
         """
+
+    def expected(self, phrases: Sequence[Phrase]) -> Phrases:
+        """Which phrases it can write, and why not the others; only with `Traits.takes_phrases`."""
 
     def close(self) -> None:
         """Give back what it holds; no call may follow."""

@@ -22,6 +22,7 @@ from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from glagol.speech.phrases.types import Phrases
     from glagol.speech.speakers.types import Diarization
     from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
 
@@ -51,6 +52,8 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
     channels segments have `channel` and coverage has `channels [{decoded, dropped}]`. With speakers
     segments and words have `speaker`, and there are `speakers [{id, seconds, turns,
     overlap_seconds, confidence}]`, `turns [{start, end, speaker}]` and `diarization` in provenance.
+    With phrases there are `phrases {used [text], refused [{text, code, message, remedy}]}`, and
+    `phrases {sha256, rules}` in provenance.
     """
     data: dict[str, Any] = {
         "text": transcript.text,
@@ -67,6 +70,11 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         data["speakers"] = [asdict(speaker) for speaker in people.speakers]
         data["turns"] = [asdict(turn) for turn in people.turns]
         data["provenance"]["diarization"] = asdict(people.provenance)
+    phrases = transcript.phrases
+    if phrases is not None:
+        refused = [asdict(refusal) for refusal in phrases.refused]
+        data["phrases"] = {"used": list(phrases.used), "refused": refused}
+        data["provenance"]["phrases"] = asdict(phrases.provenance)
     return data
 
 
@@ -89,6 +97,7 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
         diarization=_diarization_of(data),
+        phrases=_phrases_of(data),
     )
 
 
@@ -236,6 +245,17 @@ def _diarization_of(data: Mapping[str, Any]) -> Diarization | None:
     return msgspec.convert(people, Diarization)
 
 
+def _phrases_of(data: Mapping[str, Any]) -> Phrases | None:
+    import msgspec
+
+    from glagol.speech.phrases.types import Phrases
+
+    provenance = data["provenance"].get("phrases")
+    if provenance is None:
+        return None
+    return msgspec.convert({**data["phrases"], "provenance": provenance}, Phrases)
+
+
 def provenance_of(data: Mapping[str, Any]) -> Provenance:
     """The provenance that `as_data` wrote.
 
@@ -251,7 +271,8 @@ def provenance_of(data: Mapping[str, Any]) -> Provenance:
 
     vad = data["vad"]
     found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
-    found.pop("diarization", None)  # it is of the transcript
+    for name in ("diarization", "phrases"):  # they are of the transcript
+        found.pop(name, None)
     found = {"kernels_sha256": None, **found}  # not in results of earlier versions
     if "search" not in found:
         return Provenance(**found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from glagol.core.errors import InputError
 from glagol.speech.engines.base import Request
 from glagol.speech.language import AUTO, matched
+from glagol.speech.phrases.types import PHRASES_MAX
 
 if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
@@ -103,6 +104,10 @@ def refused(options: Options, traits: Traits) -> dict[str, str]:
         found["prompt"] = "leave it out, or choose a model that takes one"
     elif len(options.prompt) > PROMPT_MAX:
         found["prompt"] = f"use at most {PROMPT_MAX} characters"
+    if options.phrases and not traits.takes_phrases:
+        found["phrases"] = "leave it out, or choose a model that takes phrases"
+    elif len(options.phrases) > PHRASES_MAX:
+        found["phrases"] = f"give at most {PHRASES_MAX}, those that matter for this recording"
     if not 0 <= options.temperature <= TEMPERATURE_MAX:
         found["temperature"] = f"use 0..{TEMPERATURE_MAX:g}"
     elif options.temperature and not traits.takes_temperature:
@@ -128,4 +133,5 @@ def request_of(options: Options) -> Request:
         beam=options.beam,
         window=options.window,
         history=options.history,
+        phrases=options.phrases,
     )

@@ -14,6 +14,7 @@ from glagol.runtime.options import Runtime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
+from glagol.speech.phrases.spelling import noticed
 from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
@@ -39,7 +40,7 @@ from glagol.speech.vad import families as detectors
 from glagol.speech.vad.model import BLOCK_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
@@ -282,7 +283,7 @@ class Recognizer:
                 stop_if(cancelled)
         yield step([], last=True)
         cutters = [listener.cutter for listener in listeners]
-        transcript = whole(self.provenance, tuple(found), cutters, options, hearings, audio_sha256)
+        transcript = self._whole(tuple(found), cutters, options, hearings, audio_sha256)
         return replace(transcript, warnings=(*source.warnings, *transcript.warnings))
 
     def live(
@@ -309,7 +310,7 @@ class Recognizer:
 
         def finished(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
             cutters = [listener.cutter]
-            return whole(self.provenance, segments, cutters, options, [hearing], sha256)
+            return self._whole(segments, cutters, options, [hearing], sha256)
 
         return Live(listener, hearing, finished, options)
 
@@ -335,6 +336,22 @@ class Recognizer:
             track=options.track,
             cancelled=cancelled,
         )
+
+    def _whole(
+        self,
+        segments: tuple[Segment, ...],
+        cutters: Sequence[Cutter],
+        options: Options,
+        hearings: Sequence[Hearing],
+        sha256: str | None,
+    ) -> Transcript:
+        """The transcript, with what became of each phrase that is expected."""
+        found = whole(self.provenance, segments, cutters, options, hearings, sha256)
+        if not options.phrases:
+            return found
+        phrases = self.engine.expected(options.phrases)
+        notices = dict.fromkeys((*found.warnings, *noticed(phrases)))
+        return replace(found, phrases=phrases, warnings=tuple(notices))
 
     def _listener(
         self,

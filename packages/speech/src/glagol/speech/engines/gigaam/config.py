@@ -51,4 +51,4 @@ def traits_of(model: Model) -> Traits:
         IntegrityError: `manifest_invalid`, its decoding parameters are not of the family's form.
     """
     decoding: Config = configured(model, Config)
-    return Traits(window_s=decoding.window_s, languages=model.languages)
+    return Traits(window_s=decoding.window_s, languages=model.languages, takes_phrases=True)

@@ -14,20 +14,25 @@ from glagol.runtime.kernels.choice import library
 from glagol.runtime.session import artifact, device_of, open_session, provider_of, uses_kernels
 from glagol.runtime.tensors import read_float32, require_finite
 from glagol.speech.engines.base import EngineProvenance, Hypothesis, configured
+from glagol.speech.engines.gigaam import rnnt_phrases
 from glagol.speech.engines.gigaam.config import Config, Rnnt, traits_of
-from glagol.speech.engines.gigaam.ctc import greedy
+from glagol.speech.engines.gigaam.ctc import greedy, spotted
 from glagol.speech.engines.gigaam.features import FrontEnd
 from glagol.speech.engines.gigaam.rnnt import Transducer
-from glagol.speech.engines.gigaam.vocabulary import Vocabulary
+from glagol.speech.engines.gigaam.vocabulary import CONTROL, Vocabulary
 from glagol.speech.engines.gigaam.words import words_of
+from glagol.speech.phrases.spelling import compiled
+from glagol.speech.phrases.trie import MARK, Alphabet
 from glagol.speech.types import SAMPLE_RATE, Array
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from glagol.registry.registry import OpenModel
     from glagol.runtime.session import Interrupt
     from glagol.speech.engines.base import Request
+    from glagol.speech.phrases.trie import Trie
+    from glagol.speech.phrases.types import Phrase, Phrases
     from glagol.speech.types import Emission, Token, Word
 
 
@@ -91,6 +96,8 @@ class Acoustic:
             kernels_sha256=sha256_of(used) if used else None,
         )
         self.vocabulary = Vocabulary.read(artifact(opened.blobs, "vocabulary.json").data)
+        pieces = ("" if each in CONTROL else each for each in self.vocabulary.pieces)
+        self._alphabet = Alphabet([piece.replace(" ", MARK) for piece in pieces])
         head = read_float32(artifact(opened.blobs, "head.safetensors").data)
         for name, values in head.items():
             require_finite(values, name, "head.safetensors")
@@ -115,17 +122,25 @@ class Acoustic:
                 f"{self._model} does not {request.task}",
                 "use the task transcribe, or another model",
             )
-        return GreedyDecoding(self, request)
+        trie = compiled(request.phrases, self._alphabet)[0] if request.phrases else None
+        return GreedyDecoding(self, request, trie)
+
+    def expected(self, phrases: Sequence[Phrase]) -> Phrases:
+        """As `glagol.speech.engines.base.TranscriptionEngine`."""
+        return compiled(tuple(phrases), self._alphabet)[1]
 
     def close(self) -> None:
         """Nothing is held beyond the life of this object."""
 
-    def tokens(self, samples: Array, stop: Interrupt | None = None) -> tuple[list[Token], int]:
+    def tokens(
+        self, samples: Array, stop: Interrupt | None = None, trie: Trie | None = None
+    ) -> tuple[list[Token], int]:
         """Recognise one window.
 
         Args:
             samples: float32 [N] at 16 kHz, at most `Traits.window_s` long.
             stop: set by another thread to give up.
+            trie: of the phrases that are expected.
 
         Returns:
             Tokens by rising frame, and the number of encoder frames T.
@@ -145,7 +160,7 @@ class Acoustic:
                 f" sound, which is not the subsampling {self._subsampling} of the manifest",
                 "restore manifest.json from the release or from version control",
             )
-        return self.vocabulary.tokens(self._emissions(outputs)), len(outputs)
+        return self.vocabulary.tokens(self._emissions(outputs, trie)), len(outputs)
 
     def _encoded(self, features: Array, stop: Interrupt | None) -> Array:
         """Encoder outputs [T, C] of one window [L, 64]; a batch is not given up for one of it."""
@@ -163,22 +178,25 @@ class Acoustic:
         valid: Array = outputs[0, : counts[0]]
         return valid
 
-    def words(self, samples: Array, stop: Interrupt | None = None) -> list[Word]:
+    def words(
+        self, samples: Array, stop: Interrupt | None = None, trie: Trie | None = None
+    ) -> list[Word]:
         """Recognise one window; words in seconds from its start.
 
         The frame shift is the window's duration over its number of frames, as upstream has it.
-        Samples float32 [N]; `stop` and errors as in `tokens`.
+        Samples float32 [N]; `stop`, `trie` and errors as in `tokens`.
         """
-        tokens, frames = self.tokens(samples, stop)
+        tokens, frames = self.tokens(samples, stop, trie)
         if not tokens:
             return []
         shift = len(samples) / SAMPLE_RATE / frames
         return words_of(tokens, self.vocabulary, start=0.0, frame_s=shift)
 
-    def _emissions(self, outputs: Array) -> list[Emission]:
-        if self._transducer is None:
-            return greedy(outputs, self.vocabulary.blank)
-        return self._transducer.greedy(outputs)
+    def _emissions(self, outputs: Array, trie: Trie | None) -> list[Emission]:
+        head, blank = self._transducer, self.vocabulary.blank
+        if head is None:
+            return greedy(outputs, blank) if trie is None else spotted(outputs, blank, trie)
+        return head.greedy(outputs) if trie is None else rnnt_phrases.spotted(head, outputs, trie)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +206,12 @@ class GreedyDecoding:
     Attributes:
         engine: the model.
         request: what was asked for.
+        trie: of the phrases that are expected; None for none.
     """
 
     engine: Acoustic
     request: Request
+    trie: Trie | None = None
 
     @property
     def independent(self) -> Request:
@@ -200,7 +220,7 @@ class GreedyDecoding:
 
     def transcribe(self, samples: Array, *, stop: Interrupt | None = None) -> Hypothesis:
         """As `glagol.speech.engines.base.Decoding`; samples float32 [N]."""
-        words = tuple(self.engine.words(samples, stop))
+        words = tuple(self.engine.words(samples, stop, self.trie))
         language = self.request.language or (*self.engine.traits.languages, "und")[0]
         return Hypothesis(words, " ".join(word.text for word in words), language)
 

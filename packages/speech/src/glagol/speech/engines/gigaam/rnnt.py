@@ -81,11 +81,15 @@ class Transducer:
             `joint.out.weight` [C, J], `joint.out.bias` [C]; float32.
         blank: index of the blank class.
         max_symbols: emissions per frame at most; upstream's torch code has 10.
+
+    Attributes:
+        blank: index of the blank class.
+        max_symbols: emissions per frame at most.
     """
 
     def __init__(self, tensors: Mapping[str, Array], blank: int, max_symbols: int) -> None:
-        self._blank = blank
-        self._max_symbols = max_symbols
+        self.blank = blank
+        self.max_symbols = max_symbols
         half = _sigmoid_halves(len(tensors["lstm.bias"]))
         bias = tensors["lstm.bias"] * half
         self._input = tensors["embed"] @ tensors["lstm.weight_ih"].T * half + bias
@@ -132,13 +136,32 @@ class Transducer:
                 rows, where, labels = np.array(speaking).T
                 logprobs = _log_softmax(scores[rows, where], labels)
                 for (clip, _, label), logprob in zip(speaking, logprobs, strict=True):
-                    active[clip].say(label, logprob, self._max_symbols)
+                    active[clip].say(label, logprob, self.max_symbols)
                 gates = self._input[labels] + ahead[rows, : self._gates]
                 cell[rows], ahead[rows] = self._step(gates, cell[rows])
             left = [place for place, clip in enumerate(active) if clip.at < clip.end]
             if len(left) < len(active):
                 active, cell, ahead = [active[place] for place in left], cell[left], ahead[left]
         return [clip.emissions for clip in clips]
+
+    @property
+    def start(self) -> tuple[Array, Array]:
+        """The state before any label: cell [1, P], what follows [1, 4P + J]; see `after`."""
+        return self._start
+
+    def after(self, labels: Sequence[int], state: tuple[Array, Array]) -> tuple[Array, Array]:
+        """The states after one more label each: cells [N, P], what follows [N, 4P + J]."""
+        cell, ahead = state
+        return self._step(self._input[labels] + ahead[:, : self._gates], cell)
+
+    def scores(self, frames: Array, state: tuple[Array, Array]) -> Array:
+        """Scores of all classes, then of none [N, BLOCK, C + fill].
+
+        `frames` [N, BLOCK, J] of the encoder stand before the N states.
+        """
+        hidden = np.ones((*frames.shape[:2], self._joint + 1), np.float32)
+        np.add(frames, state[1][:, np.newaxis, self._gates :], out=hidden[..., :-1])
+        return _product(np.maximum(hidden, 0.0, out=hidden), self._out)
 
     def _laid_out(self, encoded: Sequence[Array]) -> tuple[list[_Clip], Array]:
         """The recordings, and for each frame of all the next ones [sum of T + 1, BLOCK * J]."""
@@ -157,7 +180,7 @@ class Transducer:
         """Advance each recording to its next label, if that is near: (recording, frame, label)."""
         speaking = []
         for place, (clip, labels) in enumerate(zip(active, best, strict=True)):
-            where = clip.skip(labels, self._blank)
+            where = clip.skip(labels, self.blank)
             if where is not None:
                 speaking.append((place, where, labels[where]))
         return speaking

@@ -28,9 +28,12 @@ from glagol.speech.engines.whisper.rules import RULES_VERSION, Rules
 from glagol.speech.engines.whisper.segments import parts_of, reached, spread
 from glagol.speech.engines.whisper.vocabulary import Vocabulary
 from glagol.speech.engines.whisper.words import UNSPACED, groups_of, words_of
+from glagol.speech.phrases import types as phrase_types
 from glagol.speech.types import SAMPLE_RATE, Notice, SearchProvenance, Word
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glagol.registry.registry import OpenModel
     from glagol.runtime.options import Runtime
     from glagol.runtime.session import Interrupt
@@ -134,6 +137,13 @@ class Whisper:
                 f"use one of {', '.join(self.ids.spoken)}",
             )
         return WindowDecoding(self, request, language)
+
+    def expected(self, phrases: Sequence[phrase_types.Phrase]) -> phrase_types.Phrases:
+        """As `glagol.speech.engines.base.TranscriptionEngine`; it takes none."""
+        source = phrase_types.PhrasesProvenance(
+            phrase_types.sha256_of(phrases), phrase_types.RULES_VERSION
+        )
+        return phrase_types.Phrases((), (), source)
 
     def close(self) -> None:
         """Nothing is held beyond the life of this object."""
