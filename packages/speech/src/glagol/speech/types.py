@@ -77,7 +77,8 @@ class Word:
     """A word: start and end in seconds, text without spaces, confidence 0..1.
 
     `glued` words follow the one before without a space, as in Chinese. `speaker` is the id of the
-    the speaker that says it, where speakers were asked for.
+    the speaker that says it, where speakers were asked for. `spoken` is what was said where the
+    text is written otherwise, as a number in digits.
     """
 
     start: float
@@ -86,6 +87,7 @@ class Word:
     confidence: float
     glued: bool = False
     speaker: str | None = None
+    spoken: str | None = None
 
 
 def text_of(words: Iterable[Word]) -> str:
