@@ -16,7 +16,7 @@ from glagol.cli.texts.catalogue import language
 if TYPE_CHECKING:
     from glagol.core.settings import Row
 
-__all__ = ["ServerCommand", "home_option", "search_options", "speaker_options"]
+__all__ = ["ServerCommand", "home_option", "search_options", "speaker_options", "writing_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,6 +64,17 @@ def speaker_options(command: Command) -> Command:
     least = click.option("--min-speakers", type=int, help="At least so many.")
     most = click.option("--max-speakers", type=int, help="At most so many.")
     return diarize(number(least(most(command))))
+
+
+def writing_options(command: Command) -> Command:
+    """Add how the text is written."""
+    return click.option(
+        "--numbers",
+        type=click.Choice(["words", "digits"]),
+        default="words",
+        show_default=True,
+        help="digits: write numbers of Russian speech so; JSON keeps what was said.",
+    )(command)
 
 
 def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Task: TypeAlias = Literal["transcribe", "translate"]
 WindowRule: TypeAlias = Literal["cropped", "full"]
+Numbers: TypeAlias = Literal["words", "digits"]
 
 SAMPLE_RATE = 16_000
 """Hz; every waveform inside the package has this rate and one channel."""
@@ -231,6 +232,19 @@ class SearchedProvenance(Provenance):
 
 
 @dataclass(frozen=True, slots=True)
+class WritingProvenance:
+    """How the text was written where that was asked for.
+
+    Attributes:
+        rules: version of the rules that write numbers.
+        numbers: "digits" where numbers were written so.
+    """
+
+    rules: int
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """The result: `text` is the segments' texts joined by one space.
 
@@ -240,6 +254,7 @@ class Transcript:
         names: what people call the speakers of the channels, by number; a channel that has none is
             called by its number. Data (`as_data`) have the numbers alone.
         foot: lines below documents that people read, such as where the text is from.
+        writing: how the text was written; None where it is as the engine gave it.
     """
 
     text: str
@@ -252,6 +267,7 @@ class Transcript:
     diarization: Diarization | None = None
     names: tuple[str, ...] = ()
     foot: tuple[str, ...] = ()
+    writing: WritingProvenance | None = None
 
     def called(self, channel: int) -> str:
         """The name of a channel, or its number."""
@@ -318,6 +334,7 @@ class Options:
             first notice about it, instead of transcribing what is there.
         speakers: how many people there may be; None leaves speakers out. Segments are then final
             when the recording is over.
+        numbers: "digits" writes numbers of Russian speech in digits (`glagol.speech.text.digits`).
     """
 
     language: str = "auto"
@@ -335,3 +352,4 @@ class Options:
     pause_s: float | None = None
     strict: bool = False
     speakers: Bounds | None = None
+    numbers: Numbers = "words"

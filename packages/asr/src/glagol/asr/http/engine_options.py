@@ -1,4 +1,4 @@
-"""What a caller asks of the engine beside the language, on every route and in stored jobs.
+"""What a caller asks of the engine and its text beside the language, on every route and in jobs.
 
 Each option is refused by name where the model that shall serve cannot do it.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
-from glagol.speech.types import Task, WindowRule
+from glagol.speech.types import Numbers, Task, WindowRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
     from glagol.speech.types import Options
 
-__all__ = ["NAMES", "TASKS", "USUAL", "WINDOWS", "EngineOptions"]
+__all__ = ["NAMES", "NUMBERS", "TASKS", "USUAL", "WINDOWS", "EngineOptions"]
 
 TASKS: Final = get_args(Task)
 WINDOWS: Final = get_args(WindowRule)
-NAMES: Final = ("task", "window", "prompt")
+NUMBERS: Final = get_args(Numbers)
+NAMES: Final = ("task", "window", "prompt", "numbers")
 """The options that our own routes take; OpenAI's have a prompt and a temperature."""
 
 
@@ -34,12 +35,14 @@ class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
         window: What the encoder reads; None for the model's own rule.
         prompt: Text that is taken for what was said before.
         temperature: 0..1.
+        numbers: "digits" writes numbers so.
     """
 
     task: Task = "transcribe"
     window: WindowRule | None = None
     prompt: str = ""
     temperature: float = 0.0
+    numbers: Numbers = "words"
 
     def added(self, options: Options) -> Options:
         """The recogniser's options with these."""

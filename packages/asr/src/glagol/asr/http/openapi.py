@@ -17,7 +17,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from glagol.asr.http.engine_options import TASKS, WINDOWS
+from glagol.asr.http.engine_options import NUMBERS, TASKS, WINDOWS
 from glagol.asr.http.schemas import Channel
 from glagol.asr.openai.forms import FORMS
 from glagol.speech.output.formats import FORMATS
@@ -99,6 +99,12 @@ _OPTIONS: Final = {
         type=OpenAPIType.STRING,
         max_length=PROMPT_MAX,
         description="What was said before; where the model takes it",
+    ),
+    "numbers": Schema(
+        type=OpenAPIType.STRING,
+        enum=list(NUMBERS),
+        default=NUMBERS[0],
+        description="digits writes numbers of Russian speech in digits; words keep what was said",
     ),
 }
 _BINARY: Final = Schema(
@@ -199,6 +205,7 @@ _OPENAI: Final = {
     ),
     "prompt": _OPTIONS["prompt"],
     "window": _OPTIONS["window"],
+    "numbers": _OPTIONS["numbers"],
     "temperature": Schema(
         type=OpenAPIType.NUMBER,
         minimum=0,

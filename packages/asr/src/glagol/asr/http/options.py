@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.speech.engines.base import Traits
-    from glagol.speech.types import Task, WindowRule
+    from glagol.speech.types import Numbers, Task, WindowRule
 
 __all__ = [
     "NAMES",
@@ -179,6 +179,7 @@ def _engine(options: Mapping[str, str], model: Model) -> EngineOptions:
         if window
         else None,
         prompt=options.get("prompt") or "",
+        numbers=cast("Numbers", one_of(options, "numbers", engine_options.NUMBERS)),
     )
     return granted(asked, model)
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from glagol.core.errors import InputError
-from glagol.speech.types import Task
+from glagol.speech.types import Numbers, Task
 
 if TYPE_CHECKING:
     from glagol.speech.types import Segment, Transcript
@@ -46,6 +46,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         strict: Whether the stream fails when sound is missing or damaged.
         task: "translate" sends English text, where the model can.
         prompt: Text that is taken for what was said before, where the model takes one.
+        numbers: "digits" writes numbers so, in finals; partials have words.
     """
 
     encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
@@ -60,6 +61,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     strict: bool = False
     task: Task = "transcribe"
     prompt: str = ""
+    numbers: Numbers = "words"
 
 
 class Finish(

@@ -105,7 +105,9 @@ async def _served(
 
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
-    asked = granted(EngineOptions(task=start.task, prompt=start.prompt), model)
+    asked = granted(
+        EngineOptions(task=start.task, prompt=start.prompt, numbers=start.numbers), model
+    )
     options = options_for(
         service,
         language_of(start.language, model),

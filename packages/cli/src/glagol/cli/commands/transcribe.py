@@ -23,7 +23,7 @@ from glagol.cli.batch.inputs import STDIN
 from glagol.cli.batch.targets import Job
 from glagol.cli.batch.work import Tally, carried_out
 from glagol.cli.commands.summarize import ask, llm_options, rendered
-from glagol.cli.options import home_option, search_options, speaker_options
+from glagol.cli.options import home_option, search_options, speaker_options, writing_options
 from glagol.cli.progress import Bars
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError, HostError, InputError
 from glagol.core.files import write_atomic
@@ -33,11 +33,12 @@ from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from glagol.speech.pipeline.recognizer import Recognizer
-    from glagol.speech.types import Options, Task, Transcript, WindowRule
+    from glagol.speech.types import Options, Transcript
 
 __all__ = ["transcribe"]
 
 MEMORY_BYTES: Final = 1 << 20
+_WORDING: Final = ("task", "window", "prompt", "numbers")
 _EXTENSIONS: Final = ", ".join(dict.fromkeys(row.extension for row in FORMATS.values()))
 
 
@@ -117,6 +118,7 @@ class Batch:
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
 @speaker_options
+@writing_options
 @search_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
@@ -143,9 +145,6 @@ def transcribe(
     min_speakers: int | None,
     max_speakers: int | None,
     language: str,
-    task: Task,
-    window: WindowRule | None,
-    prompt: str,
     device: str,
     threads: int,
     jobs: int,
@@ -165,7 +164,6 @@ def transcribe(
     from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Options
 
-    found, forms = asked(files, **where)
     people = Bounds.asked(
         diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
     )
@@ -174,11 +172,10 @@ def transcribe(
         channel=channel,
         track=track,
         strict=strict,
-        task=task,
-        window=window,
-        prompt=prompt,
         speakers=people,
+        **{name: where.pop(name) for name in _WORDING},
     )
+    found, forms = asked(files, **where)
     batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
     if batch.jobs and all(job.done for job in batch.jobs):

@@ -18,12 +18,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.speech.output.html import as_html
 from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
+from glagol.speech.output.provenance import (
+    diarization_of,
+    provenance_data,
+    provenance_of,
+    writing_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from glagol.speech.speakers.types import Diarization
-    from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
+    from glagol.speech.types import (
+        Coverage,
+        Segment,
+        Transcript,
+        Word,
+    )
 
 __all__ = [
     "FORMATS",
@@ -37,7 +47,6 @@ __all__ = [
     "as_tsv",
     "as_vtt",
     "of_data",
-    "provenance_of",
     "segment_data",
 ]
 
@@ -51,6 +60,7 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
     channels segments have `channel` and coverage has `channels [{decoded, dropped}]`. With speakers
     segments and words have `speaker`, and there are `speakers [{id, seconds, turns,
     overlap_seconds, confidence}]`, `turns [{start, end, speaker}]` and `diarization` in provenance.
+    With numbers in digits those words have `spoken`, and there is `writing` in provenance.
     """
     data: dict[str, Any] = {
         "text": transcript.text,
@@ -60,13 +70,12 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "coverage": _coverage(transcript.coverage),
         "complete": transcript.complete,
         "warnings": [asdict(notice) for notice in transcript.warnings],
-        "provenance": asdict(transcript.provenance),
+        "provenance": provenance_data(transcript),
     }
     people = transcript.diarization
     if people is not None:
         data["speakers"] = [asdict(speaker) for speaker in people.speakers]
         data["turns"] = [asdict(turn) for turn in people.turns]
-        data["provenance"]["diarization"] = asdict(people.provenance)
     return data
 
 
@@ -88,7 +97,8 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         coverage=_coverage_of(data["coverage"]),
         provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
-        diarization=_diarization_of(data),
+        diarization=diarization_of(data),
+        writing=writing_of(data["provenance"]),
     )
 
 
@@ -219,43 +229,10 @@ def _word(word: Word) -> dict[str, Any]:
     data = asdict(word)
     if not word.glued:
         del data["glued"]
-    if word.speaker is None:
-        del data["speaker"]
+    for name in ("speaker", "spoken"):
+        if data[name] is None:
+            del data[name]
     return data
-
-
-def _diarization_of(data: Mapping[str, Any]) -> Diarization | None:
-    import msgspec
-
-    from glagol.speech.speakers.types import Diarization
-
-    provenance = data["provenance"].get("diarization")
-    if provenance is None:
-        return None
-    people = {"speakers": data["speakers"], "turns": data["turns"], "provenance": provenance}
-    return msgspec.convert(people, Diarization)
-
-
-def provenance_of(data: Mapping[str, Any]) -> Provenance:
-    """The provenance that `as_data` wrote.
-
-    Raises:
-        KeyError, TypeError: `data` is something else.
-    """
-    from glagol.speech.types import (
-        Provenance,
-        SearchedProvenance,
-        SearchProvenance,
-        VadProvenance,
-    )
-
-    vad = data["vad"]
-    found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
-    found.pop("diarization", None)  # it is of the transcript
-    found = {"kernels_sha256": None, **found}  # not in results of earlier versions
-    if "search" not in found:
-        return Provenance(**found)
-    return SearchedProvenance(**{**found, "search": SearchProvenance(**found["search"])})
 
 
 def _coverage_of(data: Mapping[str, Any]) -> Coverage:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from glagol.speech.pipeline.hearing import spoken
+from glagol.speech.text.writing import written
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -76,5 +79,5 @@ class Live:
         return replace(whole, warnings=(*warnings, *whole.warnings))
 
     def _final(self, segments: list[Segment]) -> Iterator[Segment]:
-        for segment in segments:
+        for segment in written(segments, self._options, spoken([self.hearing], self._options)):
             yield segment if self._options.word_timestamps else replace(segment, words=())

@@ -14,16 +14,16 @@ from glagol.runtime.options import Runtime
 from glagol.speech.audio.decode import decode
 from glagol.speech.engines.base import Request
 from glagol.speech.engines.families import FAMILIES, family_of
-from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing, searched
+from glagol.speech.pipeline.hearing import Hearing, searched, spoken
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.pipeline.provenance import known
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
+from glagol.speech.text.writing import described, written
 from glagol.speech.types import (
     SAMPLE_RATE,
     Array,
@@ -260,6 +260,7 @@ class Recognizer:
         def step(segments: list[Segment], *, last: bool = False) -> Step:
             ordered = turns.push(segments, [listener.frontier for listener in listeners])
             ordered += turns.finish() if last else []
+            ordered = written(ordered, options, spoken(hearings, options))
             shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in ordered)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
@@ -363,11 +364,11 @@ class Recognizer:
         ]
         plans = [cutter.plan_sha256 for cutter in cutters]
         split = options.channel == "split"
-        return Transcript(
+        transcript = Transcript(
             text=" ".join(segment.text for segment in segments),
             segments=segments,
             duration_s=round(cutters[0].total / SAMPLE_RATE, 3),
-            language=_language(hearings, options),
+            language=spoken(hearings, options),
             coverage=_sum(coverages) if split else coverages[0],
             warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
             provenance=searched(
@@ -380,12 +381,7 @@ class Recognizer:
                 hearings,
             ),
         )
-
-
-def _language(hearings: Sequence[Hearing], options: Options) -> str:
-    """The spoken language, by the engine; by the caller's options where the engine gives none."""
-    asked = UNDETERMINED if options.language == AUTO else options.language
-    return next((each.language for each in hearings if each.language), asked)
+        return described(transcript, options)
 
 
 def _sum(coverages: Sequence[Coverage]) -> Coverage:

@@ -11,6 +11,7 @@ from glagol.core.errors import GlagolError
 from glagol.speech.audio.source import Paced
 from glagol.speech.speakers.tell import diarization
 from glagol.speech.speakers.words import attributed
+from glagol.speech.text.writing import described, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -79,7 +80,7 @@ def steps(
     both = _Tapped(source, diarizer)
     if isinstance(source, Paced):
         both = _WindowedSteps(source, diarizer, source)
-    plain = replace(options, speakers=None, word_timestamps=True)
+    plain = replace(options, speakers=None, word_timestamps=True, numbers="words")
     inner = transcribed(both, plain)
     with closing(inner):
         while True:
@@ -91,15 +92,17 @@ def steps(
             yield replace(step, segments=())
     found = diarization(diarizer.finish(bounds), model, bounds)
     segments = attributed(transcript.segments, found.turns)
+    segments = tuple(written(segments, options, transcript.language))
     if not options.word_timestamps:
         segments = tuple(replace(segment, words=()) for segment in segments)
     yield replace(step, segments=segments)
-    return replace(
+    whole = replace(
         transcript,
         segments=segments,
         text=" ".join(segment.text for segment in segments),
         diarization=found,
     )
+    return described(whole, options)
 
 
 @dataclass(frozen=True, slots=True)

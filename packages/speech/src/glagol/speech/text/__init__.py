@@ -1,1 +1,1 @@
-"""How transcribed words are written: numbers as digits, and numbers that nobody may read."""
+"""How transcribed words are written: numbers as digits, and what is masked."""

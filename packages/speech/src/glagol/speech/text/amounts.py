@@ -18,18 +18,19 @@ from glagol.speech.text.lexicon import (
     SQUARE,
     UNIT,
     WHOLES,
+    words,
 )
 from glagol.speech.text.line import Found, Line, Piece
 from glagol.speech.text.numerals import Item, grouped
 
-__all__ = ["label", "pair", "quantity", "spread", "signed", "version"]
+__all__ = ["label", "pair", "quantity", "signed", "spread", "version"]
 
 SURE_FROM: Final = 10
 """Smaller numbers stay words where nothing says that they are measured or counted exactly."""
 
 _VERSION: Final = re.compile(r"верси(я|и|ю|ей)")
 _WARMTH: Final = re.compile(r"температур(а|ы|е|у|ой)")
-_AFTER_LABEL: Final = frozenset("в на и а по для с от до или к у за".split())
+_AFTER_LABEL: Final = words("в на и а по для с от до или к у за")
 
 
 def quantity(line: Line, at: int, *, small: bool = False) -> Found | None:
@@ -116,7 +117,7 @@ def _decimal(line: Line, at: int) -> tuple[str, int, bool] | None:
 
 
 def _by_comma(line: Line, at: int, whole: Item) -> tuple[str, int, bool] | None:
-    """"двадцать пять запятая ноль три"."""
+    """Read "двадцать пять запятая ноль три"."""
     digits, end = "", at + 2
     while (part := line.next_number(end - 1)) is not None and part.simple:
         digits, end = digits + str(part.value), end + 1
@@ -126,7 +127,7 @@ def _by_comma(line: Line, at: int, whole: Item) -> tuple[str, int, bool] | None:
 
 
 def _half(line: Line, at: int) -> tuple[str, int, bool] | None:
-    """"два с половиной" and "полтора"; thousands are multiplied, greater scales stay words."""
+    """Read "два с половиной" and "полтора"; thousands are multiplied, greater scales stay words."""
     whole = line.number(at)
     if line.word(at) in HALVES:
         value, end = 1, at + 1
@@ -142,14 +143,14 @@ def _half(line: Line, at: int) -> tuple[str, int, bool] | None:
     if line.items[end - 1].apart:
         return f"{value},5", end, value >= SURE_FROM
     scale = line.item(end)
-    words = 0 if scale is None or scale.end - scale.start > 1 else SCALES.get(scale.text, 0)
-    if words == 1000:
+    size = 0 if scale is None or scale.end - scale.start > 1 else SCALES.get(scale.text, 0)
+    if size == 1000:
         return grouped(value * 1000 + 500), end + 1, True
-    return f"{value},5", end, words > 0 or value >= SURE_FROM
+    return f"{value},5", end, size > 0 or value >= SURE_FROM
 
 
 def version(line: Line, at: int) -> Found | None:
-    """"версия два точка ноль"."""
+    """Write "версия два точка ноль" with points."""
     first = line.number(at)
     if first is None or not _VERSION.fullmatch(line.before(at)):
         return None
@@ -160,7 +161,7 @@ def version(line: Line, at: int) -> Found | None:
 
 
 def signed(line: Line, at: int) -> Found | None:
-    """"минус пять градусов": the sign and the number are one word."""
+    """Join sign and number to one word: "минус пять градусов"."""
     word = line.word(at)
     if word not in ("минус", "плюс") or line.items[at].apart or line.number(at - 1) is not None:
         return None
@@ -178,7 +179,7 @@ def signed(line: Line, at: int) -> Found | None:
 
 
 def spread(line: Line, at: int) -> Found | None:
-    """"от пяти до двадцати": both in digits, or both in words."""
+    """Write both numbers of "от пяти до двадцати" in digits, or both in words."""
     pairs = {"от": ("до",), "с": ("до", "по"), "со": ("до", "по"), "между": ("и",)}
     joints = pairs.get(line.word(at), ())
     first = line.next_number(at)
@@ -188,7 +189,7 @@ def spread(line: Line, at: int) -> Found | None:
 
 
 def pair(line: Line, at: int) -> Found | None:
-    """"пять из двадцати", "сто двадцать на восемьдесят"."""
+    """Write "пять из двадцати" and "сто двадцать на восемьдесят" in digits."""
     if line.number(at) is None or line.next_word(at) not in ("из", "на"):
         return None
     return _both(line, at, at + 2)
@@ -230,7 +231,7 @@ def near_thousands(first: Item, second: Item) -> str | None:
 
 
 def label(line: Line, at: int) -> Found | None:
-    """"дом пять": a small number that names something, and counts nothing."""
+    """Write a small number that names something and counts nothing: "дом пять"."""
     item = line.number(at)
     if item is None or item.value in (0, 1) or not LABELS.fullmatch(line.before(at)):
         return None

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from glagol.speech.text.lexicon import DAYPARTS, MONTHS, YEAR, YEARS
+from glagol.speech.text.lexicon import DAYPARTS, MONTHS, YEAR, YEARS, words
 from glagol.speech.text.line import Found, Line
-from glagol.speech.text.numerals import Item
+from glagol.speech.text.numerals import Item, grouped
 
-__all__ = ["clock", "date", "numeric_date", "ordinal", "years"]
+__all__ = ["clock", "date", "duration", "numeric_date", "ordinal", "years"]
 
 _DAYS: Final = 31
 _FIRST_YEAR: Final = 1000
 _LAST_YEAR: Final = 2999
-_AT: Final = frozenset("в во к ко до с со после".split())
-_HOUR: Final = frozenset("час часа часов часам часах часу".split())
-_MINUTE: Final = frozenset("минута минуты минут минуту минутам минутах".split())
-_MONTH_DAY: Final = frozenset("число числа числу числом числе".split())
-_BETWEEN_DAYS: Final = frozenset("и или по до на".split())
+_AT: Final = words("в во к ко до с со после")
+_HOUR: Final = words("час часа часов часам часах часу")
+_MINUTE: Final = words("минута минуты минут минуту минутам минутах")
+_MONTH_DAY: Final = words("число числа числу числом числе")
+_BETWEEN_DAYS: Final = words("и или по до на")
 _OF_DAYS: Final = frozenset(["го", "е", "му", "м"])
+_NOMINATIVE: Final = words("два три четыре пять шесть семь восемь девять")
 _FRACTIONS: Final = frozenset([100, 1000])
 
 
 def numeric_date(line: Line, at: int) -> Found | None:
-    """"двадцать первое ноль третье две тысячи двадцать шестого": day, month, year."""
+    """Write day, month and year: "двадцать первое ноль третье две тысячи двадцать шестого"."""
     day = _day(line, at)
     if day is None or day.apart:
         return None
@@ -39,7 +40,7 @@ def numeric_date(line: Line, at: int) -> Found | None:
 
 
 def date(line: Line, at: int) -> Found | None:
-    """"двадцать первого марта", "с первого по пятое мая", "первого и второго июня"."""
+    """Write days: "двадцать первого марта", "с первого по пятое мая", "первого и второго июня"."""
     day = _day(line, at)
     if day is None or day.apart:
         return None
@@ -88,33 +89,49 @@ def ordinal(line: Line, at: int) -> Found | None:
 
 
 def clock(line: Line, at: int) -> Found | None:
-    """"в девять тридцать", "девять тридцать утра", "до шести вечера", "в час тридцать"."""
+    """Write times: "в девять тридцать", "девять тридцать утра", "до шести вечера"."""
     if line.word(at) == "без":
         return _before_hour(line, at)
     if line.number(at) is not None and line.next_word(at) in _MINUTE:
         return _of_hour(line, at)
-    told = line.word(at) in _AT and not line.items[at].apart
-    return _told(line, at + 1) if told else _by_daypart(line, at)
+    timed = line.word(at) in _AT and not line.items[at].apart
+    return _timed(line, at + 1) if timed else _by_daypart(line, at)
 
 
 def _before_hour(line: Line, at: int) -> Found | None:
-    """"без двадцати пять" stays: neither number means what it says."""
+    """Leave "без двадцати пять": neither number means what it says."""
     minutes = line.next_number(at)
     if minutes is None or minutes.value > 30:
         return None
+    last = line.tokens[minutes.end - 1].text
+    if minutes.end - minutes.start == 2 and last in _NOMINATIVE:
+        return Found((), at + 2)  # "двадцати пять", which is no 25
     hour = at + 3 if line.next_word(at + 1) in _MINUTE else at + 2
     other = line.number(hour)
     return Found((), hour + 1) if other is not None and 1 <= other.value <= 12 else None
 
 
 def _of_hour(line: Line, at: int) -> Found | None:
-    """"двадцать минут шестого" stays."""
+    """Leave "двадцать минут шестого"."""
     hour = line.ordinal(at + 2)
     half_day = hour is not None and hour.value <= 12 and hour.ending == "го"
     return Found((), at + 3) if half_day and not line.items[at + 1].apart else None
 
 
-def _told(line: Line, at: int) -> Found | None:
+def duration(line: Line, at: int) -> Found | None:
+    """Write both numbers of "семь часов пятнадцать минут" as soon as one of them is great."""
+    hours, minutes = line.number(at), line.number(at + 2)
+    if hours is None or minutes is None or line.items[at + 1].apart:
+        return None
+    if line.next_word(at) not in _HOUR or line.next_word(at + 2) not in _MINUTE:
+        return None
+    if max(hours.value, minutes.value) < 10:
+        return None
+    pieces = tuple(line.piece(i, i, grouped(line.items[i].value)) for i in (at, at + 2))
+    return Found(pieces, at + 4)
+
+
+def _timed(line: Line, at: int) -> Found | None:
     """A time after "в", "к", "до", "с", "после"."""
     hour, end = _hour(line, at)
     if hour is None or line.items[at].apart:
@@ -129,7 +146,7 @@ def _told(line: Line, at: int) -> Found | None:
 
 
 def _by_daypart(line: Line, at: int) -> Found | None:
-    """"девять тридцать утра", "девять часов вечера", "пять утра"."""
+    """Write "девять тридцать утра", "девять часов вечера", "пять утра"."""
     hour, end = _hour(line, at)
     if hour is None or line.items[at].apart or line.word(at) == "час":
         return None
@@ -140,9 +157,9 @@ def _by_daypart(line: Line, at: int) -> Found | None:
     if line.next_word(at) in _HOUR and line.next_word(at + 1) in DAYPARTS:
         return Found((piece,), at + 3)
     part = line.next_word(at)
-    told = line.before(at) in _AT | {"около", "на"}
-    least = {"утра": 2 if told else 5, "вечера": 4 if told else 5, "дня": 5, "ночи": 2}.get(part)
-    if least is None or not least <= hour <= 12 or (part == "ночи" and not told):
+    timed = line.before(at) in _AT | {"около", "на"}
+    least = {"утра": 2 if timed else 5, "вечера": 4 if timed else 5, "дня": 5, "ночи": 2}.get(part)
+    if least is None or not least <= hour <= 12 or (part == "ночи" and not timed):
         return None
     return Found((piece,), at + 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from glagol.speech.text.amounts import SURE_FROM, near_thousands
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["digits_of", "phone", "run", "score", "slashed"]
 
-NATIONAL: Final = 11
-_LOCAL: Final = {10: (3, 3, 2, 2), 7: (3, 2, 2), 6: (2, 2, 2), 5: (1, 2, 2)}
+_FORMS: Final = ((1, 3, 3, 2, 2), (3, 3, 2, 2), (3, 2, 2), (2, 2, 2), (1, 2, 2))
+"""Parts of a telephone's number: with the country, and what is dialled without it."""
 _CARD: Final = 16
 _JOINED_FROM: Final = 4
 _COUNTED_FROM: Final = 3
@@ -31,7 +32,7 @@ def phone(line: Line, at: int) -> Found | None:
     end = begin
     while (item := line.number(end)) is not None and item.simple and item.scale == 1:
         end += 1
-        if not _goes_on(line, item):
+        if not _continues(line, item):
             break
     if end - begin < 2 or _counts([line.items[i].value for i in range(begin, end)]):
         return None
@@ -39,23 +40,24 @@ def phone(line: Line, at: int) -> Found | None:
     values = [CARDINALS[line.tokens[i].text] for i in range(start, stop)]
     nulls = [line.tokens[i].text for i in range(start, stop)]
     named = line.near(at, PHONES, within=4)
-    lengths = (NATIONAL, *(_LOCAL if named and not plus else ()))
-    found = [digits_of(_unfolded(values, nulls), length) for length in lengths]
-    good = [each for each in found if each is not None and (len(each[1]) < NATIONAL or each[1][0] in "78")]
+    forms = _FORMS if named and not plus else _FORMS[:1]
+    found = [(digits_of(_unfolded(values, nulls), sizes), sizes) for sizes in forms]
+    good = [(read, sizes) for read, sizes in found if read is not None and _dialled(read[2])]
     if not good:
         return None
-    digits = min(good)[1]
-    return Found((Piece(line.items[at].start, stop, _written(digits, plus=plus)),), end)
+    (_, _, digits), sizes = min(good)
+    text = ("+" if plus else "") + "-".join(_parts(digits, sizes))
+    return Found((Piece(line.items[at].start, stop, text),), end)
 
 
-def _goes_on(line: Line, item: Item) -> bool:
+def _continues(line: Line, item: Item) -> bool:
     """Whether a group of digits may follow: nothing, or a comma, stands after this one."""
     last = line.tokens[item.end - 1]
     return not item.apart or last.tail == ","
 
 
 def _unfolded(values: Sequence[int], words: Sequence[str]) -> tuple[int, ...]:
-    """"два нуля" as two zeros."""
+    """Read "два нуля" as two zeros."""
     found: list[int] = []
     for value, word in zip(values, words, strict=True):
         if word == "нуля" and found and found[-1] in (2, 3):
@@ -65,19 +67,24 @@ def _unfolded(values: Sequence[int], words: Sequence[str]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def digits_of(values: tuple[int, ...], length: int) -> tuple[int, str] | None:
-    """Spoken groups as `length` digits: the fewest groups, and the digits; None where none fits.
+def digits_of(values: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[int, int, str] | None:
+    """Spoken groups as digits of a number that is written in parts.
 
     Args:
         values: what each word means, 0..900.
-        length: of the result.
+        sizes: digits of each part.
+
+    Returns:
+        How many groups were said, how many of them are in two parts, and the digits, of the reading
+        with the fewest of both; None where none fits.
     """
+    length, edges = sum(sizes), set(accumulate(sizes))
 
     @cache
-    def best(at: int, left: int) -> tuple[int, str] | None:
+    def best(at: int, begin: int) -> tuple[int, int, str] | None:
         if at == len(values):
-            return (0, "") if left == 0 else None
-        found: tuple[int, str] | None = None
+            return (0, 0, "") if begin == length else None
+        found: tuple[int, int, str] | None = None
         total, room = 0, 1000
         for end in range(at, min(at + 3, len(values))):
             value = values[end]
@@ -85,34 +92,37 @@ def digits_of(values: tuple[int, ...], length: int) -> tuple[int, str] | None:
                 break
             total += value
             text = str(total)
-            rest = best(end + 1, left - len(text)) if len(text) <= left else None
-            if rest is not None and (found is None or rest[0] + 1 <= found[0]):
-                found = rest[0] + 1, text + rest[1]
+            after = begin + len(text)
+            rest = best(end + 1, after) if after <= length else None
+            if rest is not None:
+                crosses = any(begin < edge < after for edge in edges)
+                reading = rest[0] + 1, rest[1] + crosses, text + rest[2]
+                found = reading if found is None else min(found, reading)
             if value < 20:
                 break
             room = 100 if value >= 100 else 10
         return found
 
-    return best(0, length)
+    return best(0, 0)
 
 
-def _written(digits: str, *, plus: bool) -> str:
-    head, rest = (digits[0], digits[1:]) if len(digits) == NATIONAL else ("", digits)
-    parts, at = [head] if head else [], 0
-    for size in _LOCAL[len(rest)]:
-        parts.append(rest[at : at + size])
-        at += size
-    return ("+" if plus else "") + "-".join(parts)
+def _dialled(digits: str) -> bool:
+    return len(digits) < sum(_FORMS[0]) or digits[0] in "78"
+
+
+def _parts(digits: str, sizes: tuple[int, ...]) -> list[str]:
+    edges = [0, *accumulate(sizes)]
+    return [digits[a:b] for a, b in pairwise(edges)]
 
 
 def _counts(values: Sequence[int]) -> bool:
     """Whether numbers follow each other as when one counts."""
-    steps = {b - a for a, b in zip(values, values[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(values)}
     return steps in ({1}, {-1})
 
 
 def score(line: Line, at: int) -> Found | None:
-    """"со счётом два один"."""
+    """Write "со счётом два один" with a colon."""
     first = line.number(at)
     second = line.next_number(at)
     if first is None or second is None or line.before(at) != "счетом":
@@ -123,7 +133,7 @@ def score(line: Line, at: int) -> Found | None:
 
 
 def slashed(line: Line, at: int) -> Found | None:
-    """"дом двадцать дробь три"."""
+    """Write "дом двадцать дробь три" with a stroke."""
     first = line.number(at)
     if first is None or line.next_word(at) != "дробь":
         return None

@@ -34,6 +34,7 @@ _RULES: Final[tuple[Rule, ...]] = (
     codes.slashed,
     amounts.spread,
     calendar.clock,
+    calendar.duration,
     calendar.date,
     calendar.years,
     calendar.ordinal,

@@ -29,7 +29,13 @@ __all__ = [
     "WHOLES",
     "YEAR",
     "YEARS",
+    "words",
 ]
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a line."""
+    return frozenset(text.split())
 
 
 def _forms(rows: str) -> dict[str, int]:
@@ -89,7 +95,7 @@ SCALES: Final = _forms(
 1000000000000 триллион триллиона триллиону триллионом триллионе триллионы триллионов триллионам"""
 )
 
-BARE: Final = frozenset("тысяча тысячу тысяче тысячей тысячью миллион миллиард триллион".split())
+BARE: Final = words("тысяча тысячу тысяче тысячей тысячью миллион миллиард триллион")
 """Scales that are a number without one before them; others need more number after them."""
 
 _ENDINGS: Final = {
@@ -172,16 +178,16 @@ def _ordinals() -> dict[str, tuple[int, str]]:
 ORDINALS: Final = _ordinals()
 """Value and the letters that follow the digits: "21-й", "21-го"."""
 
-MONTHS: Final = tuple(
-    "января февраля марта апреля мая июня июля августа сентября октября ноября декабря".split()
+MONTHS: Final = words(
+    "января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
 )
-YEAR: Final = frozenset("год года году годом годе".split())
-YEARS: Final = frozenset("годы годов годам годами годах".split())
-DAYPARTS: Final = frozenset("утра вечера дня ночи".split())
+YEAR: Final = words("год года году годом годе")
+YEARS: Final = words("годы годов годам годами годах")
+DAYPARTS: Final = words("утра вечера дня ночи")
 PERCENT: Final = re.compile(r"процент(а|у|ом|е|ы|ов|ам|ами|ах)?")
 COLD: Final = re.compile(r"градус(а|у|ом|е|ы|ов|ам|ами|ах)?")
-WHOLES: Final = frozenset("целая целых целые целой целую целыми целым".split())
-HALVES: Final = frozenset("полтора полторы полутора".split())
+WHOLES: Final = words("целая целых целые целой целую целыми целым")
+HALVES: Final = words("полтора полторы полутора")
 PLACES: Final = (
     re.compile(r"десят(ая|ой|ую|ые|ых|ым|ыми)"),
     re.compile(r"сот(ая|ой|ую|ые|ых|ым|ыми)"),
@@ -202,7 +208,9 @@ UNIT: Final = re.compile(
 )
 """What is measured: a number before it is written in digits, however small."""
 
-SQUARE: Final = re.compile(r"(квадратн|кубическ|погонн|морск)(ый|ого|ых|ая|ой|ые|ым|ыми|ом|ий|ие|их)")
+SQUARE: Final = re.compile(
+    r"(квадратн|кубическ|погонн|морск)(ый|ого|ых|ая|ой|ые|ым|ыми|ом|ий|ие|их)"
+)
 
 LABELS: Final = re.compile(
     r"номер(а|у|ом|е)?|дом(а|у|ом|е)?|квартир(а|ы|е|у|ой)|корпус(а|у|ом|е)?|строени(е|я|ю|ем|и)"
@@ -226,8 +234,8 @@ PHONES: Final = re.compile(
 )
 """A number of five digits and more after them is a phone's."""
 
-OBLIQUE_MAGPIE: Final = frozenset(
-    "около до от из более больше менее меньше свыше порядка с без для после".split()
+OBLIQUE_MAGPIE: Final = words(
+    "около до от из более больше менее меньше свыше порядка с без для после"
 )
 """Before them "сорока" is 40, and no bird."""
 

@@ -26,7 +26,7 @@ class Token:
         text: in lower case, with е for ё, without what stands around it.
         head: what stands before it, such as a quotation mark.
         tail: what stands after it, such as a comma; a number ends there.
-        apart: whether no number may go on from it to the next word.
+        apart: whether no number continues from it to the next word.
     """
 
     text: str
