@@ -101,6 +101,8 @@ class Frames:
         self._sound = sound
         self._watch = watch
         self._tag = False
+        self._tags_s = 0.0
+        self._counted = container.format.name == "mp3"  # its stamps count packets, tags too
         self._seconds = 0.0
         self.lost = 0
         self.lost_s = 0.0
@@ -149,16 +151,18 @@ class Frames:
             return
         head = bytes(packet)[:TAG_BYTES] if not self.lost else b""
         self._tag |= any(mark in head for mark in TAGS)
+        known = packet.duration and packet.time_base
+        duration = float(packet.duration * packet.time_base) if known else 0.0
         if self._tag:
+            self._tags_s += duration if self._counted else 0.0
             return
         self.lost += 1
-        if packet.duration and packet.time_base:
-            self.lost_s += float(packet.duration * packet.time_base)
+        self.lost_s += duration
 
     def _framed(self, frame: AudioFrame) -> Frame:
         stamp = None
         if frame.pts is not None and frame.time_base is not None:
-            stamp = float(frame.pts * frame.time_base)
+            stamp = float(frame.pts * frame.time_base) - self._tags_s
         found = Frame(
             frame.sample_rate,
             _samples(frame, self._seconds),
