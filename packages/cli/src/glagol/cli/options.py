@@ -68,13 +68,17 @@ def speaker_options(command: Command) -> Command:
 
 def writing_options(command: Command) -> Command:
     """Add how the text is written."""
-    return click.option(
+    numbers = click.option(
         "--numbers",
         type=click.Choice(["words", "digits"]),
         default="words",
         show_default=True,
         help="digits: write numbers of Russian speech so; JSON keeps what was said.",
-    )(command)
+    )
+    redact = click.option(
+        "--redact", is_flag=True, help="Mask numbers of telephones, cards and passports."
+    )
+    return numbers(redact(command))
 
 
 def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:

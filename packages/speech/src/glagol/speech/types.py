@@ -238,10 +238,12 @@ class WritingProvenance:
     Attributes:
         rules: version of the rules that write numbers.
         numbers: "digits" where numbers were written so.
+        redact: whether numbers of telephones, cards and passports were masked.
     """
 
     rules: int
     numbers: Numbers
+    redact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +337,7 @@ class Options:
         speakers: how many people there may be; None leaves speakers out. Segments are then final
             when the recording is over.
         numbers: "digits" writes numbers of Russian speech in digits (`glagol.speech.text.digits`).
+        redact: mask numbers of telephones, cards and passports (`glagol.speech.text.masking`).
     """
 
     language: str = "auto"
@@ -353,3 +356,4 @@ class Options:
     strict: bool = False
     speakers: Bounds | None = None
     numbers: Numbers = "words"
+    redact: bool = False

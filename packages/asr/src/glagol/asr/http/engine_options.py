@@ -23,7 +23,7 @@ __all__ = ["NAMES", "NUMBERS", "TASKS", "USUAL", "WINDOWS", "EngineOptions"]
 TASKS: Final = get_args(Task)
 WINDOWS: Final = get_args(WindowRule)
 NUMBERS: Final = get_args(Numbers)
-NAMES: Final = ("task", "window", "prompt", "numbers")
+NAMES: Final = ("task", "window", "prompt", "numbers", "redact")
 """The options that our own routes take; OpenAI's have a prompt and a temperature."""
 
 
@@ -36,6 +36,7 @@ class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
         prompt: Text that is taken for what was said before.
         temperature: 0..1.
         numbers: "digits" writes numbers so.
+        redact: Mask numbers of telephones, cards and passports.
     """
 
     task: Task = "transcribe"
@@ -43,6 +44,7 @@ class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     prompt: str = ""
     temperature: float = 0.0
     numbers: Numbers = "words"
+    redact: bool = False
 
     def added(self, options: Options) -> Options:
         """The recogniser's options with these."""

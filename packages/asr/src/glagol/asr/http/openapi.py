@@ -106,6 +106,11 @@ _OPTIONS: Final = {
         default=NUMBERS[0],
         description="digits writes numbers of Russian speech in digits; words keep what was said",
     ),
+    "redact": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Mask numbers of telephones, cards and passports",
+    ),
 }
 _BINARY: Final = Schema(
     type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video"
@@ -206,6 +211,7 @@ _OPENAI: Final = {
     "prompt": _OPTIONS["prompt"],
     "window": _OPTIONS["window"],
     "numbers": _OPTIONS["numbers"],
+    "redact": _OPTIONS["redact"],
     "temperature": Schema(
         type=OpenAPIType.NUMBER,
         minimum=0,

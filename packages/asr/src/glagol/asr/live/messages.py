@@ -47,6 +47,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         task: "translate" sends English text, where the model can.
         prompt: Text that is taken for what was said before, where the model takes one.
         numbers: "digits" writes numbers so, in finals; partials have words.
+        redact: Mask numbers of telephones, cards and passports; then no partials are sent.
     """
 
     encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
@@ -62,6 +63,7 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     task: Task = "transcribe"
     prompt: str = ""
     numbers: Numbers = "words"
+    redact: bool = False
 
 
 class Finish(

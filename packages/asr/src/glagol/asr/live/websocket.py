@@ -106,7 +106,10 @@ async def _served(
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
     asked = granted(
-        EngineOptions(task=start.task, prompt=start.prompt, numbers=start.numbers), model
+        EngineOptions(
+            task=start.task, prompt=start.prompt, numbers=start.numbers, redact=start.redact
+        ),
+        model,
     )
     options = options_for(
         service,

@@ -61,7 +61,7 @@ STAND_IN: Final = "whisper-1"
 
 _SINGLE: Final = frozenset(
     ["model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"]
-    + ["window", "numbers", "chunking_strategy", *SPEAKER_NAMES]
+    + ["window", "numbers", "redact", "chunking_strategy", *SPEAKER_NAMES]
 )
 _LISTS: Final = frozenset({"timestamp_granularities"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
@@ -217,6 +217,7 @@ def _engine(
         prompt=single.get("prompt", ""),
         temperature=temperature,
         numbers=cast("Numbers", one_of(single, "numbers", NUMBERS)),
+        redact=_truth(single, "redact"),
     )
     wrong = asked.refused(traits_of(model))
     if "task" in wrong:

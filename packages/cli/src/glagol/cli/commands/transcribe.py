@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["transcribe"]
 
 MEMORY_BYTES: Final = 1 << 20
-_WORDING: Final = ("task", "window", "prompt", "numbers")
+_WORDING: Final = ("task", "window", "prompt", "numbers", "redact")
 _EXTENSIONS: Final = ", ".join(dict.fromkeys(row.extension for row in FORMATS.values()))
 
 

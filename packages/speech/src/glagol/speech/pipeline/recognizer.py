@@ -23,7 +23,7 @@ from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.pipeline.provenance import known
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule, combined
-from glagol.speech.text.writing import described, written
+from glagol.speech.text.writing import Writer, described
 from glagol.speech.types import (
     SAMPLE_RATE,
     Array,
@@ -255,12 +255,12 @@ class Recognizer:
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
-        turns = Turns()
+        turns, writer = Turns(), Writer(options)
 
         def step(segments: list[Segment], *, last: bool = False) -> Step:
             ordered = turns.push(segments, [listener.frontier for listener in listeners])
             ordered += turns.finish() if last else []
-            ordered = written(ordered, options, spoken(hearings, options))
+            ordered = writer.push(ordered, spoken(hearings, options), last=last)
             shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in ordered)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s

@@ -11,7 +11,7 @@ from glagol.core.errors import GlagolError
 from glagol.speech.audio.source import Paced
 from glagol.speech.speakers.tell import diarization
 from glagol.speech.speakers.words import attributed
-from glagol.speech.text.writing import described, written
+from glagol.speech.text.writing import Writer, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -80,7 +80,7 @@ def steps(
     both = _Tapped(source, diarizer)
     if isinstance(source, Paced):
         both = _WindowedSteps(source, diarizer, source)
-    plain = replace(options, speakers=None, word_timestamps=True, numbers="words")
+    plain = replace(options, speakers=None, word_timestamps=True, numbers="words", redact=False)
     inner = transcribed(both, plain)
     with closing(inner):
         while True:
@@ -92,7 +92,7 @@ def steps(
             yield replace(step, segments=())
     found = diarization(diarizer.finish(bounds), model, bounds)
     segments = attributed(transcript.segments, found.turns)
-    segments = tuple(written(segments, options, transcript.language))
+    segments = tuple(Writer(options).push(segments, transcript.language, last=True))
     if not options.word_timestamps:
         segments = tuple(replace(segment, words=()) for segment in segments)
     yield replace(step, segments=segments)
