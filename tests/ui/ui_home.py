@@ -127,14 +127,19 @@ def test_what_is_no_recording_is_said_in_words(visit: Open) -> None:
 def test_twelve_open_tabs_leave_room_for_the_next(visit: Open, call: str) -> None:
     """A browser keeps six connections of HTTP/1.1: events must not take them."""
     seen = visit()
+
+    def took() -> float:
+        times = []
+        for _ in range(3):
+            began = time.monotonic()
+            seen.recording(call).close()
+            times.append(time.monotonic() - began)
+        return min(times)
+
+    alone = took()
     for _ in range(12):
         seen.home()
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        seen.recording(call)
-        times.append(time.monotonic() - began)
-    assert min(times) < 2.0
+    assert took() < 1 + 5 * alone  # in the trap it would not load at all
 
 
 def test_without_script_home_upload_and_text_work(server: Server, visit: Open) -> None:

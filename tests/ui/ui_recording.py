@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import sounds
 from asr.process import Server
-from gateway.serving import data, serve
+from gateway.serving import data, serve, settled
+from homes import MODEL, OTHER
 from ui.browser import Open, again, dialogue, put, segments, until
 
 NEAR_S = 0.05
@@ -189,6 +191,88 @@ def test_speakers_are_named_given_and_united(server: Server, visit: Open) -> Non
         page.wait_for_timeout(100)
     until(lambda: segments(server, identity) == before)
     assert page.locator(".name:has-text('Ольга')").count() == 0
+
+
+def test_speakers_found_by_voice_are_people(server: Server, visit: Open) -> None:
+    """S1 and S2 of the recogniser: numbered as people count, named, given, united, exported."""
+    with server.client() as client:
+        said = [(0.0, "здравствуйте", "S1"), (1.0, "добрый день", "S2"), (2.0, "спасибо", "S1")]
+        text = {
+            "segments": [
+                {"start": at, "end": at + 0.9, "text": words, "speaker": speaker}
+                for at, words, speaker in said
+            ],
+            "duration": 3.0,
+            "language": "ru",
+        }
+        title = {"title": "голоса.json"}
+        made = data(client.put("/ui/imports", params=title, content=json.dumps(text)))
+    identity = made["id"]
+    page = visit().recording(identity)
+    assert page.inner_text(".seg:nth-child(1) .name") == "Говорящий 1"
+    assert page.inner_text(".seg:nth-child(2) .name") == "Говорящий 2"
+    page.click(".seg:nth-child(3) .name")
+    page.click("[role=menu] >> text=Новый говорящий")
+    page.wait_for_selector(".seg:nth-child(3) .name:has-text('Говорящий 3')")
+    field = page.locator("#panel-speakers .person[data-key=S2] input")
+    field.fill("Ольга")
+    field.press("Enter")
+    page.wait_for_selector(".seg:nth-child(2) .name:has-text('Ольга')")
+    page.locator("#panel-speakers .person[data-key=spk2] select").select_option(label="Ольга")
+    page.wait_for_selector(".seg:nth-child(3) .name:text-is('Ольга')", state="attached")
+    with server.client() as client:
+        query = {"format": "vtt", "speakers": "1"}
+        exported = client.get(f"/ui/recordings/{identity}/export", params=query).text
+    assert exported.count("<v Ольга>") == 2
+    assert [row[3] for row in segments(server, identity)] == ["S1", "S2", "S2"]
+
+
+def test_another_model_stands_beside_the_edits(server: Server, visit: Open) -> None:
+    """Transcribed again: edits stay; the other text is taken by one edit and given back by undo."""
+    identity = put(server, "две модели.wav", sounds.clip())
+    page = visit().recording(identity)
+    with server.client() as client:
+        operation = {"op": "set", "segment": 1, "text": "правка человека"}
+        body = {"seen": 0, "operation": operation}
+        data(client.post(f"/ui/recordings/{identity}/edits", json=body))
+    page.wait_for_selector(".seg p:has-text('правка человека')")
+    before = segments(server, identity)
+    page.click("#more summary")
+    page.click("#again")
+    page.select_option("dialog select >> nth=0", OTHER)
+    page.click("dialog .main")
+    page.click("#status .note .main:has-text('Взять этот текст')", timeout=60_000)
+    page.wait_for_selector(".seg p:has-text('картошку')")
+    assert page.locator(".seg p:has-text('правка человека')").count() == 0
+    page.wait_for_selector("#status .note", state="detached")
+    page.click("#undo:not([disabled])")
+    page.wait_for_selector(".seg p:has-text('правка человека')")
+    assert segments(server, identity) == before
+    page.click("#tab-source")
+    page.wait_for_selector("#panel-source .ok:has-text('сверена')")
+    with server.client() as client:
+        found = data(client.get(f"/ui/recordings/{identity}/source"))
+    assert [made["model"] for made in found["machine"]] == [MODEL, OTHER]
+    assert (found["shown"], found["edits"], found["verified"]) == (1, 3, True)
+
+
+def test_a_missing_model_of_speakers_is_said(server: Server, visit: Open) -> None:
+    """The form does not offer it; a program that asks for it gets a text later without it."""
+    with server.client() as client:
+        query = {"title": "голоса.wav", "speakers": "voices"}
+        made = data(client.put("/ui/recordings", params=query, content=sounds.clip()))
+        found = settled(client, made["id"])
+        assert (found["state"], found["trouble"]) == ("failed", "speakers_missing")
+    page = visit().home()
+    page.click("summary:has-text('Как расшифровать')")
+    assert page.locator("#speakers option[value=voices]").is_disabled()
+    page.wait_for_selector("#rows .row:has-text('нет модели, которая различает голоса')")
+    page.goto(f"{server.url}/r/{made['id']}")
+    page.wait_for_selector("body[data-ready]")
+    page.click("#more summary")
+    page.click("#again")
+    page.click("dialog .main")
+    page.wait_for_selector(".seg p:has-text('картошку')", timeout=60_000)
 
 
 def test_replacing_everywhere_is_one_edit(server: Server, visit: Open, call: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e" + "ш" * 200 + " гиппопот
 WIDE = "() => document.documentElement.scrollWidth <= innerWidth"
 WORDS = ("договор", "перерасчёт", "заявка", "мастер", "завтра", "квартира", "адрес", "номер")
 LONG_WORDS, LONG_SEGMENTS = 50_000, 2_200
+REQUESTS_MAX = 18
 WIDTHS = ((320, 700), (1366, 900))
 
 
 @pytest.fixture(scope="session")
 def screens(server: Server, call: str) -> dict[str, str]:
-    """Six screens by name."""
+    """The screens by name."""
     with server.client() as client:
         failed = data(client.put("/ui/recordings", params={"title": "IMG_2231.mov"}, content=b"-"))
         settled(client, failed["id"])
@@ -37,6 +38,9 @@ def screens(server: Server, call: str) -> dict[str, str]:
         "recording": f"/r/{call}#t=12.5",
         "plain": f"/r/{call}/plain",
         "search": "/search?q=картошкой",
+        "live": "/live",
+        "queue": "/queue",
+        "models": "/models",
         "settings": "/settings",
         "signin": "/signin",
     }
@@ -204,53 +208,48 @@ def long_text() -> bytes:
 
 
 def test_five_hours_stay_light(browser: Browser, server: Server) -> None:
-    """50,000 words: painted, found in and typed into; the figures go beside the pictures."""
+    """50,000 words: opened, typed into, searched, by processor time of the page's main thread."""
     with server.client() as client:
         made = data(client.put("/ui/imports", params={"title": "пять часов"}, content=long_text()))
         answer = client.get(f"/ui/recordings/{made['id']}/text")
         assert answer.headers["content-encoding"] == "gzip"
     best: dict[str, float] = {}
-    for _ in range(3):
+    for _ in range(2):
         context = browser.new_context(locale="ru-RU", viewport={"width": 1366, "height": 900})
         seen = Watched(context, server.url)
-        began = time.monotonic()
-        page = seen.recording(made["id"])
-        took = {"open_ms": 1000 * (time.monotonic() - began), "requests": len(seen.requests)}
-        took["paint_ms"] = page.evaluate(
-            "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        )
+        page = seen.page()
+        busy = thread_time(page)
+        page.goto(f"{server.url}/r/{made['id']}")
+        page.wait_for_selector("body[data-ready]", state="attached")
+        took = {"open_ms": busy(), "requests": len(seen.requests)}
         page.focus(".seg p")
         page.keyboard.press("Enter")
-        page.evaluate(TYPING)
+        before = busy()
         page.keyboard.type("слово за словом ", delay=25)
-        took["key_ms"] = page.evaluate(MOST_KEYS)
+        took["key_ms"] = (busy() - before) / len("слово за словом ")
         page.keyboard.press("Escape")
-        took["find_ms"] = page.evaluate(FINDING)
+        before = busy()
+        page.fill("#find", "договор")
+        took["find_ms"] = busy() - before
         context.close()
         seen.quiet()
         best = {name: min(value, best.get(name, value)) for name, value in took.items()}
     PICTURES.mkdir(parents=True, exist_ok=True)
     figures = {name: round(value, 1) for name, value in best.items()}
     (PICTURES / "figures.json").write_text(json.dumps(figures))
-    assert best["requests"] <= 25
-    assert best["paint_ms"] < 1_500
-    assert best["open_ms"] < 5_000
-    assert best["key_ms"] < 100
-    assert best["find_ms"] < 200
+    assert best["requests"] <= REQUESTS_MAX, figures
+    assert best["open_ms"] <= 1_000, figures
+    assert best["key_ms"] <= 32, figures
+    assert best["find_ms"] <= 100, figures
 
 
-TYPING = """() => {
-  window.keys = [];
-  addEventListener("beforeinput", () => {
-    const began = performance.now();
-    requestAnimationFrame(() => requestAnimationFrame(() => keys.push(performance.now() - began)));
-  });
-}"""
-MOST_KEYS = "() => keys.sort((a, b) => a - b)[Math.floor(keys.length * .9)]"
-FINDING = """() => {
-  const field = document.getElementById("find");
-  field.value = "договор";
-  const began = performance.now();
-  field.dispatchEvent(new Event("input"));
-  return performance.now() - began;
-}"""
+def thread_time(page: Page) -> Callable[[], float]:
+    """Gives milliseconds of processor time that the page's main thread has taken."""
+    debugger = page.context.new_cdp_session(page)
+    debugger.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def now() -> float:
+        found = debugger.send("Performance.getMetrics")["metrics"]
+        return next(1000 * each["value"] for each in found if each["name"] == "TaskDuration")
+
+    return now

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from gateway.library.texts import TALK, transcript
 from glagol.core.errors import InputError, IntegrityError
-from glagol.gateway.library import operations
+from glagol.gateway.library import operations, overview
 from glagol.gateway.library.alignment import retimed
 from glagol.gateway.library.document import Document, Word
 from glagol.gateway.library.library import Library
 from glagol.gateway.library.operations import (
+    Adopt,
     Assign,
     Join,
     Name,
@@ -77,6 +78,42 @@ def test_edits_of_two_people_meet(library: Library) -> None:
         library.edit(identity, SetText(1, "доброе утро"), person="ivan", seen=0)
     assert caught.value.code == "edit_conflict"
     assert library.text(identity)[0].by_id()[1].text == "добрый вечер"
+
+
+def test_another_machines_text_is_taken_and_given_back(library: Library) -> None:
+    """By one edit in the chain: new segments with fresh ids, edits of before come back whole."""
+    identity = recorded(library)
+    library.edit(identity, SetText(1, "добрый вечер"), person="o", seen=0)
+    library.edit(identity, Name("ch0", "Ольга"), person="o", seen=1)
+    library.transcribed(identity, transcript([(0.0, "иначе услышано")], model="b"), job="job-2")
+    before = library.text(identity)[0]
+    assert before.segments[0].text == "добрый вечер"
+    taken = library.edit(identity, Adopt(2), person="o", seen=2)
+    document, _ = library.text(identity)
+    assert [(each.id, each.text) for each in document.segments] == [(5, "иначе услышано")]
+    assert document.names == {"ch0": "Ольга"}  # a channel is the same person in any text
+    library.edit(identity, Split(5, 1), person="o", seen=3)
+    assert overview.about(library.db, [library.read(identity)])[0].shown == 2
+    library.verify(identity)
+    with pytest.raises(InputError) as caught:
+        library.edit(identity, Adopt(3), person="o", seen=9)
+    assert caught.value.code == "recording_unknown"
+    library.undo(identity, 4, person="o")
+    library.undo(identity, taken.number, person="o")
+    assert library.text(identity)[0] == before
+    assert overview.about(library.db, [library.read(identity)])[0].shown == 1
+    library.edit(identity, Split(1, 1), person="o", seen=9)
+    assert library.text(identity)[0].by_id().keys() == {1, 2, 3, 4, 7}  # no number is used twice
+    library.verify(identity)
+
+
+def test_a_job_that_fails_leaves_the_text_of_the_one_before(library: Library) -> None:
+    """The recording stays readable, with the code of what went wrong."""
+    identity = recorded(library)
+    library.again(identity, {"model": "b"})
+    found = library.failed(identity, "speakers_missing")
+    assert (found.state, found.trouble) == ("done", "speakers_missing")
+    assert library.again(identity).trouble == ""
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,19 @@ from glagol.gateway.pages.words import LANGUAGES, hms, plural, words
 PAGES = Path(render.__file__).parent
 HTML = {"accept": "text/html", "accept-language": "ru"}
 # texts whose keys are made of a code, a kind or a name
-MADE = ("trouble_", "kind_", "note_", "service_", "format_", "tab_", "theme_", "key_", "keys_")
+MADE = (
+    "model_",
+    "trouble_",
+    "kind_",
+    "note_",
+    "service_",
+    "format_",
+    "tab_",
+    "theme_",
+    "key_",
+    "keys_",
+    "role_",
+)
 HOSTILE = '</script><script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
 

@@ -305,3 +305,17 @@ def left(state: Path, sound: bytes, *words: str) -> list[str]:
     needles += [ascii(word)[1:-1].encode() for word in words]
     files = [path for path in state.rglob("*") if path.is_file()]
     return [str(path) for path in files if any(each in path.read_bytes() for each in needles)]
+
+
+def test_a_large_recording_needs_no_pieces(client: httpx.Client) -> None:
+    """Above the limit of other bodies: in one request, and by the form of a page without script."""
+    body = bytes(9 << 20)
+    made = data(client.put("/ui/recordings", params={"title": "одна"}, content=body))
+    assert made["bytes"] == len(body)
+    answer = client.post("/ui/recordings", files={"file": ("две", body)}, headers={"x-glagol": "1"})
+    assert answer.status_code == httpx.codes.SEE_OTHER
+    newest = data(client.get("/ui/recordings", params={"limit": 1}))["recordings"][0]
+    assert (newest["title"], newest["bytes"]) == ("две", len(body))
+    for each in (made, newest):
+        settled(client, each["id"])
+        client.delete(f"/ui/recordings/{each['id']}")

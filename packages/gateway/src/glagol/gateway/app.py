@@ -19,6 +19,7 @@ from glagol.gateway.http import (
 )
 from glagol.gateway.http.answers import BODY_MAX
 from glagol.gateway.pages import routes as pages
+from glagol.gateway.pages import screens
 from glagol.gateway.routing.table import upstream_of
 from glagol.web import app, errors
 from glagol.web.access.body_rate import BodyRate
@@ -47,6 +48,7 @@ _HANDLERS: Final = [
     *events.HANDLERS,
     *session.HANDLERS,
     *pages.HANDLERS,
+    *screens.HANDLERS,
 ]
 _FIRST: Final = frozenset(path.split("/")[1] for each in _HANDLERS for path in each.paths)
 _OPEN: Final = (OPEN - {"/"}) | session.PATHS | pages.OPEN

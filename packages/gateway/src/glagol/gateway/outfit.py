@@ -15,6 +15,7 @@ from glagol.gateway.work.asr import Asr
 from glagol.gateway.work.background import Background
 from glagol.gateway.work.copies import Copies
 from glagol.gateway.work.events import Events
+from glagol.gateway.work.models import Models
 from glagol.gateway.work.retention import Retention
 from glagol.gateway.work.services import Services
 from glagol.gateway.work.transcriber import Transcriber
@@ -84,6 +85,7 @@ def assemble(
         events,
         transcriber,
         services,
+        Models(clients, time.monotonic),
         Sessions(library.db, time.time),
         door,
         executors,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from glagol.gateway.access.sessions import Sessions
     from glagol.gateway.library.library import Library
     from glagol.gateway.work.events import Events
+    from glagol.gateway.work.models import Models
     from glagol.gateway.work.services import Services
     from glagol.gateway.work.transcriber import Transcriber
     from glagol.gateway.work.uploads import Uploads
@@ -58,6 +59,7 @@ class Service:
         events: The open pages.
         transcriber: Brings recordings to their text.
         services: The servers behind the gateway, as they are now.
+        models: The models of these servers.
         sessions: People who signed in.
         door: Decides whether people must sign in.
         executors: The threads that handlers wait in.
@@ -69,6 +71,7 @@ class Service:
     events: Events
     transcriber: Transcriber
     services: Services
+    models: Models
     sessions: Sessions
     door: Door
     executors: Executors

@@ -23,6 +23,7 @@ from glagol.gateway.library import folders as rows
 
 if TYPE_CHECKING:
     from glagol.gateway.library.folders import Entry, Folder
+    from glagol.gateway.work.models import Model
 
 __all__ = ["HANDLERS"]
 
@@ -50,6 +51,10 @@ class _Folders(msgspec.Struct, frozen=True):
     folders: list[Folder]
 
 
+class _Models(msgspec.Struct, frozen=True):
+    models: list[Model]
+
+
 class _Access(msgspec.Struct, frozen=True):
     access: list[Entry]
 
@@ -58,6 +63,12 @@ class _Access(msgspec.Struct, frozen=True):
 async def state(request: GatewayRequest) -> Response[bytes]:
     """What every page needs to know of the server."""
     return await answer(request, await views.state(request))
+
+
+@get("/ui/models", include_in_schema=False)
+async def models(request: GatewayRequest) -> Response[bytes]:
+    """The models of the services that are in reach."""
+    return await answer(request, _Models(await service_of(request).models.every()))
 
 
 @get("/ui/search", include_in_schema=False)
@@ -165,4 +176,4 @@ def _administers(request: GatewayRequest) -> None:
         raise InputError("forbidden", "folders are the administrator's", "ask the administrator")
 
 
-HANDLERS: Final = [state, search, every, add, change, remove, grant]
+HANDLERS: Final = [state, models, search, every, add, change, remove, grant]

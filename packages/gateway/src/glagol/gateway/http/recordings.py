@@ -20,7 +20,7 @@ from glagol.gateway.http.request import (
     person_of,
     service_of,
 )
-from glagol.gateway.work.options import Options
+from glagol.gateway.work.options import of_words
 
 __all__ = ["HANDLERS"]
 
@@ -115,7 +115,7 @@ async def again(request: GatewayRequest, identity: FromPath[str]) -> Response[by
         InputError: `recording_unknown`, `forbidden`, `recording_state`, `option_invalid`.
     """
     service = service_of(request)
-    asked = await body_of(request, Options) if await request.body() else Options()
+    asked = of_words(await body_of(request, dict[str, str]) if await request.body() else {})
     found = await editable(request, identity)
     if found.state in {"uploading", "queued", "running"} or not found.audio_sha256:
         raise InputError(

@@ -85,6 +85,7 @@ class SourceView(msgspec.Struct, frozen=True):
     audio_sha256: str
     bytes: int
     machine: list[overview.Made]
+    shown: int
     edits: int
     last_hash: str
     verified: bool
@@ -176,6 +177,7 @@ def source(service: Service, identity: str, allowed: Sequence[int]) -> SourceVie
         found.audio_sha256,
         found.bytes,
         made,
+        overview.about(service.library.db, [found])[0].shown,
         len(edited),
         edited[-1].hash if edited else "",
         verified,
@@ -186,4 +188,6 @@ def _shown(operation: operations.Operation) -> Any:
     """An operation without the segments that it puts back: an hour of text need not be sent."""
     if isinstance(operation, operations.Restore):
         return {"op": "restore", "edit": operation.edit}
+    if isinstance(operation, operations.Adopt):
+        return {"op": "adopt", "machine": operation.machine}
     return operation

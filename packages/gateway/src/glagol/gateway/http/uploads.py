@@ -16,7 +16,7 @@ from litestar.datastructures import UploadFile
 from litestar.params import FromPath
 from litestar.response import Response
 
-from glagol.core.errors import InputError
+from glagol.core.errors import InputError, LimitError
 from glagol.core.executors import call
 from glagol.gateway.http import views
 from glagol.gateway.http.answers import BODY_MAX, answer
@@ -133,7 +133,7 @@ async def drop(request: GatewayRequest, identity: FromPath[str]) -> Response[Non
     return Response(None, status_code=204, headers=_TUS)
 
 
-@put("/ui/recordings", status_code=201, include_in_schema=False)
+@put("/ui/recordings", status_code=201, include_in_schema=False, request_max_body_size=None)
 async def whole(request: GatewayRequest) -> Response[bytes]:
     """A recording in one body; title, folder and options are in the query.
 
@@ -153,7 +153,7 @@ async def whole(request: GatewayRequest) -> Response[bytes]:
     return await answer(request, await on_disk(request, views.view, service, found), 201)
 
 
-@post("/ui/recordings", status_code=303, include_in_schema=False)
+@post("/ui/recordings", status_code=303, include_in_schema=False, request_max_body_size=None)
 async def form(request: GatewayRequest) -> Response[None]:
     """Recordings from a form, for browsers without script; back to the first page.
 
@@ -162,6 +162,11 @@ async def form(request: GatewayRequest) -> Response[None]:
         LimitError: `upload_too_large`.
         HostError: `disk_full`.
     """
+    room = service_of(request).uploads.bytes_max + BODY_MAX  # the fields beside the files
+    if _number(request, "content-length") > room:
+        raise LimitError(
+            "upload_too_large", f"the form holds more than {room} bytes", "send fewer files at once"
+        )
     sent = await request.form()
     words = {name: value for name, value in sent.items() if isinstance(value, str)}
     files = [each for each in sent.getall("file", []) if isinstance(each, UploadFile)]
@@ -215,7 +220,7 @@ async def _begin(
         title=title,
         folder=number,
         length=length,
-        options=of_words(dict(words)).asked(),
+        options=of_words(words).asked(),
     )
     service.events.recording(made.id)
     return made

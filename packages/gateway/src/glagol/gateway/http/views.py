@@ -9,7 +9,14 @@ import msgspec
 
 from glagol.core.hosts import is_loopback
 from glagol.core.version import VERSION
-from glagol.gateway.http.request import caller, on_disk, person_of, readable, service_of
+from glagol.gateway.http.request import (
+    caller,
+    folders_of,
+    on_disk,
+    person_of,
+    readable,
+    service_of,
+)
 from glagol.gateway.http.text_views import (
     EditsView,
     EditView,
@@ -20,7 +27,6 @@ from glagol.gateway.http.text_views import (
     source,
     text,
 )
-from glagol.gateway.library import folders as folder_rows
 from glagol.gateway.library import overview
 from glagol.gateway.routing.table import SERVICES
 from glagol.gateway.work.services import Standing
@@ -98,6 +104,9 @@ class RecordingView(msgspec.Struct, frozen=True):
     peaks: bool
     warnings: tuple[str, ...]
     progress: ProgressView | None
+    texts: int
+    latest: str
+    shown: int
 
 
 class ListView(msgspec.Struct, frozen=True):
@@ -150,7 +159,7 @@ async def state(request: ASGIConnection[Any, Any, Any, Any]) -> StateView:
         {each: service.services.standing(each) for each in SERVICES},
         LimitsView(service.uploads.bytes_max, PIECE_BYTES),
         DiskView(usage.free, usage.total),
-        await on_disk(request, _count_open, service),
+        await on_disk(request, overview.in_work, service.library.db, await folders_of(request)),
         encrypted or is_loopback(name),
     )
 
@@ -243,6 +252,9 @@ def _view(
         row.peaks,
         about.warnings,
         _progress(service, row),
+        about.texts,
+        about.latest,
+        about.shown,
     )
 
 
@@ -252,8 +264,3 @@ def _progress(service: Service, row: Recording) -> ProgressView | None:
         return None
     done = job.progress
     return ProgressView(done.done_s, done.total_s, job.ahead, job.eta_s, job.attempt)
-
-
-def _count_open(service: Service) -> int:
-    every = folder_rows.every(service.library.db)
-    return sum(len(service.library.page(every, state=one, limit=_MANY)) for one in _OPEN)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from glagol.core.errors import InputError, IntegrityError
-from glagol.gateway.library import operations, texts
+from glagol.gateway.library import machine, operations, texts
 from glagol.gateway.library.document import Document, Segment, digest, segment_digest
-from glagol.gateway.library.operations import Operation, Restore, Split
+from glagol.gateway.library.operations import Adopt, Operation, Restore, Split
 
 if TYPE_CHECKING:
     import sqlite3
@@ -79,7 +79,9 @@ def append(
             then do not matter.
 
     Raises:
-        InputError: `edit_conflict`, one of the segments was changed since; `edit_invalid`.
+        InputError: `edit_conflict`, one of the segments was changed since; `edit_invalid`;
+            `recording_unknown`, there is no such text of a machine.
+        IntegrityError: `edits_altered`.
     """
     row, identity = recording
     last = db.execute(
@@ -89,6 +91,9 @@ def append(
     ).fetchone() or (0, START, "")
     if isinstance(operation, Split):
         operation = msgspec.structs.replace(operation, new=_next_id(db, row))
+    elif isinstance(operation, Adopt):
+        result, _ = machine.latest(db, row, operation.machine)
+        operation = _whole(db, row, operation.machine, machine.to_document(machine.read(result)))
     ids = operations.touched(operation)
     segments = texts.some(db, row, ids)
     called = texts.names(db, row)
@@ -170,21 +175,21 @@ def touched(edit: Edit) -> frozenset[int]:
     return operations.touched(edit.operation)
 
 
-def verify(db: sqlite3.Connection, recording: tuple[int, str], machine: Document) -> None:
+def verify(db: sqlite3.Connection, recording: tuple[int, str], original: Document) -> None:
     """Go through all edits from the machine's text on, and compare with what is stored.
 
     Args:
         db: Any connection.
         recording: Number and id.
-        machine: The text under the edits.
+        original: The text under the edits.
 
     Raises:
         IntegrityError: `edits_altered`; an edit, its place in the chain, or the current text is not
             what people made.
     """
-    segments = machine.by_id()
+    segments = original.by_id()
     digests = {number: segment_digest(segment) for number, segment in segments.items()}
-    called = dict(machine.names)
+    called = dict(original.names)
     previous, number = START, 0
     hashes = dict(
         db.execute("SELECT number, hash FROM edit WHERE recording = ?", (recording[0],)).fetchall()
@@ -229,11 +234,24 @@ def _next_id(db: sqlite3.Connection, recording: int) -> int:
         "SELECT coalesce(max(id), 0) FROM segment WHERE recording = ?", (recording,)
     ).fetchone()[0]
     used = db.execute(
-        "SELECT coalesce(max(json_extract(operation, '$.new')), 0) FROM edit "
-        "WHERE recording = ? AND json_extract(operation, '$.op') = 'split'",
+        "SELECT max(coalesce(max(json_extract(operation, '$.new')), 0), "
+        "coalesce(max(json_extract(operation, '$.last')), 0)) FROM edit "
+        "WHERE recording = ? AND json_extract(operation, '$.op') IN ('split', 'adopt')",
         (recording,),
     ).fetchone()[0]
     return max(highest, int(used)) + 1
+
+
+def _whole(db: sqlite3.Connection, recording: int, machine: int, text: Document) -> Adopt:
+    """What takes a machine's text; speakers that were found by voice are others there."""
+    first = _next_id(db, recording)
+    segments = tuple(
+        msgspec.structs.replace(each, id=number) for number, each in enumerate(text.segments, first)
+    )
+    shown = texts.document(db, recording)
+    mute = {key: "" for key in shown.names if not key.startswith("ch")}
+    removed = tuple(each.id for each in shown.segments)
+    return Adopt(machine, segments, removed, mute, first + len(segments) - 1)
 
 
 def _refuse_conflict(

@@ -193,9 +193,8 @@ class Library:
 
     def decoded(self, identity: str, sound: Sound, *, peaks: bool, **known: int) -> Recording:
         """Note what can be listened to; `duration_ms` and `channels` where they are known."""
-        what = "".join(f", {name} = ?" for name in sorted(known))
-        values = [known[name] for name in sorted(known)]
-        return self._update(identity, f"sound = ?, peaks = ?{what}", sound, int(peaks), *values)
+        what = "sound = ?, peaks = ?" + "".join(f", {name} = ?" for name in known)
+        return self._update(identity, what, sound, int(peaks), *known.values())
 
     def mute(self, identity: str) -> Recording:
         """Delete its sound; its text stays."""
@@ -231,8 +230,9 @@ class Library:
         return self._update(identity, "state = 'running'")
 
     def failed(self, identity: str, code: str) -> Recording:
-        """Its job ended with an error."""
-        return self._update(identity, "state = 'failed', trouble = ?", code)
+        """Its job ended with an error; the text of an earlier one stays."""
+        what = "state = CASE WHEN text_sha256 = '' THEN 'failed' ELSE 'done' END, trouble = ?"
+        return self._update(identity, what, code)
 
     def rename(self, identity: str, title: str) -> Recording:
         """Give it another title."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TEXT_MAX",
+    "Adopt",
     "Assign",
     "Change",
     "Join",
@@ -103,6 +104,24 @@ class Review(msgspec.Struct, frozen=True, tag="review", tag_field="op", forbid_u
     reviewed: bool = True
 
 
+class Adopt(msgspec.Struct, frozen=True, tag="adopt", tag_field="op", forbid_unknown_fields=True):
+    """Take another machine's text instead of the one that is shown.
+
+    Attributes:
+        machine: Number of that text.
+        segments: Of it, with ids that no segment of the recording ever had.
+        removed: Ids of all segments before.
+        names: Names of speakers that the new text calls otherwise: each becomes empty.
+        last: The highest id of `segments`.
+    """
+
+    machine: int
+    segments: tuple[Segment, ...] = ()
+    removed: tuple[int, ...] = ()
+    names: dict[str, str] = {}
+    last: int = 0
+
+
 class Restore(
     msgspec.Struct, frozen=True, tag="restore", tag_field="op", forbid_unknown_fields=True
 ):
@@ -127,7 +146,9 @@ class Restore(
     expects_names: dict[str, str] = {}
 
 
-Operation: TypeAlias = SetText | Split | Join | Assign | Unite | Name | Replace | Review | Restore
+Operation: TypeAlias = (
+    SetText | Split | Join | Assign | Unite | Name | Replace | Review | Adopt | Restore
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -155,6 +176,8 @@ def touched(operation: Operation) -> frozenset[int]:
             return frozenset(operation.segments)
         case Replace():
             return frozenset(number for number, _ in operation.texts)
+        case Adopt():
+            return frozenset({*operation.removed, *(each.id for each in operation.segments)})
         case Restore():
             put = {segment.id for segment in operation.segments}
             moved = {number for number, _ in operation.speakers}
@@ -190,6 +213,10 @@ def apply(operation: Operation, segments: Mapping[int, Segment]) -> Change:
         case Review():
             segment = _of(segments, operation.segment)
             return Change((msgspec.structs.replace(segment, reviewed=operation.reviewed),))
+        case Adopt():
+            for number in operation.removed:
+                _of(segments, number)
+            return Change(operation.segments, operation.removed, operation.names)
         case Restore():
             return _restore(operation, segments)
 

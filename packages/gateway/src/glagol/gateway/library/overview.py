@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from glagol.gateway.library.library import Recording
     from glagol.jobs.sqlite.connection import Database
 
-__all__ = ["About", "Lack", "Made", "about", "languages", "made"]
+__all__ = ["About", "Lack", "Made", "about", "in_work", "languages", "made", "shown"]
 
 _SNIPPET = 160
 _SEGMENT = msgspec.json.Decoder(Segment)
@@ -40,6 +40,9 @@ class About(msgspec.Struct, frozen=True):
         edits: Number of the last edit; 0 for none.
         snippet: The beginning of its text.
         expires_s: When retention deletes it, Unix seconds; None for never.
+        texts: How many texts machines made of it.
+        latest: Model of the newest of them.
+        shown: Number of the one that its edits stand on.
     """
 
     made_by: str = ""
@@ -47,6 +50,9 @@ class About(msgspec.Struct, frozen=True):
     edits: int = 0
     snippet: str = ""
     expires_s: float | None = None
+    texts: int = 0
+    latest: str = ""
+    shown: int = 1
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -89,6 +95,18 @@ def about(database: Database, recordings: Sequence[Recording]) -> list[About]:
             db.execute("SELECT id, text_days FROM folder").fetchall()
         )
         return [_about(db, each, days.get(each.folder)) for each in recordings]
+
+
+def in_work(database: Database, folders: Sequence[int]) -> int:
+    """How many recordings of some folders are arriving, wait or are being transcribed."""
+    places = ", ".join("?" * len(folders))
+    with database.reading() as db:
+        row = db.execute(
+            "SELECT count(*) FROM recording WHERE "  # noqa: S608 - question marks
+            f"state IN ('uploading', 'queued', 'running') AND folder IN ({places})",
+            tuple(folders),
+        ).fetchone()
+    return int(row[0])
 
 
 def languages(database: Database, recording: Recording) -> dict[int, str]:
@@ -140,7 +158,29 @@ def _about(db: sqlite3.Connection, recording: Recording, days: int | None) -> Ab
     if days is not None and not recording.held:
         expires_s = recording.created_s + 86_400 * days
     warnings = tuple(code for code in first[1].split(",") if code)
-    return About(first[0], warnings, edits, _snippet(db, number), expires_s)
+    return About(first[0], warnings, edits, _snippet(db, number), expires_s, *_newest(db, number))
+
+
+def _newest(db: sqlite3.Connection, recording: int) -> tuple[int, str, int]:
+    """Number and model of the newest text, and the number of the one that is shown."""
+    number, model = db.execute(
+        "SELECT number, model FROM machine WHERE recording = ? ORDER BY number DESC LIMIT 1",
+        (recording,),
+    ).fetchone() or (0, "")
+    return number, model, shown(db, recording) if number > 1 else 1
+
+
+def shown(db: sqlite3.Connection, recording: int) -> int:
+    """Number of the machine's text that people have taken last, and not taken back; 1 at first."""
+    row = db.execute(
+        "SELECT json_extract(operation, '$.machine') FROM edit e "
+        "WHERE recording = ? AND json_extract(operation, '$.op') = 'adopt' AND EXISTS "
+        "(SELECT 1 FROM segment s WHERE s.recording = e.recording AND s.id BETWEEN "
+        "json_extract(operation, '$.segments[0][0]') AND json_extract(operation, '$.last')) "
+        "ORDER BY number DESC LIMIT 1",
+        (recording,),
+    ).fetchone()
+    return int(row[0]) if row else 1
 
 
 def _snippet(db: sqlite3.Connection, recording: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,13 +11,13 @@ from litestar import get
 from litestar.params import FromPath
 from litestar.response import Response
 
-from glagol.core.errors import CODES, GlagolError, InputError
+from glagol.core.errors import InputError
 from glagol.core.version import VERSION
 from glagol.gateway.http import views
 from glagol.gateway.http.request import GatewayRequest, folders_of, on_disk, service_of
 from glagol.gateway.library import folders as folder_rows
 from glagol.gateway.pages import render, states
-from glagol.gateway.pages.policy import POLICY
+from glagol.gateway.pages.frame import LANGUAGE, framed, html, language_of, shown
 from glagol.gateway.pages.words import LANGUAGES, words
 
 if TYPE_CHECKING:
@@ -29,104 +28,12 @@ __all__ = ["HANDLERS", "OPEN"]
 OPEN: Final = frozenset({"/signin", *(f"/language/{each}" for each in LANGUAGES)})
 """Pages that need no sign-in."""
 
-_LANGUAGE: Final = "glagol_lang"
-_THEME: Final = "glagol_theme"
-_THEMES: Final = ("light", "dark")
 _YEAR_S: Final = 31_536_000
 _ROWS: Final = 50
 _OPEN_ROWS: Final = 200
 _HITS: Final = 50
 _WORK: Final = frozenset({"uploading", "queued", "running"})
 _TABS: Final = ("speakers", "source", "history")
-_COMMON: Final = ("page.js", "events.js")
-_MODULES: Final = {
-    "home.js": (*_COMMON, "rows.js", "uploads.js"),
-    "recording.js": (
-        *_COMMON,
-        *("transcript.js", "player.js", "waves.js", "find.js", "keys.js"),
-        *("rows.js", "uploads.js", "saving.js", "editor.js", "side.js"),
-    ),
-    "simple.js": ("page.js", "keys.js"),
-}
-
-Handler = Callable[..., Coroutine[Any, Any, Response[Any]]]
-
-
-def language_of(request: GatewayRequest) -> str:
-    """The language that a person chose, or the one that the browser prefers."""
-    chosen = request.cookies.get(_LANGUAGE, "")
-    if chosen in LANGUAGES:
-        return chosen
-    accepted = request.headers.get("accept-language", "").lower()
-    found = [(accepted.find(each), each) for each in LANGUAGES if each in accepted]
-    return min(found)[1] if found else "en"
-
-
-def html(body: bytes, status: int = 200) -> Response[bytes]:
-    """A page with its policy."""
-    headers = {
-        "content-security-policy": POLICY,
-        "permissions-policy": "microphone=(self)",
-        "vary": "accept-language, cookie",
-    }
-    return Response(body, status_code=status, headers=headers, media_type="text/html")
-
-
-def shown(handler: Handler) -> Handler:
-    """A handler whose errors are pages, too."""
-
-    @functools.wraps(handler)
-    async def guarded(request: GatewayRequest, **rest: Any) -> Response[Any]:
-        try:
-            return await handler(request, **rest)
-        except GlagolError as error:
-            t = words(language_of(request))
-            known = t.texts.get(f"trouble_{error.code}", "")
-            message, remedy = error.message, error.remedy
-            if known and "{" not in known:
-                message, remedy = known, ""
-            body = await _page(request, "error.html", chrome=False, message=message, remedy=remedy)
-            return html(body, CODES[error.code].http_status)
-
-    return guarded
-
-
-async def _page(
-    request: GatewayRequest,
-    template: str,
-    *,
-    script: str = "simple.js",
-    data: Mapping[str, Any] | None = None,
-    chrome: bool = True,
-    **values: Any,
-) -> bytes:
-    """A page inside the frame that all pages have.
-
-    Args:
-        request: What is answered.
-        template: Name of its template.
-        script: The module that makes the page live.
-        data: What that module is given.
-        chrome: Whether the bar leads to the other pages.
-        **values: What the template shows.
-    """
-    language, theme = language_of(request), request.cookies.get(_THEME, "")
-    state = values.pop("state", None)
-    if chrome and state is None:
-        state = await views.state(request)
-    query = f"?{request.url.query}" if request.url.query else ""
-    frame = {
-        "here": "",
-        "chrome": chrome,
-        "state": state,
-        "theme": theme if theme in _THEMES else "",
-        "path": request.url.path + query,
-        "person": state.person if state is not None else "",
-        "script": script,
-        "modules": _MODULES[script],
-        "data": None if data is None else render.embedded(msgspec.json.encode(data)),
-    }
-    return render.page(template, language, **{**frame, **values})
 
 
 def _of_recording(request: GatewayRequest) -> dict[str, Any]:
@@ -148,8 +55,9 @@ async def home(request: GatewayRequest) -> Response[Any]:
         request, views.recordings, service, allowed, limit=_OPEN_ROWS, state="open"
     )
     folders = await on_disk(request, folder_rows.some, service.library.db, allowed)
+    voices = any(m.role == "speakers" and m.here for m in await service.models.of("asr"))
     t = words(language_of(request))
-    body = await _page(
+    body = await framed(
         request,
         "home.html",
         script="home.js",
@@ -158,6 +66,7 @@ async def home(request: GatewayRequest) -> Response[Any]:
         state=state,
         lines=states.lines(t, state),
         folders=folders,
+        voices=voices,
         done=[each for each in some.recordings if each.state not in _WORK],
         open=work.recordings,
         **_of_recording(request),
@@ -172,7 +81,7 @@ async def recording(request: GatewayRequest, identity: FromPath[str]) -> Respons
     state, found = await _found(request, identity)
     t = words(language_of(request))
     lines = [each for each in states.lines(t, state) if each.service == "llm" or each.title]
-    body = await _page(
+    body = await framed(
         request,
         "recording.html",
         script="recording.js",
@@ -198,7 +107,7 @@ async def plain(request: GatewayRequest, identity: FromPath[str]) -> Response[An
     if found.text_sha256:
         service, allowed = service_of(request), await folders_of(request)
         text = await on_disk(request, views.text, service, identity, allowed, original)
-    body = await _page(
+    body = await framed(
         request,
         "plain.html",
         state=state,
@@ -221,7 +130,7 @@ async def search(request: GatewayRequest) -> Response[Any]:
     if query:
         service, allowed = service_of(request), await folders_of(request)
         found = await on_disk(request, views.hits, service, query, allowed, limit=_HITS)
-    body = await _page(
+    body = await framed(
         request, "search.html", here="search", query=query, found=found, marks=states.marks
     )
     return html(body)
@@ -234,7 +143,7 @@ async def settings(request: GatewayRequest) -> Response[Any]:
     state = await views.state(request)
     allowed = await folders_of(request)
     folders = await on_disk(request, folder_rows.some, service_of(request).library.db, allowed)
-    body = await _page(
+    body = await framed(
         request,
         "settings.html",
         here="settings",
@@ -251,7 +160,7 @@ async def settings(request: GatewayRequest) -> Response[Any]:
 async def signin(request: GatewayRequest) -> Response[Any]:
     """Where people sign in with a key."""
     query = request.query_params
-    body = await _page(
+    body = await framed(
         request,
         "signin.html",
         chrome=False,
@@ -267,7 +176,7 @@ async def language(request: GatewayRequest, code: FromPath[str]) -> Response[byt
     """Speak this language from now on, and go back."""
     headers = {"location": _inside(request.query_params.get("next", "/"))}
     if code in LANGUAGES:
-        headers["set-cookie"] = f"{_LANGUAGE}={code}; Path=/; Max-Age={_YEAR_S}; SameSite=Strict"
+        headers["set-cookie"] = f"{LANGUAGE}={code}; Path=/; Max-Age={_YEAR_S}; SameSite=Strict"
     return Response(b"", status_code=303, headers=headers)
 
 

@@ -19,6 +19,9 @@ __all__ = ["Line", "chip", "lines", "marks", "proofread", "says", "speakers"]
 COLOURS: Final = 5
 """Colours of speakers in the style sheet."""
 
+_KEYS: Final = (("ch", "channel", 0), ("spk", "speaker", 0), ("S", "speaker", 1))
+"""Beginnings of speakers' keys, the word for each, and the number of the first one."""
+
 _DISK_SHARE: Final = 0.1
 _SAID: Final = frozenset({"not_ready", "artifact_altered"})
 
@@ -115,8 +118,8 @@ def marks(hit: FoundView) -> Iterator[tuple[str, bool]]:
 
 
 def _unnamed(t: Words, key: str) -> str:
-    for beginning, word in (("ch", "channel"), ("spk", "speaker")):
+    for beginning, word, first in _KEYS:
         number = key.removeprefix(beginning)
-        if number != key and number.isdigit():
-            return t(word, n=int(number) + 1)
+        if number != key and number.isdecimal():
+            return t(word, n=int(number) + 1 - first)
     return key

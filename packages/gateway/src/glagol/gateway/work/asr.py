@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from glagol.gateway.work.services import Client
 
-__all__ = ["Asr", "JobState", "Progress"]
+__all__ = ["REFUSED", "Asr", "JobState", "Progress"]
+
+REFUSED: Final = frozenset({"speakers_missing"})
+"""Codes of the host's troubles that a recording does not wait for: a person chooses otherwise."""
 
 _PIECE: Final = 1 << 20
 _ENDED_UNKNOWN: Final = {"job_unknown", "job_expired"}
@@ -85,7 +88,8 @@ class Asr:
 
         Raises:
             InputError, LimitError: The server refuses the file or an option, by its own code.
-            HostError: `upstream_unreachable`; nothing is known of the job then, ask again.
+            HostError: One of `REFUSED`; `upstream_unreachable`: nothing is known of the job then,
+                ask again.
         """
         return await self._job(
             "PUT",
@@ -151,6 +155,8 @@ class Asr:
         if answer.is_success:
             return answer
         failure = envelope.received(answer.content).error()
+        if failure is not None and failure.code in REFUSED:
+            raise failure
         later = answer.status_code >= _RETRY or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
         if later or not isinstance(failure, InputError | LimitError):
             raise _unreachable(failure.code if failure else f"status {answer.status_code}")

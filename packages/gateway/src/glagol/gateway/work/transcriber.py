@@ -16,6 +16,7 @@ from glagol.core import journal
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.core.executors import call
 from glagol.gateway.library import folders
+from glagol.gateway.work.asr import REFUSED
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -113,7 +114,10 @@ class Transcriber:
                 return
             job = await self._asr.job(recording.job)
             await self._follow(recording, job)
-        except (InputError, LimitError) as error:  # the server's verdict about this recording alone
+        except (InputError, LimitError, HostError) as error:
+            if isinstance(error, HostError) and error.code not in REFUSED:
+                raise
+            # the server's verdict is about this recording alone
             if error.code == "recording_unknown":
                 return  # it was deleted meanwhile
             await call(self._disk, self._library.failed, recording.id, error.code)

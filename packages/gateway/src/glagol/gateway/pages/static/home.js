@@ -12,7 +12,8 @@ const known = new Map();
 let next = 0;
 
 const options = () => {
-  const found = /** @type {Record<string, string>} */ ({ channel: $("channel").value });
+  const found = /** @type {Record<string, string>} */ ({ speakers: $("speakers").value });
+  if (found.speakers === "voices" && $("num_speakers").value) found.num_speakers = $("num_speakers").value;
   if ($("folder")) found.folder = $("folder").value;
   return found;
 };
@@ -109,6 +110,10 @@ function take(files) {
   toast(t("added", { n: files.length }));
   uploads.add(files).catch(complain);
 }
+
+const people = () => { if ($("people")) $("people").hidden = $("speakers").value !== "voices"; };
+$("speakers").addEventListener("change", people);
+people();
 
 // -- choosing and dropping
 $("plain-send").hidden = true;

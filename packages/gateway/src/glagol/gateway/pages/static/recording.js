@@ -3,7 +3,7 @@
 
 import { $, ask, clock, closeMenus, complain, copy, data, dialog, el, get, hms, send, t, toast } from "./page.js";
 import { listen } from "./events.js";
-import { chip, inWork, says, share } from "./rows.js";
+import { chip, inWork, says, share, trouble } from "./rows.js";
 import { Transcript } from "./transcript.js";
 import { Player } from "./player.js";
 import { Lanes, Lens } from "./waves.js";
@@ -43,6 +43,16 @@ function show(r) {
   status(r);
   sound(r);
   if (r.text_sha256 && !was.text_sha256) load().catch(complain);
+  if (r.texts > Math.max(1, was.texts)) side.refresh();
+}
+
+/** Another text is ready: it can be read, and taken. @param {any} r */
+function another(r) {
+  const see = el("a", { className: "btn", href: `/r/${id}/plain?original=${r.texts}` }, t("text_see"));
+  const take = el("button", { type: "button", className: "btn main" }, t("text_take"));
+  take.addEventListener("click", () => { side.adopt(r.texts); });
+  return el("div", { className: "note", role: "status" },
+    el("p", {}, t("again_ready", { model: r.latest })), el("div", { className: "acts" }, see, take));
 }
 
 /** @param {any} r */
@@ -65,7 +75,11 @@ function status(r) {
     const lines = [];
     if (r.warnings.some((/** @type {string} */ w) => /truncated|damaged/.test(w))) lines.push(t("truncated"));
     if (r.warnings.includes("audio_gap")) lines.push(t("gaps"));
-    box.replaceChildren(...lines.map((line) => el("div", { className: "note", role: "note" }, line)));
+    const notes = lines.map((line) => el("div", { className: "note", role: "note" }, line));
+    if (r.trouble && r.trouble !== "cancelled") {
+      notes.push(el("div", { className: "note wrong", role: "alert" }, t("again_failed", { why: trouble(r.trouble) })));
+    } else if (r.texts > 1 && r.shown < r.texts) notes.push(another(r));
+    box.replaceChildren(...notes);
   }
 }
 
@@ -97,6 +111,10 @@ function foot() {
   $("check").hidden = !doubtful && $("check").ariaPressed !== "true";
 }
 text.onChange.push(foot);
+text.onChange.push(async () => { // an edit may have taken another text of the machine
+  if (recording.texts < 2) return;
+  try { show(await get(path)); } catch (error) { complain(error); }
+});
 
 // -- clicks in the text
 
@@ -253,7 +271,11 @@ $("replace").addEventListener("click", () => { closeMenus(); replace(); });
 $("keys").addEventListener("click", () => { closeMenus(); help(); });
 $("again")?.addEventListener("click", async () => {
   closeMenus();
-  try { show(await send("POST", `${path}/again`, {})); } catch (error) { complain(error); }
+  try {
+    const { choose } = await import("./again.js");
+    const options = await choose();
+    if (options) show(await send("POST", `${path}/again`, options));
+  } catch (error) { complain(error); }
 });
 $("hold").addEventListener("click", async () => {
   closeMenus();

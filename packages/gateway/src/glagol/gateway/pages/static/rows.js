@@ -58,8 +58,8 @@ export function chip(r) {
   return r.edits ? ["", t("state_edited")] : ["good", t("state_done")];
 }
 
-/** @param {Recording} r */
-function length(r) {
+/** Channels and length; the size while no more is known. @param {Recording} r */
+export function length(r) {
   const parts = [];
   if (r.channels) parts.push(t("channels", { n: r.channels }));
   if (r.duration_ms) parts.push(hms(r.duration_ms / 1000));

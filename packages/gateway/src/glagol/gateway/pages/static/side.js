@@ -118,6 +118,7 @@ export class Side {
         fact("src_decoded", t("src_decoded_value", { p: Math.round((100 * coverage.decoded) / whole) }));
       }
       fact("src_text", short(made.result_sha256));
+      if (found.machine.length > 1) list.append(el("dd", {}, this.choice(made.number, made.number === found.shown)));
     }
     fact("src_edits", t("src_edits_value", { n: found.edits }));
     if (found.edits) {
@@ -126,6 +127,20 @@ export class Side {
     }
     const original = el("a", { className: "btn", href: `/r/${this.id}/plain?original=1` }, t("src_show"));
     $("panel-source").replaceChildren(list, el("p", {}), original);
+  }
+
+  /** What can be done with one of several texts of machines. @param {number} number @param {boolean} shown */
+  choice(number, shown) {
+    const see = el("a", { className: "btn", href: `/r/${this.id}/plain?original=${number}` }, t("text_see"));
+    const take = el("button", { type: "button", className: "btn", disabled: shown }, t(shown ? "text_taken" : "text_take"));
+    take.addEventListener("click", () => { this.adopt(number); });
+    return el("div", { className: "acts" }, see, take);
+  }
+
+  /** Take a machine's text instead of the one that is shown. @param {number} machine */
+  async adopt(machine) {
+    await this.saver.edit({ op: "adopt", machine });
+    this.refresh();
   }
 
   async history() {

@@ -124,9 +124,10 @@ export class Transcript {
   name(key) {
     const known = this.speakers.find((each) => each.key === key)?.name;
     if (known || !key) return known ?? "";
-    const parts = key.match(/^(ch|spk)(\d+)$/);
+    const parts = key.match(/^(ch|spk|S)(\d+)$/);
     if (!parts) return key;
-    return t(parts[1] === "ch" ? "channel" : "speaker", { n: Number(parts[2]) + 1 });
+    const n = Number(parts[2]) + (parts[1] === "S" ? 0 : 1); // voices are counted from S1
+    return t(parts[1] === "ch" ? "channel" : "speaker", { n });
   }
 
   /** @param {string} key */
@@ -136,8 +137,11 @@ export class Transcript {
 
   /** A key for a speaker that does not exist yet. */
   newKey() {
-    const taken = new Set(this.speakers.map((each) => each.key));
-    for (let n = 0; ; n++) if (!taken.has(`spk${n}`)) return `spk${n}`;
+    const taken = new Set(this.speakers.flatMap((each) => [each.key, this.name(each.key)]));
+    for (let n = 0; ; n++) {
+      const key = `spk${n}`;
+      if (!taken.has(key) && !taken.has(this.name(key))) return key;
+    }
   }
 
   /** Names that repeat the one above are not shown. */
