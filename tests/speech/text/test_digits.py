@@ -91,3 +91,16 @@ def test_no_number_is_said_by_two() -> None:
     """What one says ends where another begins."""
     found = in_digits(said("нас двадцать пять", speakers="AAB"))
     assert [word.text for word in found] == ["нас", "20", "пять"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["миллион триста", "пятью пять двадцать пять", "сорок одна десятая", "три двадцать пять"],
+)
+def test_what_may_mean_something_else_stays(text: str) -> None:
+    assert written(text) == text
+
+
+def test_what_is_counted_is_no_time() -> None:
+    assert written("после двадцати тридцати лет") == "после 20-30 лет"
+    assert written("после двадцати тридцати") == "после 20:30"

@@ -77,6 +77,11 @@ def _is_bare(line: Line, at: int, end: int) -> bool:
 
 
 def _is_idiom(line: Line, at: int, item: Item) -> bool:
+    named = line.item(at + 1)
+    if named is not None and not item.apart and any(p.fullmatch(named.text) for p in PLACES):
+        return True  # "сорок одна десятая" may be 40,1
+    if item.text in SCALES and item.value > 1_000_000 and 0 < item.value % 1_000_000 < 1000:
+        return True  # "миллион триста" may be 1 300 000
     if item.end - item.start > 1:
         return False
     before, after = line.before(at), line.next_word(at)

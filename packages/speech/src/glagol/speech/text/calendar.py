@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from glagol.speech.text.lexicon import DAYPARTS, MONTHS, YEAR, YEARS, words
+from glagol.speech.text.lexicon import COUNTED, DAYPARTS, MONTHS, PERCENT, UNIT, YEAR, YEARS, words
 from glagol.speech.text.line import Found, Line
 from glagol.speech.text.numerals import Item, grouped
 
@@ -139,10 +139,16 @@ def _timed(line: Line, at: int) -> Found | None:
     worded = line.next_word(at) in _HOUR
     begin = at + 2 if worded else end
     minutes, end = _minutes(line, begin)
-    if minutes is None or (worded and line.next_word(end - 1) not in _MINUTE):
+    follows = line.next_word(end - 1)
+    if minutes is None or (follows not in _MINUTE if worded else _counted(follows)):
         return _by_daypart(line, at)
     end += worded
     return Found((line.piece(at, end - 1, f"{hour}:{minutes}"),), end)
+
+
+def _counted(word: str) -> bool:
+    """Whether a word is counted by the number before it, which is no time then."""
+    return bool(word in COUNTED or UNIT.fullmatch(word) or PERCENT.fullmatch(word))
 
 
 def _by_daypart(line: Line, at: int) -> Found | None:

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from glagol.speech.text.amounts import SURE_FROM, near_thousands
-from glagol.speech.text.lexicon import CARDINALS, PHONES, SECRETS
+from glagol.speech.text.lexicon import CARDINALS, MULTIPLIED, PHONES, SECRETS
 from glagol.speech.text.line import Found, Line, Piece
 from glagol.speech.text.numerals import grouped
 
@@ -153,6 +153,8 @@ def run(line: Line, at: int) -> Found | None:
     if end - at < 2:
         return None
     values = [line.items[i].value for i in range(at, end)]
+    if line.items[at].text in MULTIPLIED:
+        return Found((), end)
     if all(value < 10 for value in values):
         return _code(line, at, end, values)
     if end - at == 2:

@@ -12,11 +12,13 @@ __all__ = [
     "BARE",
     "CARDINALS",
     "COLD",
+    "COUNTED",
     "DAYPARTS",
     "HALVES",
     "IDIOMS",
     "LABELS",
     "MONTHS",
+    "MULTIPLIED",
     "OBLIQUE_MAGPIE",
     "ORDINALS",
     "PERCENT",
@@ -182,6 +184,9 @@ MONTHS: Final = words(
     "января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
 )
 YEAR: Final = words("год года году годом годе")
+COUNTED: Final = words("лет человек дней суток недель месяцев раз штук минут секунд")
+MULTIPLIED: Final = words("пятью шестью семью восемью девятью")
+"""Before another number: "пятью пять"."""
 YEARS: Final = words("годы годов годам годами годах")
 DAYPARTS: Final = words("утра вечера дня ночи")
 PERCENT: Final = re.compile(r"процент(а|у|ом|е|ы|ов|ам|ами|ах)?")

@@ -117,7 +117,8 @@ def _continues(tokens: Sequence[Token], said: Sequence[Word], last: _Number, par
 
 def _run(tokens: Sequence[Token], run: list[_Number]) -> Run:
     places = tuple(place for part in run for place in range(part.start, part.end))
-    rest = tokens[run[-1].end :]
+    end = run[-1].end
+    rest = tokens[end : end + FILLERS_MAX + 1]
     is_open = len(rest) <= FILLERS_MAX and all(each.text in _FILLERS for each in rest)
     first = run[0].start
     before = [each.text for each in tokens[max(0, first - CONTEXT_WORDS) : run[-1].end]]
