@@ -17,6 +17,7 @@ settings.register_profile(
     "same",
     derandomize=not os.environ.get("HYPOTHESIS_RANDOM"),
     deadline=None,
+    print_blob=bool(os.environ.get("HYPOTHESIS_RANDOM")),  # a finding becomes a fixed example
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("same")

@@ -44,7 +44,7 @@ def samples() -> tuple[npt.NDArray[np.float32], int]:
         check=True,
         capture_output=True,
     ).stdout
-    return np.frombuffer(spoken[44:], "<i2").astype(np.float32) / 32768, 22_050
+    return np.frombuffer(spoken[44:], "<i2").astype(np.float32) / np.float32(32768), 22_050
 
 
 def wav(data: npt.NDArray[np.float32], rate: int, *, kind: int = PCM) -> bytes:

@@ -46,7 +46,7 @@ def applying(plan: str, python: str) -> dict[tuple[str, str], set[str]]:
     environment: dict[str, Any] = MARKERS | versions | {"platform_machine": machine(plan)}
     text = (LOCK / f"{plan.partition('.')[0]}.txt").read_text()
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    found = {}
+    found: dict[tuple[str, str], set[str]] = {}
     for entry in "\n".join(lines).replace("\\\n", " ").splitlines():
         pin, *hashes = re.split(r"\s+--hash=sha256:", entry.strip())
         requirement = Requirement(pin)

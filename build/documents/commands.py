@@ -273,7 +273,8 @@ def main(root: Path, pages: list[str]) -> int:
         guides = sorted((root / "docs" / "guides").glob("*.md"))
         english = [str(p.relative_to(root)) for p in guides if not p.name.endswith(".ru.md")]
         pages = ["README.md", *english]
-    failed, ran, here = [], 0, {}
+    failed: list[str] = []
+    ran, here = 0, dict[str, bool]()
     work = Path(tempfile.mkdtemp(prefix="glagol-docs-"))
     reader = Reader(root, work)
     if not reader.enter:

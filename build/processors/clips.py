@@ -30,7 +30,8 @@ def golden() -> Samples:
     """The golden clip: 16-bit samples at 16 kHz [n]."""
     with av.open(str(CLIP)) as container:
         frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
-    return np.concatenate(frames, axis=1)[0].astype(np.int64)
+    samples: Samples = np.concatenate(frames, axis=1)[0].astype(np.int64)
+    return samples
 
 
 def made(speech: Samples, seed: int) -> Samples:
@@ -47,7 +48,8 @@ def made(speech: Samples, seed: int) -> Samples:
         )
     noise = hashlib.shake_256(b"noise %d" % seed).digest(2 * len(clip))
     clip = clip + np.frombuffer(noise, "<i2").astype(np.int64) * (dice[7] % 40) // 1000
-    return np.clip(clip * (10 + dice[8] % 91) // 100, -32_768, 32_767)
+    changed: Samples = np.clip(clip * (10 + dice[8] % 91) // 100, -32_768, 32_767)
+    return changed
 
 
 def _stretched(speech: Samples, start: np.int64, length: int, percent: np.int64) -> Samples:
@@ -55,7 +57,8 @@ def _stretched(speech: Samples, start: np.int64, length: int, percent: np.int64)
     places = np.arange(length) * percent
     start = start % (len(speech) - int(places[-1]) // 100 - 2)
     at, between = start + places // 100, places % 100
-    return (speech[at] * (100 - between) + speech[at + 1] * between) // 100
+    changed: Samples = (speech[at] * (100 - between) + speech[at + 1] * between) // 100
+    return changed
 
 
 def wav(samples: Samples) -> bytes:

@@ -42,7 +42,8 @@ class Old:
     def fill(self, url: str) -> None:
         """Give a Redis what the release left in its own."""
         text = (self.state / "commands.json").read_text().replace(*self._ports())
-        connection = UnixDomainSocketConnection(path=url.removeprefix("unix://"))
+        opened: Any = UnixDomainSocketConnection
+        connection = opened(path=url.removeprefix("unix://"))
         for words in json.loads(text):  # past the client, which would read the answers' meaning
             connection.send_command(*self._moved(words))
             connection.read_response()

@@ -18,9 +18,10 @@ from glagol.bundle.install.steps import Environment
 from glagol.bundle.install.target import Target
 from glagol.bundle.pack.git_source import Checkout
 from glagol.bundle.pack.index import Index
-from glagol.bundle.pack.pack import Contents, Written, pack, prepare
+from glagol.bundle.pack.pack import Contents, pack, prepare
 from glagol.bundle.pack.sources import VERSION_FILE, Sources
 from glagol.bundle.verify import canonical
+from glagol.bundle.write import Written
 from glagol.registry.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -193,8 +194,11 @@ def add_llm(root: Path) -> None:
     tiny = next(model for model in manifest["models"] if model["id"] == "tiny")
     for name in ("talker", "whisperer"):
         Store(root / "store").add_bytes(name.encode() * 300)
-        artifact = {"path": "model.safetensors", "sha256": sha256(name.encode() * 300)}
-        artifact["size_bytes"] = len(name) * 300
+        artifact = {
+            "path": "model.safetensors",
+            "sha256": sha256(name.encode() * 300),
+            "size_bytes": len(name) * 300,
+        }
         variant = {"id": "cuda-bf16", "provider": "cuda", "precision": "bf16"}
         model = {k: v for k, v in tiny.items() if k not in {"golden", "decoding"}}
         model |= {"id": name, "engine": "vllm", "variants": [variant | {"artifacts": [artifact]}]}

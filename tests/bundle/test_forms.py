@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from bundle import made
 from glagol.bundle import delta, errors, reader, split, verify
-from glagol.bundle.install import disk
 from glagol.bundle.install.apply import Options, apply
 from glagol.bundle.install.disk import Disk
 from glagol.bundle.sign import seal
@@ -28,7 +27,7 @@ ANY = Options(allow_unsigned=True)
 @pytest.fixture(autouse=True)
 def _quick_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """os.sync() would wait for every other program of the machine."""
-    monkeypatch.setattr(disk.os, "sync", lambda: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
 
 
 @pytest.fixture(scope="module")

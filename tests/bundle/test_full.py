@@ -19,7 +19,7 @@ from glagol.bundle.install.host import Machine
 from glagol.bundle.install.steps import Environment
 from glagol.bundle.install.target import Target
 from glagol.bundle.pack.git_source import Checkout
-from glagol.bundle.pack.pack import pack, prepare
+from glagol.bundle.pack.pack import Contents, pack, prepare
 from glagol.bundle.pack.sources import Sources, unpacked_bytes
 from glagol.core.errors import GlagolError
 
@@ -51,12 +51,12 @@ def install(place: Path, target: Target) -> str:
     return made.serves(target)
 
 
-def index(contents: made.Contents) -> dict[str, Any]:
+def index(contents: Contents) -> dict[str, Any]:
     """bundle.json."""
     return dict(json.loads(contents.index))
 
 
-def paths(contents: made.Contents) -> set[str]:
+def paths(contents: Contents) -> set[str]:
     """Of every file."""
     return {member.entry.path for member in contents.members}
 
@@ -177,8 +177,10 @@ def test_two_environments_made_by_uv(tmp_path: Path) -> None:
         for n, v in (("sound", "1.0"), ("sound", "2.0"), ("both", "1.0"), ("tongue", "2.0"))
     }
     made.installable(release / "wheels", "uv", "0.0.1", (tool,))
-    locks = {"env": (("sound", "1.0"), ("both", "1.0"))}
-    locks["env-llm"] = (("sound", "2.0"), ("both", "1.0"), ("tongue", "2.0"))
+    locks = {
+        "env": [("sound", "1.0"), ("both", "1.0")],
+        "env-llm": [("sound", "2.0"), ("both", "1.0"), ("tongue", "2.0")],
+    }
     for folder, pins in locks.items():
         lines = [f"{n}=={v} --hash=sha256:{wheels[n, v]}\n" for n, v in pins]
         (release / "src" / "lock" / f"{folder}.txt").write_text("".join(lines))
@@ -188,7 +190,7 @@ def test_two_environments_made_by_uv(tmp_path: Path) -> None:
     code = "from importlib.metadata import distributions as all_of\n"
     code += "print(*sorted(d.name + d.version for d in all_of()))"
     for folder, pins in locks.items():
-        command = [release / folder / "bin" / "python", "-I", "-c", code]
+        command = [str(release / folder / "bin" / "python"), "-I", "-c", code]
         done = subprocess.run(command, capture_output=True, check=True, text=True)
         assert done.stdout.split() == sorted(n + v for n, v in pins)
 

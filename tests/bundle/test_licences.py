@@ -35,8 +35,8 @@ def place(folder: Path, meta: str, files: dict[str, str], name: str = "w") -> Pa
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as wheel:
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\n{meta}\n")
-        for path, text in files.items():
-            wheel.writestr(path.replace("INFO", info), text)
+        for inside, text in files.items():
+            wheel.writestr(inside.replace("INFO", info), text)
     path = folder / f"{name}-1-py3-none-any.whl"
     path.write_bytes(out.getvalue())
     return path

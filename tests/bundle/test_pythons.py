@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 
 from bundle import made
 from glagol.bundle import errors, reader
-from glagol.bundle.install import disk
 from glagol.bundle.install.apply import Options, apply
 from glagol.bundle.install.disk import Disk
 from glagol.bundle.install.host import Machine
@@ -86,7 +86,7 @@ def test_the_installer_takes_the_python_that_is_there(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3.13 where that is what the machine has; 3.12 is refused with the versions named."""
-    monkeypatch.setattr(disk.os, "sync", lambda: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     tar = pack(packed(root, "3.11", "3.13"), None, tmp_path / "dist").path
     has = replace(made.Machine(), facts=(made.SYSTEM, "2.36", "3.13"))
     options = Options(allow_unsigned=True)

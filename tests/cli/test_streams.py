@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,19 +85,20 @@ def test_a_result_is_kept_in_the_first_place_that_takes_it(
     for place in places:
         place.mkdir()
     monkeypatch.setattr(Path, "cwd", lambda: places[0])
-    monkeypatch.setattr(output.tempfile, "gettempdir", lambda: str(places[1]))
-    for place in (*places, None):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(places[1]))
+    tried: tuple[Path | None, ...] = (*places, None)
+    for where in tried:
         stderr = output.keep(b"text", "a/b.wav", "srt", full)
         assert (stderr.code, stderr.message) == ("disk_full", "no room")
-        if place is None:
+        if where is None:
             assert "no place" in stderr.remedy
             break
-        (kept,) = place.iterdir()
+        (kept,) = where.iterdir()
         assert kept.name.startswith("b-")
         assert kept.name.endswith(".srt")
         assert (kept.read_bytes(), str(kept) in stderr.remedy) == (b"text", True)
         kept.unlink()
-        place.rmdir()
+        where.rmdir()
 
 
 def test_a_closed_standard_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,8 +103,8 @@ def test_a_bad_file_does_not_stop_the_others(
     ]
     said = [line for line in result.err.splitlines() if not line.startswith("  what to do: ")]
     assert len(said) * 2 == len(result.err.splitlines())
-    for line, name, code in zip(said, names, codes, strict=True):
-        assert line.startswith(f"glagol: {name}: ")
+    for line, path, code in zip(said, names, codes, strict=True):
+        assert line.startswith(f"glagol: {path}: ")
         assert line.endswith(f"[{code}]")
 
 

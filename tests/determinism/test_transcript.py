@@ -103,8 +103,9 @@ def test_processes(home: Path, tmp_path: Path, recordings: dict[str, bytes], mod
     """Other hash seeds, locales, time zones and BLAS threads, in processes of their own."""
     files = []
     for name, audio in recordings.items():
-        files.append(tmp_path / f"{name}.wav")
-        files[-1].write_bytes(audio)
+        file = tmp_path / f"{name}.wav"
+        file.write_bytes(audio)
+        files.append(str(file))
     found = set()
     for blas, seed, zone in (("1", "0", "UTC"), ("7", "1", "Asia/Kamchatka")):
         world = {

@@ -55,7 +55,7 @@ def gate(embedder: Embedder) -> Gate:
 @pytest.fixture
 def pool(embedder: Embedder, gate: Gate) -> Any:
     """A pool of one thread that is ready."""
-    made = Pool(lambda: replace(embedder, session=gate), 1)  # type: ignore[arg-type]
+    made = Pool(lambda: replace(embedder, session=gate), 1)
     made.start()
     until(lambda: made.trouble is None)
     yield made
@@ -102,7 +102,7 @@ def test_a_broken_or_abandoned_request_harms_no_other(pool: Pool, gate: Gate) ->
 
 def test_closing_ends_what_has_not_begun(embedder: Embedder, gate: Gate) -> None:
     """What waits is refused, and nothing new is taken."""
-    pool = Pool(lambda: replace(embedder, session=gate), 1)  # type: ignore[arg-type]
+    pool = Pool(lambda: replace(embedder, session=gate), 1)
     with pytest.raises(HostError, match="verified and loaded"):
         pool.embedder()
     pool.start()

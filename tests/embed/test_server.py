@@ -153,7 +153,7 @@ def test_keys_and_a_model_that_was_altered(
     server = made.start(home, tmp_path / "server", EMBED_STATE=str(state))
     body = {"model": made.MODEL, "input": "a"}
     try:
-        for name, status in ((None, 401), ("other", 403), ("right", 200)):
+        for name, status in (("", 401), ("other", 403), ("right", 200)):
             headers = {"authorization": f"Bearer {keys[name]}"} if name else {}
             with server.client(**headers) as client:
                 assert client.post("/v1/embeddings", json=body).status_code == status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ import pytest
 
 from bundle import made
 from glagol.bundle import errors, reader
-from glagol.bundle.install import disk
 from glagol.bundle.install.apply import Options, apply
 from glagol.bundle.install.disk import Disk
 from glagol.bundle.install.target import Installed, Target
@@ -72,4 +72,4 @@ def target(world: World) -> Iterator[Target]:
 @pytest.fixture(autouse=True)
 def _quick_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """os.sync() would wait for every other program of the machine."""
-    monkeypatch.setattr(disk.os, "sync", lambda: None)
+    monkeypatch.setattr(os, "sync", lambda: None)

@@ -89,7 +89,7 @@ class Besieged:
 
 
 @contextmanager
-def besieged(folder: Path, **settings: str) -> Iterator[Besieged]:
+def besieged(folder: Path, **settings: Any) -> Iterator[Besieged]:
     """A server with keys on, and receivers of webhooks."""
     state = folder / "state"
     state.mkdir(parents=True)

@@ -19,6 +19,7 @@ from glagol.bundle.install.apply import Options, apply, collect, garbage, rollba
 from glagol.bundle.install.disk import Disk
 from glagol.bundle.install.target import Installed, Target
 from glagol.bundle.pack import index
+from glagol.bundle.pack.pack import pack
 from glagol.bundle.sign import sign
 from glagol.core.errors import CODES, GlagolError
 
@@ -127,7 +128,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def signed(world: World, folder: Path, signature: bytes) -> Path:
     """The new bundle with a signature."""
-    return made.pack(world.new.contents, signature, folder).path
+    return pack(world.new.contents, signature, folder).path
 
 
 def test_signature_of_the_release(world: World, target: Target, keys: Path, tmp_path: Path) -> None:

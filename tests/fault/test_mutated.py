@@ -17,7 +17,7 @@ SEED = os.environ.get("GLAGOL_FUZZ_SEED", "1")
 def test_damaged_recordings_are_answered() -> None:
     """In a process of its own, which a crash of a decoder would end."""
     homes.repository()
-    program = Path(__file__).with_name("mutated.py")
+    program = str(Path(__file__).with_name("mutated.py"))
     command = [sys.executable, "-W", "ignore", program, "--count", COUNT, "--seed", SEED]
     paths = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(

@@ -122,7 +122,7 @@ def torch_file(weights: Weights, prefix: str = "") -> bytes:
         storage = published.Describe.storage("FloatStorage", str(number), value.size)
         tensors[name] = published.Describe.tensor(storage, value.shape, strides)
     with zipfile.ZipFile(out, "w") as archive:
-        program = published.Describe.program(published.Describe.dict(tensors))
+        program = published.Describe.program(published.Describe.dict_of(tensors))
         archive.writestr("archive/data.pkl", program)
         for number, value in enumerate(named.values()):
             archive.writestr(f"archive/data/{number}", value.tobytes())
@@ -146,7 +146,8 @@ class Formula:
         for number in range(SIZES.layers):
             x = self.layer(x, f"encoder.layer.{number}")
         pooled = x[0] if self.about.pooling == "cls" else x.mean(axis=0)
-        return pooled / np.linalg.norm(pooled)
+        vector: np.ndarray = pooled / np.linalg.norm(pooled)
+        return vector
 
     def layer(self, x: np.ndarray, key: str) -> np.ndarray:
         """One layer of x [T, D]."""

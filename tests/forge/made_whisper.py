@@ -83,13 +83,13 @@ def torch_file(
     for number, (name, value) in enumerate(made.items()):
         storage = Describe.storage("HalfStorage", str(number), value.size)
         state[name] = Describe.tensor(storage, value.shape, strides_of(value.shape))
-    ordered = Describe.call(("collections", "OrderedDict")) + Describe.dict(state)[1:]
+    ordered = Describe.call(("collections", "OrderedDict")) + Describe.dict_of(state)[1:]
     stated = dims() if stated is None else stated
     if not isinstance(stated, bytes):
-        stated = Describe.dict({key: Describe.integer(value) for key, value in stated.items()})
+        stated = Describe.dict_of({key: Describe.integer(value) for key, value in stated.items()})
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        program = Describe.dict({"dims": stated, "model_state_dict": ordered})
+        program = Describe.dict_of({"dims": stated, "model_state_dict": ordered})
         archive.writestr("base/data.pkl", Describe.program(program))
         for number, value in enumerate(made.values()):
             archive.writestr(f"base/data/{number}", value.tobytes())

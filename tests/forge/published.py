@@ -53,29 +53,29 @@ class Describe:
         return f"c{module}\n{name}\n".encode()
 
     @staticmethod
-    def tuple(*items: bytes) -> bytes:
+    def tuple_of(*items: bytes) -> bytes:
         return b"(" + b"".join(items) + b"t"
 
     @staticmethod
-    def list(*items: bytes) -> bytes:
+    def list_of(*items: bytes) -> bytes:
         return b"](" + b"".join(items) + b"e"
 
     @classmethod
-    def dict(cls, items: Mapping[str, bytes]) -> bytes:
+    def dict_of(cls, items: Mapping[str, bytes]) -> bytes:
         return b"}(" + b"".join(cls.text(k) + v for k, v in items.items()) + b"u"
 
     @classmethod
     def call(cls, function: tuple[str, str], *arguments: bytes) -> bytes:
-        return cls.name(*function) + cls.tuple(*arguments) + b"R"
+        return cls.name(*function) + cls.tuple_of(*arguments) + b"R"
 
     @classmethod
     def record(cls, kind: tuple[str, str], state: Mapping[str, bytes]) -> bytes:
-        return cls.name(*kind) + b")\x81" + cls.dict(state) + b"b"
+        return cls.name(*kind) + b")\x81" + cls.dict_of(state) + b"b"
 
     @classmethod
     def storage(cls, kind: str, key: str, count: int, module: str = "torch") -> bytes:
         return (
-            cls.tuple(
+            cls.tuple_of(
                 cls.text("storage"),
                 cls.name(module, kind),
                 cls.text(key),
@@ -93,8 +93,8 @@ class Describe:
             REBUILD,
             storage,
             cls.integer(offset),
-            cls.tuple(*map(cls.integer, shape)),
-            cls.tuple(*map(cls.integer, strides)),
+            cls.tuple_of(*map(cls.integer, shape)),
+            cls.tuple_of(*map(cls.integer, strides)),
             cls.FALSE,
             cls.call(("collections", "OrderedDict")),
         )
@@ -114,10 +114,10 @@ class Describe:
         )
         state = {"_metadata": metadata, "_parent": cls.NONE}
         if isinstance(value, Mapping):
-            content = cls.dict({key: cls.omega(item) for key, item in value.items()})
+            content = cls.dict_of({key: cls.omega(item) for key, item in value.items()})
             return cls.record(("omegaconf.dictconfig", "DictConfig"), state | {"_content": content})
         if isinstance(value, (list, tuple)):
-            content = cls.list(*map(cls.omega, value))
+            content = cls.list_of(*map(cls.omega, value))
             return cls.record(("omegaconf.listconfig", "ListConfig"), state | {"_content": content})
         simple: Any = {str: cls.text, int: cls.integer}.get(type(value))
         code = (
@@ -225,11 +225,11 @@ def tensors(wanted: Mapping[str, tuple[int, ...]], seed: int) -> Iterator[tuple[
     source = np.random.RandomState(seed)
     for name, shape in wanted.items():
         if name in (WINDOW, MEL):
-            values = hann_window(320) if name == WINDOW else mel_matrix(161, 64, 16_000)
-            upper = values.view(np.uint32) & np.uint32(0xFFFF0000)
+            fixed = hann_window(320) if name == WINDOW else mel_matrix(161, 64, 16_000)
+            upper = fixed.view(np.uint32) & np.uint32(0xFFFF0000)
             yield name, upper.view(np.float32)  # the published buffers hold bfloat16 values
             continue
-        values = 2 * source.random_sample(shape) - 1
+        values = np.asarray(2 * source.random_sample(shape) - 1)
         if len(shape) > 1:
             values *= math.sqrt(3 / math.prod(shape[1:]))
         elif "norm" in name and name.endswith("weight"):
@@ -260,9 +260,9 @@ def write(
         kind = KINDS[dtype_of(name)[1:]]
         storage = Describe.storage(kind, str(number), math.prod(shape))
         state[prefix + name] = Describe.tensor(storage, shape, strides_of(shape))
-    ordered = Describe.call(("collections", "OrderedDict")) + Describe.dict(state)[1:]
+    ordered = Describe.call(("collections", "OrderedDict")) + Describe.dict_of(state)[1:]
     if cfg is not None:
-        ordered = Describe.dict({"cfg": Describe.omega(cfg), "state_dict": ordered})
+        ordered = Describe.dict_of({"cfg": Describe.omega(cfg), "state_dict": ordered})
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("model/data.pkl", Describe.program(ordered))
         archive.writestr("model/byteorder", "little")

@@ -46,7 +46,7 @@ class Formula:
         """Return logits [S, V] and the cross-attention's queries [layers, S, H, 64]."""
         table = self._weights["decoder.token_embedding.weight"]
         x = table[tokens] + self._weights["decoder.positional_embedding"][: len(tokens)]
-        queries = []
+        queries: list[np.ndarray] = []
         for number in range(self._layers["decoder"]):
             x = self._block(x, f"decoder.blocks.{number}", encoded, queries)
         return self._norm(x, "decoder.ln") @ table.T, np.stack(queries)
@@ -70,7 +70,8 @@ class Formula:
             queries.append(query.reshape(len(query), -1, HEAD))
             x = x + self._attend(query, encoded, f"{key}.cross_attn", None)
         y = _gelu(self._linear(self._norm(x, f"{key}.mlp_ln"), f"{key}.mlp.0"))
-        return x + self._linear(y, f"{key}.mlp.2")
+        added: np.ndarray = x + self._linear(y, f"{key}.mlp.2")
+        return added
 
     def _attend(
         self, query: np.ndarray, source: np.ndarray, key: str, mask: np.ndarray | None
@@ -89,14 +90,15 @@ class Formula:
 
     def _norm(self, x: np.ndarray, key: str) -> np.ndarray:
         centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        scaled: np.ndarray = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
         return scaled * self._weights[f"{key}.weight"] + self._weights[f"{key}.bias"]
 
     def _convolve(self, x: np.ndarray, key: str, stride: int) -> np.ndarray:
         weight = self._weights[f"{key}.weight"]
         padded = np.pad(x, ((0, 0), (1, 1)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, 3, axis=1)[:, ::stride]
-        return np.einsum("oik,itk->ot", weight, windows) + self._weights[f"{key}.bias"][:, None]
+        found: np.ndarray = np.einsum("oik,itk->ot", weight, windows)
+        return found + self._weights[f"{key}.bias"][:, None]
 
 
 def _heads(x: np.ndarray) -> np.ndarray:
@@ -105,4 +107,5 @@ def _heads(x: np.ndarray) -> np.ndarray:
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
-    return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
+    found: np.ndarray = x * 0.5 * (1 + _erf(x / math.sqrt(2)))
+    return found

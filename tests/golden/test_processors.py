@@ -36,7 +36,7 @@ def golden() -> dict[str, Any]:
 def test_this_machine_gives_the_golden_results(tmp_path: Path) -> None:
     """The whole comparison, without the classes that need an emulator."""
     homes.repository()
-    command = [sys.executable, homes.ROOT / "build/processors/compare.py", tmp_path]
+    command = [sys.executable, str(homes.ROOT / "build/processors/compare.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "classes with the same words and spans: 1" in done.stdout

@@ -43,13 +43,19 @@ def turned_redis(server: RedisServer) -> Turned:
     queue = RedisQueue(server.url, prefix=f"{{turned-{next(_number)}}}")
     client, key = queue._client, f"{queue._prefix}:clock"
     source = queue._script.script
+    assert isinstance(source, str)
     clock = f"{{call('GET', '{key}'), '0'}}"
     assert source.count("call('TIME')") == 1
     queue._script = client.register_script(source.replace("call('TIME')", clock))
     client.set(key, START_S)
-    return Turned(
-        queue, lambda: float(client.get(key)), lambda s: client.incrbyfloat(key, s) and None
-    )
+
+    def now() -> float:
+        return float(client.get(key) or 0)
+
+    def advance(seconds: float) -> None:
+        client.incrbyfloat(key, seconds)
+
+    return Turned(queue, now, advance)
 
 
 @dataclass(frozen=True)

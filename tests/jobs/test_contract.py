@@ -7,6 +7,8 @@ model in `test_model.py`; real time and many hands at once are in `test_hands.py
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ TROUBLE = Trouble("host_io", "the disk was full", "free space")
 LEASE_S = 10.0
 
 
-def new(job_id: str = "one", kind: str = "read", **options: object) -> NewJob:
+def new(job_id: str = "one", kind: str = "read", **options: Any) -> NewJob:
     """A job whose payload says its name."""
     return NewJob(id=job_id, kind=kind, payload=job_id.encode(), **options)
 
@@ -78,7 +80,8 @@ def test_the_largest_payload_and_a_large_result_pass(turned: Turned) -> None:
 )
 def test_what_breaks_the_bounds_is_not_stored(turned: Turned, wrong: dict[str, object]) -> None:
     """Not by put, and not as a follower, and then nothing else is stored either."""
-    bad = NewJob(**({"id": "x", "kind": "read", "payload": b""} | wrong))
+    job: dict[str, Any] = {"id": "x", "kind": "read", "payload": b""}
+    bad = NewJob(**(job | wrong))
     with pytest.raises(AssertionError):
         turned.queue.put(bad)
     turned.queue.put(new())
@@ -358,8 +361,9 @@ def test_pages_go_back_in_time(turned: Turned) -> None:
     assert [job.id for job in queue.page(kind="read", owner="anna")] == ["job5", "job3", "job1"]
     assert [j.id for j in queue.page(kind="read", owner="anna", state="queued")] == ["job5", "job1"]
     assert queue.page(kind="send") == []
-    for options in ({"before": "unknown"}, {"before": "job0", "owner": "anna"}):
-        refused("job_unknown", lambda options=options: queue.page(kind="read", **options))
+    wrong: tuple[dict[str, Any], ...] = ({"before": "unknown"}, {"before": "job0", "owner": "anna"})
+    for options in wrong:
+        refused("job_unknown", partial(queue.page, kind="read", **options))
     refused("job_unknown", lambda: queue.page(kind="send", before="job0"))
 
 

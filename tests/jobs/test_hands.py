@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ LEASE_S = 10.0
 LONG_S = 600.0  # a lease that no busy machine lets run out
 
 
-def new(job_id: str = "one", kind: str = "read", **options: object) -> NewJob:
+def new(job_id: str = "one", kind: str = "read", **options: Any) -> NewJob:
     """A job whose payload says its name."""
     return NewJob(id=job_id, kind=kind, payload=job_id.encode(), **options)
 

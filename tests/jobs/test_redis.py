@@ -12,16 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from glagol.core.errors import HostError, InputError
-from glagol.jobs.queue import NewJob, Trouble
+from glagol.jobs.queue import Claim, NewJob, Trouble
 from glagol.jobs.redis.queue import RedisQueue
 from glagol.jobs.validation import EXHAUSTED
 from jobs.adapters import turned_redis
 from jobs.redis_server import MEMORY, PATIENCE_S, PROGRAM, RedisServer
+from jobs.test_contract import claimed
 
 SECRET = "pa55-w0rd"  # noqa: S105
 Start = Callable[..., RedisServer]
@@ -48,7 +50,7 @@ def start() -> Iterator[Start]:
         shutil.rmtree(server.directory)
 
 
-def new(job_id: str = "one", **options: object) -> NewJob:
+def new(job_id: str = "one", **options: Any) -> NewJob:
     return NewJob(id=job_id, kind="read", payload=b"x", **options)
 
 
@@ -134,15 +136,16 @@ def test_a_user_that_may_touch_our_keys_alone_is_enough(start: Start) -> None:
     queue.ping()
     assert "appendfsync is unknown" in queue.caveat()
     queue.put(new(attempts_max=9))
-    for write in (
+    writes: tuple[Callable[[Claim], object], ...] = (
         queue.release,
         lambda claim: queue.fail(claim, Trouble("host_io", "", ""), 0.0),
         lambda claim: queue.progress(claim, 1.0, None) and queue.fail(claim, EXHAUSTED, None),
-    ):
-        write(queue.claim("w", ["read"], 9.0))
+    )
+    for write in writes:
+        write(claimed(queue))
     queue.wait(["read"], 0.01)
     queue.replay("one")
-    queue.finish(queue.claim("w", ["read"], 9.0), b"r", [new("two", ttl_s=0.0)])
+    queue.finish(claimed(queue), b"r", [new("two", ttl_s=0.0)])
     assert (queue.result("one"), queue.cancel("two").state) == (b"r", "cancelled")
     assert [job.id for job in queue.sweep()] == ["two"]
     assert (queue.depth("read")["queued"], len(queue.page(kind="read"))) == (0, 1)

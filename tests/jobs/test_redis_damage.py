@@ -57,7 +57,7 @@ DAMAGE: dict[str, tuple[int, list[tuple[object, ...]]]] = {
 }  # fmt: skip
 
 
-def new(job_id: str, **options: object) -> NewJob:
+def new(job_id: str, **options: Any) -> NewJob:
     return NewJob(id=job_id, kind="read", payload=b"{}", owner="anna", **options)
 
 
@@ -81,7 +81,7 @@ def pages(queue: Queue) -> dict[str, Job]:
     found |= {job.id: job for job in queue.page(kind="read", before=last)}
     assert {job.id for job in queue.page(kind="read", owner="anna")} <= found.keys()
     for state in ("queued", "running", "done", "failed", "cancelled"):
-        for job in queue.page(kind="read", state=state):  # type: ignore[arg-type]
+        for job in queue.page(kind="read", state=state):
             assert job.state == state
     return found
 

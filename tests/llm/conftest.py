@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts servers over the stub in `tmp_path`, which holds the stub's files; ends them."""
     made: list[Running] = []
 
-    def make(home: Path, **settings: str) -> Running:
+    def make(home: Path, **settings: Any) -> Running:
         (tmp_path / "answer").write_text(ANSWER)
         made.append(start(home, tmp_path, stub.write(tmp_path), **settings))
         return made[-1]

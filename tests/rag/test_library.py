@@ -209,7 +209,8 @@ def test_transcripts_become_turns() -> None:
     found = from_transcript({"success": True, "data": {"segments": segments}}, "r")
     assert [turn.text[:9] for turn in found.turns] == ["раз два", "три", "четыре", "слово сло"]
     assert (found.turns[0].start_s, found.turns[0].end_s) == (0, 2)
-    for wrong in ({}, [], {"segments": [{}]}, {"segments": "x"}, "text"):
+    wrongs: tuple[Any, ...] = ({}, [], {"segments": [{}]}, {"segments": "x"}, "text")
+    for wrong in wrongs:
         with pytest.raises(InputError, match="not a transcript"):
             from_transcript(wrong, "r")
     with pytest.raises(InputError, match="says nothing"):
@@ -285,11 +286,11 @@ def test_both_kinds_find_the_same(tmp_path: Path, embedder: Embedder) -> None:
     said = [" ".join(chance.choices("abcdefghij", k=6)) for _ in range(200)]
     found = []
     for kind in ("edge", "exact"):
-        library = Library(tmp_path / kind, embedder, kind)  # type: ignore[arg-type]
+        library = Library(tmp_path / kind, embedder, kind)
         library.put(recording("a", *said))
         (vector,) = embedder.embed(["a b c"], "query")
         found.append(library._index.nearest(vector, EVERYTHING, 20))
         library.close()
-    scores = [[score for _, score in each] for each in found]
-    assert np.allclose(*scores, atol=1e-5)
+    one, other = ([score for _, score in each] for each in found)
+    assert np.allclose(one, other, atol=1e-5)
     assert len({number for number, _ in found[0]} & {number for number, _ in found[1]}) >= 18

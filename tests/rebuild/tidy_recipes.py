@@ -17,6 +17,6 @@ def test_recipes_need_no_home(home: str | None) -> None:
     kept = ("HOME", "XDG_CACHE_HOME", "UV_CACHE_DIR")
     environment = {name: value for name, value in os.environ.items() if name not in kept}
     environment |= {"HOME": home} if home else {}
-    command = [ROOT / "just", "--command", "printenv", "UV_CACHE_DIR"]
+    command = [str(ROOT / "just"), "--command", "printenv", "UV_CACHE_DIR"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == str(ROOT / ".env/.cache")

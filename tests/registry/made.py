@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import msgspec
+
 from glagol.registry.manifest.read import (
     Artifact,
     Builder,
@@ -32,7 +34,8 @@ def artifact(data: bytes, path: str = "encoder.onnx", urls: tuple[str, ...] = ()
 def variant(name: str, *artifacts: Artifact) -> Variant:
     """A variant by its id, such as cpu-int8."""
     provider, _, precision = name.partition("-")
-    return Variant(id=name, provider=provider, precision=precision, artifacts=artifacts)
+    facts = {"id": name, "provider": provider, "precision": precision}
+    return msgspec.convert(facts | {"artifacts": artifacts}, Variant)
 
 
 def asr_model(
@@ -40,7 +43,7 @@ def asr_model(
     *variants: Variant,
     decoding: dict[str, Any] | None = None,
     engine: str = "gigaam",
-    **rest: object,
+    **rest: Any,
 ) -> Model:
     """A recogniser; without variants one that was never built."""
     if not variants:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -244,7 +245,7 @@ def test_interrupted_fetch_keeps_its_bytes(store: Store, mirror: Mirror) -> None
     with pytest.raises(KeyboardInterrupt):
         fetch(ENTRY, store, mirrors=[mirror.url], progress=stop)
     fetch(ENTRY, store, mirrors=[mirror.url])
-    assert mirror.asked[-1][1] > 300_000
+    assert (mirror.asked[-1][1] or 0) > 300_000
     assert holds_only_the_blob(store)
 
 
@@ -308,7 +309,7 @@ def test_s3_without_credentials_asks_no_server(
 # The first fetch of a file without a published digest.
 
 
-def first(mirror: Mirror, **rest: object) -> SourceFile:
+def first(mirror: Mirror, **rest: Any) -> SourceFile:
     """An unpinned entry served by the mirror."""
     mirror.files["/w.ckpt"] = DATA
     return SourceFile(path="w.ckpt", urls=(f"{mirror.url}/w.ckpt",), unpinned="unknown", **rest)

@@ -9,9 +9,10 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,11 @@ def test_file_is_copied_in_and_checked(store: Store, tmp_path: Path) -> None:
     assert store.add_file(source, expected=ENTRY.sha256) == ENTRY.sha256
     assert store.verify(ENTRY.sha256)
     before = files(store)
-    for add in (lambda e: store.add_file(source, e), lambda e: store.add_bytes(DATA, e)):
+    adds: tuple[Callable[[str], object], ...] = (
+        partial(store.add_file, source),
+        partial(store.add_bytes, DATA),
+    )
+    for add in adds:
         with pytest.raises(IntegrityError, match="f" * 64) as caught:
             add("f" * 64)
         assert caught.value.code == "artifact_altered"
@@ -279,7 +284,11 @@ def test_full_disk_is_said_and_leaves_nothing(store: Store, tmp_path: Path) -> N
     """A real refusal by the kernel in the middle of the write."""
     source = tmp_path / "large.bin"
     source.write_bytes(bytes(1 << 20))
-    for add in (lambda: store.add_file(source), lambda: store.add_bytes(bytes(1 << 20))):
+    adds: tuple[Callable[[], object], ...] = (
+        partial(store.add_file, source),
+        partial(store.add_bytes, bytes(1 << 20)),
+    )
+    for add in adds:
         with file_size_limit(100_000), pytest.raises(HostError) as caught:
             add()
         assert caught.value.code == "disk_full"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from glagol.runtime.session import open_session, uses_kernels
 from runtime.unit import model, opened, ours
 from speech.conftest import MODELS
 
-InferenceSession = onnxruntime.InferenceSession
+InferenceSession: TypeAlias = onnxruntime.InferenceSession
 
 Float32 = NDArray[np.float32]
 
@@ -157,9 +158,9 @@ def int8_session(
     """One product in dynamic int8, the rows quantised beside it or inside it."""
     rng = np.random.default_rng(len(weights))
     columns = weights.shape[1]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "w": weights,
-        "s": rng.uniform(1e-4, 1e-2, columns).astype(np.float32),
+        "s": np.asarray(rng.uniform(1e-4, 1e-2, columns), np.float32),
         "z": np.zeros(columns, np.int8),
         **({} if bias is None else {"b": bias}),
     }

@@ -6,6 +6,7 @@ On a processor without the unit the same source is tested with the unit in C (`s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from glagol.runtime.ort import onnxruntime
 from glagol.runtime.session import uses_kernels
 from runtime.unit import model, normal, opened, ours
 
-InferenceSession = onnxruntime.InferenceSession
+InferenceSession: TypeAlias = onnxruntime.InferenceSession
 Float32 = NDArray[np.float32]
 
 HALF_ULP = 2.0**-24
@@ -154,7 +155,7 @@ def test_what_is_no_number_stays_with_its_query(library: str) -> None:
     queries, keys, values = (normal(i, 1, 70, 2 * 40) for i in range(3))
     queries[0, 5, 3], queries[0, 40, 3] = np.nan, np.inf  # of the first head
     found = attend(session(2, 0.2, library), queries, keys, values)
-    wrong = ~np.isfinite(found).all(axis=2)[0]
+    wrong = ~np.asarray(np.isfinite(found).all(axis=2))[0]
     assert np.flatnonzero(wrong).tolist() == [5, 40]
     assert np.isfinite(found[..., 40:]).all()
     keys[0, 7, 50] = np.nan  # of the second head, for all
@@ -205,7 +206,7 @@ def test_what_a_node_asks_for_beyond_ours_stays_with_onnxruntime(
     library: str, attributes: dict[str, float]
 ) -> None:
     """It looks back only when asked to, and takes no scale for one of its own."""
-    data = attention(**{"num_heads": 2, "scale": 0.3, **attributes})
+    data = attention("qkv", **({"num_heads": 2, "scale": 0.3} | attributes))
     given = [normal(i, 1, 40, 16) for i in range(3)]
     runs = opened(data, library)
     assert not uses_kernels(runs)

@@ -6,7 +6,7 @@ The device is the CPU in float32, whose batches are exact, or a stand-in that co
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,9 +15,9 @@ import pytest
 import homes
 from glagol.core.errors import HostError
 from glagol.registry.registry import Registry
-from glagol.runtime.batching import Batcher, Lengths, _Group
+from glagol.runtime.batching import Batcher, _Group
 from glagol.runtime.cuda import CPU
-from glagol.runtime.io_binding import Bound, pinned_memory
+from glagol.runtime.io_binding import Bound, Lengths, pinned_memory
 from glagol.runtime.session import artifact, open_session
 from glagol.runtime.tensors import read_float32
 from glagol.speech.engines.gigaam.features import FrontEnd
@@ -127,7 +127,7 @@ def test_bound_calls_keep_what_they_gave(registry: Registry) -> None:
     blobs = registry.open(homes.MODEL, "cpu-fp32").blobs
     session = open_session(blobs, "encoder.onnx", device="cpu", threads=1)
     encoder, rng = Bound(session), np.random.default_rng(1)
-    kept = []
+    kept: list[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]] = []
     for frames in (99, 99, 50, 99):
         features = encoder.room((2, frames, 64))
         assert not features.any()
@@ -136,7 +136,7 @@ def test_bound_calls_keep_what_they_gave(registry: Registry) -> None:
         expected = session.run(None, {"features": features, "lengths": lengths})
         kept.append((encoder(features, lengths), expected))
     for found, expected in kept:
-        assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_memory_is_pinned_only_where_a_device_offers_it() -> None:

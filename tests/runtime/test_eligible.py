@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -21,7 +23,7 @@ from speech.conftest import MODELS
 MICROSOFT = "com.microsoft"
 WEIGHTS = normal(1, 50, 33)
 INT8 = np.arange(-60, 60, dtype=np.int8).reshape(10, 12)
-COLUMNS = {
+COLUMNS: dict[str, np.ndarray] = {
     "w": INT8,
     "s": np.full(12, 0.01, np.float32),
     "z": np.zeros(12, np.int8),
@@ -45,7 +47,9 @@ def product(producer: str = "glagol.forge", weights: np.ndarray = WEIGHTS) -> by
     return model([node], {"x": None}, {"w": weights}, producer=producer)
 
 
-def int8(*inputs: str, dynamic: bool = False, **others: np.ndarray) -> bytes:
+def int8(
+    *inputs: str, dynamic: bool = False, others: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> bytes:
     """An int8 product with these inputs, its rows quantised before it."""
     kind = "DynamicQuantizeMatMul" if dynamic else "MatMulIntegerToFloat"
     nodes = [
@@ -165,7 +169,7 @@ def test_several_readers_share_the_quantised_rows() -> None:
 )
 def test_other_int8_products_are_onnxruntimes(inputs: str, others: dict[str, np.ndarray]) -> None:
     """What the kernel does not compute, or could see only in a call."""
-    assert kinds(int8(*inputs.split(), **others)) == []
+    assert kinds(int8(*inputs.split(), others=others)) == []
 
 
 def test_attention_beside_other_floats_is_onnxruntimes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 def unit(monkeypatch: pytest.MonkeyPatch, ready: int) -> None:
     """A library that loads anywhere and says this about the unit."""
     library = SimpleNamespace(glagol_amx_ready=lambda: ready)
-    monkeypatch.setattr(amx.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
 
 
 @pytest.mark.usefixtures("here")
@@ -43,7 +44,7 @@ def test_a_unit_that_is_not_there_or_not_ours_is_an_obstacle(
 def test_another_system_is_an_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason gives both names; the library is not even loaded."""
     monkeypatch.setattr(amx, "SYSTEM", ("plan9", "pdp11"))
-    monkeypatch.delattr(amx.ctypes, "CDLL")
+    monkeypatch.delattr(ctypes, "CDLL")
     assert amx.obstacle() == f"made for plan9 pdp11, this is {sys.platform} {platform.machine()}"
     assert amx.library.__wrapped__() is None
 

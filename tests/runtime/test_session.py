@@ -132,7 +132,7 @@ def test_wrong_options_are_the_callers(
 def test_models_of_another_kind_are_refused(registry: Registry) -> None:
     for roles in ({"model": registry.manifest.defaults.vad}, {"vad": MODELS["ctc"]}):
         with pytest.raises(InputError) as caught:
-            Recognizer.open(registry, **roles)
+            Recognizer.open(registry, model=roles.get("model"), vad=roles.get("vad"))
         assert caught.value.code == "model_unknown"
 
 

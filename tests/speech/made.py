@@ -30,7 +30,7 @@ def spoken(text: str, voice: str = "ru") -> Samples:
         pytest.skip("espeak-ng is not installed")
     command = ["espeak-ng", "-v", voice, "--stdout", text]
     data = subprocess.run(command, capture_output=True, check=True).stdout
-    samples = np.frombuffer(data[44:], np.int16).astype(np.float32) / 32768
+    samples = np.frombuffer(data[44:], np.int16).astype(np.float32) / np.float32(32768)
     loud = np.flatnonzero(np.abs(samples) > 0.005)
     return samples[max(0, loud[0] - 200) : loud[-1] + 200]
 

@@ -19,6 +19,7 @@ from glagol.cli.main import glagol as command
 from glagol.cli.main import main as run
 from glagol.core import errors
 from glagol.core.errors import CODES, GlagolError
+from glagol.core.settings import NetworkSettings
 from glagol.embed.settings import Settings as EmbedSettings
 from glagol.gateway.settings import Settings as GatewaySettings
 from glagol.llm.settings import Settings as LlmSettings
@@ -28,7 +29,7 @@ from glagol.web.errors import fault_of
 __all__ = ["codes", "commands", "new_key", "settings", "variables"]
 
 PACKAGES = Path(__file__).resolve().parents[2] / "packages"
-_SETTINGS = {
+_SETTINGS: dict[str, type[NetworkSettings]] = {
     "asr-server": AsrSettings,
     "embed-server": EmbedSettings,
     "rag-server": RagSettings,

@@ -152,7 +152,8 @@ def test_without_script_home_upload_and_text_work(server: Server, visit: Open) -
 
     def there() -> bool:
         page.goto(f"{server.url}/")
-        return page.locator(f"{ROWS}:has-text('без скрипта')").count() > 0
+        count: int = page.locator(f"{ROWS}:has-text('без скрипта')").count()
+        return count > 0
 
     until(there, "the recording is not in the list")
     page.click(".name:has-text('без скрипта')")

@@ -97,8 +97,8 @@ def test_hostile_names_do_nothing(server: Server, visit: Open) -> None:
         made = data(client.put("/ui/imports", params={"title": HOSTILE}, content=line.encode()))
         name = {"op": "name", "speaker": "", "name": HOSTILE[:190]}
         text = {"op": "set", "segment": 1, "text": f"{HOSTILE} </script><script>alert(2)</script>"}
-        for seen, operation in enumerate((name, text)):
-            body = {"seen": seen, "operation": operation}
+        for number, operation in enumerate((name, text)):
+            body = {"seen": number, "operation": operation}
             data(client.post(f"/ui/recordings/{made['id']}/edits", json=body))
     seen = visit(viewport={"width": 320, "height": 700})
     for path in ("/", f"/r/{made['id']}", f"/r/{made['id']}/plain", "/search?q=гиппопотам"):
@@ -193,7 +193,7 @@ def long_text() -> bytes:
     each = LONG_WORDS // LONG_SEGMENTS + 1
     segments, at = [], 0.0
     for number in range(LONG_SEGMENTS):
-        words = []
+        words: list[dict[str, Any]] = []
         for k in range(each):
             text = WORDS[(number * 7 + k * 3) % len(WORDS)]
             words.append({"start": at, "end": round(at + 0.3, 3), "text": text, "confidence": 0.9})
@@ -250,6 +250,7 @@ def thread_time(page: Page) -> Callable[[], float]:
 
     def now() -> float:
         found = debugger.send("Performance.getMetrics")["metrics"]
-        return next(1000 * each["value"] for each in found if each["name"] == "TaskDuration")
+        (s,) = (each["value"] for each in found if each["name"] == "TaskDuration")
+        return 1000 * float(s)
 
     return now

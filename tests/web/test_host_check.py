@@ -143,7 +143,7 @@ HOSTS: Final = [
 
 
 @pytest.mark.parametrize(("host", "given", "served"), HOSTS)
-def test_the_table_of_hosts(host: str, given: dict[str, str], served: bool) -> None:
+def test_the_table_of_hosts(host: str, given: dict[str, Any], served: bool) -> None:
     """Each is served or refused with 421, by both servers and on a WebSocket alike."""
     expected = (200, "") if served else (421, "host_not_allowed")
     for servers in (AsrSettings, LlmSettings):

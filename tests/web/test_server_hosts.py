@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -26,7 +26,7 @@ APP: Final = "https://app.example"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One without keys on loopback, which `asr.example` and one page elsewhere may ask."""
     folder = tmp_path_factory.mktemp("hosts")
-    settings = {"ASR_HOSTS": "asr.example", "ASR_ORIGINS": APP}
+    settings: dict[str, Any] = {"ASR_HOSTS": "asr.example", "ASR_ORIGINS": APP}
     running = start(make_home(folder / "home"), folder / "scratch", **settings)
     yield running
     assert running.stop() == 0

@@ -75,7 +75,13 @@ def test_parts_of_a_stream_need_no_place_in_the_queue(make_bench: Callable[..., 
     bench = make_bench(queue_size=1)
     engine, gate = bench.service.engine, threading.Event()
     entered = threading.Event()
-    first = job(lambda _: [entered.set(), gate.wait(60)])
+
+    def held(_: object) -> list[str]:
+        entered.set()
+        gate.wait(60)
+        return []
+
+    first = job(held)
     engine.put(first)
     assert entered.wait(60)
     engine.put(job(lambda _: ["waits"]))

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -51,7 +52,7 @@ def bench(
 ) -> Bench:
     """A bench with jobs, and webhooks on; the model says the same words each time."""
     policy = Policy(webhooks=Webhooks(secrets=(SECRET,), allow=("127.0.0.0/8",)))
-    settings = {"state": str(tmp_path / "state"), "policy": lambda: policy}
+    settings: dict[str, Any] = {"state": str(tmp_path / "state"), "policy": lambda: policy}
     if getattr(request, "param", "sqlite") == "redis":
         settings["redis_url"] = request.getfixturevalue("server").url
         with redis.Redis(unix_socket_path=settings["redis_url"].removeprefix("unix://")) as client:
@@ -83,12 +84,12 @@ def traces(bench: Bench) -> list[str]:
 def values(client: redis.Redis, key: bytes) -> str:
     """What lies at a key, as text; long values are packed in a dump."""
     if client.type(key) == b"string":
-        raw = [client.get(key)]
+        raw = [client.get(key) or b""]
     elif client.type(key) == b"hash":
         raw = list(client.hgetall(key).values())
     else:
         return ""
-    return " ".join(each.decode(errors="replace") for each in raw)
+    return " ".join(str(each, "utf-8", "replace") for each in raw if isinstance(each, bytes))
 
 
 @pytest.mark.parametrize("bench", ["sqlite", "redis"], indirect=True)

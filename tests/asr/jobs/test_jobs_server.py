@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -143,7 +144,7 @@ def test_workers_share_the_queue_and_one_may_die(
 ) -> None:
     """Six jobs, a server and two workers on one Redis, one worker killed: every job is done."""
     redis_server.start()
-    shared = {"ASR_STATE": str(state), "ASR_REDIS_URL": redis_server.url}
+    shared: dict[str, Any] = {"ASR_STATE": str(state), "ASR_REDIS_URL": redis_server.url}
     server = start(home, tmp_path / "server", **shared)
     workers = [start_worker(home, tmp_path / f"worker-{n}", **shared) for n in range(2)]
     audio = sounds.long_speech(60)
@@ -172,7 +173,7 @@ def test_redis_may_be_away_at_the_start_and_later(
     home: Path, state: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     """Synchronous requests are served all the time; what was accepted is done in the end."""
-    shared = {"ASR_STATE": str(state), "ASR_REDIS_URL": redis_server.url}
+    shared: dict[str, Any] = {"ASR_STATE": str(state), "ASR_REDIS_URL": redis_server.url}
     server = start(home, tmp_path / "server", **shared)
     audio = sounds.long_speech(300)
     with server.client() as client:
@@ -195,7 +196,7 @@ def test_redis_may_be_away_at_the_start_and_later(
 
 def test_a_worker_beside_a_server_without_redis(home: Path, state: Path, tmp_path: Path) -> None:
     """One ASR_STATE is enough on one machine; SIGTERM ends it cleanly, and `check` tells."""
-    shared = {"ASR_STATE": str(state)}
+    shared: dict[str, Any] = {"ASR_STATE": str(state)}
     with pytest.raises(HostError, match="no worker"):
         worker_process.check(environment(home, **shared))
     worker = start_worker(home, tmp_path / "worker", **shared)

@@ -52,7 +52,7 @@ def test_a_state_with_redis_is_read_on(home: Path, tmp_path: Path, hook: Receive
         shutil.rmtree(folder)
 
 
-def _read_on(old: Old, home: Path, folder: Path, hook: Receiver, **settings: str) -> None:
+def _read_on(old: Old, home: Path, folder: Path, hook: Receiver, **settings: Any) -> None:
     log = old.state / "audit.log"
     before = log.read_bytes()
     server = start(home, folder / "scratch", ASR_STATE=str(old.state), **settings)

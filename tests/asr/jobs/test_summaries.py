@@ -14,7 +14,7 @@ import pytest
 
 import sounds
 from asr.bench import Bench
-from asr.jobs.test_jobs import code, until, view
+from asr.jobs.job_steps import code, until, view
 from glagol.asr.summary_client import added, summary_of
 from glagol.core.errors import HostError
 from glagol.web.access.policy import Policy, Summaries
@@ -89,7 +89,7 @@ def test_a_server_without_a_model_refuses_at_once(
 
 def test_a_summary_is_the_servers_to_the_byte(llm: str) -> None:
     """The client changes nothing of it."""
-    seen = []
+    seen: list[Any] = []
     mine = summary_of({"transcript": TRANSCRIPT}, llm, on_progress=seen.append)
     theirs = httpx.post(f"{llm}/v1/summarize", json={"transcript": TRANSCRIPT}).content
     assert theirs == b'{"success":true,"data":%b,"error":null}' % mine

@@ -49,7 +49,8 @@ def transcribe_file(home: Path) -> Callable[[bytes], Message]:
 
     def transcribed(data: bytes) -> Message:
         found = recognizer.transcribe(io.BytesIO(data), options=Options(short_audio_s=0.0))
-        return json.loads(json.dumps(as_data(found)))
+        message: Message = json.loads(json.dumps(as_data(found)))
+        return message
 
     return transcribed
 
@@ -253,7 +254,8 @@ def test_the_example_client_writes_the_finals(
     file = tmp_path / "clip.wav"
     file.write_bytes(recording())
     url = server.url.replace("http", "ws", 1) + "/v1/stream"
-    command = [sys.executable, ROOT / "examples/stream.py", file, "--url", url, "--speed", "0"]
+    program = str(ROOT / "examples/stream.py")
+    command = [sys.executable, program, str(file), "--url", url, "--speed", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == [

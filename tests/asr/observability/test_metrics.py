@@ -7,7 +7,7 @@ import re
 
 import httpx
 from prometheus_client.openmetrics.parser import (
-    text_string_to_metric_families as openmetrics,  # type: ignore[attr-defined]
+    text_string_to_metric_families as openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -172,8 +172,17 @@ def test_an_interrupted_run_resumes_where_it_was(home: Path, tmp_path: Path) -> 
         (folder / f"{number:03}.wav").hardlink_to(folder / "000.wav")
     (folder / "002z long.wav").write_bytes(sounds.long_speech(3000))
     sources = os.pathsep.join(map(str, (ROOT / "packages").glob("*/src")))
-    command = [sys.executable, "-m", "glagol.cli", "transcribe", "--home", str(home), "-o", out]
-    command += [folder, "--skip-existing"]
+    command = [
+        sys.executable,
+        "-m",
+        "glagol.cli",
+        "transcribe",
+        "--home",
+        str(home),
+        "-o",
+        str(out),
+    ]
+    command += [str(folder), "--skip-existing"]
     environment = {**os.environ, "PYTHONPATH": sources}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     while not (out / "002.txt").is_file() and process.poll() is None:

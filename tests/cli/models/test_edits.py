@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cli.running import Result
 from glagol.cli.main import main
 from glagol.core.errors import IntegrityError
+from glagol.core.files import write_atomic
 from glagol.models import changelog
 from glagol.models.build_model import Order
 from glagol.registry.manifest import edit
@@ -196,10 +197,10 @@ def test_add_pins_what_is_here(glagol: Run, workshop: Path, tmp_path: Path) -> N
     golden = (inside.with_name("clip.flac"), inside.with_name("clip.txt"))
     for path in golden:
         path.write_bytes(path.name.encode())
-    arguments = ("models", "add", "new", "--engine", "gigaam", *facts, "--decoding", "rnnt",
-                 "--language", "ru", "--golden", *golden, "--source", inside, "--source",
-                 f"http://host.invalid/tokenizer.model#sha256={'3' * 64}")  # fmt: skip
-    assert glagol(*arguments).status == 0
+    more = ("models", "add", "new", "--engine", "gigaam", *facts, "--decoding", "rnnt",
+            "--language", "ru", "--golden", *golden, "--source", inside, "--source",
+            f"http://host.invalid/tokenizer.model#sha256={'3' * 64}")  # fmt: skip
+    assert glagol(*more).status == 0
     model = now(workshop).models[-1]
     assert [(f.path, f.sha256) for f in model.source.files] == [
         ("models/new/weights.safetensors", hashlib.sha256(b"weights").hexdigest()),
@@ -296,14 +297,11 @@ def test_an_edit_killed_before_its_end_can_run_again(
     glagol: Run, workshop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The manifest is written last; the line of the changelog is not written twice."""
-    from glagol.models import history
-
-    real = history.write_atomic
 
     def killed(path: Path, data: bytes) -> None:
         if path.name == "manifest.json":
             raise KeyboardInterrupt
-        real(path, data)
+        write_atomic(path, data)
 
     before = (workshop / "manifest.json").read_bytes()
     with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from glagol.forge.checkpoints.ctranslate2 import read_ctranslate2
 from glagol.forge.checkpoints.safetensors import CheckpointError
 
 WIDE = np.arange(6, dtype=np.float32).reshape(2, 3)
-VARIABLES = {
+VARIABLES: dict[str, np.ndarray] = {
     "encoder/half": np.arange(4, dtype=np.float16).reshape(2, 2, 1),
     "encoder/heads": np.array(8, np.int16),
     "encoder/wide": WIDE,

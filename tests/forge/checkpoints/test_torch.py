@@ -42,7 +42,7 @@ def described(value: bytes, storages: Mapping[str, bytes] = FOUR) -> bytes:
 
 def one(shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0, count: int = 4) -> bytes:
     """A dictionary of one float32 tensor over storage 0."""
-    return D.dict({"a": D.tensor(D.storage("FloatStorage", "0", count), shape, strides, offset)})
+    return D.dict_of({"a": D.tensor(D.storage("FloatStorage", "0", count), shape, strides, offset)})
 
 
 def refusal(data: bytes) -> str:
@@ -154,18 +154,18 @@ def test_names_cannot_be_composed() -> None:
         stacked = D.text(module) + D.text(name) + b"\x93"
         assert "asks for" in refusal(zipped(b"\x80\x04" + stacked + b"."))
     for program in (
-        D.tuple() + D.text("system") + b"\x93",  # STACK_GLOBAL with a tuple for a module
+        D.tuple_of() + D.text("system") + b"\x93",  # STACK_GLOBAL with a tuple for a module
         D.call(("torch", "FloatStorage"), D.text("0")),  # a name that may be mentioned, not called
         D.call(("omegaconf.dictconfig", "DictConfig")),
         D.name("collections", "OrderedDict") + b")\x81",  # NEWOBJ of a function
         D.name("typing", "Any") + b"}b",  # BUILD on a name
-        D.text("text") + D.tuple() + b"R",
+        D.text("text") + D.tuple_of() + b"R",
         b"\x82\x01",  # EXT1
         b"(" + D.text("x") + b"iposix\nsystem\n",  # INST
         b"(" + D.name("torch", "FloatStorage") + b"o",  # OBJ
         b"Pstorage\n",  # PERSID
-        D.name("omegaconf.nodes", "AnyNode") + D.tuple(D.text("x")) + b"\x81",
-        D.call(("collections", "OrderedDict"), D.list(D.tuple(D.text("a"), D.NONE))),
+        D.name("omegaconf.nodes", "AnyNode") + D.tuple_of(D.text("x")) + b"\x81",
+        D.call(("collections", "OrderedDict"), D.list_of(D.tuple_of(D.text("a"), D.NONE))),
         D.call(("collections", "defaultdict"), D.text("x")),
         D.call(("torch._utils", "_rebuild_parameter"), D.text("x")),
     ):
@@ -175,14 +175,14 @@ def test_names_cannot_be_composed() -> None:
 def test_values_that_are_no_model_are_refused() -> None:
     """A dictionary of tensors, or one under state_dict; nothing else, and no strange tensor."""
     for value in (
-        D.list(),
-        D.dict({}),
-        D.dict({"a": D.integer(1)}),
-        D.dict({"state_dict": D.list()}),
-        D.dict({"state_dict": one((4,), (1,)), "cfg": D.text("x")}),
-        D.dict({"a": D.storage("FloatStorage", "0", 4)}),
-        D.dict({"a": D.call(published.REBUILD, D.text("x"))}),
-        D.dict({"a": D.storage("QInt8Storage", "0", 16)}),
+        D.list_of(),
+        D.dict_of({}),
+        D.dict_of({"a": D.integer(1)}),
+        D.dict_of({"state_dict": D.list_of()}),
+        D.dict_of({"state_dict": one((4,), (1,)), "cfg": D.text("x")}),
+        D.dict_of({"a": D.storage("FloatStorage", "0", 4)}),
+        D.dict_of({"a": D.call(published.REBUILD, D.text("x"))}),
+        D.dict_of({"a": D.storage("QInt8Storage", "0", 16)}),
         b"}(" + D.integer(1) + D.integer(2) + b"u",  # a key that is no text
     ):
         refusal(described(value))
@@ -210,8 +210,8 @@ def test_values_that_are_no_model_are_refused() -> None:
         (one((1,) * 9, (1,) * 9), "unknown form"),
         (one((4,), (1,), count=5), "has 4 elements, not 5"),
         (one((1,), (1,), count=1), "has 4 elements, not 1"),
-        (D.dict({"a": D.tensor(D.storage("FloatStorage", "9", 4), (1,), (1,))}), "absent"),
-        (D.dict({"a": D.tensor(D.storage("FloatStorage", "../0", 4), (1,), (1,))}), "absent"),
+        (D.dict_of({"a": D.tensor(D.storage("FloatStorage", "9", 4), (1,), (1,))}), "absent"),
+        (D.dict_of({"a": D.tensor(D.storage("FloatStorage", "../0", 4), (1,), (1,))}), "absent"),
     ],
 )
 def test_views_stay_inside_their_storage(value: bytes, reason: str) -> None:
@@ -224,7 +224,7 @@ def test_views_stay_inside_their_storage(value: bytes, reason: str) -> None:
 def test_every_accepted_view_is_sound(axes: list[tuple[int, int]], offset: int) -> None:
     """Whatever is not refused lies inside and reads no element twice."""
     shape, strides = tuple(n for n, _ in axes), tuple(s for _, s in axes)
-    value = D.dict({"a": D.tensor(D.storage("LongStorage", "0", 16), shape, strides, offset)})
+    value = D.dict_of({"a": D.tensor(D.storage("LongStorage", "0", 16), shape, strides, offset)})
     raw = np.arange(16, dtype="<i8").tobytes()
     try:
         view = read_torch(described(value, {"0": raw})).tensors["a"]
@@ -242,16 +242,16 @@ def test_endless_descriptions_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pickles, "PROGRAM_BYTES_MAX", 1000)
     assert "limit" in refusal(described(D.text("x" * 1000)))
     monkeypatch.undo()
-    bomb = D.list(D.integer(0)) + b"q\x00"
+    bomb = D.list_of(D.integer(0)) + b"q\x00"
     for level in range(1, 30):  # each level mentions the one below ten times: 10**29 values
         bomb = b"](" + bomb
         bomb += (b"h" + bytes([level - 1])) * 9 + b"eq" + bytes([level])
     both = {"state_dict": one((4,), (1,))}
-    assert "endless" in refusal(described(D.dict(both | {"cfg": bomb})))
+    assert "endless" in refusal(described(D.dict_of(both | {"cfg": bomb})))
     deep = b"]" * 40 + b"a" * 39
-    assert "endless" in refusal(described(D.dict(both | {"cfg": deep})))
+    assert "endless" in refusal(described(D.dict_of(both | {"cfg": deep})))
     itself = b"]q\x00h\x00a"
-    assert "endless" in refusal(described(D.dict(both | {"cfg": itself})))
+    assert "endless" in refusal(described(D.dict_of(both | {"cfg": itself})))
     huge = b"\x8d" + struct.pack("<Q", 1 << 60)
     refusal(described(huge))
     refusal(described(b"\x8b" + struct.pack("<i", 1 << 30)))

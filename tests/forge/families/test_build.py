@@ -16,7 +16,7 @@ import pytest
 
 from forge import seeded
 from glagol.forge.checkpoints.safetensors import CheckpointError, Tensors
-from glagol.forge.families.gigaam.architecture import infer
+from glagol.forge.families.gigaam.architecture import Precision, infer
 from glagol.forge.families.gigaam.build import build
 from glagol.forge.families.gigaam.head import head_tensors
 from glagol.forge.families.gigaam.weights import MEL, WINDOW, normalise
@@ -189,7 +189,9 @@ def test_int8_is_small() -> None:
         ("head.decoder.embed.weight", -np.inf),
     ],
 )
-def test_weights_that_are_not_numbers_are_refused(precision: str, name: str, value: float) -> None:
+def test_weights_that_are_not_numbers_are_refused(
+    precision: Precision, name: str, value: float
+) -> None:
     """One NaN or infinity anywhere, in any precision: named, nothing is built."""
     weights = seeded.weights(RNNT, 1)
     weights[name] = weights[name].copy()
@@ -236,7 +238,7 @@ def test_sizes_come_from_shapes() -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
-def test_digests_are_stable(precision: str) -> None:
+def test_digests_are_stable(precision: Precision) -> None:
     """The artifacts of a fixed model; a change here must raise BUILDER_VERSION."""
     made = build(seeded.weights(SIZES, 1), seeded.config(SIZES), precision, "ctc")
     digests = {name: hashlib.sha256(data).hexdigest()[:16] for name, data in made.items()}

@@ -17,6 +17,7 @@ import pytest
 from forge import seeded
 from forge.golden.cases import CASES, Case, waveform
 from forge.running import relative_error, run, session
+from glagol.forge.families.gigaam.architecture import Precision
 from glagol.forge.families.gigaam.build import build
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -25,7 +26,7 @@ by_head = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
 @cache
-def artifacts(case: Case, precision: str) -> Mapping[str, bytes]:
+def artifacts(case: Case, precision: Precision) -> Mapping[str, bytes]:
     """Build a case once."""
     weights = seeded.weights(case.sizes, case.seed)
     return build(weights, seeded.config(case.sizes), precision, case.sizes.head)
@@ -130,7 +131,11 @@ def test_any_size_agrees_with_the_reference(changes: dict[str, int]) -> None:
     features = seeded.features(77, 3, sizes.features, 4)
     with torch.no_grad():
         expected, _ = model(torch.from_numpy(features).transpose(1, 2), torch.tensor(lengths))
-    for precision, tolerance in (("fp32", FP32_TOLERANCE), ("fp16", FP16_TOLERANCE)):
+    cases: tuple[tuple[Precision, float], ...] = (
+        ("fp32", FP32_TOLERANCE),
+        ("fp16", FP16_TOLERANCE),
+    )
+    for precision, tolerance in cases:
         made = build(weights, seeded.config(sizes), precision, "ctc")
         output, ends = run(session(made), features, lengths)
         for row, end in enumerate(ends):

@@ -92,7 +92,9 @@ def test_the_embedded_model_says_the_same(head: str) -> None:
     differ between processors.
     """
     made = {precision: nano(head, precision) for precision in ("fp32", "fp16")}
-    tensors = {k: np.asarray(v) for k, v in Tensors(made["fp32"]["head.safetensors"]).items()}
+    tensors = {
+        k: np.asarray(v, np.float32) for k, v in Tensors(made["fp32"]["head.safetensors"]).items()
+    }
     sound, _ = samples()
     frames = FrontEnd(tensors["window"], tensors["mel"])(np.tile(sound, 4))
     lengths = (len(frames), len(frames) // 2, 130)

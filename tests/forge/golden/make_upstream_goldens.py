@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from forge import seeded  # noqa: E402
 from forge.golden import cases, upstream  # noqa: E402
 
 
-def encoder_golden(modules: dict[str, object], case: cases.Case) -> dict[str, np.ndarray]:
+def encoder_golden(modules: dict[str, Any], case: cases.Case) -> dict[str, np.ndarray]:
     """Return what upstream's encoder and head give for a case's batch."""
     weights = seeded.weights(case.sizes, case.seed)
     encoder = upstream.encoder(modules, case.sizes, weights)
@@ -42,7 +43,7 @@ def encoder_golden(modules: dict[str, object], case: cases.Case) -> dict[str, np
     }
 
 
-def mel_golden(modules: dict[str, object]) -> dict[str, np.ndarray]:
+def mel_golden(modules: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return upstream's log-mel [L, 64] of the seeded waveform and the buffers it used."""
     extractor = modules["preprocess"].FeatureExtractor(
         16000, 64, hop_length=160, win_length=320, n_fft=320, center=False
@@ -64,8 +65,8 @@ def main() -> None:
     modules = upstream.load(Path(sys.argv[1]))
     for case in cases.CASES:
         golden = encoder_golden(modules, case)
-        np.savez_compressed(HERE / f"upstream_{case.name}.npz", **golden)
-    np.savez_compressed(HERE / "upstream_mel.npz", **mel_golden(modules))
+        np.savez_compressed(HERE / f"upstream_{case.name}.npz", allow_pickle=False, **golden)
+    np.savez_compressed(HERE / "upstream_mel.npz", allow_pickle=False, **mel_golden(modules))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 
+from glagol.forge.families.gigaam.architecture import Architecture
 from glagol.forge.families.gigaam.mel import mel_matrix
 
 
@@ -61,17 +63,17 @@ class _MelSpectrogram(torch.nn.Module):
         return torch.matmul(power.transpose(-1, -2), self.mel_scale.fb).transpose(-1, -2)
 
 
-def load(checkout: Path) -> dict[str, ModuleType]:
+def load(checkout: Path) -> dict[str, Any]:
     """Return the modules encoder, decoder, preprocess and utils of the checkout."""
     package = ModuleType("gigaam")
     package.__path__ = [str(checkout / "gigaam")]
-    audio = ModuleType("torchaudio")
-    audio.transforms = ModuleType("torchaudio.transforms")
-    audio.transforms.MelSpectrogram = _MelSpectrogram
+    audio, transforms = ModuleType("torchaudio"), ModuleType("torchaudio.transforms")
+    vars(transforms)["MelSpectrogram"] = _MelSpectrogram
+    vars(audio)["transforms"] = transforms
     stand_ins = {
         "gigaam": package,
         "torchaudio": audio,
-        "torchaudio.transforms": audio.transforms,
+        "torchaudio.transforms": transforms,
         "soundfile": ModuleType("soundfile"),
     }
     sys.modules.update(stand_ins)
@@ -89,7 +91,7 @@ def state(weights: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor
 
 
 def encoder(
-    modules: dict[str, ModuleType], sizes: object, weights: dict[str, np.ndarray]
+    modules: dict[str, Any], sizes: Architecture, weights: dict[str, np.ndarray]
 ) -> torch.nn.Module:
     """Return the published encoder of these sizes with these weights, strictly loaded."""
     module = modules["encoder"].ConformerEncoder(

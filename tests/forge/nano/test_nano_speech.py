@@ -1,12 +1,12 @@
-# ruff: noqa: E402 - what the imports below need may be absent
 """Speech of gigaam-nano: the same clip every time, shards that are whole or absent."""
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-np = pytest.importorskip("numpy")
 pytest.importorskip("scipy")
 pytest.importorskip("num2words")
 
@@ -21,9 +21,10 @@ needs_espeak = pytest.mark.skipif(
 )
 
 
-def sine(seconds: float) -> np.ndarray:
+def sine(seconds: float) -> NDArray[np.int16]:
     wave = np.sin(np.arange(int(16000 * seconds)) * 0.3)
-    return (wave * 8000).astype(np.int16)
+    samples: NDArray[np.int16] = (wave * 8000).astype(np.int16)
+    return samples
 
 
 def test_held_out_voices_are_never_trained() -> None:

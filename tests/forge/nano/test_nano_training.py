@@ -130,7 +130,8 @@ def test_training_resumes_where_it_stopped(tmp_path: Path) -> None:
         )
         trainer.resume()
         trainer.run(some_clips, lambda _model: "", lambda _line: None)
-        return trainer.model
+        model: TwoHeadModel = trainer.model
+        return model
 
     run(2, "a.pt")
     state = torch.load(tmp_path / "a.pt", weights_only=True)
@@ -146,7 +147,7 @@ def test_both_heads_learn_from_one_batch() -> None:
     optimiser = Optimiser(named.items(), eager=("rnnt.",))
     assert optimiser.paces == [1.0, 4.0]
     before = {name: value.detach().clone() for name, value in named.items()}
-    first = None
+    first = 0.0
     for _ in range(4):
         loss, _shown = losses.joint_objective(model, batch)
         first = first or float(loss.detach())

@@ -18,7 +18,7 @@ import av
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from asr.process import PATIENCE_S, Server
@@ -210,7 +210,7 @@ def test_pages_of_others_reach_nothing(client: httpx.Client, recording: str) -> 
     assert client.get(path).status_code == 200
 
 
-def events(client: httpx.Client, origin: Origin | None = None) -> connect:
+def events(client: httpx.Client, origin: Origin | None = None) -> ClientConnection:
     """The socket of a page."""
     address = str(client.base_url).replace("http", "ws", 1)
     return connect(f"{address.rstrip('/')}/ui/events", proxy=None, origin=origin)
@@ -220,7 +220,7 @@ def test_open_pages_get_events(client: httpx.Client, recording: str) -> None:
     """Of a change of a recording, of an edit, of what is gone; a dozen pages at once."""
     made = data(client.put("/ui/imports", params={"title": "a"}, content=SRT.encode("cp1251")))
     with ExitStack() as stack:
-        pages = [stack.enter_context(events(client)) for _ in range(12)]
+        pages: list[ClientConnection] = [stack.enter_context(events(client)) for _ in range(12)]
         for page in pages:
             assert json.loads(page.recv(10))["type"] == "hello"
         data(client.patch(f"/ui/recordings/{recording}", json={"held": True}))

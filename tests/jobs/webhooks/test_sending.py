@@ -77,7 +77,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of `hook.example`, signed by itself."""
     folder = tmp_path_factory.mktemp("tls")
     name = ["-subj", "/CN=hook.example", "-addext", "subjectAltName=DNS:hook.example"]
-    files = ["-keyout", folder / "both.pem", "-out", folder / "cert.pem"]
+    files = ["-keyout", str(folder / "both.pem"), "-out", str(folder / "cert.pem")]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     subprocess.run(["openssl", "req", "-x509", *curve, *name, *files], check=True,
                    capture_output=True)  # fmt: skip

@@ -250,7 +250,7 @@ def test_the_schema_takes_what_it_should(numbers: list[int]) -> None:
     known = [f"s{number}" for number in numbers]
     form = schema(known, SMALL)
     jsonschema.Draft202012Validator.check_schema(form)
-    empty = {kind: [] for kind in KINDS}
+    empty: dict[str, list[str]] = {kind: [] for kind in KINDS}
     jsonschema.validate({"summary": "x", **empty}, form)
     stray = {"summary": "x", **empty, "decisions": [{"text": "y", "segments": ["s99"]}]}
     with pytest.raises(jsonschema.ValidationError):

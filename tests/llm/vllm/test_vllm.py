@@ -49,8 +49,8 @@ def test_vllm_is_ready(vllm_server: Running) -> None:
 
 def test_vllm_answers_the_openai_client(vllm_server: Running) -> None:
     """Chat, stream and completion; the stream's deltas are the chat's text."""
-    http = httpx.Client(trust_env=False, timeout=vllm_server.patience_s)
-    client = openai.OpenAI(api_key="none", base_url=f"{vllm_server.url}/v1", http_client=http)
+    address, patience = f"{vllm_server.url}/v1", vllm_server.patience_s
+    client = openai.OpenAI(api_key="none", base_url=address, timeout=patience, max_retries=0)
     messages: list[openai.types.chat.ChatCompletionMessageParam] = [
         {"role": "user", "content": "привет"}
     ]

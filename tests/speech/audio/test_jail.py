@@ -44,7 +44,7 @@ def jail() -> Iterator[Jail]:
 
 def stereo() -> made.Samples:
     """A tone, and the same more softly."""
-    return made.tone(2.5, 48_000)[:, None] * np.float32([1.0, 0.25])
+    return made.tone(2.5, 48_000)[:, None] * np.array([1.0, 0.25], np.float32)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import threading
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, cast
 
@@ -75,8 +76,8 @@ LIES = {
     "other types": [(int(Kind.OPENED), packed({"declared_s": "x", "channels": [], "warnings": 1}))],
     "half a sample": [OPENED, (int(Kind.BLOCK), b"\0" * 7)],
     "no sample": [OPENED, (int(Kind.BLOCK), b"")],
-    "NaN": [OPENED, (int(Kind.BLOCK), np.float32([0, np.nan]).tobytes())],
-    "too loud": [OPENED, (int(Kind.BLOCK), np.float32([1e9]).tobytes())],
+    "NaN": [OPENED, (int(Kind.BLOCK), np.array([0, np.nan], np.float32).tobytes())],
+    "too loud": [OPENED, (int(Kind.BLOCK), np.array([1e9], np.float32).tobytes())],
     "a code": [OPENED, (int(Kind.END), packed(End([Notice("<b>", "")])))],
     "warnings": [OPENED, (int(Kind.WARNINGS), packed([Notice("a", "")] * 501))],
     "cut off": [OPENED, BLOCK],
@@ -173,7 +174,8 @@ def test_the_filter_of_each_machine(machine: str, forbidden: dict[str, int]) -> 
 
 def test_owners_take_turns() -> None:
     """A call of another owner comes before the tenth of the first, and all are done."""
-    threads, order, gate = FairThreads(1, "test"), [], threading.Event()
+    order: list[str] = []
+    threads, gate = FairThreads(1, "test"), threading.Event()
     first = threads.submit("a", lambda: gate.wait(30))
     done = [threads.submit("a", partial(order.append, f"a{n}")) for n in range(3)]
     done += [threads.submit("b", lambda: order.append("b"))]
@@ -181,7 +183,8 @@ def test_owners_take_turns() -> None:
     assert cancelled.cancel()
     jails.until(lambda: (threads.waiting, threads.busy) == (4, 1))
     gate.set()
-    for future in [first, *done]:
+    both: list[Future[Any]] = [first, *done]
+    for future in both:
         future.result(30)
     assert order == ["a0", "a1", "a2", "b"]
     threads.close()
@@ -189,13 +192,15 @@ def test_owners_take_turns() -> None:
 
 def test_an_owner_with_one_under_way_waits_for_another() -> None:
     """Of two threads one is busy for `a`: then `b` is next, though `a` asked before."""
-    threads, order, gate, taken = FairThreads(2, "test"), [], threading.Event(), threading.Event()
+    order: list[str] = []
+    threads, gate, taken = FairThreads(2, "test"), threading.Event(), threading.Event()
     held = threads.submit("a", lambda: gate.wait(30))
     blocker = threads.submit("c", lambda: taken.wait(30))
     later = [threads.submit("a", lambda: order.append("a"))]
     later += [threads.submit("b", lambda: order.append("b"))]
     taken.set()
-    for future in [blocker, *later]:
+    both: list[Future[Any]] = [blocker, *later]
+    for future in both:
         future.result(30)
     assert order == ["b", "a"]
     gate.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def test_ctc_merges_runs_and_drops_blanks(path: list[int], seed: int) -> None:
     scores = np.random.default_rng(seed).uniform(-9, -5, (len(path), 5)).astype(np.float32)
     peaks = np.random.default_rng(seed + 1).uniform(-2, -0.1, len(path)).astype(np.float32)
     scores[np.arange(len(path)), path] = peaks
-    expected = []
+    expected: list[Any] = []
     for frame, label in enumerate(path):
         if frame and path[frame - 1] == label:
             if label != blank:
@@ -55,7 +56,8 @@ def head(seed: int, classes: int, width: int, blank_bias: float) -> dict[str, Ar
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-x))
+    found: np.ndarray = 1.0 / (1.0 + np.exp(-x))
+    return found
 
 
 def frame_by_frame(

@@ -17,6 +17,7 @@ import json
 import subprocess
 import wave
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -74,7 +75,7 @@ def main() -> None:
     padded = torch.nn.functional.pad(audio, (0, -len(audio) % 512))
     model.reset_states()
     probabilities = [model(frame, 16000).item() for frame in padded.reshape(-1, 512)]
-    cases = (
+    cases: tuple[dict[str, Any], ...] = (
         {},
         {"threshold": 0.7, "neg_threshold": 0.6, "speech_pad_ms": 0},
         {"min_silence_duration_ms": 500, "speech_pad_ms": 200},

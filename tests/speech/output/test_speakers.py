@@ -35,11 +35,11 @@ PROVENANCE = Provenance(
     chunk_plan_sha256="01",
     audio_sha256=None,
 )
-FOUND = DiarizationProvenance("speakers-m", "aa", "bb", 2.4975, 0.55, 1, None)
+BY = DiarizationProvenance("speakers-m", "aa", "bb", 2.4975, 0.55, 1, None)
 FOUND = Diarization(
     (Speaker("S1", 2.1, 2, 0.1, 0.7), Speaker("S2", 1.1, 1, 0.1, 0.6)),
     (Spoken(0.0, 1.1, "S1"), Spoken(1.0, 2.1, "S2"), Spoken(2.2, 3.2, "S1")),
-    FOUND,
+    BY,
 )
 
 

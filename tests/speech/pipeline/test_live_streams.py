@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def offline(recognizer: Recognizer, data: bytes) -> Transcript:
 
 def live(recognizer: Recognizer, blocks: Iterator[Array], *, guess: bool = False) -> Transcript:
     """Everything pushed; with guesses, what they say is looked at between blocks."""
-    found, running = [], recognizer.live()
+    found: list[Any] = []
+    running = recognizer.live()
     for block in blocks:
         found += running.push(block)
         sketch = running.open() if guess else None

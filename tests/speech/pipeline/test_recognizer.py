@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ SENTENCES = (
 VOICE_RATE = 22_050
 
 
-def transcribed(recognizer: Recognizer, data: bytes, **options: float) -> Transcript:
+def transcribed(recognizer: Recognizer, data: bytes, **options: Any) -> Transcript:
     return recognizer.transcribe(io.BytesIO(data), options=Options(**options))
 
 
@@ -282,7 +283,9 @@ def test_ten_minutes_need_no_more_memory_than_one(registry: Registry, tmp_path: 
     names = []
     for minutes in (1, 10):
         names.append(tmp_path / f"{minutes}.wav")
-        samples = np.resize(minute, minutes * 60 * VOICE_RATE).astype(np.float32) / 32768
+        samples = np.resize(minute, minutes * 60 * VOICE_RATE).astype(np.float32) / np.float32(
+            32768
+        )
         names[-1].write_bytes(made.wav(samples, VOICE_RATE))
     home = registry.store.root.parent
     model = registry.manifest.defaults.asr

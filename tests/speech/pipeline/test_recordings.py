@@ -36,7 +36,8 @@ def clip(rate: int) -> Samples:
     """The bundled clip at another rate."""
     samples, old = sounds.samples()
     at = np.arange(0, len(samples) / old, 1 / rate)
-    return np.interp(at, np.arange(len(samples)) / old, samples).astype(np.float32)
+    found = np.interp(at, np.arange(len(samples)) / old, samples)
+    return np.asarray(found, np.float32)
 
 
 def words(transcript: Transcript) -> list[Word]:

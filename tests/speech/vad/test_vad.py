@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def streamed(
     return spans + new
 
 
-def parameters_of(case: dict[str, float]) -> Vad:
+def parameters_of(case: dict[str, Any]) -> Vad:
     """The package's keywords as ours; its default limit is infinity."""
     return Vad(**{"max_speech_s": 1e6, **{NAMES[name]: value for name, value in case.items()}})
 

@@ -296,7 +296,7 @@ def test_a_websocket_needs_a_key_too(house: House) -> None:
         raise AssertionError("nothing is read from a stranger")
 
     scope = {"type": "websocket", "path": "/v1/stream", "headers": [], "client": ("192.0.2.7", 1)}
-    asyncio.run(house.app(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(house.app(scope, receive, send))
     assert [message["type"] for message in sent] == ["websocket.close"]
     assert not house.calls
 

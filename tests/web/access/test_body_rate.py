@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -32,6 +32,10 @@ def sender(*parts: tuple[float, int], ends: bool = True) -> Receive:
     return receive
 
 
+async def unused(_message: Any) -> None:
+    """The side that no application here writes to."""
+
+
 def bytes_read(receive: Receive, *, rule: BodyRate | None = None, work_s: float = 0.0) -> int:
     """How many bytes an application reads, up to the disconnect that follows the body."""
     rule, size = rule or BodyRate(RATE, GRACE_S), 0
@@ -44,7 +48,7 @@ def bytes_read(receive: Receive, *, rule: BodyRate | None = None, work_s: float 
 
     async def run() -> None:
         scope: Any = {"type": "http"}
-        await rule.around(app)(scope, receive, None)  # type: ignore[arg-type]
+        await rule.around(app)(scope, receive, unused)
 
     asyncio.run(run())
     return size
@@ -93,12 +97,12 @@ def test_a_server_that_stops_ends_its_bodies(rate: float) -> None:
     async def app(_scope: Any, receive: Receive, _send: Any) -> None:
         await receive()
 
-    async def run() -> list[Any]:
+    async def run() -> Sequence[Any]:
         scope: Any = {"type": "http"}
 
         def begun() -> asyncio.Task[None]:
-            served = rule.around(app)(scope, sender((10.0, 1)), None)  # type: ignore[arg-type]
-            return asyncio.ensure_future(served)  # type: ignore[arg-type]
+            served: Any = rule.around(app)(scope, sender((10.0, 1)), unused)
+            return asyncio.ensure_future(served)
 
         waits = begun()
         await asyncio.sleep(0)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
     """A server that is open to all callers, with a state directory of its own."""
-    settings = {"ASR_STATE": str(folder / "state"), "ASR_HOST": "127.0.0.1"}
+    settings: dict[str, Any] = {"ASR_STATE": str(folder / "state"), "ASR_HOST": "127.0.0.1"}
     running = start(make_home(folder / "home"), folder / "scratch", **settings)
     yield running
     assert running.stop() == 0

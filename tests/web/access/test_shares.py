@@ -99,7 +99,8 @@ def test_a_place_is_given_back_however_its_block_ends() -> None:
 
 def test_a_burst_takes_no_more_than_the_share() -> None:
     """Threads that ask at the same moment."""
-    pool, got, start = Shares(64, "things"), [], threading.Barrier(16)
+    got: list[Any] = []
+    pool, start = Shares(64, "things"), threading.Barrier(16)
 
     def ask() -> None:
         start.wait()

@@ -203,7 +203,7 @@ class TestPipeline(OneTry):
     def test_live_finals_are_those_of_the_file(self, recognizer: Recognizer, speech: Array) -> None:
         """Cut by the engine's window of 30 s, both ways; word times rise over the seams."""
         samples = np.resize(speech, 41 * SAMPLE_RATE)
-        quiet = np.round(samples * 32767).astype(np.int16).astype(np.float32) / 32768
+        quiet = np.round(samples * 32767).astype(np.int16).astype(np.float32) / np.float32(32768)
         found = recognizer.transcribe(io.BytesIO(made.wav(samples)))
         live = recognizer.live()
         finals = [s for at in range(0, len(quiet), 9000) for s in live.push(quiet[at:][:9000])]
@@ -228,7 +228,7 @@ class TestPipeline(OneTry):
             ({"temperature": 2.0}, "take this temperature"),
         ):
             with pytest.raises(InputError, match=said):
-                recognizer.begin(Options(**wrong))  # type: ignore[arg-type]
+                recognizer.begin(Options(**wrong))
 
 
 @pytest.mark.parametrize(

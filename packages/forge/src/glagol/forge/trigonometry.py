@@ -49,7 +49,7 @@ def _taylor(x: Float64, first: int) -> Float64:
 
 
 def sine_cosine(angles: Float64) -> tuple[Float64, Float64]:
-    """Return sines and cosines of ``angles`` (radians, 0 to 65536), correct to about 1e-16.
+    """Return sines and cosines of ``angles`` [any shape] (radians, 0 to 65536), to about 1e-16.
 
     Raises:
         ValueError: an angle is outside the range in which the reduction is exact.

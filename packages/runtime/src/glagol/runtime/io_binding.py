@@ -52,7 +52,7 @@ class Bound:
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # of outputs, by the features'
 
     def room(self, shape: Sequence[int]) -> Array:
-        """Zeros float32 of a shape, where the device reads them best."""
+        """Zeros float32 [shape], where the device reads them best."""
         zeros = _view(self._allocated(shape))
         zeros[...] = 0
         return zeros

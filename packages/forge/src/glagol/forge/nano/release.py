@@ -77,7 +77,7 @@ def golden_sentences() -> list[Sentence]:
 
 
 def golden_clip(sentences: list[Sentence]) -> Pcm:
-    """Speak the sentences one after another in the default voice, 16 kHz."""
+    """Speak the sentences in turn in the default voice: int16 [n] at 16 kHz."""
     parts: list[Pcm] = []
     for sentence in sentences:
         if parts:
@@ -87,7 +87,7 @@ def golden_clip(sentences: list[Sentence]) -> Pcm:
 
 
 def write_flac(path: Path, samples: Pcm) -> None:
-    """Write 16-bit mono samples at 16 kHz without loss."""
+    """Write 16-bit mono samples [n] at 16 kHz without loss."""
     with av.open(str(path), "w", format="flac", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("flac", rate=SAMPLE_RATE, layout="mono")
         stream.codec_context.flags |= av.codec.context.Flags.bitexact

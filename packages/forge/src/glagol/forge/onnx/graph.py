@@ -117,7 +117,7 @@ class Graph:
         return self.op(kind, inputs, name, domain=MICROSOFT, outputs=outputs, **attributes)
 
     def constant(self, name: str, value: Array) -> str:
-        """Add a small constant once; the same name again returns the first one."""
+        """Add a small constant [any shape] once; the same name again returns the first one."""
         if name not in self._weights:
             self.weight(name, value.dtype, value.shape, lambda: value)
         return name

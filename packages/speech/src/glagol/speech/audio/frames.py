@@ -151,8 +151,8 @@ class Frames:
             return
         head = bytes(packet)[:TAG_BYTES] if not self.lost else b""
         self._tag |= any(mark in head for mark in TAGS)
-        known = packet.duration and packet.time_base
-        duration = float(packet.duration * packet.time_base) if known else 0.0
+        ticks, base = packet.duration, packet.time_base
+        duration = float(ticks * base) if ticks and base else 0.0
         if self._tag:
             self._tags_s += duration if self._counted else 0.0
             return

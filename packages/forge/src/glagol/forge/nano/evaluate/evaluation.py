@@ -18,7 +18,7 @@ BATCH = 16
 
 
 def transcribe(recognise: Recogniser, waves: Sequence[Wave]) -> list[str]:
-    """Return the texts of waves in their order; recognised in batches of like lengths."""
+    """Return the texts of waves [n] in their order; recognised in batches of like lengths."""
     order = sorted(range(len(waves)), key=lambda index: len(waves[index]))
     texts = [""] * len(waves)
     for first in range(0, len(order), BATCH):

@@ -47,7 +47,7 @@ def white_noise(decibels: float) -> Distortion:
 
 
 def telephone(wave: Wave, number: int) -> Wave:
-    """Pass 300 to 3400 Hz through 8 kHz sampling and back."""
+    """Pass 300 to 3400 Hz of a wave [n] through 8 kHz sampling and back."""
     del number
     narrow = resample_poly(wave, 1, 2)
     band = butter(4, (300, 3400), btype="bandpass", fs=SAMPLE_RATE // 2, output="sos")

@@ -23,12 +23,12 @@ def _power_of_two(size: int) -> int:
 
 
 def root_mean_square(wave: Wave) -> float:
-    """Return the level of a wave, 1.0 being full scale."""
+    """Return the level of a wave [n], 1.0 being full scale."""
     return float(np.sqrt(np.mean(np.square(wave)))) + 1e-6
 
 
 def change_pace(wave: Wave, draw: np.random.Generator) -> Wave:
-    """Resample by 0.9 to 1.12: pace, pitch and formants move together."""
+    """Resample [n] by 0.9 to 1.12: pace, pitch and formants move together."""
     rate = draw.uniform(0.9, 1.12)
     positions = np.arange(int(len(wave) / rate)) * rate
     changed: Wave = np.interp(positions, np.arange(len(wave)), wave).astype(np.float32)
@@ -36,7 +36,7 @@ def change_pace(wave: Wave, draw: np.random.Generator) -> Wave:
 
 
 def reverberate(wave: Wave, draw: np.random.Generator) -> Wave:
-    """Convolve with decaying noise, a room of 0.08 to 0.5 s."""
+    """Convolve [n] with decaying noise, a room of 0.08 to 0.5 s."""
     size = int(SAMPLE_RATE * draw.uniform(0.08, 0.5))
     decay = np.exp(-6.9 * np.arange(size) / size) * draw.uniform(0.02, 0.12)
     response = draw.standard_normal(size) * decay
@@ -47,7 +47,7 @@ def reverberate(wave: Wave, draw: np.random.Generator) -> Wave:
 
 
 def coloured_noise(size: int, draw: np.random.Generator) -> Wave:
-    """Return noise of unit level whose spectrum falls as a random power of the frequency."""
+    """Return noise [n] of unit level; its spectrum falls as a random power of frequency."""
     length = _power_of_two(size)
     bins = np.arange(length // 2 + 1, dtype=np.float64)
     bins[0] = 1.0
@@ -59,7 +59,7 @@ def coloured_noise(size: int, draw: np.random.Generator) -> Wave:
 
 
 def distort(wave: Wave, other: Wave, draw: np.random.Generator) -> Wave:
-    """Return a distorted copy; ``other`` is a voice to mix in behind it."""
+    """Return a distorted copy [n]; ``other`` is a voice to mix in behind it."""
     if draw.random() < 0.4:
         wave = change_pace(wave, draw)
     if draw.random() < 0.25:

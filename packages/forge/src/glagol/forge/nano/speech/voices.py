@@ -46,7 +46,7 @@ class Manner:
 
 
 def trim(samples: Pcm, margin: int = 1600, threshold: int = 200) -> Pcm:
-    """Cut silence at both ends down to a margin (in samples); all silence gives no sample."""
+    """Cut silence at both ends of [n] down to a margin (samples); all silence gives no sample."""
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > threshold)
     if not len(loud):
         return samples[:0]
@@ -54,7 +54,7 @@ def trim(samples: Pcm, margin: int = 1600, threshold: int = 200) -> Pcm:
 
 
 def espeak(text: str, manner: Manner) -> Pcm:
-    """Speak a text with espeak-ng; an empty array when it says nothing.
+    """Speak a text with espeak-ng, int16 [n]; an empty array when it says nothing.
 
     Raises OSError when espeak-ng is not installed.
     """
@@ -112,7 +112,7 @@ class Festival:
         raise EOFError("festival ended")
 
     def speak(self, text: str, stretch: float = 1.0) -> Pcm:
-        """Speak a text, slower with a larger stretch; an empty array when festival fails.
+        """Speak a text, slower with a larger stretch, int16 [n]; empty when festival fails.
 
         Some sentences crash festival: they are lost, and the next call starts it anew.
         """
