@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -76,7 +77,7 @@ def test_a_stream_of_a_real_server(server: Server) -> None:
         for at in range(0, len(raw), 64_000):
             socket.send(raw[at : at + 64_000])
         socket.send(json.dumps({"type": "finish"}))
-        messages = []
+        messages: list[Any] = []
         while not messages or messages[-1]["type"] not in ("done", "error"):
             messages.append(json.loads(socket.recv(PATIENCE_S)))
     finals = [each["segment"] for each in messages if each["type"] == "final"]
