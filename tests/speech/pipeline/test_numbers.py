@@ -16,7 +16,7 @@ from glagol.speech.audio.decode import decode
 from glagol.speech.output.formats import as_data, as_json, of_data
 from glagol.speech.text.digits import RULES_VERSION
 from glagol.speech.text.writing import Writer, described
-from glagol.speech.types import WritingProvenance
+from glagol.speech.types import Task, WritingProvenance
 from speech import made
 
 Opener = Callable[..., Recognizer]
@@ -82,7 +82,7 @@ def test_json_keeps_what_was_said_and_comes_back(plain: Transcript, digits: Tran
     [("en", "transcribe", "language en"), ("ru", "translate", "English")],
 )
 def test_another_language_stays_and_says_so(
-    plain: Transcript, language: str, task: str, says: str
+    plain: Transcript, language: str, task: Task, says: str
 ) -> None:
     options = replace(DIGITS, task=task)
     assert Writer(options).push(plain.segments, language) == list(plain.segments)

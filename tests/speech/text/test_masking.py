@@ -93,8 +93,8 @@ def test_sentences_without_numbers_stay() -> None:
 
 def test_pauses_and_turns_hide_nothing() -> None:
     """What follows is waited for: a number that begins in one segment ends in another."""
-    texts = ("мой телефон восемь девятьсот двадцать", "триста сорок пять", "ага")
-    texts += ("шестьдесят семь восемьдесят девять", "спасибо за двадцать рублей")
+    texts = ["мой телефон восемь девятьсот двадцать", "триста сорок пять", "ага"]
+    texts += ["шестьдесят семь восемьдесят девять", "спасибо за двадцать рублей"]
     writer = Writer(REDACT)
     given = [[s.text for s in writer.push([one], "ru")] for one in segments(*texts)]
     assert given[:4] == [[]] * 4
@@ -128,7 +128,8 @@ def test_however_it_is_grouped_and_paused_no_digit_is_left(
     groups: list[int], sizes: list[int]
 ) -> None:
     """Eleven groups and more, in words, in segments of any size."""
-    texts, at = [], 0
+    texts: list[str] = []
+    at = 0
     while at < len(groups):
         part = groups[at : at + sizes[len(texts)]]
         texts.append(" ".join(spelled(group) for group in part))
