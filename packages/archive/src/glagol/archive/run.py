@@ -21,7 +21,7 @@ from glagol.archive.parts import FAILED_AT, RECORDINGS_AT, Parts, generation_of,
 from glagol.archive.places import place
 from glagol.archive.sources import listed
 from glagol.core.errors import InputError
-from glagol.speech.output.formats import provenance_of
+from glagol.speech.output.provenance import provenance_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,6 +24,7 @@ __all__ = [
     "phrases_of",
     "search_options",
     "speaker_options",
+    "writing_options",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -106,6 +107,21 @@ def speaker_options(command: Command) -> Command:
     least = click.option("--min-speakers", type=int, help="At least so many.")
     most = click.option("--max-speakers", type=int, help="At most so many.")
     return diarize(number(least(most(command))))
+
+
+def writing_options(command: Command) -> Command:
+    """Add how the text is written."""
+    numbers = click.option(
+        "--numbers",
+        type=click.Choice(["words", "digits"]),
+        default="words",
+        show_default=True,
+        help="digits: write numbers of Russian speech so; JSON keeps what was said.",
+    )
+    redact = click.option(
+        "--redact", is_flag=True, help="Mask numbers of telephones, cards and passports."
+    )
+    return numbers(redact(command))
 
 
 def _home(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Task: TypeAlias = Literal["transcribe", "translate"]
 WindowRule: TypeAlias = Literal["cropped", "full"]
+Numbers: TypeAlias = Literal["words", "digits"]
 
 SAMPLE_RATE = 16_000
 """Hz; every waveform inside the package has this rate and one channel."""
@@ -78,7 +79,8 @@ class Word:
     """A word: start and end in seconds, text without spaces, confidence 0..1.
 
     `glued` words follow the one before without a space, as in Chinese. `speaker` is the id of the
-    the speaker that says it, where speakers were asked for.
+    the speaker that says it, where speakers were asked for. `spoken` is what was said where the
+    text is written otherwise, as a number in digits.
     """
 
     start: float
@@ -87,6 +89,7 @@ class Word:
     confidence: float
     glued: bool = False
     speaker: str | None = None
+    spoken: str | None = None
 
 
 def text_of(words: Iterable[Word]) -> str:
@@ -230,6 +233,21 @@ class SearchedProvenance(Provenance):
 
 
 @dataclass(frozen=True, slots=True)
+class WritingProvenance:
+    """How the text was written where that was asked for.
+
+    Attributes:
+        rules: version of the rules that write numbers.
+        numbers: "digits" where numbers were written so.
+        redact: whether numbers of telephones, cards and passports were masked.
+    """
+
+    rules: int
+    numbers: Numbers
+    redact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """The result: `text` is the segments' texts joined by one space.
 
@@ -240,6 +258,7 @@ class Transcript:
         names: what people call the speakers of the channels, by number; a channel that has none is
             called by its number. Data (`as_data`) have the numbers alone.
         foot: lines below documents that people read, such as where the text is from.
+        writing: how the text was written; None where it is as the engine gave it.
     """
 
     text: str
@@ -253,6 +272,7 @@ class Transcript:
     phrases: Phrases | None = None
     names: tuple[str, ...] = ()
     foot: tuple[str, ...] = ()
+    writing: WritingProvenance | None = None
 
     def called(self, channel: int) -> str:
         """The name of a channel, or its number."""
@@ -320,6 +340,8 @@ class Options:
         speakers: how many people there may be; None leaves speakers out. Segments are then final
             when the recording is over.
         phrases: that are expected; only where the engine takes them.
+        numbers: "digits" writes numbers of Russian speech in digits (`glagol.speech.text.digits`).
+        redact: mask numbers of telephones, cards and passports (`glagol.speech.text.masking`).
     """
 
     language: str = "auto"
@@ -338,3 +360,5 @@ class Options:
     strict: bool = False
     speakers: Bounds | None = None
     phrases: tuple[Phrase, ...] = ()
+    numbers: Numbers = "words"
+    redact: bool = False

@@ -27,7 +27,8 @@ from glagol.speech.audio.jail.limits import Limits
 from glagol.speech.audio.jail.pool import Jail
 from glagol.speech.engines.base import Hypothesis
 from glagol.speech.engines.families import family_of
-from glagol.speech.output.formats import FORMATS, JSON, provenance_of
+from glagol.speech.output.formats import FORMATS, JSON
+from glagol.speech.output.provenance import provenance_of
 from glagol.speech.pipeline.planned import Cutting, Plan, Window, joined, windows
 from glagol.speech.pipeline.speaking import Speakers
 from glagol.speech.segmentation.planner import Rule

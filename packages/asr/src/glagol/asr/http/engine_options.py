@@ -1,4 +1,4 @@
-"""What a caller asks of the engine beside the language, on every route and in stored jobs.
+"""What a caller asks of the engine and its text beside the language, on every route and in jobs.
 
 Each option is refused by name where the model that shall serve cannot do it.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import msgspec
 
 from glagol.speech.phrases.types import Phrase
-from glagol.speech.types import Task, WindowRule
+from glagol.speech.types import Numbers, Task, WindowRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from glagol.speech.engines.base import Traits
     from glagol.speech.types import Options
 
-__all__ = ["NAMES", "TASKS", "USUAL", "WINDOWS", "EngineOptions"]
+__all__ = ["NAMES", "NUMBERS", "TASKS", "USUAL", "WINDOWS", "EngineOptions"]
 
 TASKS: Final = get_args(Task)
 WINDOWS: Final = get_args(WindowRule)
-NAMES: Final = ("task", "window", "prompt", "phrases")
+NUMBERS: Final = get_args(Numbers)
+NAMES: Final = ("task", "window", "prompt", "phrases", "numbers", "redact")
 """The options that our own routes take; OpenAI's have a prompt, a temperature and keywords."""
 
 
@@ -36,6 +37,8 @@ class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
         prompt: Text that is taken for what was said before.
         temperature: 0..1.
         phrases: That are expected.
+        numbers: "digits" writes numbers so.
+        redact: Mask numbers of telephones, cards and passports.
     """
 
     task: Task = "transcribe"
@@ -43,6 +46,8 @@ class EngineOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     prompt: str = ""
     temperature: float = 0.0
     phrases: tuple[Phrase, ...] = ()
+    numbers: Numbers = "words"
+    redact: bool = False
 
     def added(self, options: Options) -> Options:
         """The recogniser's options with these."""

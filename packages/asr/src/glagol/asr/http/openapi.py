@@ -17,7 +17,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
-from glagol.asr.http.engine_options import TASKS, WINDOWS
+from glagol.asr.http.engine_options import NUMBERS, TASKS, WINDOWS
 from glagol.asr.http.schemas import Channel
 from glagol.asr.openai.forms import FORMS
 from glagol.speech.output.formats import FORMATS
@@ -105,6 +105,17 @@ _OPTIONS: Final = {
         type=OpenAPIType.STRING,
         description="Words that are expected, one phrase a line, at most"
         f" {PHRASES_MAX}; a weight of {WEIGHT_MIN:g} to {WEIGHT_MAX:g} may follow: word^2",
+    ),
+    "numbers": Schema(
+        type=OpenAPIType.STRING,
+        enum=list(NUMBERS),
+        default=NUMBERS[0],
+        description="digits writes numbers of Russian speech in digits; words keep what was said",
+    ),
+    "redact": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="Mask numbers of telephones, cards and passports",
     ),
 }
 _BINARY: Final = Schema(
@@ -210,6 +221,8 @@ _OPENAI: Final = {
         description="As phrases of POST /v1/transcribe, one each",
     ),
     "window": _OPTIONS["window"],
+    "numbers": _OPTIONS["numbers"],
+    "redact": _OPTIONS["redact"],
     "temperature": Schema(
         type=OpenAPIType.NUMBER,
         minimum=0,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from glagol.registry.registry import Registry
     from glagol.speech.engines.base import Traits
     from glagol.speech.phrases.types import Phrase
-    from glagol.speech.types import Task, WindowRule
+    from glagol.speech.types import Numbers, Task, WindowRule
 
 __all__ = [
     "NAMES",
@@ -39,6 +39,7 @@ __all__ = [
     "traits_of",
     "transcribes",
     "translates",
+    "truth",
 ]
 
 SPEAKER_NAMES: Final = ("num_speakers", "min_speakers", "max_speakers")
@@ -145,7 +146,7 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     model = model_of(options.get("model") or default, registry)
     language = language_of(options.get("language") or "", model)
     webhook_url = options.get("webhook_url") or ""
-    diarize = _truth(options, "diarize", "false")
+    diarize = truth(options, "diarize")
     channel = cast("Channel", one_of(options, "channel", get_args(Channel)))
     if diarize and channel == "split":
         raise OptionError(
@@ -156,17 +157,17 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     form = one_of(options, "format", tuple(FORMATS))
     if form == "rttm" and not diarize and channel == "mix":
         raise OptionError("format", "rttm says who speaks when", "add diarize=true")
-    summarize = _truth(options, "summarize", "false")
+    summarize = truth(options, "summarize")
     return Wish(
         model,
         language,
-        _truth(options, "word_timestamps", "true"),
+        truth(options, "word_timestamps", "true"),
         form,
         channel,
         track_of(options),
-        _truth(options, "strict", "false"),
+        truth(options, "strict"),
         speakers_of(options, registry, diarize=diarize),
-        _truth(options, "async", "false") or bool(webhook_url) or summarize,
+        truth(options, "async") or bool(webhook_url) or summarize,
         webhook_url,
         summarize,
         options.get("upload") or "",
@@ -183,6 +184,8 @@ def _engine(options: Mapping[str, str], model: Model) -> EngineOptions:
         else None,
         prompt=options.get("prompt") or "",
         phrases=phrases_of("phrases", (options.get("phrases") or "").splitlines()),
+        numbers=cast("Numbers", one_of(options, "numbers", engine_options.NUMBERS)),
+        redact=truth(options, "redact"),
     )
     return granted(asked, model)
 
@@ -210,7 +213,12 @@ def phrases_of(parameter: str, lines: Sequence[str]) -> tuple[Phrase, ...]:
         raise OptionError(parameter, error.message, error.remedy) from error
 
 
-def _truth(options: Mapping[str, str], name: str, default: str) -> bool:
+def truth(options: Mapping[str, str], name: str, default: str = "false") -> bool:
+    """Whether an option is true.
+
+    Raises:
+        OptionError: `option_invalid`, it is neither true nor false.
+    """
     value = options.get(name) or default
     if value.lower() not in _TRUTH:
         raise OptionError(name, f"{name}={value[:16]!r} is not true or false", "use true or false")

@@ -32,7 +32,7 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A word; start and end in seconds of the input, confidence 0..1.
 
     `glued` is only there, and true, where no space stands before it, as in Chinese; `speaker` only
-    with diarize=true.
+    with diarize=true; `spoken`, what was said, only where numbers=digits wrote it otherwise.
     """
 
     start: float
@@ -41,6 +41,7 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence: float
     glued: bool | None = None
     speaker: str | None = None
+    spoken: str | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

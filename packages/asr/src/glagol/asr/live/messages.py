@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from glagol.core.errors import InputError
-from glagol.speech.types import Task
+from glagol.speech.types import Numbers, Task
 
 if TYPE_CHECKING:
     from glagol.speech.types import Segment, Transcript
@@ -47,6 +47,8 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
         task: "translate" sends English text, where the model can.
         prompt: Text that is taken for what was said before, where the model takes one.
         phrases: That are expected, each with a weight if it has one: "word^2".
+        numbers: "digits" writes numbers so, in finals; partials have words.
+        redact: Mask numbers of telephones, cards and passports; then no partials are sent.
     """
 
     encoding: Literal["pcm_s16le", "ogg", "webm"] = "pcm_s16le"
@@ -62,6 +64,8 @@ class Start(msgspec.Struct, frozen=True, tag_field="type", tag="start", forbid_u
     task: Task = "transcribe"
     prompt: str = ""
     phrases: tuple[str, ...] = ()
+    numbers: Numbers = "words"
+    redact: bool = False
 
 
 class Finish(

@@ -204,7 +204,8 @@ class Listening:
 
         late = self.feed.waiting > 0
         due = live.total - self._guessed_at >= GUESS_EVERY_S * SAMPLE_RATE
-        if late or not due or not self.start.partials or self._guess is not None:
+        shown = self.start.partials and not self.options.redact  # half a number would be shown
+        if late or not due or not shown or self._guess is not None:
             return  # another thread only ever takes `_guess` away: then the next block offers
         sketch = live.open()
         if sketch is None:

@@ -105,8 +105,16 @@ async def _served(
 
 def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
     model = model_of(start.model or service.default, service.registry)
-    phrases = phrases_of("phrases", start.phrases)
-    asked = granted(EngineOptions(task=start.task, prompt=start.prompt, phrases=phrases), model)
+    asked = granted(
+        EngineOptions(
+            task=start.task,
+            prompt=start.prompt,
+            phrases=phrases_of("phrases", start.phrases),
+            numbers=start.numbers,
+            redact=start.redact,
+        ),
+        model,
+    )
     options = options_for(
         service,
         language_of(start.language, model),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from glagol.speech.output.formats import as_data
-
 if TYPE_CHECKING:
     from glagol.speech.types import Transcript
 
@@ -39,5 +37,4 @@ def diarized(transcript: Transcript, ours: dict[str, Any]) -> dict[str, Any]:
         "usage": {"type": "duration", "seconds": transcript.duration_s},
         "speakers": found.speakers if found else (),
         **ours,
-        "provenance": as_data(transcript)["provenance"],
     }

@@ -22,7 +22,7 @@ from litestar import post
 from litestar.response import Response
 
 from glagol.asr.http import steps
-from glagol.asr.http.engine_options import USUAL, WINDOWS, EngineOptions
+from glagol.asr.http.engine_options import NUMBERS, USUAL, WINDOWS, EngineOptions
 from glagol.asr.http.models import state_of
 from glagol.asr.http.openapi import OpenaiOperation, openai_responses
 from glagol.asr.http.options import (
@@ -44,6 +44,7 @@ from glagol.asr.openai.forms import DIARIZED, FORMS, STREAMED, VERBOSE, media_ty
 from glagol.core.errors import InputError
 from glagol.speech.output import notices
 from glagol.speech.output.formats import FORMATS, JSON
+from glagol.speech.output.provenance import provenance_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
     from glagol.speech.speakers.types import Bounds
-    from glagol.speech.types import Task, Transcript, WindowRule
+    from glagol.speech.types import Numbers, Task, Transcript, WindowRule
 
 __all__ = ["HANDLERS", "Ask", "read"]
 
@@ -61,7 +62,7 @@ STAND_IN: Final = "whisper-1"
 
 _SINGLE: Final = frozenset(
     ["model", "language", "prompt", "response_format", "stream", "temperature", "track", "strict"]
-    + ["window", "chunking_strategy", *SPEAKER_NAMES]
+    + ["window", "numbers", "redact", "chunking_strategy", *SPEAKER_NAMES]
 )
 _LISTS: Final = frozenset({"timestamp_granularities", "keywords"})
 _GRANULARITIES: Final = frozenset({"word", "segment"})
@@ -220,6 +221,8 @@ def _engine(
         window=cast("WindowRule", one_of(single, "window", WINDOWS)) if window else None,
         prompt=single.get("prompt", ""),
         temperature=temperature,
+        numbers=cast("Numbers", one_of(single, "numbers", NUMBERS)),
+        redact=_truth(single, "redact"),
     )
     wrong = asked.refused(traits_of(model))
     if "task" in wrong:
@@ -362,7 +365,7 @@ def _ours(transcript: Transcript) -> dict[str, Any]:
     return {
         "complete": transcript.complete,
         "warnings": transcript.warnings,
-        "provenance": transcript.provenance,
+        "provenance": provenance_data(transcript),
     }
 
 

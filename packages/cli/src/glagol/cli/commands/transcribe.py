@@ -29,6 +29,7 @@ from glagol.cli.options import (
     phrases_of,
     search_options,
     speaker_options,
+    writing_options,
 )
 from glagol.cli.progress import Bars
 from glagol.core.errors import EXIT_INTERRUPTED, GlagolError, HostError, InputError
@@ -39,11 +40,12 @@ from glagol.speech.output.formats import FORMATS, JSON, as_data
 
 if TYPE_CHECKING:
     from glagol.speech.pipeline.recognizer import Recognizer
-    from glagol.speech.types import Options, Task, Transcript, WindowRule
+    from glagol.speech.types import Options, Transcript
 
 __all__ = ["transcribe"]
 
 MEMORY_BYTES: Final = 1 << 20
+_WORDING: Final = ("task", "window", "prompt", "numbers", "redact")
 _EXTENSIONS: Final = ", ".join(dict.fromkeys(row.extension for row in FORMATS.values()))
 
 
@@ -123,6 +125,7 @@ class Batch:
     help="BCP 47 tag or English name; auto: the model detects it, or takes its first.",
 )
 @speaker_options
+@writing_options
 @search_options
 @phrase_options
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -150,9 +153,6 @@ def transcribe(
     min_speakers: int | None,
     max_speakers: int | None,
     language: str,
-    task: Task,
-    window: WindowRule | None,
-    prompt: str,
     device: str,
     threads: int,
     jobs: int,
@@ -173,18 +173,19 @@ def transcribe(
     from glagol.speech.types import Options
 
     phrases = phrases_of(where.pop("phrases"), where.pop("phrase"))
-    found, forms = asked(files, **where)
     people = Bounds.asked(
         diarize=diarize, number=num_speakers, least=min_speakers, most=max_speakers
     )
-    spoken: dict[str, Any] = {
-        "language": language,
-        "channel": channel,
-        "track": track,
-        "strict": strict,
-    }
-    engine: dict[str, Any] = {"task": task, "window": window, "prompt": prompt, "phrases": phrases}
-    options = Options(**spoken, **engine, speakers=people)
+    options = Options(
+        language,
+        channel=channel,
+        track=track,
+        strict=strict,
+        speakers=people,
+        phrases=phrases,
+        **{name: where.pop(name) for name in _WORDING},
+    )
+    found, forms = asked(files, **where)
     batch = Batch(found, forms, options, timestamps, (llm_url, llm_key) if summarize else None)
     _check(batch)
     if batch.jobs and all(job.done for job in batch.jobs):

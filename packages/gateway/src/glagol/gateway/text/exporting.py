@@ -9,6 +9,7 @@ import msgspec
 
 from glagol.gateway.library import overview
 from glagol.speech.output import formats
+from glagol.speech.output.provenance import provenance_of
 from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
 
 if TYPE_CHECKING:
@@ -122,6 +123,6 @@ def _provenance(recording: Recording, made: overview.Made | None) -> Provenance:
     if made is None:
         return empty
     try:
-        return formats.provenance_of({**made.provenance})
+        return provenance_of({**made.provenance})
     except (KeyError, TypeError):
         return empty

@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from glagol.speech.output.html import as_html
 from glagol.speech.output.paragraphs import as_docx, as_markdown, as_plain
+from glagol.speech.output.provenance import (
+    diarization_of,
+    phrases_of,
+    provenance_data,
+    provenance_of,
+    writing_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from glagol.speech.phrases.types import Phrases
-    from glagol.speech.speakers.types import Diarization
-    from glagol.speech.types import Coverage, Provenance, Segment, Transcript, Word
+    from glagol.speech.types import Coverage, Segment, Transcript, Word
 
 __all__ = [
     "FORMATS",
@@ -38,7 +43,6 @@ __all__ = [
     "as_tsv",
     "as_vtt",
     "of_data",
-    "provenance_of",
     "segment_data",
 ]
 
@@ -54,6 +58,7 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
     overlap_seconds, confidence}]`, `turns [{start, end, speaker}]` and `diarization` in provenance.
     With phrases there are `phrases {used [text], refused [{text, code, message, remedy}]}`, and
     `phrases {sha256, rules}` in provenance.
+    With numbers in digits those words have `spoken`, and there is `writing` in provenance.
     """
     data: dict[str, Any] = {
         "text": transcript.text,
@@ -63,18 +68,16 @@ def as_data(transcript: Transcript) -> dict[str, Any]:
         "coverage": _coverage(transcript.coverage),
         "complete": transcript.complete,
         "warnings": [asdict(notice) for notice in transcript.warnings],
-        "provenance": asdict(transcript.provenance),
+        "provenance": provenance_data(transcript),
     }
     people = transcript.diarization
     if people is not None:
         data["speakers"] = [asdict(speaker) for speaker in people.speakers]
         data["turns"] = [asdict(turn) for turn in people.turns]
-        data["provenance"]["diarization"] = asdict(people.provenance)
     phrases = transcript.phrases
     if phrases is not None:
         refused = [asdict(refusal) for refusal in phrases.refused]
         data["phrases"] = {"used": list(phrases.used), "refused": refused}
-        data["provenance"]["phrases"] = asdict(phrases.provenance)
     return data
 
 
@@ -96,8 +99,9 @@ def of_data(data: Mapping[str, Any]) -> Transcript:
         coverage=_coverage_of(data["coverage"]),
         provenance=provenance_of(data["provenance"]),
         warnings=msgspec.convert(data.get("warnings", ()), tuple[Notice, ...]),
-        diarization=_diarization_of(data),
-        phrases=_phrases_of(data),
+        diarization=diarization_of(data),
+        phrases=phrases_of(data),
+        writing=writing_of(data["provenance"]),
     )
 
 
@@ -228,55 +232,10 @@ def _word(word: Word) -> dict[str, Any]:
     data = asdict(word)
     if not word.glued:
         del data["glued"]
-    if word.speaker is None:
-        del data["speaker"]
+    for name in ("speaker", "spoken"):
+        if data[name] is None:
+            del data[name]
     return data
-
-
-def _diarization_of(data: Mapping[str, Any]) -> Diarization | None:
-    import msgspec
-
-    from glagol.speech.speakers.types import Diarization
-
-    provenance = data["provenance"].get("diarization")
-    if provenance is None:
-        return None
-    people = {"speakers": data["speakers"], "turns": data["turns"], "provenance": provenance}
-    return msgspec.convert(people, Diarization)
-
-
-def _phrases_of(data: Mapping[str, Any]) -> Phrases | None:
-    import msgspec
-
-    from glagol.speech.phrases.types import Phrases
-
-    provenance = data["provenance"].get("phrases")
-    if provenance is None:
-        return None
-    return msgspec.convert({**data["phrases"], "provenance": provenance}, Phrases)
-
-
-def provenance_of(data: Mapping[str, Any]) -> Provenance:
-    """The provenance that `as_data` wrote.
-
-    Raises:
-        KeyError, TypeError: `data` is something else.
-    """
-    from glagol.speech.types import (
-        Provenance,
-        SearchedProvenance,
-        SearchProvenance,
-        VadProvenance,
-    )
-
-    vad = data["vad"]
-    found = {**data, "vad": None if vad is None else VadProvenance(**vad)}
-    for name in ("diarization", "phrases"):  # they are of the transcript
-        found.pop(name, None)
-    found = {"kernels_sha256": None, **found}  # not in results of earlier versions
-    if "search" not in found:
-        return Provenance(**found)
-    return SearchedProvenance(**{**found, "search": SearchProvenance(**found["search"])})
 
 
 def _coverage_of(data: Mapping[str, Any]) -> Coverage:

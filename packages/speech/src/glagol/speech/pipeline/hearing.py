@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
+from glagol.speech.language import AUTO, UNDETERMINED
 from glagol.speech.types import SAMPLE_RATE, Array, SearchedProvenance, Word
 
 if TYPE_CHECKING:
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
 
     from glagol.runtime.session import Interrupt
     from glagol.speech.engines.base import Decoding
-    from glagol.speech.types import Notice, Provenance, SearchProvenance
+    from glagol.speech.types import Notice, Options, Provenance, SearchProvenance
 
-__all__ = ["Hearing", "searched"]
+__all__ = ["Hearing", "searched", "spoken"]
 
 
 @dataclass(slots=True)
@@ -55,6 +56,12 @@ class Hearing:
         return [
             replace(word, start=offset + word.start, end=offset + word.end) for word in found.words
         ]
+
+
+def spoken(hearings: Iterable[Hearing], options: Options) -> str:
+    """The spoken language, by the engine; by the caller's options where the engine gives none."""
+    asked = UNDETERMINED if options.language == AUTO else options.language
+    return next((each.language for each in hearings if each.language), asked)
 
 
 def searched(provenance: Provenance, hearings: Iterable[Hearing]) -> Provenance:

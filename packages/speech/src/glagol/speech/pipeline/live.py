@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from glagol.speech.pipeline.hearing import spoken
+from glagol.speech.text.writing import Writer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -43,6 +46,7 @@ class Live:
         self.hearing = hearing
         self._whole = whole
         self._options = options
+        self._writer = Writer(options)
 
     @property
     def total(self) -> int:
@@ -62,6 +66,7 @@ class Live:
         """The audio is over: the remaining finals."""
         for segments in self._listener.finish():
             yield from self._final(segments)
+        yield from self._final([], last=True)
 
     def transcript(
         self,
@@ -76,6 +81,7 @@ class Live:
         whole = self._whole(finals, audio_sha256)
         return replace(whole, warnings=(*warnings, *whole.warnings))
 
-    def _final(self, segments: list[Segment]) -> Iterator[Segment]:
-        for segment in segments:
+    def _final(self, segments: list[Segment], *, last: bool = False) -> Iterator[Segment]:
+        language = spoken([self.hearing], self._options)
+        for segment in self._writer.push(segments, language, last=last):
             yield segment if self._options.word_timestamps else replace(segment, words=())

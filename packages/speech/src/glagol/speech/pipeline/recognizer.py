@@ -18,13 +18,14 @@ from glagol.speech.phrases.spelling import noticed
 from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
 from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing
+from glagol.speech.pipeline.hearing import Hearing, spoken
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.pipeline.provenance import known
 from glagol.speech.pipeline.whole import ruled, uncut_s, whole
 from glagol.speech.segmentation.cutter import Cutter
 from glagol.speech.segmentation.planner import Rule
+from glagol.speech.text.writing import Writer, described
 from glagol.speech.types import (
     SAMPLE_RATE,
     Array,
@@ -257,11 +258,12 @@ class Recognizer:
             for channel, hearing in enumerate(hearings)
         ]
         found: list[Segment] = []
-        turns = Turns()
+        turns, writer = Turns(), Writer(options)
 
         def step(segments: list[Segment], *, last: bool = False) -> Step:
             ordered = turns.push(segments, [listener.frontier for listener in listeners])
             ordered += turns.finish() if last else []
+            ordered = writer.push(ordered, spoken(hearings, options), last=last)
             shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in ordered)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
@@ -345,13 +347,13 @@ class Recognizer:
         hearings: Sequence[Hearing],
         sha256: str | None,
     ) -> Transcript:
-        """The transcript, with what became of each phrase that is expected."""
+        """The transcript, with what became of expected phrases, and how numbers are written."""
         found = whole(self.provenance, segments, cutters, options, hearings, sha256)
-        if not options.phrases:
-            return found
-        phrases = self.engine.expected(options.phrases)
-        notices = dict.fromkeys((*found.warnings, *noticed(phrases)))
-        return replace(found, phrases=phrases, warnings=tuple(notices))
+        if options.phrases:
+            phrases = self.engine.expected(options.phrases)
+            notices = dict.fromkeys((*found.warnings, *noticed(phrases)))
+            found = replace(found, phrases=phrases, warnings=tuple(notices))
+        return described(found, options)
 
     def _listener(
         self,

@@ -11,6 +11,7 @@ from glagol.core.errors import GlagolError
 from glagol.speech.audio.source import Paced
 from glagol.speech.speakers.tell import diarization
 from glagol.speech.speakers.words import attributed
+from glagol.speech.text.writing import Writer, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -78,7 +79,7 @@ def steps(
         raise
     diarizer = model.begin()
     both = tapped(source, diarizer)
-    plain = replace(options, speakers=None, word_timestamps=True)
+    plain = replace(options, speakers=None, word_timestamps=True, numbers="words", redact=False)
     inner = transcribed(both, plain)
     with closing(inner):
         while True:
@@ -103,10 +104,12 @@ def spoken(transcript: Transcript, found: Diarization, options: Options) -> Tran
         options: what the caller chose.
     """
     segments = attributed(transcript.segments, found.turns)
+    segments = tuple(Writer(options).push(segments, transcript.language, last=True))
     if not options.word_timestamps:
         segments = tuple(replace(segment, words=()) for segment in segments)
     text = " ".join(segment.text for segment in segments)
-    return replace(transcript, segments=segments, text=text, diarization=found)
+    whole = replace(transcript, segments=segments, text=text, diarization=found)
+    return described(whole, options)
 
 
 def tapped(source: AudioSource, diarizer: Diarizer) -> AudioSource:

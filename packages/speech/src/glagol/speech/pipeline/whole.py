@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from glagol.speech.language import AUTO, UNDETERMINED
-from glagol.speech.pipeline.hearing import searched
+from glagol.speech.pipeline.hearing import searched, spoken
 from glagol.speech.segmentation.planner import combined
 from glagol.speech.types import SAMPLE_RATE, Coverage, Transcript
 
@@ -86,7 +85,7 @@ def whole(
         text=" ".join(segment.text for segment in segments),
         segments=segments,
         duration_s=round(cut[0].total / SAMPLE_RATE, 3),
-        language=_language(hearings, options),
+        language=spoken(hearings, options),
         coverage=_sum(coverages) if split else coverages[0],
         warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
         provenance=searched(
@@ -99,12 +98,6 @@ def whole(
             hearings,
         ),
     )
-
-
-def _language(hearings: Sequence[Hearing], options: Options) -> str:
-    """The spoken language, by the engine; by the caller's options where the engine gives none."""
-    asked = UNDETERMINED if options.language == AUTO else options.language
-    return next((each.language for each in hearings if each.language), asked)
 
 
 def _sum(coverages: Sequence[Coverage]) -> Coverage:

@@ -1,0 +1,1 @@
+"""How transcribed words are written: numbers as digits, and what is masked."""
