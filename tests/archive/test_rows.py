@@ -209,7 +209,7 @@ def test_what_is_known_before_audio_is_json(tmp_path: Path) -> None:
     """Actors say what they are as JSON: nothing of a recogniser's provenance is lost on the way."""
     from dataclasses import asdict
 
-    from glagol.speech.output.formats import provenance_of
+    from glagol.speech.output.provenance import provenance_of
 
     del tmp_path
     recognizer = Recognizer.open(homes.repository(), model=homes.MODEL)

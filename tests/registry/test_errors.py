@@ -84,6 +84,7 @@ def test_codes_are_stable() -> None:
             *("recording_unknown", "recording_state", "folder_unknown", "range_invalid"),
             *("import_invalid", "edit_invalid", "edit_conflict", "edits_altered"),
             *("vram_too_small", "webhook_failed"),
+            *("audio_changed", "cluster_unreachable", "cluster_release", "cluster_small"),
             *("host_not_allowed", "origin_not_allowed"),
             *("upload_unknown", "upload_state", "upload_checksum", "upload_version"),
         ]

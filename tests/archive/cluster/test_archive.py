@@ -300,6 +300,7 @@ def test_a_target_that_takes_nothing_ends_the_run(
 
 def test_lists_and_missing_files(home: Path, recordings: Path, tmp_path: Path) -> None:
     """A parquet list, as another program writes it; what it names and is not there is a failure."""
+    environment(home)
     source = tmp_path / "list.parquet"
     names = [str(recordings / "0/00.wav"), "gone.wav", str(recordings / "0/00.wav")]
     code = "import pyarrow, pyarrow.parquet as p, sys\n"

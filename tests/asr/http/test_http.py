@@ -303,7 +303,7 @@ def test_the_openapi_document_needs_no_network(bench: Bench) -> None:
     names = {"file", "model", "language", "word_timestamps", "format", "channel"}
     names |= {"async", "webhook_url", "summarize", "upload", "track", "strict"}
     names |= {"diarize", "num_speakers", "min_speakers", "max_speakers"}
-    names |= {"task", "window", "prompt", "numbers", "redact"}
+    names |= {"task", "window", "prompt", "phrases", "numbers", "redact"}
     assert names == set(form["properties"])
     assert {"200", "400", "413", "415", "422", "429", "503"} <= set(transcribe["put"]["responses"])
     for path in ("/schema", "/schema/swagger", "/schema/redoc", "/schema/elements"):

@@ -16,6 +16,7 @@ import onnx
 import pytest
 
 from forge import made_whisper as made
+from forge.running import exact_int8
 from forge.running_whisper import State, encode, session
 from forge.whisper_formula import Formula
 from glagol.forge.checkpoints.safetensors import CheckpointError
@@ -71,7 +72,11 @@ def cross_error(precision: str) -> float:
 
 @pytest.mark.parametrize(
     ("precision", "crosses", "scores"),
-    [("fp32", 1e-5, 1e-5), ("fp16", 2e-3, 2e-3), ("int8", 0.07, 0.07)],
+    [
+        ("fp32", 1e-5, 1e-5),
+        ("fp16", 2e-3, 2e-3),
+        pytest.param("int8", 0.07, 0.07, marks=exact_int8),
+    ],
 )
 def test_graphs_compute_the_formula(precision: str, crosses: float, scores: float) -> None:
     """Keys and values of cross-attention, logits, and queries of the alignment heads in order."""
@@ -164,7 +169,10 @@ def loud(norms: bool) -> made.Weights:
 
 @pytest.mark.parametrize(
     ("norms", "name", "other"),
-    [(True, "Smoothed", lambda weights, _: weights), (False, "BlockLinear", Int8Linear)],
+    [
+        (True, "Smoothed", lambda weights, _: weights),
+        pytest.param(False, "BlockLinear", Int8Linear, marks=exact_int8),
+    ],
 )
 def test_both_additions_lower_the_error_of_int8(
     norms: bool, name: str, other: object, monkeypatch: pytest.MonkeyPatch
