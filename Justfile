@@ -31,10 +31,10 @@ glagol *ARGS:
 setup:
     build/setup
 
-# all tests that need no more than this repository (arguments go to pytest)
+# all tests but the slow ones, which are ./just test -m slow (arguments go to pytest)
 [group('check'), no-exit-message]
 test *ARGS: setup
-    build/python dev -m pytest -n 2 "$@"
+    [ "$#" -gt 0 ] || set -- -m 'not slow'; build/python dev -m pytest -n 2 "$@"
 
 # ruff and mypy --strict
 [group('check'), no-exit-message]

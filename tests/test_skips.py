@@ -90,6 +90,7 @@ def test_the_list_is_in_order() -> None:
     assert len({(each.source, each.reason) for each in entries}) == len(entries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["0", "1"])
 def test_pytest_tells_each_reason_with_its_count(tmp_path: Path, parallel: str) -> None:
     """Cases, and modules that skip themselves, in one process and in several."""

@@ -205,6 +205,7 @@ def test_a_page_of_another_site_reaches_nothing(server: Server, site: str, tmp_p
     }
 
 
+@pytest.mark.slow
 def test_a_microphone_is_transcribed_live(listed: Server, site: str, tmp_path: Path) -> None:
     """The clip as the browser's microphone: WebM with Opus, guesses, then the final words."""
     microphone = tmp_path / "microphone.wav"

@@ -73,6 +73,7 @@ BATCH_DIFFERENCE_MAX = 5e-6
 """Relative to the largest output; about ten times what was seen."""
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @example(homes.MODEL, [(0, 325), (0, 329)], 0.0, 1)
 @given(

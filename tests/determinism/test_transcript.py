@@ -122,6 +122,7 @@ def test_processes(home: Path, tmp_path: Path, recordings: dict[str, bytes], mod
     assert len(found.pop()) > 1000
 
 
+@pytest.mark.slow
 def test_ways(
     home: Path,
     tmp_path: Path,

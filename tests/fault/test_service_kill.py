@@ -115,6 +115,7 @@ def until_ended(client: httpx.Client) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_no_accepted_job_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every 202 ends as done with one result; no input is left; no job is there twice.
 

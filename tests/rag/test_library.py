@@ -240,6 +240,7 @@ for number in range(10_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_kill_9_loses_nothing_and_brings_nothing_back(
     home: Path, embedder: Embedder, tmp_path: Path, number: int

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from asr.process import start
 from homes import make_home
 
@@ -19,6 +21,7 @@ CHECKS = (
 )
 
 
+@pytest.mark.slow
 def test_generated_requests_break_nothing(tmp_path: Path) -> None:
     """The same some 700 requests in every run: examples, borders, nonsense, and sequences."""
     server = start(make_home(tmp_path / "home"), tmp_path / "scratch", ASR_STATE=str(tmp_path))

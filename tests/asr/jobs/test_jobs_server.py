@@ -113,6 +113,7 @@ def test_a_stream_of_events_ends_when_its_reader_leaves(server: Server) -> None:
         until(client, path, lambda job: job["state"] == "cancelled")
 
 
+@pytest.mark.slow
 def test_a_killed_server_finishes_its_job_when_it_is_back(
     home: Path, state: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_killed_server_finishes_its_job_when_it_is_back(
     assert not list((state / "spool").iterdir())
 
 
+@pytest.mark.slow
 def test_workers_share_the_queue_and_one_may_die(
     home: Path, state: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -169,6 +171,7 @@ def test_workers_share_the_queue_and_one_may_die(
     assert not list((state / "spool").iterdir())
 
 
+@pytest.mark.slow
 def test_redis_may_be_away_at_the_start_and_later(
     home: Path, state: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
@@ -194,6 +197,7 @@ def test_redis_may_be_away_at_the_start_and_later(
     assert not list((state / "spool").iterdir())
 
 
+@pytest.mark.slow
 def test_a_worker_beside_a_server_without_redis(home: Path, state: Path, tmp_path: Path) -> None:
     """One ASR_STATE is enough on one machine; SIGTERM ends it cleanly, and `check` tells."""
     shared: dict[str, Any] = {"ASR_STATE": str(state)}

@@ -36,6 +36,7 @@ def test_a_state_with_a_queue_file_is_read_on(home: Path, tmp_path: Path, hook: 
     _read_on(old, home, tmp_path, hook)
 
 
+@pytest.mark.slow
 def test_a_state_with_redis_is_read_on(home: Path, tmp_path: Path, hook: Receiver) -> None:
     """The same, with the queue in Redis."""
     if PROGRAM is None:

@@ -247,6 +247,7 @@ def half_sent(server: Server, url: str, data: bytes, announced: int, **more: str
     return connection
 
 
+@pytest.mark.slow
 def test_a_killed_server_resumes_its_uploads(home: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of two bodies: what came counts, but of one with a checksum nothing.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from fault.jail import kill
 from homes import make_home
 
 
+@pytest.mark.slow
 def test_kills_inside_the_jail_lose_nothing(tmp_path: Path) -> None:
     """Jobs are done once; each request has its answer or `decoder_lost`; the server lives."""
     rounds = int(os.environ.get("GLAGOL_KILL_ROUNDS", "1"))

@@ -254,6 +254,7 @@ def test_subtitles_and_our_own_json_are_imported(client: httpx.Client, recording
         assert code(client.put("/ui/imports", content=wrong)) == "import_invalid", wrong
 
 
+@pytest.mark.slow
 def test_an_upload_continues_after_the_server_was_killed(
     home: Path, clip: bytes, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ def pids(folder: Path) -> list[int]:
     return [int(pid) for pid in (folder / "pids").read_text().split()]
 
 
+@pytest.mark.slow
 def test_death_in_mid_request(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
     """kill -9: a clear 503, a last event in a stream, and then it serves again."""
     server = make_server(llm_home)
@@ -48,6 +49,7 @@ def test_death_in_mid_request(llm_home: Path, tmp_path: Path, make_server: Make)
         assert client.post(CHAT, json=chat("echo")).status_code == 200
 
 
+@pytest.mark.slow
 def test_keys_then_stop(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
     """Keys close OpenAI's routes in their shape; SIGTERM then leaves no process and no file."""
     server = make_server(llm_home)
@@ -94,6 +96,7 @@ def _sources() -> list[str]:
     return [str(p) for p in (Path(__file__).resolve().parents[3] / "packages").glob("*/src")]
 
 
+@pytest.mark.slow
 def test_kills_leave_no_process(llm_home: Path, tmp_path: Path, make_server: Make) -> None:
     """kill -9 of the subreaper ends vLLM, which is started again; of the server, everything.
 

@@ -65,6 +65,7 @@ def planned(recognizer: Recognizer, data: bytes, options: Options) -> bytes:
     return as_json(joined(plan, hypotheses, recognizer.rule, options, known, SHA256))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["ctc", "rnnt"])
 def test_it_is_the_transcript_of_one_piece(recognizer: Opener, head: str) -> None:
     """Long, short, split, silent and without words: the bytes are equal."""

@@ -277,6 +277,7 @@ print(*grown)
 """
 
 
+@pytest.mark.slow
 def test_ten_minutes_need_no_more_memory_than_one(registry: Registry, tmp_path: Path) -> None:
     """Peak RSS of a process, MiB; the audio alone would be 38 MiB as floats."""
     minute = np.frombuffer(joined(1.8)[44:], np.int16)
