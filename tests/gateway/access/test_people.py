@@ -172,11 +172,13 @@ class Issuer:
         url: Its address.
         claims: What the next token says instead of the truth.
         codes: That were given, with what they are bound to.
+        stated: What discovery says instead of the truth.
     """
 
     url: str
     claims: dict[str, Any] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    stated: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, str]:
         """Discovery."""
@@ -184,6 +186,7 @@ class Issuer:
             "issuer": self.url,
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
+            **self.stated,
         }
 
     def authorize(self, query: dict[str, str]) -> str:
@@ -349,5 +352,28 @@ def test_a_sign_in_that_another_browser_began_is_refused(tmp_path: Path, issuer:
             back = (await outside.get(there.headers["location"])).headers["location"]
             assert "failed=1" in (await other.get(back)).text
             assert code(await other.get("/ui/recordings")) == "key_missing"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"token_endpoint": "http://provider.example/token"},
+        {"authorization_endpoint": "http://provider.example/authorize"},
+        {"issuer": "https://other.example"},
+    ],
+)
+def test_addresses_of_the_provider_are_reached_by_tls_or_here(
+    tmp_path: Path, issuer: Issuer, stated: dict[str, str]
+) -> None:
+    """A code, a secret and a token never go over an open line, whatever discovery says."""
+    known(tmp_path, olga="editor")
+    issuer.stated = stated
+
+    async def run() -> None:
+        async with gateway(tmp_path, **provider(tmp_path, issuer)) as one, one.browser() as browser:
+            answer = await browser.get("/ui/session/provider")
+            assert code(answer) == "upstream_unreachable"
 
     asyncio.run(run())

@@ -66,8 +66,7 @@ class Provider:
     def __init__(
         self, issuer: str, client: str, secret: str, claim: str, clock: Callable[[], float]
     ) -> None:
-        parts = urlsplit(issuer)
-        if not client or (parts.scheme != "https" and not is_loopback(parts.hostname or "")):
+        if not client or not _trusted(issuer):
             raise InputError(
                 "setting_invalid",
                 "a sign-in by OpenID Connect needs GATEWAY_OIDC_CLIENT, and a GATEWAY_OIDC_ISSUER"
@@ -176,9 +175,17 @@ class Provider:
             found = msgspec.json.decode(answer.content, type=_Endpoints)
         except (httpx.HTTPError, msgspec.DecodeError) as error:
             raise _away(error) from error
-        if found.issuer != self._issuer:
+        addresses = (found.authorization_endpoint, found.token_endpoint)
+        if found.issuer != self._issuer or not all(map(_trusted, addresses)):
             raise _away(ValueError("issuer"))
         return found
+
+
+def _trusted(url: str) -> bool:
+    """Whether an address is reached by TLS, or on this machine."""
+    parts = urlsplit(url)
+    here = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    return parts.scheme == "https" or here
 
 
 def _claims(token: str) -> dict[str, Any]:
