@@ -96,7 +96,7 @@ def tests(deps = [], data = [], srcs = ["**"], exclude = []):
         argv = ["-m", "pytest", "-p", "no:cacheprovider", native.package_name()],
         data = [":files", "//tests:helpers", "//:pyproject.toml"] + data,
         deps = ["//packages/" + dep for dep in deps],
-        size = "medium",
+        size = "large",  # on a slow or busy machine
     )
 
 # The forge writes its artifacts into a store named by digest; it refuses bytes that the manifest does
