@@ -83,24 +83,24 @@ def test_all_mentions_in_the_order_of_time(filled: Library) -> None:
 
 
 FILTERS = [
-    (Scope(tags=("срочно",)), {"b"}),
-    (Scope(tags=("срочно", "снабжение")), {"a", "b"}),
-    (Scope(tags=()), set()),
-    (Scope(channels=(1,)), {"a", "b"}),
-    (Scope(confidence=0.7), {"a"}),
-    (Scope(speakers=("Жданова",), until="2026-04-30"), {"b"}),
-    (Scope(recordings=("c",)), {"c"}),
+    (Scope(tags=("срочно",)), "b"),
+    (Scope(tags=("срочно", "снабжение")), "ab"),
+    (Scope(tags=()), ""),
+    (Scope(channels=(1,)), "ab"),
+    (Scope(confidence=0.7), "a"),
+    (Scope(speakers=("Жданова",), until="2026-04-30"), "b"),
+    (Scope(recordings=("c",)), "c"),
 ]
 
 
 @pytest.mark.parametrize(("scope", "names"), FILTERS, ids=str)
-def test_filters_hold_on_every_way(filled: Library, scope: Scope, names: set[str]) -> None:
+def test_filters_hold_on_every_way(filled: Library, scope: Scope, names: str) -> None:
     """Meaning, words and counts see the same turns."""
     near = filled.turns(filled.by_meaning("насос срок дней", scope, 50), EVERYTHING)
-    assert {turn.recording for turn in near} == names
+    assert {turn.recording for turn in near} == set(names)
     counted = filled.counted("", scope, ("recording",)).facets["recording"]
-    assert {each.value for each in counted} == names
-    assert {hit.turn.recording for hit in filled.search("насос срок", scope, 50)} == names
+    assert {each.value for each in counted} == set(names)
+    assert {hit.turn.recording for hit in filled.search("насос срок", scope, 50)} == set(names)
 
 
 QUESTIONS = [
