@@ -112,6 +112,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
+# msgspec completes a type at its first use; a second thread that finds it half made crashes
+msgspec.json.Decoder(tuple[Job, NewJob, Trouble])
+
+
 class Claim(msgspec.Struct, frozen=True):
     """The right to work on a job until the lease runs out.
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from glagol.speech.output import formats, notices
-from glagol.speech.types import Notice
+from glagol.speech.phrases.types import Phrases
+from glagol.speech.speakers.types import Diarization
+from glagol.speech.types import Notice, Segment, WritingProvenance
 from glagol.web import envelope
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ class Lacks(msgspec.Struct, frozen=True):
 
     warnings: tuple[Notice, ...] = ()
     complete: bool = True
+
+
+# msgspec completes a type at its first use; a second thread that finds it half made crashes
+msgspec.json.Decoder(
+    tuple[Lacks, tuple[Segment, ...], Diarization | None, Phrases | None, WritingProvenance | None]
+)
 
 
 def render(form: str, transcript: Transcript) -> bytes:
