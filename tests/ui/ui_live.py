@@ -83,7 +83,7 @@ def test_no_microphone_is_said_where_it_is_looked_for(visit: Open) -> None:
 
 
 def test_the_queue_agrees_with_the_job_and_cancels(home: Path, tmp_path: Path, visit: Open) -> None:
-    """Words and place are those of the job; a cancelled one leaves the list and the server."""
+    """A job shows its state and place; a cancelled one leaves the list and the server."""
     server = serve(home, tmp_path / "serving")
     try:
         with server.client() as client:

@@ -324,7 +324,7 @@ def test_a_person_signs_in_at_the_provider(tmp_path: Path, issuer: Issuer) -> No
 def test_a_token_for_another_server_time_or_person_opens_nothing(
     tmp_path: Path, issuer: Issuer, claims: dict[str, Any], way: str
 ) -> None:
-    """Issuer, audience, time and nonce are checked; a person who is not listed stays outside."""
+    """Issuer, audience, time and nonce are checked; unlisted people stay outside."""
     known(tmp_path, olga="editor")
     issuer.claims = claims
 
