@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from glagol.core import journal
 from glagol.core.shares import ALONE, allowed
 from glagol.web.access.owner import network_of
+from glagol.web.access.turns import Turns
 
 if TYPE_CHECKING:
     from glagol.web.request_log import Asgi, Receive, Scope, Send
@@ -131,18 +132,23 @@ class Connections:
         self._over.set()
 
     def around(self, app: Asgi) -> Asgi:
-        """The application, with a note for each request of the connection that it came by."""
+        """The application, with a note for each request of the connection that it came by.
+
+        Requests of different addresses begin in turns.
+        """
+        turns = Turns()
 
         async def noted(scope: Scope, receive: Receive, send: Send) -> None:
-            with self._request(scope.get("client")):
+            with self._request(scope.get("client")) as address:
+                await turns.take(address)
                 await app(scope, receive, send)
 
         return noted
 
     @contextmanager
-    def _request(self, client: Any) -> Iterator[None]:
+    def _request(self, client: Any) -> Iterator[str]:
         if not client:
-            yield
+            yield ""
             return
         peer = _named(str(client[0]), int(client[1]))
         with self._lock:
@@ -152,7 +158,7 @@ class Connections:
             found.requests += 1
             found.used = True
         try:
-            yield
+            yield found.address
         finally:
             with self._lock:
                 found.requests -= 1
