@@ -34,8 +34,9 @@ SCANNED_MAX = 64 << 20
 """Behind so many zeros there is no sound."""
 
 CHUNKS_BEHIND = 1_000
-DISGUISED = 8
-"""Packets that are searched for compressed sound in what the header calls plain samples."""
+DISGUISED = 2
+"""Packets that are searched for compressed sound in what the header calls plain samples: they hold
+eight of the largest frames of DTS."""
 
 EXTENSIBLE = 0xFFFE
 
