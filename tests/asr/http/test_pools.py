@@ -99,6 +99,26 @@ def test_stalled_bodies_leave_room_for_another(bench: Bench) -> None:
     asyncio.run(run())
 
 
+def test_a_body_without_a_place_is_refused_before_the_routes(bench: Bench) -> None:
+    """It comes no further than the layers, whatever it asks; a request without a body does."""
+
+    async def run() -> None:
+        holders = [Request(MALLORY, "PUT /v1/transcribe", b"R", whole=False) for _ in range(42)]
+        tasks = await begun(bench, *holders)
+
+        async def code(line: str, client: tuple[str, int] = MALLORY) -> str:
+            return (await Request(client, line, b"R", whole=True).run(bench)).code
+
+        assert await code("PUT /v1/transcribe?format=none") == "share_used"
+        assert await code("POST /v1/audio/transcriptions") == "share_used"
+        assert await code("PUT /v1/transcribe?format=none", ALICE) == "option_invalid"
+        assert await code("PUT /v1/transcribe?upload=none&format=none") == "option_invalid"
+        assert await code("PUT /v1/nothing") == "not_found"
+        await ended(tasks)
+
+    asyncio.run(run())
+
+
 def test_a_burst_of_readers_takes_its_share_and_no_more(
     make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from glagol.asr.crowded import refusing
 from glagol.asr.http import home, models, transcribe
 from glagol.asr.jobs import deliveries
 from glagol.asr.jobs import routes as job_routes
@@ -56,7 +59,7 @@ def build(service: Service, operator: Operator = UNRESTRICTED) -> Observed:
     state = {"service": service, "keyring": operator.keys}
     rules = Rules.of(service.settings)
     return app.build(
-        _APPLICATION,
+        replace(_APPLICATION, inside=partial(refusing, service.bodies)),
         state,
         service.metrics,
         service.engine.retry_after_s,

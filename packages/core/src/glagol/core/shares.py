@@ -91,6 +91,13 @@ class Shares:
         if not self.offer(owner, amount):
             raise refusal(self._noun, self.of(owner))
 
+    def check(self, owner: str) -> None:
+        """Raise what `take` would raise for one more; take nothing."""
+        with self._lock:
+            fits = allowed(self.size, self._used, self._held[owner], 1, self._alone)
+        if not fits:
+            raise refusal(self._noun, self.of(owner))
+
     def leave(self, owner: str, amount: int = 1) -> None:
         """Give `amount` back."""
         with self._lock:

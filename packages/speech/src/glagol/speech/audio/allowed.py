@@ -118,20 +118,26 @@ DECODERS: Mapping[str, str] = MappingProxyType(
 STREAMS_MAX = 100
 """Tracks of one file; FFmpeg keeps an index for each."""
 
+PACKET_BYTES = 1 << 15
+"""Of a WAV file of plain samples. FFmpeg's own 60 ms take three times the processor time."""
+
 SAMPLES_PER_FRAME = 1 << 20
 """In all channels: 131072 samples of the largest codec's blocks, eight times."""
 
 
-def options(containers: Iterable[str] = CONTAINERS) -> dict[str, str]:
+def options(containers: Iterable[str] = CONTAINERS, *, searched: int = 0) -> dict[str, str]:
     """FFmpeg's options that disable everything else.
 
     Args:
         containers: names of formats that are accepted here.
+        searched: as in `glagol.speech.audio.promises.stated.Stated`.
 
     Returns:
         For `av.open`, the file and its streams.
     """
+    samples = {"max_size": str(PACKET_BYTES), "max_probe_packets": str(searched)}
     return {
+        **(samples if searched else {}),
         "format_whitelist": ",".join(containers),
         "codec_whitelist": ",".join(DECODERS),
         "protocol_whitelist": "none",

@@ -70,7 +70,8 @@ class Decoded(Iterator[Array]):
         self._max_seconds = max_seconds
         self._source = FFmpegFile(self._file.read, self._file.seek, self._file.tell)
         try:
-            self._container = av.open(self._source, options=options())
+            accepted = options(searched=self._stated.searched)
+            self._container = av.open(self._source, options=accepted)
         except (FFmpegError, ValueError) as error:
             self._source.check()
             _unreadable(error, self._stated.missing or _promised(self._stated.seconds))

@@ -189,7 +189,8 @@ def _samples(frame: AudioFrame, position: float) -> Wide:
     samples = np.stack(raw, axis=1) if planar else raw[0].reshape(-1, channels)
     offset = 128.0 if name == "u8" else 0.0
     exact: Wide = (samples.astype(np.float64) - offset) / FULL_SCALE[name]
-    if not np.isfinite(exact).all():
+    if samples.dtype.kind == "f" and not (finite := np.isfinite(exact).all(axis=1)).all():
+        position += int(np.argmin(finite)) / frame.sample_rate
         raise InputError(
             "audio_not_finite",
             f"the samples near {position:.2f} s are not finite numbers (NaN or infinity)",

@@ -7,7 +7,7 @@ agree with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from glagol.speech.audio.promises.behind import PCM, Form, sounds_alike
@@ -34,6 +34,10 @@ SCANNED_MAX = 64 << 20
 """Behind so many zeros there is no sound."""
 
 CHUNKS_BEHIND = 1_000
+DISGUISED = 2
+"""Packets that are searched for compressed sound in what the header calls plain samples: they hold
+eight of the largest frames of DTS."""
+
 EXTENSIBLE = 0xFFFE
 
 
@@ -61,9 +65,19 @@ def wave(file: Seekable, head: bytes) -> Stated:
     chunks = _chunks(file)
     if chunks is None:
         return NOTHING
-    there = max(0, size_of(file) - chunks.start)
     form = chunks.form
     exact = form is not None and form.tag in PCM and form.bytes_per_second > 0
+    found = _stated(file, chunks, exact=exact)
+    if not exact or form is None:
+        return found
+    stereo = (form.channels, form.bits) == (2, 16)  # the only form that players take DTS in
+    return replace(found, searched=DISGUISED if stereo else 1)
+
+
+def _stated(file: Seekable, chunks: _Chunks, *, exact: bool) -> Stated:
+    """The statement of a file whose chunks are known; `exact`, its bytes are seconds."""
+    there = max(0, size_of(file) - chunks.start)
+    form = chunks.form
 
     def seconds(count: int) -> float | None:
         return count / form.bytes_per_second if exact and form is not None else None

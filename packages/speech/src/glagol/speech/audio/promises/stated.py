@@ -39,6 +39,8 @@ class Stated:
         seconds: the exact duration that is stated, or that the bytes have; None when unknown.
         counted: whether FFmpeg's own duration of the stream is a count, no estimate by bit rate.
         remark: a phrase about sound that the header does not describe; empty when there is none.
+        searched: packets that may hold other sound than the header says, of a WAV file of plain
+            samples, which can be read in packets of any size; 0 for everything else.
     """
 
     end: int | None = None
@@ -48,6 +50,7 @@ class Stated:
     seconds: float | None = None
     counted: bool = False
     remark: str = ""
+    searched: int = 0
 
 
 NOTHING = Stated()
