@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import av
 import httpx
@@ -96,9 +97,12 @@ def test_a_listening_copy_and_its_peaks_are_made(client: httpx.Client, recording
 
 
 def test_an_edit_is_kept_taken_back_found_and_exported(
-    client: httpx.Client, recording: str
+    client: httpx.Client, recording: str, serving: Server
 ) -> None:
-    """The text that is shown, searched and exported is the edited one; the machine's is kept."""
+    """The text that is shown, searched and exported is the edited one; the machine's is kept.
+
+    What is kept is the very text whose digest the audit log has of the job.
+    """
     at = f"/ui/recordings/{recording}"
     text = data(client.get(f"{at}/text"))
     segment = text["segments"][0]
@@ -125,9 +129,13 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
         if form in {"txt", "md", "docx", "html"}:
             assert made_by(client, at) in shown.decode(), form
         assert "filename*=UTF-8''%D0%B7" in answers[0].headers["content-disposition"]
-    assert "полундра" not in json.dumps(
-        data(client.get(f"{at}/text", params={"original": "1"})), ensure_ascii=False
-    )
+    original = data(client.get(f"{at}/text", params={"original": "1"}))["segments"]
+    said = " ".join(each[5] for each in original)
+    assert "полундра" not in said
+    job = data(client.get(f"{at}/source"))["machine"][0]["job"]
+    audit = map(json.loads, (serving.state / "audit.log").read_text().splitlines())
+    (logged,) = [line["transcript_sha256"] for line in audit if line.get("job") == job]
+    assert hashlib.sha256(said.encode()).hexdigest() == logged
     undone = data(client.post(f"{at}/undo", json={"edit": made["number"]}))
     assert undone["segments"][0][5] == segment[5]
     source = data(client.get(f"{at}/source"))
@@ -140,6 +148,52 @@ def test_an_edit_is_kept_taken_back_found_and_exported(
     ]
     missed = data(client.get(f"{at}/changes", params={"after": "0"}))
     assert (missed["edit"], missed["segments"][0][5]) == (3, segment[5])
+
+
+@pytest.mark.parametrize("speakers", ["0", "1"])
+@pytest.mark.parametrize("times", ["0", "1"])
+@pytest.mark.parametrize("form", ["text", "srt", "vtt", "tsv", "json", "txt", "md", "docx", "html"])
+def test_every_export_has_what_was_asked(
+    client: httpx.Client, named: str, form: str, times: str, speakers: str
+) -> None:
+    """Formats by times by speakers: well-formed, names and times where they were asked for."""
+    asked = {"format": form, "times": times, "speakers": speakers}
+    body = client.get(f"/ui/recordings/{named}/export", params=asked).content
+    if form == "docx":
+        with zipfile.ZipFile(BytesIO(body)) as parts:
+            assert parts.testzip() is None
+            for name in parts.namelist():
+                ET.fromstring(parts.read(name))  # noqa: S314 - our own bytes
+            body = parts.read("word/document.xml")
+    shown = body.decode()
+    assert "первая реплика" in shown
+    if form == "json":
+        found = json.loads(shown)["segments"]
+        assert ["channel" in each for each in found] == [speakers == "1"] * 2
+        return
+    assert ("Ольга" in shown) == (speakers == "1")
+    if form in {"srt", "vtt", "tsv"}:
+        assert "1:01" in shown or "61000" in shown
+    elif form != "text":
+        assert ("1:01" in shown) == (times == "1")
+
+
+@pytest.fixture(scope="module")
+def named(client: httpx.Client) -> str:
+    """Id of an imported text of two speakers, one of which has a name."""
+    said = [(61.0, "первая реплика", 0), (63.0, "вторая реплика", 1)]
+    text = {
+        "segments": [
+            {"start": at, "end": at + 1.0, "text": words, "channel": channel}
+            for at, words, channel in said
+        ],
+        "duration": 70.0,
+        "language": "ru",
+    }
+    made = data(client.put("/ui/imports", params={"title": "двое"}, content=json.dumps(text)))
+    name = {"op": "name", "speaker": "ch0", "name": "Ольга"}
+    data(client.post(f"/ui/recordings/{made['id']}/edits", json={"seen": 0, "operation": name}))
+    return str(made["id"])
 
 
 def made_by(client: httpx.Client, at: str) -> str:
