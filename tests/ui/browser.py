@@ -27,6 +27,7 @@ from homes import make_home
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 PICTURES = Path(os.environ.get("GLAGOL_PICTURES", ".work/pictures"))
 WAIT_MS = 100_000.0  # of a condition; a busy machine needs long
+NEAR_S = 0.05  # between a word and the sound that was asked for
 AWAY = re.compile(r"net::ERR_|WebSocket connection to")
 
 
