@@ -128,7 +128,7 @@ def own(home: Path, tmp_path: Path) -> Iterator[Start]:
     """Starts servers that a test may end; they outlive its pages, which must not miss them."""
     started: list[Server] = []
 
-    def start(folder: str = "serving", **settings: str) -> Server:
+    def start(folder: str = "serving", **settings: Any) -> Server:
         started.append(serve(home, tmp_path / folder, **settings))
         return started[-1]
 

@@ -276,14 +276,14 @@ def test_a_session_that_ends_in_the_middle_of_an_edit_loses_nothing(
         page.wait_for_url(f"{server.url}/")
 
     enter(seen.page("/"))
-    asks, own = seen.context.request, {"x-glagol": "1"}
+    asks, mark = seen.context.request, {"x-glagol": "1"}
     line = "1\n00:00:01,000 --> 00:00:02,000\nреплика\n".encode()
-    answer = asks.put(f"{server.url}/ui/imports?title=x", data=line, headers=own)
+    answer = asks.put(f"{server.url}/ui/imports?title=x", data=line, headers=mark)
     identity = answer.json()["data"]["id"]
     page = seen.recording(identity)
     page.focus(".seg p")
     page.keyboard.press("Enter")
-    assert asks.delete(f"{server.url}/ui/session", headers=own).ok
+    assert asks.delete(f"{server.url}/ui/session", headers=mark).ok
     page.keyboard.type("вторая ")
     page.wait_for_selector("#saved.bad:has-text('Вы вышли')")
     enter(seen.page("/signin"))
