@@ -95,6 +95,7 @@ def asked(
     assert rag.stop() == 0, rag.log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_page_is_accessible_and_whole(
     asked: tuple[Server, str], model: Played, visit: Open, theme: str

@@ -3,120 +3,42 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Page
 
 import sounds
 from asr.process import Server
-from gateway.serving import data, serve, settled
+from gateway.serving import data, settled
 from glagol.web.access.people import FILE, People, Person, hashed
 from homes import MODEL, OTHER
-from ui.browser import Open, again, dialogue, put, segments, until
+from ui.browser import NEAR_S, Open, Start, again, dialogue, put, segments, until
 
-NEAR_S = 0.05
 PASSWORD = "лошадь батарея скрепка"  # noqa: S105 - made up
 SAVED = "#saved:not(.bad):has-text('Сохранено в')"
-# where the middle of word `word` of the `number`-th segment is on the screen
-PLACE = """([number, word]) => {
-  const p = document.querySelectorAll(".seg p")[number], node = p.firstChild;
-  p.scrollIntoView({ block: "center" });
-  let at = 0;
-  const words = node.data.split(" ");
-  for (let i = 0; i < word; i++) at += words[i].length + 1;
-  const range = document.createRange();
-  range.setStart(node, at);
-  range.setEnd(node, at + words[word].length);
-  const box = range.getClientRects()[0];
-  return [box.x + box.width / 2, box.y + box.height / 2];
-}"""
-WATCH = """() => {
-  const audio = document.getElementById("audio");
-  window.sought = [];
-  audio.addEventListener("seeking", () => sought.push(audio.currentTime));
-}"""
-MARKED = """() => {
-  const audio = document.getElementById("audio"), [range] = CSS.highlights.get("word");
-  if (!range) return null;
-  const before = range.startContainer.data.slice(0, range.startOffset);
-  return [audio.currentTime, Number(range.startContainer.parentElement.closest(".seg").dataset.id),
-    before.split(" ").length - 1];
-}"""
 
 
-def starts(segment: list[Any]) -> list[int]:
-    """When the words of a segment begin, in milliseconds."""
-    at, found = segment[1], []
-    for delta in segment[6][::3]:
-        at += delta
-        found.append(at)
-    return found
-
-
-def test_a_click_on_a_word_plays_it(server: Server, visit: Open, call: str) -> None:
-    """Fifty words drawn by lot: the sound goes to the start of the word that was clicked."""
-    page, text = visit().recording(call), segments(server, call)
-    lot = random.Random(7)  # noqa: S311
-    page.wait_for_function("() => document.getElementById('audio').readyState > 0")
-    page.evaluate(WATCH)
-    for _ in range(50):
-        number = lot.randrange(len(text))
-        times = starts(text[number])
-        word = lot.randrange(len(times))
-        page.evaluate("() => { document.getElementById('audio').pause(); sought.length = 0; }")
-        page.mouse.click(*page.evaluate(PLACE, [number, word]))
-        page.wait_for_function("() => sought.length > 0")
-        assert abs(page.evaluate("() => sought[0]") - times[word] / 1000) < NEAR_S
-
-
-def test_the_marked_word_is_the_one_that_is_said(server: Server, visit: Open, call: str) -> None:
-    """At three speeds; the wheel lets go of the text, the button takes it up again."""
-    page = visit().recording(call)
-    text = {each[0]: each for each in segments(server, call)}
-    page.click("#play")
-    for rate in ("0.75", "1", "2"):
-        page.select_option("#rate", rate)
-        for _ in range(10):
-            page.wait_for_timeout(60)
-            now, identity, word = page.wait_for_function(MARKED).json_value()
-            times = starts(text[identity])
-            after = times[word + 1] if word + 1 < len(times) else 1e9
-            late_s = 0.5  # a loaded machine paints late; a wrong word would be seconds away
-            assert times[word] / 1000 - NEAR_S < now < after / 1000 + late_s
-    assert page.get_attribute("#follow", "aria-pressed") == "true"
-    page.mouse.move(400, 500)
-    page.mouse.wheel(0, 50)
-    page.wait_for_selector("#follow[aria-pressed=false]")
-    page.click("#follow")
-    page.wait_for_selector("#follow[aria-pressed=true]")
-
-
-def test_an_edit_is_kept_before_it_is_called_saved(home: Path, tmp_path: Path, visit: Open) -> None:
+def test_an_edit_is_kept_before_it_is_called_saved(own: Start, visit: Open) -> None:
     """The server is killed before it has the edit: nothing says "saved" until it has it again."""
-    server = serve(home, tmp_path / "serving")
-    try:
-        identity = put(server, "правка.wav", sounds.clip())
-        seen = visit(server.url)
-        page = seen.recording(identity)
-        seen.away = True
-        page.focus(".seg p")
-        page.keyboard.press("Enter")
-        server.process.send_signal(19)  # SIGSTOP: it takes nothing more
+    server = own()
+    identity = put(server, "правка.wav", sounds.clip())
+    seen = visit(server.url)
+    page = seen.recording(identity)
+    seen.away = True
+    page.focus(".seg p")
+    page.keyboard.press("Enter")
+    server.process.send_signal(19)  # SIGSTOP: it takes nothing more
+    with page.expect_request("**/edits"):
         page.keyboard.type("слово ")
-        page.wait_for_timeout(1500)
-        assert "Сохранено" not in page.inner_text("#saved")
-        again(server)
-        page.wait_for_selector(SAVED)
-        assert segments(server, identity)[0][5].startswith("слово екатерина")
-        seen.complaints.clear()
-        page.reload()
-        page.wait_for_selector(".seg p:has-text('слово екатерина')")
-    finally:
-        server.kill()
+    assert "Сохранено" not in page.inner_text("#saved")
+    again(server)
+    page.wait_for_selector(SAVED)
+    assert segments(server, identity)[0][5].startswith("слово екатерина")
+    seen.complaints.clear()
+    page.reload()
+    page.wait_for_selector(".seg p:has-text('слово екатерина')")
 
 
 def test_a_draft_outlives_its_tab(server: Server, visit: Open) -> None:
@@ -191,9 +113,8 @@ def test_speakers_are_named_given_and_united(server: Server, visit: Open) -> Non
     page.locator("#panel-speakers select").nth(0).select_option(index=1)
     page.wait_for_function("() => document.querySelectorAll('.person').length === 2")
     for _ in range(3):
-        page.click("#undo:not([disabled])")
-        page.wait_for_selector(SAVED)
-        page.wait_for_timeout(100)
+        with page.expect_response("**/undo"):
+            page.click("#undo:not([disabled])")
     until(lambda: segments(server, identity) == before)
     assert page.locator(".name:has-text('Ольга')").count() == 0
 
@@ -246,7 +167,7 @@ def test_another_model_stands_beside_the_edits(server: Server, visit: Open) -> N
     page.click("#again")
     page.select_option("dialog select >> nth=0", OTHER)
     page.click("dialog .main")
-    page.click("#status .note .main:has-text('Взять этот текст')", timeout=60_000)
+    page.click("#status .note .main:has-text('Взять этот текст')")
     page.wait_for_selector(".seg p:has-text('картошку')")
     assert page.locator(".seg p:has-text('правка человека')").count() == 0
     page.wait_for_selector("#status .note", state="detached")
@@ -277,7 +198,7 @@ def test_a_missing_model_of_speakers_is_said(server: Server, visit: Open) -> Non
     page.click("#more summary")
     page.click("#again")
     page.click("dialog .main")
-    page.wait_for_selector(".seg p:has-text('картошку')", timeout=60_000)
+    page.wait_for_selector(".seg p:has-text('картошку')")
 
 
 def test_replacing_everywhere_is_one_edit(server: Server, visit: Open, call: str) -> None:
@@ -337,44 +258,41 @@ def test_search_leads_to_the_place(visit: Open, call: str) -> None:
 
 
 def test_a_session_that_ends_in_the_middle_of_an_edit_loses_nothing(
-    home: Path, tmp_path: Path, visit: Open
+    own: Start, tmp_path: Path, visit: Open
 ) -> None:
     """Signed out while typing: it is said, and what was typed is saved after the next sign-in."""
-    folder = tmp_path / "serving"
-    (folder / "state").mkdir(parents=True)
+    state = tmp_path / "serving/state"
+    state.mkdir(parents=True)
     at = datetime(2026, 11, 30, tzinfo=UTC)
     person = Person(name="olga", role="editor", password=hashed(PASSWORD), created=at)
-    (folder / "state" / FILE).write_bytes(People(people=(person,)).written())
-    server = serve(home, folder)
-    try:
-        seen = visit(server.url)
+    (state / FILE).write_bytes(People(people=(person,)).written())
+    server = own()
+    seen = visit(server.url)
 
-        def enter(page: Page) -> None:
-            page.fill("input[name=name]", "olga")
-            page.fill("input[name=password]", PASSWORD)
-            page.click("button:has-text('Войти')")
-            page.wait_for_url(f"{server.url}/")
+    def enter(page: Page) -> None:
+        page.fill("input[name=name]", "olga")
+        page.fill("input[name=password]", PASSWORD)
+        page.click("button:has-text('Войти')")
+        page.wait_for_url(f"{server.url}/")
 
-        enter(seen.page("/"))
-        asks, own = seen.context.request, {"x-glagol": "1"}
-        line = "1\n00:00:01,000 --> 00:00:02,000\nреплика\n".encode()
-        answer = asks.put(f"{server.url}/ui/imports?title=x", data=line, headers=own)
-        identity = answer.json()["data"]["id"]
-        page = seen.recording(identity)
-        page.focus(".seg p")
-        page.keyboard.press("Enter")
-        assert asks.delete(f"{server.url}/ui/session", headers=own).ok
-        page.keyboard.type("вторая ")
-        page.wait_for_selector("#saved.bad:has-text('Вы вышли')")
-        enter(seen.page("/signin"))
-        page.bring_to_front()
-        page.evaluate("() => dispatchEvent(new Event('focus'))")
-        page.wait_for_selector(SAVED)
-        text = asks.get(f"{server.url}/ui/recordings/{identity}/text").json()["data"]
-        assert text["segments"][0][5] == "вторая реплика"
-        seen.complaints[:] = [each for each in seen.complaints if "401" not in each]
-    finally:
-        server.kill()
+    enter(seen.page("/"))
+    asks, mark = seen.context.request, {"x-glagol": "1"}
+    line = "1\n00:00:01,000 --> 00:00:02,000\nреплика\n".encode()
+    answer = asks.put(f"{server.url}/ui/imports?title=x", data=line, headers=mark)
+    identity = answer.json()["data"]["id"]
+    page = seen.recording(identity)
+    page.focus(".seg p")
+    page.keyboard.press("Enter")
+    assert asks.delete(f"{server.url}/ui/session", headers=mark).ok
+    page.keyboard.type("вторая ")
+    page.wait_for_selector("#saved.bad:has-text('Вы вышли')")
+    enter(seen.page("/signin"))
+    page.bring_to_front()
+    page.evaluate("() => dispatchEvent(new Event('focus'))")
+    page.wait_for_selector(SAVED)
+    text = asks.get(f"{server.url}/ui/recordings/{identity}/text").json()["data"]
+    assert text["segments"][0][5] == "вторая реплика"
+    seen.complaints[:] = [each for each in seen.complaints if "401" not in each]
 
 
 def test_deleting_leaves_nothing_to_open(server: Server, visit: Open) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -154,12 +156,14 @@ def test_any_edits_can_be_taken_back(
     start, _ = library.text(identity)
     done: list[int] = []
     for _ in range(data.draw(st.integers(1, 8))):
-        operation = data.draw(operation_for(library.text(identity)[0]))
+        before = library.text(identity)[0]
+        operation = data.draw(operation_for(before))
         try:
             done.append(library.edit(identity, operation, person="o", seen=10_000).number)
         except InputError as error:
             assert error.code == "edit_invalid"  # noqa: PT017
         check_times(library.text(identity)[0])
+        check_kept(before, library.text(identity)[0])
     library.verify(identity)
     assert library.original(identity)[0] == start
     for number in reversed(done):
@@ -168,6 +172,45 @@ def test_any_edits_can_be_taken_back(
     library.verify(identity)
     assert [edit.number for edit in library.edits(identity)] == [*range(1, 2 * len(done) + 1)]
     library.close()
+
+
+def test_a_hundred_edits_are_taken_back_and_made_again(library: Library) -> None:
+    """Back: the text of the start, with times, speakers and names; again: the edited one."""
+    identity = recorded(library)
+    start, lot = library.text(identity)[0], random.Random(12)  # noqa: S311
+    done: list[int] = []
+    while len(done) < 100:
+        operation = drawn(lot, library.text(identity)[0])
+        with suppress(InputError):
+            done.append(library.edit(identity, operation, person="o", seen=10_000).number)
+    edited = library.text(identity)[0]
+    assert edited != start
+    taken = [library.undo(identity, number, person="o").number for number in reversed(done)]
+    assert library.text(identity)[0] == start
+    again = [library.undo(identity, number, person="o").number for number in reversed(taken)]
+    assert library.text(identity)[0] == edited
+    history = [edit.number for edit in library.edits(identity)]
+    assert history == [*done, *taken, *again] == [*range(1, 301)]
+    library.verify(identity)
+
+
+def drawn(lot: random.Random, document: Document) -> operations.Operation:
+    """An operation by lot over the segments that there are."""
+    ids = [segment.id for segment in document.segments]
+    one, speaker = lot.choice(ids), lot.choice(["ch0", "ch1", "spk3"])
+    at = ids.index(one)
+    words = " ".join(lot.choices(["да", "нет", "ёж", "номер"], k=lot.randrange(6)))
+    kinds: list[operations.Operation] = [
+        SetText(one, words),
+        Split(one, lot.randrange(1, 5)),
+        Join(one, ids[(at + 1) % len(ids)]),
+        Assign((one,), speaker),
+        Unite(speaker, lot.choice(["ch0", "ch1"]), tuple(ids)),
+        Name(speaker, words),
+        Replace("да", "нет", ((one, words),)),
+        Review(one, lot.random() < 0.5),
+    ]
+    return lot.choice(kinds)
 
 
 def operation_for(document: Document) -> st.SearchStrategy[operations.Operation]:
@@ -195,6 +238,16 @@ def check_times(document: Document) -> None:
         for word in segment.words:
             assert at <= word.start_ms <= word.end_ms <= segment.end_ms, segment
             at = word.start_ms
+
+
+def check_kept(before: Document, after: Document) -> None:
+    """A word that is called the machine's stood there before, with the same times."""
+    known = {word for segment in before.segments for word in segment.words}
+    for segment in after.segments:
+        assert {word for word in segment.words if word.origin == "machine"} <= known
+        was = before.by_id().get(segment.id)
+        if was is not None and was.text == segment.text:
+            assert segment.words == was.words
 
 
 @given(st.lists(st.sampled_from("абв"), max_size=8), st.lists(st.sampled_from("абвг"), max_size=8))

@@ -85,7 +85,8 @@ function status(r) {
 
 /** @param {any} r */
 function sound(r) {
-  if (r.sound !== "none") player.open(`${path}/sound`);
+  // the copy that is made later has other bytes: a page that began with the original stays with it
+  if (r.sound !== "none") player.open(`${path}/sound${r.sound === "copy" ? "" : "?original=1"}`);
   else $("now").textContent = t(r.state === "done" && r.audio_sha256 ? "sound_later" : "no_sound");
   if (r.peaks) lens.open();
 }
