@@ -15,11 +15,6 @@ from glagol.embed.config import chosen, configured
 from glagol.embed.engine import Embedder, proven
 from glagol.embed.tokenizer import CHARACTERS_MAX, Tokenizer
 from glagol.registry.registry import Registry
-from glagol.runtime.kernels.adapt import OPERATORS
-from glagol.runtime.kernels.amx import sha256_of
-from glagol.runtime.kernels.choice import library, multiplies_int8
-from glagol.runtime.kernels.int8 import inexact
-from glagol.runtime.options import Runtime
 
 
 def test_vectors_are_the_formulas(embedder: Embedder) -> None:
@@ -42,25 +37,6 @@ def test_a_vector_does_not_depend_on_its_neighbours(home: Path) -> None:
         assert embedder.embed([texts[number]], "raw")[0].tobytes() == together[number].tobytes()
     exact = Embedder.open(Registry.load(home), variant="cpu-fp32").embed(texts, "raw")
     assert (np.einsum("nd,nd->n", together, exact) > 0.99).all()
-
-
-def test_our_library_multiplies_int8_where_it_can(home: Path) -> None:
-    """All four products of a layer are its own, and provenance names it; switched off, none is."""
-    registry = Registry.load(home)
-    ours = Embedder.open(registry, variant="cpu-int8")
-    theirs = Embedder.open(registry, variant="cpu-int8", runtime=Runtime(threads=1, kernels=False))
-    assert theirs.provenance.kernels_sha256 is None
-    assert theirs.provenance.variant == ("cpu-fp32" if inexact(kernels=False) else "cpu-int8")
-    if not multiplies_int8():
-        assert ours.provenance == theirs.provenance
-        return
-    assert ours.provenance.variant == "cpu-int8"
-    assert ours.provenance.kernels_sha256 == sha256_of(str(library()))
-    about = ours.session.get_modelmeta().custom_metadata_map
-    assert int(about[OPERATORS]) == 4 * made_bert.SIZES.layers
-    texts = ["a b c", "q", "z y x w v u t s"]
-    near = np.einsum("nd,nd->n", *(each.embed(texts, "raw") for each in (ours, theirs)))
-    assert (near > 0.99).all()
 
 
 def test_control_tokens_in_a_text_are_text(embedder: Embedder) -> None:

@@ -15,10 +15,8 @@ from glagol.core.errors import HostError, InputError
 from glagol.embed.config import chosen, configured
 from glagol.embed.tokenizer import Tokenizer
 from glagol.runtime.builds import build_of
-from glagol.runtime.kernels.amx import sha256_of
-from glagol.runtime.kernels.choice import library
 from glagol.runtime.options import Runtime
-from glagol.runtime.session import artifact, device_of, open_session, uses_kernels
+from glagol.runtime.session import artifact, device_of, open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +34,6 @@ GRAPH: Final = "encoder.onnx"
 TOKENIZER: Final = "sentencepiece.model"
 _PROOF: Final = "проверка связи, check one two"
 _LENGTH_ERROR_MAX: Final = 1e-4
-_KERNELS: Final = "int8"
-"""The precision whose products our library computes; others are ONNX Runtime's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +45,6 @@ class Provenance:
         model_version: upstream's.
         variant: the build that is open.
         provider: the device that really computes, "cpu" or "cuda".
-        kernels_sha256: digest of the library that computes its int8 products; None where ONNX
-            Runtime computes them.
         artifacts: SHA-256 of each file of it, by name.
         manifest_version: of the manifest that named them.
         manifest_sha256: digest of that manifest.
@@ -60,7 +54,6 @@ class Provenance:
     model_version: str
     variant: str
     provider: str
-    kernels_sha256: str | None
     artifacts: dict[str, str]
     manifest_version: int
     manifest_sha256: str
@@ -98,7 +91,7 @@ class Embedder:
             model: id or alias; None for the manifest's first for embeddings.
             variant: build; None for the first one made for the device. Where this processor
                 computes its precision inexactly, the build that replaces it, if it is there.
-            runtime: device, threads, memory, and whether our library computes int8 products.
+            runtime: device, threads and memory.
 
         Raises:
             InputError: `model_unknown`, `option_invalid`.
@@ -106,22 +99,17 @@ class Embedder:
             HostError: `provider_missing`.
         """
         entry = chosen(registry, model)
-        kernels = runtime.kernels
-        build = build_of(registry, entry, variant, runtime.device, kernels=kernels)
-        opened = registry.open(entry.id, build)
+        opened = registry.open(entry.id, build_of(registry, entry, variant, runtime.device))
         parameters = configured(entry)
         tokenizer = Tokenizer(bytes(artifact(opened.blobs, TOKENIZER).data), parameters)
-        given = library() if kernels and opened.variant.precision == _KERNELS else None
         session = open_session(
             opened.blobs,
             GRAPH,
             device=runtime.device,
             threads=runtime.threads,
             memory_bytes=runtime.memory_bytes,
-            library=given,
         )
-        used = sha256_of(given) if given and uses_kernels(session) else None
-        return cls(parameters, tokenizer, session, _provenance(opened, device_of(session), used))
+        return cls(parameters, tokenizer, session, _provenance(opened, device_of(session)))
 
     def tokens(self, text: str, purpose: Purpose, *, cut: bool = False) -> tuple[list[int], bool]:
         """The ids of a text with its prefix, and whether it was cut.
@@ -182,13 +170,12 @@ def proven(embedder: Embedder) -> Embedder:
     return embedder
 
 
-def _provenance(opened: OpenModel, provider: str, kernels_sha256: str | None) -> Provenance:
+def _provenance(opened: OpenModel, provider: str) -> Provenance:
     return Provenance(
         model=opened.model.id,
         model_version=opened.model.version,
         variant=opened.variant.id,
         provider=provider,
-        kernels_sha256=kernels_sha256,
         artifacts={path: blob.sha256 for path, blob in opened.blobs.items()},
         manifest_version=opened.manifest_version,
         manifest_sha256=opened.manifest_sha256,
