@@ -81,6 +81,23 @@ def test_the_same_again_costs_nothing_and_a_change_replaces(library: Open) -> No
     assert len(opened.search("текст", EVERYTHING)) == 1
 
 
+def test_frequent_words_alone_are_no_hit_and_do_not_change_the_order(library: Open) -> None:
+    """What all turns share does not find them; the rest is ranked by all words together."""
+    opened = library()
+    common = [f"отчёт {n}" for n in range(60)] + [f"погода {n}" for n in range(80)]
+    longer = ["слово " * n for n in range(8)]
+    said = [f"{head}договор {rest}" for head in ("", "отчёт ") for rest in longer]
+    opened.put(recording("a", *common, *said))
+    found = opened.by_words("отчёт договор", EVERYTHING, 100)
+    assert len(found) == len(said)
+    every = opened._store.rows(
+        "SELECT rowid FROM stems WHERE stems MATCH ? ORDER BY bm25(stems), rowid",
+        [" OR ".join(stems("отчёт договор"))],
+    )
+    assert len(every) == len(said) + 60
+    assert found == [each for (each,) in every if each in set(found)]
+
+
 def test_scopes_are_part_of_the_query(library: Open) -> None:
     """Every field, both legs, and an empty scope that sees nothing; places are of what is seen."""
     opened = library()

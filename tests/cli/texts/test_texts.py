@@ -22,7 +22,7 @@ Run = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = tomllib.loads(Path(catalogue.__file__).with_name("ru.toml").read_text())
 # commands that people meet first: no English sentence is left in their help
-WHOLE = ("", "transcribe", "demo", "serve", "models list")
+WHOLE = ("", "transcribe", "demo", "serve", "models list", "search", "ask", "index", "mcp")
 PLACE = re.compile(r"\{\w+\}")
 
 

@@ -19,6 +19,7 @@ from glagol.core.errors import HostError
 from glagol.gateway.library import folders
 from glagol.gateway.work import outbox
 from glagol.gateway.work.search import Indexer
+from glagol.web import sse
 from glagol.web.access.api_keys import Keyring
 
 HTML = {"accept": "text/html", "accept-language": "ru"}
@@ -211,6 +212,44 @@ def test_people_are_answered_from_what_they_may_read(
         await indexer.turn()
 
     check(tmp_path, server.url, test, ring, authorization=f"Bearer {keys['ann']}")
+
+
+def test_programs_get_an_answer_as_events(rag: tuple[made.Server, Path], tmp_path: Path) -> None:
+    """By the body or by the header, in the order of rag-server; refusals and stale hits come first.
+
+    Without rag-server the answer is an error of HTTP and no stream.
+    """
+    server, _ = rag
+
+    async def events(browser: httpx.AsyncClient, wish: Any, **headers: str) -> list[sse.Event]:
+        answer = await browser.post("/v1/ask", json=wish, headers=headers)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        return sse.Reader().feed(answer.content)
+
+    async def test(one: Desk, indexer: Indexer, browser: httpx.AsyncClient) -> None:
+        library = one.gateway.service.library
+        identity = await brought(browser, "Планёрка")
+        await indexer.turn()
+        wish = {"query": "бегемот", "stream": True}
+        shown = await events(browser, wish)
+        assert [each.name for each in shown][:2] == ["hits", "sentence"]
+        assert shown[-1].name == "done"
+        assert identity.encode() in shown[0].data
+        assert SAID.encode() in shown[1].data
+        assert shown == await events(browser, {"query": "бегемот"}, accept="text/event-stream")
+        (nothing, *_) = await events(browser, {**wish, "folders": []})
+        assert nothing.data == b"[]"
+        assert code(await browser.post("/v1/ask", json={**wish, "query": ""})) == "text_empty"
+        library.delete(identity, who="", why="")
+        assert code(await browser.post("/v1/ask", json=wish)) == "upstream_unreachable"
+        await indexer.turn()
+
+    async def away(one: Desk, indexer: Indexer, browser: httpx.AsyncClient) -> None:
+        wish = {"query": "бегемот", "stream": True}
+        assert code(await browser.post("/v1/ask", json=wish)) == "upstream_unreachable"
+
+    check(tmp_path, server.url, test)
+    check(tmp_path, AWAY, away)
 
 
 def test_the_page_answers_with_the_librarys_text(

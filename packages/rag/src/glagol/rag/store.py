@@ -7,7 +7,7 @@ index beside the file can tell whether it has seen them all.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -51,6 +51,12 @@ _COLUMNS: Final = (
 _TURNS: Final = f"SELECT {_COLUMNS} FROM {_JOINED}"  # noqa: S608
 _MATCHED: Final = "stems s JOIN turns t ON t.id = s.rowid JOIN recordings r ON r.id = t.recording"
 _TAGS: Final = "(SELECT group_concat(tag, char(31)) FROM tags g WHERE g.recording = r.id)"
+_NARROWED_MAX: Final = 32
+"""Words of a query that is narrowed; a longer one is rare, and FTS5 takes each word twice."""
+
+_MAPPED_BYTES: Final = 256 << 20
+"""Of the file that is read where the system keeps it, without a copy."""
+
 SHARE: Final = 0.34
 """How much of what a query is about a turn must hold, by weight of its words, to be found by it."""
 
@@ -97,7 +103,7 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._database = Database(folder / FILE, _SCHEMA, VERSION)
+        self._database = Database(folder / FILE, _SCHEMA, VERSION, mapped_bytes=_MAPPED_BYTES)
 
     def close(self) -> None:
         """Close every connection."""
@@ -180,11 +186,12 @@ class Store:
             " ORDER BY bm25(stems), t.id LIMIT ?"
         )
         with self._database.reading() as db:
-            rows = db.execute(sql, [match, *values, limit]).fetchall() if match else []
-            if not words or not rows:
-                return [row[0] for row in rows]
             weights = {word: _weight(db, word) for word in words}
-        least = SHARE * sum(weights.values())
+            least = SHARE * sum(weights.values())
+            match = _narrowed(match, weights, least)
+            rows = db.execute(sql, [match, *values, limit]).fetchall() if match else []
+        if not words:
+            return [row[0] for row in rows]
         return [
             number
             for number, held in rows
@@ -297,6 +304,26 @@ def _match(query: str) -> tuple[str, list[str]]:
         order = f" AND ({phrases[0]} OR {any_of})" if words else ""
         return " AND ".join(phrases) + order, []
     return any_of, words
+
+
+def _narrowed(match: str, weights: Mapping[str, float], least: float) -> str:
+    """The same query without turns that hold too little: they need not be ranked at all.
+
+    The most frequent words, as long as all of them together weigh less than `least`, are not
+    enough; so a turn must hold another one. Each word stands in the query twice, in whichever part,
+    so that BM25 gives the same order.
+    """
+    weak, held = list[str](), 0.0
+    for word in sorted(weights, key=lambda each: (weights[each], each)):
+        held += weights[word]
+        if held >= least:
+            break
+        weak.append(word)
+    if not weak or len(weights) > _NARROWED_MAX:
+        return match
+    strong = " OR ".join(f'"{word}"' for word in weights if word not in weak)
+    frequent = " OR ".join(f'"{word}"' for word in weak)
+    return f"({strong}) AND ({strong} OR {frequent} OR {frequent})"
 
 
 def _match_all(query: str) -> str:

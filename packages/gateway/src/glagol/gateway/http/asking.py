@@ -22,10 +22,10 @@ from glagol.gateway.http.request import (
     service_of,
 )
 from glagol.gateway.library import texts
-from glagol.web import envelope
+from glagol.web import envelope, sse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from glagol.gateway.service import Service
     from glagol.gateway.work.search import Answer, Hit, Search
@@ -103,29 +103,54 @@ async def search(request: GatewayRequest) -> Response[bytes]:
         InputError: `not_found`, there is no rag-server; rag-server's own.
         HostError: `upstream_unreachable`.
     """
-    return await _passed(request, "/v1/search")
+    return await _passed(request, "/v1/search", *await _narrowed(request))
 
 
 @post("/v1/ask", summary="Answer a question with citations", status_code=200)
-async def ask_program(request: GatewayRequest) -> Response[bytes]:
-    """As `search`; raises as it."""
-    return await _passed(request, "/v1/ask")
+async def ask_program(request: GatewayRequest) -> Response[Any]:
+    """As `search`, and as events where the caller wants them; raises as it, before any event."""
+    wish, allowed = await _narrowed(request)
+    if not wish.get("stream") and "text/event-stream" not in request.headers.get("accept", ""):
+        return await _passed(request, "/v1/ask", wish, allowed)
+    service = service_of(request)
+    events = _search(service).events(wish)
+    first = await anext(events)
+    if first.name == "hits":
+        hits = msgspec.json.decode(first.data, type=list[dict[str, Any]])
+        await on_disk(request, _check, service, hits, allowed)
+    return sse.respond(_events(first, events))
 
 
-async def _passed(request: GatewayRequest, path: str) -> Response[bytes]:
-    service, allowed = service_of(request), await folders_of(request)
-    wish = _body(await request.body())
-    may = [str(each) for each in allowed]
-    asked = wish.get("folders")
-    narrowed = [each for each in may if each in asked] if isinstance(asked, list) else may
-    raw = await _search(service).raw(path, {**wish, "folders": narrowed})
-    named = {str(hit.get("recording")) for hit in raw.get("hits", ())}
-    await on_disk(request, _check, service, named, allowed)
+async def _events(first: sse.Event, rest: AsyncGenerator[sse.Event]) -> AsyncIterator[bytes]:
+    yield sse.event(first.data, name=first.name)
+    try:
+        async for each in rest:
+            yield sse.event(each.data, name=each.name)
+    except HostError as error:
+        about = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        yield sse.event(msgspec.json.encode(about), name="error")
+
+
+async def _passed(
+    request: GatewayRequest, path: str, wish: dict[str, Any], allowed: Sequence[int]
+) -> Response[bytes]:
+    service = service_of(request)
+    raw = await _search(service).raw(path, wish)
+    await on_disk(request, _check, service, raw.get("hits", ()), allowed)
     return Response(envelope.success(msgspec.json.encode(raw)), media_type="application/json")
 
 
-def _check(service: Service, named: set[str], allowed: Sequence[int]) -> None:
-    for identity in named:
+async def _narrowed(request: GatewayRequest) -> tuple[dict[str, Any], list[int]]:
+    """The body of a request in the folders that its caller may read, and those folders."""
+    allowed, wish = await folders_of(request), _body(await request.body())
+    may = [str(each) for each in allowed]
+    asked = wish.get("folders")
+    narrowed = [each for each in may if each in asked] if isinstance(asked, list) else may
+    return {**wish, "folders": narrowed}, allowed
+
+
+def _check(service: Service, hits: Sequence[dict[str, Any]], allowed: Sequence[int]) -> None:
+    for identity in {str(hit.get("recording")) for hit in hits}:
         try:
             readable(service, identity, allowed)
         except InputError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -17,7 +18,7 @@ from glagol.core import journal
 from glagol.core.errors import HostError, InputError, LimitError
 from glagol.core.executors import call
 from glagol.gateway.work import outbox
-from glagol.web import envelope
+from glagol.web import envelope, sse
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -134,6 +135,20 @@ class Search:
         body = await self._ask("POST", path, json=wish, timeout=_ASK_S)
         return msgspec.json.decode(body, type=dict[str, Any])
 
+    async def events(self, wish: dict[str, Any]) -> AsyncGenerator[sse.Event]:
+        """The answer of /v1/ask, event by event; raises as `put`."""
+        body, reader = {**wish, "stream": True}, sse.Reader()
+        try:
+            async with self._client.stream("POST", "/v1/ask", json=body, timeout=_ASK_S) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise _refusal(answer)
+                async for piece in answer.aiter_bytes():
+                    for event in reader.feed(piece):
+                        yield event
+        except httpx.HTTPError as error:
+            raise _unreachable(type(error).__name__) from error
+
     async def _ask(self, method: str, path: str, **rest: Any) -> bytes:
         try:
             answer = await self._client.request(method, path, **rest)
@@ -141,10 +156,7 @@ class Search:
             raise _unreachable(type(error).__name__) from error
         if answer.is_success:
             return bytes(msgspec.json.decode(answer.content, type=_Envelope).data)
-        failure = envelope.received(answer.content).error()
-        if answer.status_code >= _RETRY or not isinstance(failure, InputError | LimitError):
-            raise _unreachable(failure.code if failure else f"status {answer.status_code}")
-        raise failure
+        raise _refusal(answer)
 
 
 class Indexer:
@@ -206,6 +218,14 @@ class Indexer:
             journal.error("a recording is not searched", error, level=logging.WARNING)
             await self._search.forget(change.recording)
         await call(self._disk, outbox.taken, self._library.db, change)
+
+
+def _refusal(answer: httpx.Response) -> InputError | LimitError | HostError:
+    """Why an answer, read whole, is none: the caller's error, or the server is away."""
+    failure = envelope.received(answer.content).error()
+    if answer.status_code >= _RETRY or not isinstance(failure, InputError | LimitError):
+        return _unreachable(failure.code if failure else f"status {answer.status_code}")
+    return failure
 
 
 def _unreachable(why: str) -> HostError:

@@ -32,14 +32,18 @@ class Database:
         schema: Statements that make the tables.
         version: Of the schema, 1 or more; kept in the file's `user_version`.
         added: Statements that are run at every opening, and change nothing the second time.
+        mapped_bytes: How much of the file is read through a mapping, without copies.
 
     Raises:
         HostError: `queue_unreachable`, the file's schema is newer, or it stayed locked for 10 s;
             `disk_full`; `host_io`. Every method raises the same.
     """
 
-    def __init__(self, path: Path, schema: str, version: int, added: str = "") -> None:
+    def __init__(
+        self, path: Path, schema: str, version: int, added: str = "", *, mapped_bytes: int = 0
+    ) -> None:
         self.path = path
+        self._mapped_bytes = mapped_bytes
         self.log_left = False
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
@@ -121,6 +125,7 @@ class Database:
         try:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA secure_delete = ON")  # what is forgotten is gone
+            db.execute(f"PRAGMA mmap_size = {self._mapped_bytes}")
         except sqlite3.Error:
             db.close()
             raise

@@ -17,6 +17,7 @@ from glagol.cli.commands.search.library import (
     scope_options,
 )
 from glagol.cli.options import home_option
+from glagol.cli.texts.catalogue import translated
 
 __all__ = ["ask"]
 
@@ -63,7 +64,7 @@ def ask(
         return 0
     for sentence in answer.sentences:
         cited = "".join(f"[{number}]" for number in sentence.citations)
-        doubt = "" if sentence.supported else " (not proven by the recordings)"
+        doubt = "" if sentence.supported else f" ({translated('not proven by the recordings')})"
         output.show(f"{sentence.text} {cited}{doubt}\n".encode())
     output.show(b"\n")
     for number, hit in enumerate(answer.hits, 1):

@@ -17,6 +17,7 @@ from glagol.cli.commands.search.library import (
     scope_options,
 )
 from glagol.cli.options import home_option
+from glagol.cli.texts.catalogue import translated
 
 if TYPE_CHECKING:
     from glagol.rag.mentions import Counts
@@ -66,7 +67,7 @@ def search(
         return 0
     for number, hit in enumerate(hits, 1):
         ways = [
-            f"{name} {at}"
+            f"{translated(name)} {at}"
             for name, at in (("meaning", hit.by_meaning), ("words", hit.by_words))
             if at
         ]
@@ -81,7 +82,8 @@ def _show_counts(counts: Counts, form: Literal["text", "json"]) -> None:
     if form == "json":
         output.show(msgspec.json.encode(counts) + b"\n")
         return
-    lines = [f"{counts.turns} turns, {counts.recordings} recordings, {counts.speech_s:.0f} s"]
+    sums = f"{counts.turns} turns, {counts.recordings} recordings, {counts.speech_s:.0f} s"
+    lines = [translated(sums)]
     for name, facets in counts.facets.items():
         lines.append(f"{name}:")
         lines += [f"  {each.turns:>6}  {each.value or '-'}" for each in facets]
