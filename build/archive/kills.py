@@ -19,26 +19,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runs import Promise, command, digests, once, say, tree
+from runs import ROOT, Promise, command, digests, once, say, tree
 
 from glagol.archive.actors.environment import STARTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["prove", "serve_cluster"]
+__all__ = ["prove"]
 
 VICTIMS = ("driver", "actor", "node")
 START_S = "60"
 """How long a replaced actor may take to start before the crew is smaller, seconds."""
 
-NODE_CPUS = 2
-OBJECTS_BYTES = 120 << 20
+NODE_CPUS = "2"
 PATIENCE_S = 900.0
 
 
 class Cluster:
-    """A head and a node in a process of its own; told to, it loses the node and gets another.
+    """A head and a node: the program tests/archive/head.py.
 
     Attributes:
         address: of the head.
@@ -46,33 +45,27 @@ class Cluster:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.address = self._said("address")
+        self.address = self._said("address")[1]
+        self.order("join")
 
-    def lose(self) -> None:
-        """Kill every process of the node."""
-        self._tell("lose")
-        self._said("lost")
-
-    def join(self) -> None:
-        """Begin another node."""
-        self._tell("join")
-        self._said("joined")
+    def order(self, word: str) -> None:
+        """`lose`: kill every process of the node; `join`: begin another."""
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+        self._said(word)
 
     @property
     def pids(self) -> list[int]:
         """Its processes."""
         return tree(self._process.pid)
 
-    def _tell(self, word: str) -> None:
-        assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.write(f"{word}\n")
-        self._process.stdin.flush()
-
-    def _said(self, word: str) -> str:
+    def _said(self, word: str) -> list[str]:
         assert self._process.stdout is not None  # noqa: S101
         for line in self._process.stdout:
-            if line.startswith(f"{word} "):
-                return line.split()[1]
+            words = line.split()
+            if words[:1] == [word]:
+                return words
         sys.exit(f"the cluster ended instead of saying {word}")
 
 
@@ -80,9 +73,8 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """A cluster of two nodes on this machine."""
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as at:
-        prove_py = str(Path(__file__).with_name("prove.py"))
         process = subprocess.Popen(
-            [sys.executable, prove_py, "cluster", at],
+            [sys.executable, str(ROOT / "tests/archive/head.py"), at, NODE_CPUS],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -93,27 +85,6 @@ def cluster() -> Iterator[Cluster]:
             yield Cluster(process)
         finally:
             process.communicate()
-
-
-def serve_cluster(folder: str) -> None:
-    """What `cluster` starts: words come on stdin, answers go to stdout."""
-    import ray.cluster_utils
-
-    sizes = {"num_cpus": NODE_CPUS, "object_store_memory": OBJECTS_BYTES}
-    head = sizes | {"include_dashboard": False, "temp_dir": folder}
-    nodes = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=head)
-    node = nodes.add_node(**sizes)
-    nodes.wait_for_nodes()
-    say(f"address {nodes.address}")
-    for line in sys.stdin:
-        if line == "lose\n":
-            nodes.remove_node(node, allow_graceful=False)
-            say("lost .")
-        elif line == "join\n":
-            node = nodes.add_node(**sizes)
-            nodes.wait_for_nodes()
-            say("joined .")
-    nodes.shutdown()
 
 
 def actors(nodes: Cluster) -> list[int]:
@@ -190,11 +161,11 @@ def _round(
             if pids:
                 os.kill(dice.choice(pids), signal.SIGKILL)
     elif victim == "node":
-        nodes.lose()
+        nodes.order("lose")
     met[victim] += process.poll() is None
     if victim == "driver":
         process.kill()
     status = process.wait(PATIENCE_S)
     if victim == "node":
-        nodes.join()
+        nodes.order("join")
     return status
