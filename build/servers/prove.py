@@ -27,6 +27,7 @@ from jobs.redis_server import RedisServer  # noqa: E402
 from sounds import clip  # noqa: E402
 
 PATIENCE_S = 300.0
+QUICK = os.environ.get("GLAGOL_SERVERS") == "quick"
 CALLERS = ("jobs", "jobs", "uploads", "short")
 PAGE = 200
 POLICY = "[jobs]\nlease_s = 30\nattempts = 10\n"
@@ -236,7 +237,8 @@ def _proved(members: list[Member], now: Release, past: Release, url: str, state:
     callers = [Caller(load, kind, clip()) for kind in CALLERS]
     for caller in callers:
         caller.start()
-    rolled(members, now, load)
+    if not QUICK:
+        rolled(members, now, load)
     rolled(members, past, load)  # servers first: an older server with a newer worker
     rolled(members[::-1], now, load)  # workers first
     load.over.set()
