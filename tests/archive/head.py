@@ -2,26 +2,19 @@
 
 It prints `address HOST:PORT`, and ends with its stdin. Lines there are orders: `join` begins one
 more node, `lose` kills every process of it; each is answered with its word. With RELEASE it says
-that it is that release of Ray. Ports are chosen here: Ray ends when an agent that chooses its own
-needs more than 15 s to start.
+that it is that release of Ray. Ray ends a node whose agent needs more than 15 s to start, so a busy
+machine needs several tries.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 OBJECTS_BYTES = 80 << 20
-PORTS = (
-    "metrics_agent_port",
-    "metrics_export_port",
-    "dashboard_agent_listen_port",
-    "runtime_env_agent_port",
-)
-TRIES = 3
+TRIES = 4
 
 
 def say(text: str) -> None:
@@ -30,25 +23,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def free_port() -> int:
-    """A port that nothing uses."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def arguments(cpus: int) -> dict[str, Any]:
-    """Of one node."""
-    ports = {name: free_port() for name in PORTS}
-    return {"num_cpus": cpus, "object_store_memory": OBJECTS_BYTES, **ports}
-
-
 def begun(nodes: Any, cpus: int, **more: Any) -> Any:
-    """A node of the cluster; a busy machine may need a second try."""
+    """A node of the cluster."""
     for left in reversed(range(TRIES)):
         try:
-            return nodes.add_node(**arguments(cpus), **more)
+            return nodes.add_node(num_cpus=cpus, object_store_memory=OBJECTS_BYTES, **more)
         except Exception:
             if not left:
                 raise

@@ -224,19 +224,30 @@ def alive(pid: int) -> bool:
 @contextmanager
 def head(home: Path, release: str = "") -> Iterator[str]:
     """The address of a cluster of one CPU; of another release of Ray if asked."""
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as at:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as at,
+        tempfile.TemporaryFile("w+") as complaints,
+    ):
         process = subprocess.Popen(  # in /tmp: paths of sockets are short
             [PYTHON, homes.ROOT / "tests/archive/head.py", at, "1", release],
             env=environment(home, RAY_USAGE_STATS_ENABLED="0", **STARTING),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,
             text=True,
         )
         try:
             assert process.stdout is not None
             said = (line.split() for line in process.stdout)
-            yield next(words[1] for words in said if words[:1] == ["address"])
+            address = next((words[1] for words in said if words[:1] == ["address"]), "")
+            if not address:
+                process.wait()
+                complaints.seek(0)
+                text = complaints.read()
+                if "timed out during startup" in text:
+                    pytest.skip("Ray gives its agents 15 s to start: too busy a machine")
+                pytest.fail(text)
+            yield address
         finally:
             process.communicate()
 
