@@ -1,7 +1,7 @@
 """kill -9 of the driver, of an actor and of a node of a cluster at random moments.
 
 Each round begins the command, or takes up what the round before left, and kills one of the three
-while it works. What survives its kill goes on to its end. Whenever a target is complete it must be
+while it works. What survives its kill continues to its end. Whenever a target is complete it must be
 as that of the undisturbed run, and the next round has a new one.
 """
 
@@ -112,7 +112,7 @@ def prove(promise: Promise, source: Path, expected: Path, folder: Path, rounds: 
     """Run the rounds.
 
     Args:
-        promise: is told what held.
+        promise: gets what held.
         source: recordings.
         expected: what the undisturbed run wrote for each of them.
         folder: where targets go.

@@ -121,8 +121,8 @@ def test_the_texts_are_those_of_one_machine(
         assert result.status == 2, result.err
         check(target)
         *before, last = result.err.splitlines()
-        told = [line for line in before if not PROGRESS.match(line)]
-        assert len(told) == 2 * 2, result.err  # a failure has two lines
+        shown = [line for line in before if not PROGRESS.match(line)]
+        assert len(shown) == 2 * 2, result.err  # a failure has two lines
         assert re.match(r"glagol: 15 of 15 recordings, 1 copied, 2 failed, ", last)
     again = run(home, str(recordings), "--to", str(target), "--actors", "1", "-f", "json")
     assert again.status == 2
