@@ -1,8 +1,8 @@
 """kill -9 of the driver, of an actor and of a node of a cluster at random moments.
 
 Each round begins the command, or takes up what the round before left, and kills one of the three
-while it works. What survives its kill continues to its end. Whenever a target is complete it must be
-as that of the undisturbed run, and the next round has a new one.
+while it works. What survives its kill continues to its end. Whenever a target is complete it must
+be as that of the undisturbed run, and the next round has a new one.
 """
 
 from __future__ import annotations
