@@ -57,7 +57,7 @@ test-ui *ARGS: setup
 parity-upstream DIR *ARGS: setup
     build/parity-upstream "$@"
 
-# slow proofs, each a script build/proof-NAME: docs proofs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs service siege jail library hours fuzz people speakers archive search numbers
+# slow proofs, each a script build/proof-NAME: docs proofs pythons native forge rebuild packages nix bazel image processors s3 kubernetes v3 jobs servers service siege jail library hours fuzz people speakers archive search numbers
 [group('check'), no-exit-message]
 proof +NAMES:
     for name in "$@"; do "build/proof-$name" || exit 1; done

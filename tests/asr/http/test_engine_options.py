@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import sounds
@@ -101,6 +102,7 @@ def test_what_was_not_asked_is_not_stored() -> None:
         audio_s=None,
     )
     assert b"engine" not in plain.encoded()
+    assert b"engine" not in msgspec.structs.replace(plain, engine=EngineOptions()).encoded()
     asked = Work.decoded(plain.encoded().replace(b"{", b'{"engine":{"task":"translate"},', 1))
     assert asked.engine == EngineOptions(task="translate")
     assert Work.decoded(asked.encoded()) == asked

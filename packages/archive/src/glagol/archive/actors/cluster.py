@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Needs", "RayActor", "cluster", "reader", "recogniser"]
 
-LOCAL_TRIES: Final = 3
+LOCAL_TRIES: Final = 6
 """How often ours is started: Ray gives its parts 15 s, which a busy machine exceeds."""
 
 OBJECTS_BYTES, OBJECTS_BYTES_EACH = 160 << 20, 24 << 20

@@ -65,8 +65,9 @@ class Work(
     traceparent: str = ""
 
     def encoded(self) -> bytes:
-        """As the queue keeps it."""
-        return msgspec.json.encode(self)
+        """As the queue keeps it: older releases read an order that asks for nothing new."""
+        usual = self.engine == USUAL  # msgspec omits the default itself, not what equals it
+        return msgspec.json.encode(msgspec.structs.replace(self, engine=USUAL) if usual else self)
 
     @classmethod
     def decoded(cls, payload: bytes) -> Work:

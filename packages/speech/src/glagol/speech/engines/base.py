@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from glagol.core.errors import IntegrityError
+from glagol.speech.phrases.types import Phrase
 from glagol.speech.types import Notice, SearchProvenance, Task, WindowRule, Word
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from glagol.runtime.batching import Tally
     from glagol.runtime.options import Runtime
     from glagol.runtime.session import Interrupt
-    from glagol.speech.phrases.types import Phrase, Phrases
+    from glagol.speech.phrases.types import Phrases
     from glagol.speech.types import Array
 
 __all__ = [
