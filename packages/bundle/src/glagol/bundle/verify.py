@@ -318,7 +318,7 @@ class Progress:
 
 
 def signature_check(signers: Path | None, allow_unsigned: bool = False) -> SignatureCheck:
-    """Make a check by `ssh-keygen -Y verify` that returns the signer or raises BundleError."""
+    """Make a check by `ssh-keygen -Y verify` that returns the signer. Raises BundleError."""
 
     def check(sums: bytes, signature: bytes | None) -> str:
         if allow_unsigned and (signature is None or signers is None):

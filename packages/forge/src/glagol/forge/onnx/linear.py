@@ -52,8 +52,11 @@ def narrowed(
 ) -> Callable[[], NDArray[np.floating[Any]]]:
     """Return a function that makes the values [...] of ``make`` in the type ``real``.
 
-    Values are rounded to nearest, ties to even. The function raises ValueError when a value is not
-    finite, or is outside of the range of ``real``.
+    Values are rounded to nearest, ties to even.
+
+    Raises:
+        ValueError: (by the returned function) a value is not finite, or outside of the range of
+            ``real``.
     """
 
     def narrow() -> NDArray[np.floating[Any]]:
