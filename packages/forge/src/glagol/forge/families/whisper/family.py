@@ -88,7 +88,9 @@ def _heads(decoding: Mapping[str, Any], sizes: Sizes) -> tuple[tuple[int, int], 
     try:
         heads = tuple((int(layer), int(head)) for layer, head in decoding["alignment_heads"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError("decoding.alignment_heads is not a list of pairs") from error
+        raise CheckpointError(
+            "decoding.alignment_heads lists no pairs of layer and head"
+        ) from error
     check_heads(heads, sizes)
     return heads
 
