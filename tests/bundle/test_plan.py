@@ -82,7 +82,7 @@ def test_models_can_be_chosen(inputs: Inputs) -> None:
     """By id; one that is not there, or not built, is an error rather than an empty bundle."""
     chosen = plan(replace(inputs, models=("tiny",)))
     assert [model.id for model, _ in chosen.models] == ["tiny"]
-    assert dict(chosen.left_out)["vad"] == "not asked for"
+    assert dict(chosen.left_out)["vad"] == "not requested"
     for model in ("unheard-of", "absent", "vad"):
         with pytest.raises(InputError) as caught:
             plan(replace(inputs, models=(model,)))

@@ -144,7 +144,7 @@ def test_a_default_stays() -> None:
         with pytest.raises(InputError, match="default") as caught:
             edit.retire(value, name)
         assert "models use" in caught.value.remedy
-    with pytest.raises(InputError, match="cannot serve"):
+    with pytest.raises(InputError, match="has the role asr, not vad"):
         edit.use(value, "n", "vad")
     with pytest.raises(InputError, match="already"):
         edit.use(value, "m")

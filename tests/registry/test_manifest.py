@@ -205,7 +205,7 @@ def test_repeated_names_and_contradicting_sizes_are_refused() -> None:
         (b"\xff{}", "not JSON"),
         (b"[]", "Expected `object`"),
         (b"{}", "manifest_version"),
-        (b'{"manifest_version": 1, "manifest_version": 1}', "'manifest_version' stands twice"),
+        (b'{"manifest_version": 1, "manifest_version": 1}', "'manifest_version' occurs twice"),
         (b'{"manifest_version": NaN}', "NaN"),
         (b'{"manifest_version": 1e999}', "1e999"),
         (b"[" * 100_000, "not JSON"),

@@ -137,7 +137,7 @@ def test_dry_run_writes_nothing(glagol: Run, workshop: Path) -> None:
         ("retire one", 2, "default for asr"),
         ("retire unknown", 2, "unknown"),
         ("use idea", 4, "no digests"),
-        ("use vad --for asr", 2, "cannot serve"),
+        ("use vad --for asr", 2, "has the role vad, not asr"),
         ("use one --as two", 2, "two"),
         ("use one", 2, "already"),
         ("bump one --version 1", 2, "already"),

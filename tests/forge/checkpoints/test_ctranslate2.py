@@ -52,10 +52,10 @@ def test_a_file_that_ends_early_is_refused(end: int) -> None:
         ({"w": np.zeros((2, 2), np.int8)}, {}, "w holds int8 weights.*without quantisation"),
         ({"w": np.zeros(3, np.int16)}, {}, "w holds int16 weights"),
         ({"w/weight_scale": WIDE, "w/weight": np.ones((2, 3), np.int8)}, {}, "int8 weights"),
-        ({"w": WIDE}, {"w": "w"}, "no place"),
-        ({"w": WIDE}, {"v": "absent"}, "no place"),
-        ({"n": np.array(1, np.int8)}, {"v": "n"}, "no place"),
-        ({"n" * 3 + "\n": WIDE}, {}, "is no text"),
+        ({"w": WIDE}, {"w": "w"}, "is a used name"),
+        ({"w": WIDE}, {"v": "absent"}, "or of no tensor"),
+        ({"n": np.array(1, np.int8)}, {"v": "n"}, "or of no tensor"),
+        ({"n" * 3 + "\n": WIDE}, {}, "is not text"),
         ({"w": WIDE.reshape((1,) * 7 + (2, 3))}, {}, "9 axes"),
     ],
 )
@@ -88,7 +88,7 @@ def test_types_and_counts_are_checked() -> None:
     count = one.index(b"Spec\0") + 5 + 4
     variable = one[count + 4 : -4]
     twice = one[:count] + struct.pack("<I", 2) + variable * 2 + bytes(4)
-    with pytest.raises(CheckpointError, match="w is there twice"):
+    with pytest.raises(CheckpointError, match="w occurs twice"):
         read_ctranslate2(twice)
     with pytest.raises(CheckpointError, match="the limit is 20000"):
         read_ctranslate2(one[:count] + struct.pack("<I", 1 << 31) + variable)

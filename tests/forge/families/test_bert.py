@@ -180,10 +180,10 @@ def test_the_charsmap_is_what_sentencepiece_compiles() -> None:
 @pytest.mark.parametrize(
     ("decoding", "reason"),
     [
-        ({"vocabulary": 41}, "decoding.vocabulary = 41 in the entry, weights: 40"),
-        ({"dimensions": 32}, "decoding.dimensions = 32"),
+        ({"vocabulary": 41}, "decoding.vocabulary is 41 in the entry, 40 in the weights"),
+        ({"dimensions": 32}, "decoding.dimensions is 32"),
         ({"heads": 5}, "5 heads do not divide the width 64"),
-        ({"tokens_max": 21}, "tokens_max 21 in the entry, weights: 20"),
+        ({"tokens_max": 21}, "tokens_max is 21 in the entry, the weights have 20 positions"),
         ({"pooling": "max"}, "decoding.pooling = 'max'"),
         ({"epsilon": "no"}, "the decoding parameters of the entry lack"),
     ],

@@ -104,10 +104,10 @@ def test_absent_files_are_named(present: str, absent: str) -> None:
 @pytest.mark.parametrize(
     ("decoding", "reason"),
     [
-        ({"mels": 128}, "decoding.mels = 128 in the entry, weights: 8"),
-        ({"vocabulary": 51_866}, "decoding.vocabulary = 51866 in the entry, weights: 51865"),
+        ({"mels": 128}, "decoding.mels is 128 in the entry, 8 in the weights"),
+        ({"vocabulary": 51_866}, "decoding.vocabulary is 51866 in the entry, 51865 in the weights"),
         ({"alignment_heads": [[0, 2]]}, "alignment head 0.2 is none of 2 layers of 2 heads"),
-        ({"alignment_heads": 3}, "no list of layer and head"),
+        ({"alignment_heads": 3}, "lists no pairs of layer and head"),
     ],
 )
 def test_an_entry_that_does_not_fit_the_weights_is_refused(

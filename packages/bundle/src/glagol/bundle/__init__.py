@@ -1,1 +1,1 @@
-"""Offline bundles: plan, pack, sign, seal, split, verify, apply, roll back."""
+"""Offline bundles: plan, pack, sign, seal (encrypt), split, verify, install, roll back."""

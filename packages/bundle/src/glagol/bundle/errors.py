@@ -1,4 +1,4 @@
-"""Map errors of the stand-alone verifier to the table of errors."""
+"""Translate errors of the stand-alone verifier into errors of `glagol.core.errors`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ REMEDIES = {
 
 
 def error(code: str, message: str, remedy: str) -> GlagolError:
-    """An error of the family that the table gives to `code`."""
+    """Make an error with `code`, of the family that `CODES` gives to it."""
     return CODES[code].family(code, message, remedy)
 
 
 def of(found: BundleError) -> GlagolError:
-    """The same error under the table."""
+    """Translate an error of the verifier; code, message and remedy stay the same."""
     return error(found.code, found.message, found.remedy)
 
 
 def stop(found: BundleError) -> None:
-    """Fault handler for `verify.read` that raises at the first fault.
+    """Raise `found`: the fault handler for a `verify.read` that stops at the first fault.
 
     Raises:
         BundleError: always.
@@ -41,11 +41,11 @@ def stop(found: BundleError) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate errors of the verifier and of the operating system into those of the table.
+    """Translate errors of the verifier and of the operating system that the block raises.
 
     Raises:
         GlagolError: for each `BundleError`, with the same code, message and remedy.
-        HostError: `bundle_tool`, there is no ssh-keygen; `host_io`, a medium cannot be read.
+        HostError: `bundle_tool`, ssh-keygen is not installed; `host_io`, the bundle cannot be read.
     """
     try:
         yield

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Verify a Glagol bundle with Python 3.8 or later and nothing else; the bundle contains this file.
+"""Verify a Glagol bundle; needs only Python 3.8 or later. Each bundle contains this file.
 
     python3 verify.py BUNDLE --signers ALLOWED_SIGNERS
 
-BUNDLE is NAME.tar, the folder of an unpacked one, NAME.tar.parts.json beside its parts, or `-`, a
-tar on standard input (`cat NAME.tar.0* | ...`, `age -d -i KEY NAME.tar.age | ...`).
+BUNDLE is NAME.tar, the folder of an unpacked bundle, NAME.tar.parts.json beside the parts, or `-`
+for a tar on standard input (`cat NAME.tar.0* | ...`, `age -d -i KEY NAME.tar.age | ...`).
 
-The chain: a signature (`ssh-keygen -Y`, namespace glagol-bundle) over SHA256SUMS; SHA256SUMS lists
-every other file, bundle.json too; bundle.json, the index, adds sizes and what the target must have.
+The chain of trust: a signature (`ssh-keygen -Y`, namespace glagol-bundle) covers SHA256SUMS, which
+lists all other files. One of these is the index bundle.json, with sizes and requirements.
 The SHA-256 of SHA256SUMS is the bundle's id, the same for its plain, sealed, split and delta forms.
 A tar is read strictly: every header must be, byte for byte, the one that `header` writes.
 """
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 SUMS, SIGNATURE, INDEX, DELTA = "SHA256SUMS", "SHA256SUMS.sig", "bundle.json", "delta.json"
 FRONT = (SUMS, SIGNATURE, INDEX, DELTA)  # the order in a tar; all other files follow by path
 FRONT_BYTES_MAX, FAULTS_MAX = 64 << 20, 20
-NAMESPACE, EPOCH = "glagol-bundle", 315532800  # 1980-01-01, the first time that zip can hold
+NAMESPACE, EPOCH = "glagol-bundle", 315532800  # 1980-01-01, the earliest time in a zip file
 BLOCK, CHUNK, READER = 512, 1 << 20, 3
 EXIT = {"bundle_not_found": 2, "host_io": 5}  # of glagol.core.errors, by a test; all others: 4
 _AGAIN = "copy the bundle again from where it came, and compare with its .sha256"
-_TRUST = "get the release's allowed_signers file by a way you trust and name it with --signers"
+_TRUST = "get the release's allowed_signers from a trusted source and name it with --signers"
 
 
 class BundleError(Exception):
-    """One thing that is wrong: a stable `code`, a `message`, a `remedy`."""
+    """One fault of a bundle: a stable `code`, a `message`, a `remedy`."""
 
     def __init__(self, code: str, message: str, remedy: str = _AGAIN) -> None:
         message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
@@ -53,7 +53,7 @@ class BundleError(Exception):
 
 
 class Entry(NamedTuple):
-    """One file of a bundle: plain relative path, digest, bytes, whether it may be executed."""
+    """One file of a bundle: plain relative path, digest, size in bytes, whether executable."""
 
     path: str
     sha256: str
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
 
 class Member(NamedTuple):
-    """The next entry of a carrier; None for unknown values."""
+    """The next entry of a carrier (tar or folder); None for unknown values."""
 
     path: str | None
     size: int | None
@@ -77,7 +77,7 @@ def is_plain(path: str) -> bool:
 
 
 def canonical(value: object) -> bytes:
-    """The one byte form of JSON here: sorted keys, one-space indent, UTF-8, newline at the end."""
+    """Encode JSON in the one form of a bundle: sorted keys, one-space indent, UTF-8, newline."""
     return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -101,7 +101,7 @@ def header(path: str, size: int, executable: bool) -> bytes:
 
 
 def parse_header(block: bytes) -> Entry | None:
-    """What `header` was given, without a digest; None when it never wrote this block."""
+    """Parse a header; None unless `header` makes the same bytes of the entry."""
     try:
         name, prefix = block[:100].rstrip(b"\0").decode(), block[345:500].rstrip(b"\0").decode()
         raw = block[124:136]
@@ -113,10 +113,10 @@ def parse_header(block: bytes) -> Entry | None:
 
 
 class Trusted:
-    """What is proved so far. Fed in the order of the chain; bytes in, no reading or writing.
+    """Verifies the front files, in the order of the chain of trust, and holds what they state.
 
-    Attributes: `id`, `signer`; `index`: bundle.json; `files`: all but the front ones; of a delta
-    `base`: {"id", "name"} of the bundle it needs; `carried`: those that this very carrier holds.
+    Attributes: `id`, `signer`; `index`: bundle.json; `files`: all but the front files; `base`: of a
+    delta, {"id", "name"} of the bundle that it needs; `carried`: the files in this carrier.
     """
 
     def __init__(self, check_signature: SignatureCheck) -> None:
@@ -129,7 +129,7 @@ class Trusted:
         self.carried: tuple[Entry, ...] = ()
 
     def take_sums(self, data: bytes, signature: bytes | None) -> None:
-        """The signed list. Raises `bundle_unsigned`, `bundle_signature` or `bundle_invalid`."""
+        """Verify SHA256SUMS. Raises `bundle_unsigned`, `bundle_signature` or `bundle_invalid`."""
         self.signer, self.id = self._check(data, signature), hashlib.sha256(data).hexdigest()
         for line in data.decode(errors="replace").splitlines(keepends=True):
             match = re.fullmatch(r"([0-9a-f]{64})  ([^\n]+)\n", line)
@@ -138,14 +138,14 @@ class Trusted:
             self._sums[match.group(2)] = match.group(1)
 
     def take_index(self, data: bytes) -> None:
-        """bundle.json. Raises `bundle_altered`, `bundle_too_new` or `bundle_invalid`."""
+        """Verify bundle.json. Raises `bundle_altered`, `bundle_too_new` or `bundle_invalid`."""
         found = hashlib.sha256(data).hexdigest()
         if found != self._sums.get(INDEX):
             raise BundleError("bundle_altered", f"{INDEX} is not the one that {SUMS} lists")
         try:
             index = json.loads(data)
             if index["min_reader"] > READER:
-                text = f"a reader of version {index['min_reader']} is needed, this is {READER}"
+                text = f"the bundle needs a reader of version {index['min_reader']}, not {READER}"
                 raise BundleError("bundle_too_new", text, index["min_reader_remedy"])
             files = tuple(
                 Entry(f["path"], f["sha256"], f["size_bytes"], f.get("executable", False))
@@ -160,7 +160,7 @@ class Trusted:
         self.index, self.files, self.carried = index, files, files
 
     def take_delta(self, data: bytes) -> None:
-        """delta.json: what the base brings. Raises `bundle_altered`."""
+        """Read delta.json, which lists the files of the base. Raises `bundle_altered`."""
         try:
             raw = json.loads(data)
             check, base, kept = raw.pop("check"), raw["base"], {*raw["kept"]}
@@ -174,9 +174,9 @@ class Trusted:
 
 
 def tar_members(stream: BinaryIO) -> Iterator[Member]:
-    """The members of a plain tar without their common top folder; `path` None: a damaged header.
+    """The members of a plain tar, without the common top folder; `path` is None if it is damaged.
 
-    Each must be read through before the next one. Raises `bundle_altered` for a bad end.
+    Read each to its end before the next one. Raises `bundle_altered` for a damaged end.
     """
     top = None
     while True:
@@ -199,11 +199,11 @@ def _body(stream: BinaryIO, size: int) -> Iterator[bytes]:
         yield stream.read(min(CHUNK, size - start))
     padding = stream.read(-size % BLOCK)
     if padding.strip(b"\0"):
-        yield padding  # so that the size is wrong
+        yield padding  # makes the size wrong, so that `_checked` reports the file
 
 
 def folder_members(folder: Path) -> Iterator[Member]:
-    """The files of an unpacked bundle, in the order of a tar; modes are not looked at."""
+    """The files of an unpacked bundle, in the order of a tar; modes are not checked."""
     found = [p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()]
     names = {p.relative_to(folder).as_posix() for p in found}
     for name in sorted(names, key=lambda n: (FRONT.index(n) if n in FRONT else len(FRONT), n)):
@@ -220,8 +220,8 @@ def _content(path: Path, _: int = 0) -> Iterator[bytes]:
 def read(members: Iterator[Member], trusted: Trusted, fault: Faults) -> Files:
     """Iterate over a carrier: each file with its bytes, which must be read before the next file.
 
-    `trusted` learns the front files, the signature before anything else is believed. `fault` is
-    called with each fault: bytes count only if it was not called while they were read.
+    `trusted` verifies the front files first. `fault` is called with each fault; the bytes of a file
+    are right only if it was not called while they were read.
     """
     sums, member, signature = _whole(next(members, None), SUMS), next(members, None), None
     if member and member.path == SIGNATURE:
@@ -237,7 +237,7 @@ def read(members: Iterator[Member], trusted: Trusted, fault: Faults) -> Files:
     while member:
         n = at if member.path is None else place.get(member.path, -1)
         if n < at or n == len(expected):
-            fault(BundleError("bundle_added", f"{member.path} is not listed, or is there twice"))
+            fault(BundleError("bundle_added", f"{member.path} is not listed, or occurs twice"))
             for _ in member.read(member.size or 0):
                 pass
         else:
@@ -274,7 +274,7 @@ def _checked(entry: Entry, chunks: Iterator[bytes], fault: Faults) -> Iterator[b
 
 
 def check_parts(listing: Path, fault: Faults, stream: Any = None) -> list[Path]:
-    """Hash each part of a split file alone; their paths in order. Raises `bundle_invalid`."""
+    """Verify each part of a split file; return their paths in order. Raises `bundle_invalid`."""
     data = listing.read_bytes()
     try:
         raw = json.loads(data)
@@ -297,7 +297,7 @@ def check_parts(listing: Path, fault: Faults, stream: Any = None) -> list[Path]:
 
 
 class Progress:
-    """Bytes, rate and time left as a line on a stream for each 10 % (each 1 % on a terminal)."""
+    """Writes a line with bytes, rate and time left at each 10 % (at each 1 % on a terminal)."""
 
     def __init__(self, label: str, total: int, stream: Any = None) -> None:
         self._label, self._total, self._stream = label, max(total, 1), stream
@@ -305,7 +305,7 @@ class Progress:
         self._steps, self._end = (100, "\r") if stream and stream.isatty() else (10, "\n")
 
     def add(self, count: int) -> None:
-        """So many more bytes are done."""
+        """Count so many more bytes, and write the line when it is due."""
         self._done += count
         mark, mib = self._steps * self._done // self._total, 2.0**20
         if self._stream and mark != self._shown:
@@ -318,7 +318,7 @@ class Progress:
 
 
 def signature_check(signers: Path | None, allow_unsigned: bool = False) -> SignatureCheck:
-    """A check by `ssh-keygen -Y verify`; it gives the signer. Raises `bundle_signature` etc."""
+    """Make a check by `ssh-keygen -Y verify` that returns the signer. Raises BundleError."""
 
     def check(sums: bytes, signature: bytes | None) -> str:
         if allow_unsigned and (signature is None or signers is None):
@@ -348,7 +348,7 @@ def _ssh_keygen(rest: list[str], data: bytes) -> tuple[bool, str]:
 
 
 def verify(files: Files, trusted: Trusted, stream: Any = None) -> int:
-    """Read every byte; returns the number of files, intact unless `fault` was called meanwhile."""
+    """Read all files and return their number; they are right unless `fault` was called."""
     count, progress = 0, None
     for count, (_, chunks) in enumerate(files, 1):  # noqa: B007
         progress = progress or Progress("verify", sum(f.size for f in trusted.carried), stream)
@@ -368,12 +368,12 @@ def _verify(place: str, trusted: Trusted, fault: Faults, stream: Any) -> str:
     else:
         with sys.stdin.buffer if place == "-" else path.open("rb") as file:
             count = verify(read(tar_members(file), trusted, fault), trusted, stream)
-    base = ", delta" if trusted.base else ""  # no signature covers what it says of its base
+    base = ", delta" if trusted.base else ""  # without its base, which no signature covers
     return f"{trusted.index['name']}: {count} files right{base}, {trusted.signer}, id {trusted.id}"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command; the exit status is that of the first fault's code, 0 when all is right."""
+    """Run the command; the exit status is that of the first fault's code, 0 without faults."""
     parser = argparse.ArgumentParser(description="Verify a Glagol bundle.")
     parser.add_argument("bundle", help="tar, .parts.json, unpacked folder, or - for standard input")
     parser.add_argument("--signers", type=Path, help="allowed_signers file of the release")

@@ -1,4 +1,4 @@
-"""How much of the processor this process may use."""
+"""Count the processor cores that this process may use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable(quota: Path = QUOTA) -> int:
-    """Cores that this process may use: its affinity, less if a control group allows less time.
+    """Number of cores in this process's affinity mask, capped by its control group's CPU quota.
 
     Args:
-        quota: `cpu.max` of the control group: microseconds and period, or "max".
+        quota: The control group's file `cpu.max`: allowed time and period in microseconds, such as
+            "150000 100000", or "max" for no limit.
     """
     cores = len(os.sched_getaffinity(0))
     try:

@@ -1,4 +1,4 @@
-"""`python -m glagol.core.errors_page`: docs/reference/errors.md, on stdout."""
+"""`python -m glagol.core.errors_page` writes docs/reference/errors.md to stdout."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _INTRODUCTION: Final = """\
 # Error codes
 
 *Made by `python -m glagol.core.errors_page` from `packages/core/src/glagol/core/errors.py`;
-a test holds both together.*
+a test compares them.*
 
 Every error has a stable code, a message that says what happened, and a remedy that says what to do
-about this very case. Servers send all three in the `error` object of the answer, commands print
-them. "Again" says whether the same request may succeed later; its HTTP answer has `Retry-After`.
+in this case. Servers send all three in the `error` object of the answer, commands print them.
+"Again" says whether the same request may succeed later; its HTTP answer then has `Retry-After`.
 "Field" names the field of the request that is at fault, where the code alone says so. "HTTP" is the
 status of the answer, "exit" that of the process.
 
@@ -39,7 +39,7 @@ _HEAD: Final = "| code | HTTP | exit | again | field | meaning |\n|---|---|---|-
 
 
 def page() -> str:
-    """The page as Markdown; equal tables give equal text."""
+    """The page of all error codes as Markdown; the same `CODES` give the same text."""
     return _INTRODUCTION + "".join(_section(*family) for family in _FAMILIES)
 
 

@@ -1,6 +1,7 @@
 """Write files atomically, and translate errors of the operating system.
 
-Standard library only: an offline bundle's installer uses it before there is an environment.
+It uses the standard library only: the installer of an offline bundle imports it before the
+environment with the dependencies exists.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def private_folder(folder: Path) -> None:
     An existing folder keeps its mode, which an operator may have chosen.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be made.
     """
     for each in reversed([folder, *folder.parents]):
         if not each.exists():
@@ -91,17 +92,17 @@ def private_folder(folder: Path) -> None:
 
 
 def new_private_file(path: Path) -> BinaryIO:
-    """Make a file that only its owner may read, whatever the umask; open for writing.
+    """Create a file that only its owner may read, whatever the umask, and open it for writing.
 
     Raises:
-        OSError: It is there already, or cannot be made.
+        OSError: The file exists already, or cannot be created.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder, so that new names in it survive a power cut.
+    """Sync a folder, so that files that were created or renamed in it survive a power cut.
 
     Raises:
         OSError: The folder cannot be opened or synced.

@@ -1,9 +1,9 @@
 """Parse hosts and origins, both in settings and in requests.
 
-Names are compared in lower case and without the dot at the end. A name outside ASCII is compared
-in the form that browsers send (`xn--...`). An IPv6 address loses its brackets, and one that maps
-an IPv4 address is that address. A text with a user name, a zone (`%eth0`),
-a path or a space is not a host.
+Hosts are compared in a normal form: lower case, no dot at the end, names outside ASCII as browsers
+send them (`xn--...`), IPv6 addresses without brackets, and an IPv4 address that is mapped into IPv6
+(`::ffff:1.2.3.4`) as IPv4. A text with a user name, a zone (`%eth0`), a path or a space is not a
+host.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Host:
     """What a `Host` header names.
 
     Attributes:
-        name: A name or an address, in the form of comparison.
-        port: TCP port; None where it is not written.
+        name: A name or an address in the normal form.
+        port: TCP port; None when the header names none.
     """
 
     name: str
@@ -50,10 +50,10 @@ class Host:
 
     @classmethod
     def parse(cls, text: str) -> Host:
-        """The host of `name`, `name:port`, `1.2.3.4`, `[::1]:8080` and the like.
+        """Parse `name`, `name:port`, `1.2.3.4`, `[::1]:8080` and the like.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not a host.
         """
         found = _HOST.fullmatch(text.lower())
         if found is None:
@@ -70,7 +70,7 @@ class Host:
 
     @property
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The address that the name is; None where it is a name."""
+        """The name as an IP address; None when it is not one."""
         try:
             return ipaddress.ip_address(self.name)
         except ValueError:
@@ -78,7 +78,7 @@ class Host:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host in the form of comparison is always this machine.
+    """Whether a host name in the normal form always means this machine.
 
     That is 127.0.0.0/8, ::1, `localhost` and what ends in `.localhost` (RFC 6761, section 6.3).
     """
@@ -90,11 +90,12 @@ def is_loopback(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One host of a setting.
+    """A pattern of hosts in a setting.
 
     Attributes:
-        host: The name, and the port if only that one is meant.
-        below: Whether every name below it is meant, at any depth, and not itself: `*.host`.
+        host: The name, and the port if only that port is allowed.
+        below: Whether the pattern is `*.host`: every name below the host, at any depth, and not the
+            host itself.
     """
 
     host: Host
@@ -102,10 +103,10 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """The pattern of `name`, `name:port`, `*.name` or an address.
+        """Parse `name`, `name:port`, `*.name` or an address.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not a pattern.
         """
         below = text.startswith("*.")
         bare = text[2:] if below else text
@@ -118,9 +119,10 @@ class Pattern:
         return cls(host, below)
 
     def admits(self, host: Host) -> bool:
-        """Whether `host` is meant. A pattern without a port means any port.
+        """Whether the pattern matches `host`. A pattern without a port matches any port.
 
-        A host that names no port has 80 or 443, as a proxy with TLS may be in front.
+        A host without a port counts as port 80 and as port 443, since a proxy may end TLS in front
+        of the server.
         """
         wanted = self.host.port
         ports = DEFAULT_PORTS.values() if host.port is None else (host.port,)
@@ -137,29 +139,33 @@ class Pattern:
 
 
 def patterns(text: str) -> tuple[Pattern, ...]:
-    """The patterns of a list with commas, without `*`.
+    """Parse a list of patterns separated by commas; `*` is left out.
 
     Raises:
-        ValueError: One of them is none.
+        ValueError: An item is not a pattern.
     """
     return tuple(Pattern.parse(item) for item in _items(text) if item != ANY)
 
 
 def hosts(text: str) -> str:
-    """A list of hosts with commas in the form of comparison; `*` is every host.
+    """Check a list of hosts separated by commas, and return it in the normal form.
+
+    `*` stands for every host and comes first.
 
     Raises:
-        ValueError: One of them is none.
+        ValueError: An item is not a pattern of hosts.
     """
     every = [ANY] if ANY in _items(text) else []
     return ",".join([*every, *map(str, patterns(text))])
 
 
 def origin(text: str) -> tuple[str, Host]:
-    """Scheme and host of an origin, as browsers send it; the port is always known for http(s).
+    """Split an origin, as browsers send it, into scheme and host.
+
+    An http or https origin without a port gets the default port of its scheme.
 
     Raises:
-        ValueError: It is none, as `null` is.
+        ValueError: The text is not an origin; `null` is not one either.
     """
     scheme, mark, rest = text.lower().partition("://")
     if not mark or not _SCHEME.fullmatch(scheme):
@@ -169,11 +175,11 @@ def origin(text: str) -> tuple[str, Host]:
 
 
 def origins(text: str) -> str:
-    """A list of origins with commas, each exactly as browsers send it.
+    """Check a list of origins separated by commas, and return each exactly as browsers send it.
 
     Raises:
-        ValueError: One of them is none. `null` is refused, as any page can make a frame whose
-            origin that is, and so are patterns.
+        ValueError: An item is not an origin. Patterns are refused. So is `null`, because any page
+            can create a frame with that origin.
     """
     found = []
     for item in _items(text):
@@ -188,12 +194,12 @@ def origins(text: str) -> str:
 
 
 def listening(text: str) -> str:
-    """The address or name of a setting HOST, as addresses are usually written.
+    """Check the value of a HOST setting, and return it in the usual notation.
 
-    `[::1]` loses its brackets; `127.1` is 127.0.0.1, as inet_aton of POSIX reads it.
+    `[::1]` loses its brackets; `127.1` becomes 127.0.0.1, as POSIX inet_aton reads it.
 
     Raises:
-        ValueError: It has spaces, or is made of numbers and no address.
+        ValueError: The value has spaces, or has only numbers and is not an address.
     """
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not bare or any(char.isspace() or not char.isprintable() for char in bare):
@@ -213,13 +219,13 @@ HOSTS_TAKE: Final = (
     "имена узлов через запятую, например asr.example или *.example:8080, либо *",
     hosts,
 )
-"""What a setting of hosts takes: in English, in Russian, and how it is read."""
+"""Arguments of `Takes` for a setting of hosts: the range in English and in Russian, the parser."""
 ORIGINS_TAKE: Final = (
     "origins separated by commas, such as https://app.example",
     "источники (origin) через запятую, например https://app.example",
     origins,
 )
-"""What a setting of origins takes, likewise."""
+"""Arguments of `Takes` for a setting of origins."""
 
 
 def _items(text: str) -> list[str]:

@@ -40,7 +40,7 @@ class JsonLines(logging.Formatter):
 
 
 class TerminalLines(logging.Formatter):
-    """Formats a record for a person: local time, event, and the fields that fit beside them."""
+    """Formats a record for a person: local time, event, fields of at most `SHOWN_MAX` letters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without a newline at its end."""
@@ -57,7 +57,7 @@ class TerminalLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send every logger's records of at least `level` to stderr, as JSON unless a person reads."""
+    """Send every logger's records of at least `level` to stderr: JSON, or text on a terminal."""
     terminal = sys.stderr is not None and sys.stderr.isatty()
     logging.config.dictConfig(
         {
@@ -71,7 +71,7 @@ def configure(level: str) -> None:
 
 
 def granian_config() -> dict[str, Any]:
-    """The part of granian's own logging set-up that sends its records our way."""
+    """Logging configuration for granian: its errors go to the root logger of `configure`."""
     quiet = {"handlers": [], "level": "ERROR", "propagate": True}
     return {
         "formatters": {},

@@ -47,7 +47,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a setting means, for the reference; `Annotated` carries it in the types of a file.
+    """The meaning of a field of a configuration file, for the reference of settings.
+
+    The field's type carries it: `Annotated[int, Text(...)]`.
 
     Attributes:
         text: In English.
@@ -83,7 +85,7 @@ class Row:
     secret: bool = False
 
     def read(self, text: str) -> Any:
-        """The value that `text` stands for.
+        """Parse the text of the variable.
 
         Raises:
             InputError: `setting_invalid`, naming the variable, its value and what it takes.
@@ -100,7 +102,7 @@ class Row:
             ) from None
 
     def shown(self, value: Any) -> Any:
-        """The value as a log may have it: without the user and password of an address."""
+        """The value for the log: the user and password of a secret address are masked."""
         if not self.secret or "@" not in value:
             return value
         scheme, _, rest = value.partition("://")
@@ -133,7 +135,10 @@ def setting(
 
 
 def unknown(prefix: str, rows: tuple[Row, ...], environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Set variables that begin with `prefix` but mean nothing, each with a hint if one is near."""
+    """List the variables of `environment` that begin with `prefix` and belong to no row.
+
+    Each comes with the most similar name of a row, if there is one.
+    """
     known = [row.name for row in rows]
     notes = []
     for name in sorted(environment):
@@ -144,7 +149,7 @@ def unknown(prefix: str, rows: tuple[Row, ...], environment: Mapping[str, str]) 
 
 
 def state_home(environment: Mapping[str, str]) -> str:
-    """Where programs of this user keep their state, by the XDG base directory specification.
+    """Directory of this user's state, by the XDG base directory specification.
 
     Empty when the environment names no home.
     """
@@ -189,7 +194,7 @@ def variant_setting() -> str:
 
 
 def places_setting(default: int) -> int:
-    """The row of the requests that a server takes at one time."""
+    """The row of the number of requests that a server may have in flight."""
     return setting(
         "QUEUE_SIZE",
         default,
@@ -200,7 +205,7 @@ def places_setting(default: int) -> int:
 
 
 def share_setting() -> float:
-    """The row of the part of these requests, and of the connections, that one owner may use."""
+    """The row of the share of requests in flight, and of connections, that one owner may use."""
     return setting(
         "OWNER_SHARE",
         ALONE,
@@ -214,11 +219,11 @@ def share_setting() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
-    """What every server has; a server adds its prefix and its own rows.
+    """The settings that every server has; each server adds its prefix and its own rows.
 
     Attributes:
-        PREFIX: What the names of the server's variables begin with.
-        unknown: Variables with the prefix that were set but mean nothing, each with a hint.
+        PREFIX: Prefix of the names of the server's variables.
+        unknown: What `unknown` found in the environment.
     """
 
     PREFIX: ClassVar[str] = ""
@@ -284,11 +289,11 @@ class NetworkSettings:
     def rows(cls) -> tuple[Row, ...]:
         """The rows, in the order of the fields."""
         found = []
-        for one in fields(cls):
-            row = one.metadata.get(Row)
+        for attribute in fields(cls):
+            row = attribute.metadata.get(Row)
             if row is not None:
                 name = row.name if row.name.startswith(cls.PREFIX) else cls.PREFIX + row.name
-                found.append(replace(row, name=name, attribute=one.name))
+                found.append(replace(row, name=name, attribute=attribute.name))
         return tuple(found)
 
     @classmethod
@@ -315,7 +320,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings(NetworkSettings):
-    """What every server with a model has."""
+    """The settings that every server with a model has."""
 
     model_name: str = setting(
         "MODEL_NAME",

@@ -1,4 +1,4 @@
-"""The reference of settings, from their rows: a page in Markdown, and lines for a terminal."""
+"""Write the reference of settings from their rows: a page in Markdown, and lines for a terminal."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ _EMPTY: Final[dict[Language, str]] = {"en": "empty", "ru": "пусто"}
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The settings of one program, or one file.
+    """A section of the page: the settings of one program or of one file.
 
     Attributes:
         title: Such as "llm-server".
         note: A sentence below the title, by language.
-        rows: What there is to set.
+        rows: The settings.
     """
 
     title: str
@@ -77,7 +77,7 @@ class Section:
 
 
 def markdown(sections: Sequence[Section], language: Language) -> str:
-    """The page; the same bytes for the same rows."""
+    """The reference as a page in Markdown; the same rows give the same text."""
     parts = [_HEAD[language]]
     for section in sections:
         columns = _COLUMNS[language]
@@ -90,7 +90,7 @@ def markdown(sections: Sequence[Section], language: Language) -> str:
 
 
 def help_lines(rows: Iterable[Row], language: Language = "en") -> list[tuple[str, str]]:
-    """For `--help`: each name with meaning and default."""
+    """Lines for `--help`: each name with its meaning and default."""
     word = "default" if language == "en" else "по умолчанию"
     return [
         (
@@ -102,7 +102,7 @@ def help_lines(rows: Iterable[Row], language: Language = "en") -> list[tuple[str
 
 
 def reference_lines(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """For a terminal: each name with meaning, range and default."""
+    """Lines for a terminal: each name with its meaning, range and default."""
     return [
         (row.name, f"{row.text} Takes {row.takes.words}. [default: {_default(row, 'en')}]")
         for row in rows

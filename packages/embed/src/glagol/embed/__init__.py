@@ -1,1 +1,1 @@
-"""Texts as vectors: an engine on ONNX Runtime, and the server embed-server around it."""
+"""Turn texts into vectors: an engine on ONNX Runtime, and the server embed-server around it."""

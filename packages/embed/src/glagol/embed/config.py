@@ -1,4 +1,4 @@
-"""What the manifest says of a text encoder, and which entry serves when none is named."""
+"""Read a text encoder's parameters from the manifest, and choose the entry that serves."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Count = Annotated[int, Meta(ge=1)]
 
 class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind",
                 tag="embedding", kw_only=True):  # fmt: skip
-    """Parameters of a text encoder; most of them are in its graph and stand here for the build.
+    """Parameters of a text encoder. The last four are for the build only: the graph has them too.
 
     Attributes:
-        dimensions: of a vector.
-        tokens_max: of a text with its two ends.
-        vocabulary: rows of the table of words.
-        query_prefix: what stands in front of a question.
-        passage_prefix: what stands in front of a text that is searched.
-        pooling: the mean of all tokens, or the first token alone.
-        heads: of every attention.
-        epsilon: of every layer norm.
+        dimensions: numbers of a vector.
+        tokens_max: most tokens of a text, with the begin and end tokens.
+        vocabulary: rows of the table of word embeddings.
+        query_prefix: prefix of a question.
+        passage_prefix: prefix of a text that is searched.
+        pooling: how token vectors become one vector: the mean of all tokens, or the first token.
+        heads: attention heads of a layer.
+        epsilon: epsilon of every layer norm.
         first_position: row of the first token's position.
     """
 

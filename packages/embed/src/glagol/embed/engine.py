@@ -1,6 +1,6 @@
-"""A text encoder that was opened: texts in, vectors of length 1 out.
+"""Open a text encoder and compute vectors of length 1 of texts.
 
-On a CPU every text is computed alone, so that its vector does not depend on what else is asked.
+On a CPU each text is computed alone, so its vector does not depend on other texts.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Provenance:
 
     Attributes:
         model: id of the manifest.
-        model_version: upstream's.
-        variant: the build that is open.
-        provider: the device that really computes, "cpu" or "cuda".
-        artifacts: SHA-256 of each file of it, by name.
-        manifest_version: of the manifest that named them.
+        model_version: upstream's version.
+        variant: the open variant.
+        provider: the device on which the session runs, "cpu" or "cuda".
+        artifacts: SHA-256 of each file of the variant, by name.
+        manifest_version: version of the manifest that named the files.
         manifest_sha256: digest of that manifest.
     """
 
@@ -64,10 +64,10 @@ class Embedder:
     """An open model; shared by threads. Make it with `open`.
 
     Attributes:
-        parameters: of the encoder.
-        tokenizer: its own.
-        session: its graph.
-        provenance: which bytes these are.
+        parameters: the encoder's parameters.
+        tokenizer: the encoder's tokenizer.
+        session: the session with its graph.
+        provenance: which bytes were opened.
     """
 
     parameters: Embedding
@@ -89,8 +89,9 @@ class Embedder:
         Args:
             registry: where models come from.
             model: id or alias; None for the manifest's first for embeddings.
-            variant: build; None for the first one made for the device. Where this processor
-                computes its precision inexactly, the build that replaces it, if it is there.
+            variant: id of a variant; None for the first one made for the device. If this processor
+                computes its precision inexactly, the variant that replaces it is opened instead,
+                when the store has it.
             runtime: device, threads and memory.
 
         Raises:
@@ -149,10 +150,10 @@ class Embedder:
 
 
 def proven(embedder: Embedder) -> Embedder:
-    """The same, after it embedded a text twice: equal bits, the right size, length 1.
+    """Return `embedder` if it passes a test: a text embedded twice gives equal bits of length 1.
 
     Raises:
-        HostError: `not_ready`, the vectors are no such thing.
+        HostError: `not_ready`, the vectors differ, or have a wrong size or length.
     """
     ids, _ = embedder.tokens(_PROOF, "query")
     first, second = embedder.vector(ids), embedder.vector(ids)

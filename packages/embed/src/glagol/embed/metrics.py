@@ -1,4 +1,4 @@
-"""What operators watch: requests, texts and tokens, and the model's state on demand."""
+"""Metrics for Prometheus: requests, texts, tokens, and the state of the model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Metrics"]
 
 
 class Metrics(RequestMetrics):
-    """The registry and what is counted in it.
+    """The registry of the server's metrics.
 
     Args:
-        pool: Asked for its state at each scrape.
+        pool: The pool whose state is read at each scrape.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -29,7 +29,7 @@ class Metrics(RequestMetrics):
 
 
 class _State(Collector):
-    """The pool as it is at the moment of the scrape."""
+    """Reads the metrics of the pool at each scrape."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -1,7 +1,7 @@
-"""The threads that compute vectors: requests take turns, text by text.
+"""Compute vectors in threads; requests take turns, text by text.
 
-A request of two thousand texts does not hold up a question: each thread takes one text of the
-request whose turn it is, and that request goes to the end of the line.
+Each thread takes one text of the first request in the queue, and the request moves to the end of
+the queue. So a request with two thousand texts does not delay a request with one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Pool"]
 
 @dataclass(eq=False)
 class _Request:
-    """One request: its texts, how far it is, and what waits for it."""
+    """A request: its texts as token ids, its progress, and the future of its result."""
 
     rows: Sequence[Sequence[int]]
     future: Future[NDArray[np.float32]] = field(default_factory=Future)
@@ -37,7 +37,7 @@ class _Request:
 
 
 class Pool:
-    """Opens a model and computes with it.
+    """Opens a model and computes vectors with it in threads.
 
     Args:
         opener: opens the model; called once, in a thread.
@@ -60,7 +60,7 @@ class Pool:
 
     @property
     def trouble(self) -> GlagolError | None:
-        """Why nothing can be computed now; None while it can."""
+        """The error that stops the pool from computing now; None while it can compute."""
         return self._trouble if self._embedder is None or self._closed else None
 
     @property
@@ -73,18 +73,20 @@ class Pool:
         """The open model.
 
         Raises:
-            GlagolError: why there is none.
+            GlagolError: the error of `trouble`.
         """
         if self._embedder is None or self._closed:
             raise self._trouble
         return self._embedder
 
     def start(self) -> None:
-        """Open the model, then begin to compute; returns at once."""
+        """Start a thread that opens the model and then starts the workers; returns at once."""
         self._begin("open", self._open)
 
     def submit(self, rows: Sequence[Sequence[int]]) -> Future[NDArray[np.float32]]:
-        """Compute the vectors of token ids; the result is float32 [N, D]. Cancel it to give up.
+        """Queue a request for the vectors of token ids; the future's result is float32 [N, D].
+
+        Cancelling the future removes the texts that no thread has begun.
 
         Raises:
             GlagolError: nothing can be computed now.
@@ -97,7 +99,7 @@ class Pool:
         return request.future
 
     def close(self, patience_s: float) -> None:
-        """Take nothing more; what has begun may end within `patience_s` seconds."""
+        """Accept no more requests, and wait up to `patience_s` seconds for those in the queue."""
         with self._changed:
             self._closed = True
             self._trouble = HostError("not_ready", "the server stops", "ask another one")
@@ -147,7 +149,7 @@ class Pool:
             while True:
                 while self._turns:
                     request = self._turns.popleft()
-                    if request.future.done():  # given up, or failed
+                    if request.future.done():  # cancelled, or failed
                         continue
                     number = request.begun
                     request.begun += 1
@@ -159,7 +161,7 @@ class Pool:
                 self._changed.wait()
 
     def _settle(self, request: _Request, outcome: NDArray[np.float32] | Exception) -> None:
-        """Give a request its vectors [N, D] or what went wrong, unless it is over already."""
+        """Set the result [N, D] or the exception of a request, unless it has ended already."""
         with self._changed:
             future = request.future
             if future.done() or not future.set_running_or_notify_cancel():

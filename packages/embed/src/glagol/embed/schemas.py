@@ -1,4 +1,4 @@
-"""The JSON of the routes; msgspec Structs, so that the OpenAPI document follows from them."""
+"""The JSON bodies of the routes, as msgspec Structs, from which the OpenAPI document is made."""
 
 from __future__ import annotations
 

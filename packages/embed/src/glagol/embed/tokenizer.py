@@ -1,7 +1,7 @@
-"""Texts to token ids, by a SentencePiece model.
+"""Turn texts into token ids, by a SentencePiece model.
 
-Whatever a text spells, it becomes pieces: `<s>` in a transcript is three characters and no token.
-Ids are those of an XLM-R vocabulary: SentencePiece's plus 1, with `<s>` in front and `</s>` behind.
+A text never becomes a special token: `<s>` in a transcript is three characters. Ids are those of an
+XLM-R vocabulary: SentencePiece's ids plus 1, with `<s>` at the begin and `</s>` at the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ END: Final = 2
 UNKNOWN: Final = 3
 PIECES_FIRST: Final = 4
 CHARACTERS_MAX: Final = 1 << 20
-"""Of one text, before it is looked at: a bound for the time that this may take."""
+"""Limit of a text's characters, checked before it is tokenized; bounds the time of that."""
 
 
 class Tokenizer:
@@ -34,7 +34,8 @@ class Tokenizer:
         parameters: of the encoder.
 
     Raises:
-        IntegrityError: `artifact_altered`, the bytes are no such model, or one of another encoder.
+        IntegrityError: `artifact_altered`, the bytes are not a SentencePiece model, or one of
+            another encoder.
     """
 
     def __init__(self, model: bytes, parameters: Embedding) -> None:
@@ -49,7 +50,7 @@ class Tokenizer:
         self._last = count  # the id of its last piece
 
     def encode(self, text: str, *, cut: bool = False) -> tuple[list[int], bool]:
-        """The ids of a text with both ends, and whether it was cut.
+        """The ids of a text with begin and end tokens, and whether the text was cut.
 
         Args:
             text: with its prefix.
@@ -72,10 +73,10 @@ class Tokenizer:
         return [BEGIN, *ids, END], not whole
 
     def accept(self, ids: Sequence[int]) -> list[int]:
-        """Token ids that a client made itself, with both ends.
+        """Check token ids that a client made itself, and return them with begin and end tokens.
 
         Raises:
-            InputError: `text_empty`; `request_invalid`, an id is none of a piece.
+            InputError: `text_empty`; `request_invalid`, an id is not the id of a piece.
             LimitError: `prompt_too_long`.
         """
         inner = list(ids)

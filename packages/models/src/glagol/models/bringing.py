@@ -1,7 +1,7 @@
 """Fetch the missing source files of a build: from a package index or from addresses, in order.
 
-A file has sources (the archive that contains it, then its addresses), and so has each alternative.
-A source that fails is reported, and the next one is tried.
+The sources of a file are the archive that contains it, its addresses, and then the same of each
+file that may replace it. A source that fails is reported, and the next one is tried.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["bring"]
 
 _Way: TypeAlias = "tuple[str, Callable[[], SourceFile]]"
-"""The name of a source, and what asks it."""
+"""The name of a source, and the function that fetches a file from it."""
 
 
 def bring(
@@ -43,18 +43,18 @@ def bring(
     Args:
         model: The entry.
         registry: Its store takes the files.
-        located: What is here already.
+        located: Source files that this machine has already, by path.
         pinned: Called with the entry whenever a new digest is known; None forbids fetching a file
             without one.
-        gone: Called with one line for each failed source that is followed by another.
+        gone: Called with a line of text for each source that fails while others are left.
         progress: Called with bytes done and bytes in all.
 
     Returns:
         The entry, with the digests of files that were fetched for the first time.
 
     Raises:
-        IntegrityError: no source delivered: the error of the first; `artifact_unpinned`, a digest
-            is needed first.
+        IntegrityError: no source delivered a file (this is the first source's error);
+            `artifact_unpinned`, a file has no digest and `pinned` is None.
         HostError: `disk_full` or `host_io`.
     """
     fetcher = _Fetcher(model, registry, located, pinned is not None, progress)
@@ -62,15 +62,15 @@ def bring(
         others = [other for other in model.source.files if other.alternative_to == file.path]
         ways = [way for candidate in (file, *others) for way in fetcher.ways(candidate)]
         first: IntegrityError | None = None
-        for number, (name, ask) in enumerate(ways, start=1):
+        for number, (name, fetch_it) in enumerate(ways, start=1):
             try:
-                came = ask()
+                fetched = fetch_it()
             except IntegrityError as error:
                 first = first or error
                 if number < len(ways):
                     gone(f"{model.id}: {name} is no source of {file.path}: {error.message}")
                 continue
-            model = _noted(model, came)
+            model = _with_digest(model, fetched)
             if model != fetcher.model and pinned is not None:
                 fetcher.model = model
                 pinned(model)
@@ -105,12 +105,12 @@ class _Fetcher:
             names = " and ".join(archive.path for archive in archives)
             yield names, lambda: self._from_archives(file, archives)
         if file.sha256 is None:
-            yield file.urls[0] if file.urls else file.path, lambda: self._learnt(file)
+            yield file.urls[0] if file.urls else file.path, lambda: self._pinned(file)
         elif not file.urls:
             yield file.path, lambda: self._fetched(file)
         for url in file.urls if file.sha256 is not None else ():
-            one = msgspec.structs.replace(file, urls=(url,))
-            yield url, lambda one=one: self._fetched(one)  # type: ignore[misc]
+            single = msgspec.structs.replace(file, urls=(url,))
+            yield url, lambda single=single: self._fetched(single)  # type: ignore[misc]
 
     def _fetched(self, file: SourceFile) -> SourceFile:
         from glagol.registry.fetch import fetch
@@ -118,7 +118,7 @@ class _Fetcher:
         fetch(file, self._store, progress=self._progress)
         return file
 
-    def _learnt(self, file: SourceFile) -> SourceFile:
+    def _pinned(self, file: SourceFile) -> SourceFile:
         from glagol.registry.fetch import pin
 
         if not self._pinning:
@@ -132,7 +132,7 @@ class _Fetcher:
     def _from_archives(self, file: SourceFile, archives: list[SourceFile]) -> SourceFile:
         for archive in archives:
             if self._have(archive):
-                continue  # came with another file
+                continue  # fetched for another file of the same archive
             failed: IntegrityError | None = None
             for address in archive.urls:
                 try:
@@ -144,7 +144,7 @@ class _Fetcher:
                 except IntegrityError as error:
                     failed = failed or error
             else:
-                assert failed is not None  # noqa: S101 - it has addresses
+                assert failed is not None  # noqa: S101 - the archive has addresses
                 raise failed
         return file
 
@@ -169,15 +169,15 @@ class _Fetcher:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _noted(model: Model, came: SourceFile) -> Model:
-    """The entry with the new digest of a file."""
+def _with_digest(model: Model, fetched: SourceFile) -> Model:
+    """The entry with the digest of a file that was fetched for the first time."""
 
-    def noted(old: SourceFile) -> SourceFile:
-        if old.path != came.path or old.sha256 is not None:
+    def updated(old: SourceFile) -> SourceFile:
+        if old.path != fetched.path or old.sha256 is not None:
             return old
         return msgspec.structs.replace(
-            old, sha256=came.sha256, size_bytes=came.size_bytes, unpinned=came.unpinned
+            old, sha256=fetched.sha256, size_bytes=fetched.size_bytes, unpinned=fetched.unpinned
         )
 
-    files = tuple(noted(old) for old in model.source.files)
+    files = tuple(updated(old) for old in model.source.files)
     return msgspec.structs.replace(model, source=msgspec.structs.replace(model.source, files=files))

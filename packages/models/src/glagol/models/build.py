@@ -1,9 +1,9 @@
-"""`glagol models build`: from source files to pinned artifacts in the store.
+"""Build a model's artifacts from its source files, and put them into the store.
 
-Each variant is built, judged, stored and released before the next, so a build needs memory for one.
-The bytes are compared with the manifest before the store gets them. `--record` is the other
-direction, for the person who adds a model: each variant must pass its family's `judge`, then its
-digests go into the manifest. What is recorded stays when the rest fails; `--missing` continues.
+The variants are built one after the other, and a build needs memory for one at a time. `store`
+compares the bytes with the digests in the manifest before it adds them. `record` is for the person
+that adds a model: each variant must pass its family's `judge`, then its digests are written into
+the manifest. Variants that were recorded stay when a later one fails; `--missing` builds the rest.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ LOCK: Final = "lock/asr-cpu.txt"
 
 
 def makeable(model: Model) -> tuple[Variant, ...]:
-    """Variants that can be made here: those that the forge knows.
+    """The variants that the forge can build.
 
-    A language model is upstream's own files: there is nothing to make, `models fetch` brings it.
+    A language model has none: its artifacts are upstream's files, which `models fetch` brings.
     """
     from glagol.forge.model import buildable
 
@@ -48,18 +48,18 @@ def makeable(model: Model) -> tuple[Variant, ...]:
 def lacking(model: Model, registry: Registry) -> Model:
     """The entry with only the variants that can be built here and are incomplete in the store."""
 
-    def whole(variant: Variant) -> bool:
-        have = [registry.store.has(artifact.sha256) for artifact in variant.artifacts]
-        return bool(have) and all(have)
+    def complete(variant: Variant) -> bool:
+        present = [registry.store.has(artifact.sha256) for artifact in variant.artifacts]
+        return bool(present) and all(present)
 
-    left = tuple(variant for variant in makeable(model) if not whole(variant))
+    left = tuple(variant for variant in makeable(model) if not complete(variant))
     return msgspec.structs.replace(model, variants=left)
 
 
 def store(
     model: Model, files: Mapping[str, Path], registry: Registry, progress: Progress | None = None
 ) -> int:
-    """Build every variant that can be made here, compare with the manifest, add to the store.
+    """Build every variant that can be built here, check its digests, and add it to the store.
 
     Args:
         model: The entry; only its variants are built.
@@ -71,12 +71,13 @@ def store(
         How many files were added or were there already.
 
     Raises:
-        IntegrityError: `artifact_altered` with both digests, or the sources do not fit together;
-            `artifact_unpinned`, `checkpoint_refused`.
+        IntegrityError: `artifact_altered`, a built artifact has another digest than the manifest
+            (the message has both), or the sources do not fit together; `artifact_unpinned`;
+            `checkpoint_refused`.
         HostError: `disk_full`, `host_io`.
     """
     for variant in makeable(model):
-        registry.variant(model, variant.id)  # says that digests are missing before the work
+        registry.variant(model, variant.id)  # raises for missing digests, before the work begins
     count = 0
     for variant_id, artifacts in _made(model, files):
         variant = registry.variant(model, variant_id)
@@ -92,23 +93,23 @@ def store(
         for artifact in variant.artifacts:
             registry.store.add_bytes(artifacts[artifact.path], artifact.sha256)
         count += len(variant.artifacts)
-        artifacts.clear()  # the next variant needs the room
-        _tell(progress, model, variant)
+        artifacts.clear()  # the next variant needs the memory
+        _report(progress, model, variant)
     return count
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Writes one entry into HOME/manifest.json, after each new digest.
+    """Writes one model's entry into HOME/manifest.json, after each new digest.
 
-    All writes together raise the version of the manifest by one.
+    However often it writes, the version of the manifest grows by one.
     """
 
     registry: Registry
     home: Path
 
     def write(self, model: Model) -> None:
-        """Put `model` in the place of the entry with its id; nothing is written if it is the same.
+        """Replace the entry with the id of `model`; write nothing if the entry is the same.
 
         Raises:
             HostError: `disk_full`, `host_io`.
@@ -136,10 +137,10 @@ def record(
     """Build, judge and store variants, and write their digests into the manifest.
 
     Args:
-        model: The entry as it will be, digests of its sources included where they are known.
+        model: The new entry, with the digests of its source files as far as they are known.
         files: Source path to file, verified.
         recorder: Where the entry is written.
-        ids: Of the variants to build.
+        ids: Ids of the variants to build.
         progress: Called with the number of variants done and in all.
 
     Returns:
@@ -150,15 +151,15 @@ def record(
         HostError: `disk_full`, `host_io`.
     """
     registry = recorder.registry
-    model = _sourced(model, files, recorder.home)
+    model = _with_sources(model, files, recorder.home)
     chosen = tuple(variant for variant in model.variants if variant.id in ids)
     wanted = msgspec.structs.replace(model, variants=chosen)
     judge = _Judge(model)
     count = 0
     for variant_id, artifacts in _made(wanted, files):
-        fresh = _kept(model, variant_id, artifacts, registry)
+        fresh = _stored(model, variant_id, artifacts, registry)
         count += len(artifacts)
-        artifacts.clear()  # the session needs the room
+        artifacts.clear()  # the session needs the memory
         judge.judge(fresh, registry)
         variants = tuple(fresh if entry.id == fresh.id else entry for entry in model.variants)
         unbuilt = any(not entry.artifacts for entry in variants)
@@ -166,12 +167,12 @@ def record(
             model, variants=variants, unpinned=model.unpinned if unbuilt else ""
         )
         recorder.write(model)
-        _tell(progress, model, fresh)
+        _report(progress, model, fresh)
     recorder.write(model)
     return count
 
 
-def _tell(progress: Progress | None, model: Model, done: Variant) -> None:
+def _report(progress: Progress | None, model: Model, done: Variant) -> None:
     if progress is not None:
         ids = [variant.id for variant in model.variants]
         progress(ids.index(done.id) + 1, len(ids))
@@ -179,7 +180,12 @@ def _tell(progress: Progress | None, model: Model, done: Variant) -> None:
 
 @dataclass(slots=True)
 class _Judge:
-    """Judges builds by their family; variants of one model are also compared with each other."""
+    """Checks built variants with the model's family, which also compares them with each other.
+
+    Attributes:
+        model: the entry.
+        directions: what the family keeps of one variant, to compare the next ones with.
+    """
 
     model: Model
     directions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -207,10 +213,10 @@ def _made(model: Model, files: Mapping[str, Path]) -> Iterator[tuple[str, dict[s
     yield from build_variants(model, files)
 
 
-def _kept(
+def _stored(
     model: Model, variant_id: str, artifacts: Mapping[str, bytes], registry: Registry
 ) -> Variant:
-    """The variant with the digests of `artifacts`, which are in the store now."""
+    """Add `artifacts` to the store, and return the variant with their digests."""
     entry = next(entry for entry in model.variants if entry.id == variant_id)
     urls = {artifact.path: artifact.urls for artifact in entry.artifacts}
     fresh = tuple(
@@ -225,8 +231,8 @@ def _kept(
     return msgspec.structs.replace(entry, artifacts=fresh)
 
 
-def _sourced(model: Model, files: Mapping[str, Path], home: Path) -> Model:
-    """The entry with digests of the files that were read and the name of this builder."""
+def _with_sources(model: Model, files: Mapping[str, Path], home: Path) -> Model:
+    """The entry with the digests of the source files that are read, and with this builder."""
 
     def source(entry: SourceFile) -> SourceFile:
         if entry.path not in files or entry.sha256 is not None:

@@ -1,4 +1,4 @@
-"""One model of `glagol models build`: plan, sources, build, in this order."""
+"""Build one model for `glagol models build`: plan, find or fetch its sources, build."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["Order", "build_one"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the caller asked for.
+    """Options of the command.
 
     Attributes:
-        home: Where manifest.json is.
-        folders: Where source files may be.
-        optional: Whether models whose sources are elsewhere are passed over.
+        home: Directory of manifest.json.
+        folders: Directories in which source files are searched.
+        optional: Whether a model whose sources are not on this machine is skipped without an error.
         fetch: Whether source files may be fetched.
         record: Whether digests are written into the manifest instead of compared with it.
-        missing: Whether only variants are built that the store does not have whole.
-        variants: Ids of the variants to build; empty means all that can be made here.
+        missing: Whether variants that are complete in the store are skipped.
+        variants: Ids of the variants to build; empty means all that can be built here.
         dry_run: Whether only the plan is shown.
     """
 
@@ -50,20 +50,22 @@ class Order:
 
 
 def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Iterator[str]:
-    """Build a model as ordered.
+    """Build a model.
 
     Args:
         model: The entry.
         registry: Its store takes the files.
-        order: What the caller asked for.
+        order: Options of the command.
         bars: Shows the progress.
 
     Yields:
         Lines for standard output.
 
     Raises:
-        InputError: `option_invalid`, the model is upstream's own files or has no such variant.
-        IntegrityError: sources are missing, altered or refused; artifacts differ or do not work.
+        InputError: `option_invalid`, the model's artifacts are upstream's own files, or it has no
+            such variant.
+        IntegrityError: sources are missing, altered or refused; artifacts have other digests than
+            the manifest, or fail their family's checks.
         HostError: `disk_full`, `host_io`.
     """
     if not known(model.engine):
@@ -71,7 +73,7 @@ def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Ite
             return
         raise InputError(
             "option_invalid",
-            f"{model.id} is upstream's own files: there is nothing to build",
+            f"{model.id} consists of upstream's own files: there is nothing to build",
             f"run `glagol models fetch {model.id}`; --record fills digests that are absent",
         )
     wanted = builder.lacking(model, registry) if order.missing else model
@@ -82,24 +84,24 @@ def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Ite
     located = sources.find(model, registry, order.folders)
     absent = bool(sources.missing(model, located))
     if absent and order.optional and not order.fetch:
-        return  # its sources are for machines that have them
+        return
     if order.dry_run:
         yield from plan(wanted, registry, located).lines()
         return
     recorder = builder.Recorder(registry, order.home)
     if absent and order.fetch:
         plan(wanted, registry, located).check()
-        lost: list[str] = []
+        failures: list[str] = []
         with bars.counter(f"{model.id} sources", least=0) as progress:
             model = bring(
                 model,
                 registry,
                 located,
                 pinned=recorder.write if order.record else None,
-                gone=lost.append,
+                gone=failures.append,
                 progress=progress,
             )
-        yield from lost
+        yield from failures
         located = sources.find(model, registry, order.folders)
     files = sources.found(model, located, registry, order.folders)
     plan(wanted, registry, located).check()
@@ -113,16 +115,16 @@ def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Ite
 
 
 def _only(model: Model, variants: tuple[str, ...], known: set[str]) -> Model:
-    """The entry with the chosen variants alone.
+    """The entry with the chosen variants only.
 
     Raises:
-        InputError: `option_invalid`, one of them cannot be made here.
+        InputError: `option_invalid`, a chosen variant cannot be built here.
     """
     for name in variants:
         if name not in known:
             raise InputError(
                 "option_invalid",
-                f"{model.id} has no variant {name!r} that is made here",
+                f"{model.id} has no variant {name!r} that can be built here",
                 f"use one of {', '.join(sorted(known))}",
             )
     chosen = tuple(variant for variant in model.variants if variant.id in variants)

@@ -1,4 +1,4 @@
-"""Lines for CHANGELOG.md: text in, text out, in the form of Keep a Changelog."""
+"""Add lines to the text of CHANGELOG.md, in the form of Keep a Changelog; pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["NEW", "insert"]
 
-NEW: Final = "# Changelog\n\nAll notable changes, as Keep a Changelog has them.\n"
+NEW: Final = "# Changelog\n\nAll notable changes, in the form of Keep a Changelog.\n"
 _SECTIONS: Final = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 _COLUMNS: Final = 108
 
@@ -17,13 +17,13 @@ def insert(text: str, section: str, line: str) -> str:
     """Add an item to a section of `## [Unreleased]`; nothing else of the text changes.
 
     Args:
-        text: The whole file. The heading and the section are made where they are absent.
+        text: The whole file. The heading and the section are added when they are absent.
         section: One of Added, Changed, Deprecated, Removed, Fixed, Security.
         line: The item, without its dash; wrapped when it is long.
 
     Returns:
-        The new text; the same when the section has this very item, so that an edit which was
-        interrupted can be run again.
+        The new text. It is unchanged when the section has the same item already, so an interrupted
+        edit can be repeated.
     """
     item = textwrap.fill(
         f"- {line}",
@@ -49,7 +49,7 @@ def insert(text: str, section: str, line: str) -> str:
 
 
 def _unreleased(lines: list[str]) -> int:
-    """Index of the line after `## [Unreleased]`; it goes before the first release if absent."""
+    """Index of the line after `## [Unreleased]`; the heading is added if it is absent."""
     for number, line in enumerate(lines):
         if re.match(r"##\s+\[?unreleased\]?", line, re.IGNORECASE):
             return number + 1
@@ -61,7 +61,7 @@ def _unreleased(lines: list[str]) -> int:
 
 
 def _section(block: list[str], section: str) -> tuple[int, int, bool]:
-    """First and last line (exclusive) of a section, and whether its heading has yet to be made."""
+    """First and last line (exclusive) of a section, and whether its heading must be added."""
     borders = [number for number, line in enumerate(block) if line.startswith("### ")]
     heads: dict[str, int] = {}
     for number in borders:

@@ -1,4 +1,4 @@
-"""Properties of engines by name, from the tables of families, which are loaded on demand."""
+"""Look up properties of engines by name; the tables of families are imported on demand."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def known(engine: str) -> bool:
 
 
 def is_built(engine: str) -> bool:
-    """Whether a builder makes the artifacts of its models; else they are upstream's own bytes."""
+    """Whether a builder makes the artifacts of its models; else they are upstream's own files."""
     from glagol.forge.families.table import FAMILIES
 
     return engine in FAMILIES and FAMILIES[engine].builder_version is not None
 
 
 def usual_variants(engine: str) -> tuple[str, ...]:
-    """Variant ids of a new entry that names none."""
+    """Ids of the variants that a new entry gets when none are named."""
     from glagol.forge.families.table import FAMILIES
 
     return FAMILIES[engine].variants if engine in FAMILIES else ("cpu-fp32",)
@@ -38,21 +38,22 @@ def usual_variants(engine: str) -> tuple[str, ...]:
 def purpose(
     engine: str, role: str | None, kind: str | None, *, talker: str
 ) -> tuple[str | None, dict[str, Any] | None]:
-    """Role and decoding parameters of a new entry.
+    """Choose the role and the decoding parameters of a new entry.
 
     Args:
-        engine: of the entry.
-        role: that its author states; needed for an engine that this program cannot run.
-        kind: of its decoding parameters; may be absent where the engine has only one.
+        engine: the entry's engine.
+        role: the role that the entry's author states; needed for an engine that this program
+            cannot run.
+        kind: the kind of the decoding parameters; may be absent when the engine has one kind only.
         talker: the engine of language models.
 
     Returns:
-        The role to state, None where the engine implies it, and the decoding parameters with every
-        default written out.
+        The role that the entry must state, or None when the engine implies it; and the decoding
+        parameters, with all default values.
 
     Raises:
-        InputError: `option_invalid`, this program has no such engine and no role is stated, or the
-            engine has another role or no such parameters.
+        InputError: `option_invalid`, this program has no such engine and no role is stated, the
+            engine has another role, or the engine has no parameters of this kind.
     """
     implied, config = _configs(talker).get(engine, (None, None))
     if implied is None and role is None:
@@ -83,7 +84,7 @@ def purpose(
 
 
 def _configs(talker: str) -> dict[str, tuple[Role, Any]]:
-    """Role and form of the decoding parameters by engine."""
+    """The role and the type of the decoding parameters, by engine."""
     from glagol.models.gpu_plan import Llm
     from glagol.speech.engines.families import FAMILIES
     from glagol.speech.speakers import families as speakers

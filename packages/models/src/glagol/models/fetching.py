@@ -28,7 +28,8 @@ def fetched(
     """Fetch every artifact of a model; returns their number.
 
     Raises:
-        InputError: `option_invalid`, `setting_invalid`: a mirror.
+        InputError: `option_invalid`, a mirror's address is wrong; `setting_invalid`, a mirror needs
+            credentials.
         IntegrityError: `artifact_unpinned`, `artifact_missing`, `artifact_altered`.
         HostError: `disk_full`, `host_io`.
     """
@@ -36,7 +37,7 @@ def fetched(
 
     found = {a.sha256: a for variant in model.variants for a in variant.artifacts}
     if not found:
-        registry.variant(model)  # says that it was never built, and why
+        registry.variant(model)  # raises: the model was never built
     files = list(found.values())
     with _bars(model, files, bars) as progress:
         fetch_all(files, registry.store, mirrors=mirrors, at_once=at_once, progress=progress)
@@ -50,14 +51,15 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int, bars: B
         model: The entry; its artifacts are its source files.
         registry: Its store takes the files.
         home: Where manifest.json is.
-        at_once: Files at a time.
+        at_once: How many files are fetched at the same time.
         bars: Shows the progress of each file.
 
     Returns:
-        How many files there are.
+        The number of source files.
 
     Raises:
-        InputError: `option_invalid`, the model is built, not fetched, or names no files.
+        InputError: `option_invalid`, a builder makes the model's artifacts, or the entry names no
+            files.
         IntegrityError: `artifact_missing`, `artifact_altered`.
         HostError: `disk_full`, `host_io`.
     """
@@ -92,18 +94,18 @@ def recorded(model: Model, registry: Registry, home: Path, at_once: int, bars: B
 def _bars(
     model: Model, files: Sequence[_File], bars: Bars
 ) -> Iterator[Callable[[_File, int, int | None], None]]:
-    """A callback that moves the bar of its file."""
+    """Show one progress bar for each file; yields a callback that moves the bar of a file."""
     with ExitStack() as stack:
-        moving = {
+        movers = {
             file.sha256 or file.path: stack.enter_context(
                 bars.counter(f"{model.id} {file.path}", least=0)
             )
             for file in files
         }
 
-        def moved(file: _File, done: int, total: int | None) -> None:
-            move = moving[file.sha256 or file.path]
+        def progress(file: _File, done: int, total: int | None) -> None:
+            move = movers[file.sha256 or file.path]
             if move is not None:
                 move(done, total)
 
-        yield moved
+        yield progress

@@ -1,9 +1,9 @@
-"""Archive of manifests, and the only function that replaces `manifest.json`.
+"""Replace `manifest.json`, and keep an archive of all its versions.
 
     STORE/manifests/<sha256>.json    every manifest that an edit replaced or made, byte for byte
 
-The archive is in the store, since a manifest is of no use without its artifacts. It needs neither
-version control nor a network. Each file is checked against its name when it is read.
+The archive is in the store, since a manifest is of no use without its artifacts. A rollback needs
+neither version control nor a network. Each file is checked against its name when it is read.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["Kept", "archive", "editing", "history", "noting", "select", "write"]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A manifest that was or is in force.
+    """A manifest of the archive, or the current one.
 
     Attributes:
-        sha256: Digest of its bytes, as transcripts name it in their provenance.
+        sha256: Digest of its bytes; transcripts have it in their provenance.
         manifest: Its content.
     """
 
@@ -51,7 +51,7 @@ def editing(home: Path) -> Iterator[Registry]:
         InputError: `setting_invalid`, there is no manifest.
         IntegrityError: `manifest_invalid`, `manifest_too_new`.
     """
-    load(home)  # says what is wrong with the home before it is locked
+    load(home)  # raises for a wrong directory before the lock is taken
     descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -63,15 +63,15 @@ def editing(home: Path) -> Iterator[Registry]:
 def write(
     home: Path, registry: Registry, after: Manifest, section: str, text: str, *, dry_run: bool
 ) -> str:
-    """Replace the manifest by `after`, write its changelog line, and archive both manifests.
+    """Replace the manifest by `after`, add a changelog line, and archive both manifests.
 
     The manifest is renamed into place last. An edit that is killed before that has no effect and
     can be repeated.
 
     Args:
-        home: The directory of manifest.json and CHANGELOG.md; the latter is made when absent.
-        registry: What is replaced.
-        after: What replaces it.
+        home: The directory of manifest.json and CHANGELOG.md; the latter is created when absent.
+        registry: The registry with the manifest that is replaced.
+        after: The new manifest.
         section: The section of the changelog.
         text: What changed, in words.
         dry_run: Write nothing.
@@ -80,7 +80,7 @@ def write(
         The difference in both files, as a unified diff.
 
     Raises:
-        InputError: `option_invalid`, the file has changed since it was read.
+        InputError: `option_invalid`, manifest.json has changed since `registry` read it.
         HostError: `disk_full`, `host_io`.
     """
     from glagol.registry.manifest.read import canonical
@@ -89,24 +89,26 @@ def write(
     old, new = manifest.read_bytes(), canonical(after)
     if hashlib.sha256(old).hexdigest() != registry.manifest_sha256:
         raise InputError(
-            "option_invalid", f"{manifest} has changed meanwhile", "run the command again"
+            "option_invalid", f"{manifest} was changed by another process", "run the command again"
         )
-    said = _log(home)
-    saying = changelog.insert(said, section, f"manifest_version {after.manifest_version}: {text}.")
+    log_old = _log(home)
+    line = f"manifest_version {after.manifest_version}: {text}."
+    log_new = changelog.insert(log_old, section, line)
     if not dry_run:
         archive(registry.store.root, old)
         archive(registry.store.root, new)
-        write_atomic(home / "CHANGELOG.md", saying.encode())
+        write_atomic(home / "CHANGELOG.md", log_new.encode())
         write_atomic(manifest, new)
-    return _diff("manifest.json", old.decode(), new.decode()) + _diff("CHANGELOG.md", said, saying)
+    manifests = _diff("manifest.json", old.decode(), new.decode())
+    return manifests + _diff("CHANGELOG.md", log_old, log_new)
 
 
 @contextmanager
 def noting(home: Path) -> Iterator[Registry]:
     """Open the registry at `home` for code that replaces the manifest itself (`build --record`).
 
-    When the block ends, also by an error, both manifests are archived and the change is in the
-    changelog. Nothing is written when the manifest has not changed.
+    When the block ends, also by an exception, both manifests are archived and a line is added to
+    the changelog. Nothing is written when the manifest has not changed.
 
     Raises:
         InputError: `setting_invalid`, there is no manifest.
@@ -127,12 +129,12 @@ def noting(home: Path) -> Iterator[Registry]:
             archive(registry.store.root, new)
             text = "; ".join(changes(registry.manifest, after))
             line = f"manifest_version {after.manifest_version}: {text}."
-            saying = changelog.insert(_log(home), "Changed", line)
-            write_atomic(home / "CHANGELOG.md", saying.encode())
+            log = changelog.insert(_log(home), "Changed", line)
+            write_atomic(home / "CHANGELOG.md", log.encode())
 
 
 def archive(store: Path, data: bytes) -> None:
-    """Keep a manifest's bytes under their digest; nothing happens when they are kept already.
+    """Add a manifest's bytes to the archive under their digest, unless the archive has them.
 
     Raises:
         HostError: `disk_full`, `host_io`.
@@ -147,8 +149,8 @@ def history(registry: Registry, note: Callable[[str], None]) -> list[Kept]:
 
     Args:
         registry: The current manifest, and the store with the archive.
-        note: Takes a line about each file that is left out: its name is not its digest, or this
-            reader cannot read it.
+        note: Called with a line of text for each file that is left out, because its name is not
+            its digest or it cannot be read.
     """
     from glagol.registry.manifest.read import parse
 
@@ -170,12 +172,12 @@ def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) 
 
     Args:
         registry: The current manifest, and the store with the archive.
-        wanted: A manifest_version or the first characters of a digest, at least four; None: the
-            one before the current.
-        note: Takes a line about each file that is left out.
+        wanted: A manifest_version, or at least four characters of the beginning of a digest; None
+            for the version before the current one.
+        note: Called with a line of text for each file that is left out.
 
     Raises:
-        InputError: `not_found`, or `option_invalid` when several fit.
+        InputError: `not_found`; `option_invalid`, several manifests match.
     """
     others = [kept for kept in history(registry, note) if kept.sha256 != registry.manifest_sha256]
     now = registry.manifest.manifest_version
@@ -191,14 +193,14 @@ def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) 
     if len(fitting) > 1:
         raise InputError(
             "option_invalid",
-            f"{wanted} is the name of several manifests: {', '.join(k.sha256 for k in fitting)}",
-            "give more of the digest",
+            f"{wanted} matches several manifests: {', '.join(k.sha256 for k in fitting)}",
+            "give more characters of the digest",
         )
     if not fitting:
         known = ", ".join(str(version) for version in versions) or "no other version"
         raise InputError(
             "not_found",
-            f"the archive has {known}, not the one asked for",
+            f"the archive has {known}, not the requested one",
             "see `glagol models history`; a manifest.json from version control can be given"
             " with --from FILE",
         )
@@ -206,7 +208,7 @@ def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) 
 
 
 def _log(home: Path) -> str:
-    """The changelog as it is, or the beginning of one."""
+    """The text of the changelog, or of a new one when there is no file."""
     path = home / "CHANGELOG.md"
     return path.read_text(encoding="utf-8") if path.is_file() else changelog.NEW
 

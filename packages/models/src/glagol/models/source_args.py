@@ -1,4 +1,4 @@
-"""Parse source files of the command line: a file, an address, or both for one file."""
+"""Parse the command line's source files: each is a local file, an address, or both."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PIN = "#sha256="
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A source file and, when this machine has it, where.
+    """A source file, and its place on this machine if there is one.
 
     Attributes:
         file: The manifest's entry.
-        path: The file that was hashed; None for one that is only an address.
+        path: The local file that was hashed; None when only an address is known.
     """
 
     file: SourceFile
@@ -37,17 +37,19 @@ class Origin:
 
 
 def given(sources: Sequence[str], home: Path) -> tuple[Origin, ...]:
-    """Entries of `--source` values.
+    """Make entries of `--source` values; local files are hashed.
 
-    A file inside `home` is named by its path there, another by its name; it is hashed now. An
-    address may end with `#sha256=DIGEST`, and is one more address of the file that has its name.
+    The entry of a file inside `home` has the file's path relative to `home`, any other has the
+    file's name. An address may end with `#sha256=DIGEST`. An address and a local file of the same
+    name become one entry.
 
     Args:
         sources: Paths and addresses.
         home: The directory of the manifest.
 
     Raises:
-        InputError: `option_invalid`, there is no such file, or its digest is not the given one.
+        InputError: `option_invalid`, a file does not exist, or a file and its address have
+            different digests.
     """
     found: list[Origin] = []
     for text in sources:
@@ -62,10 +64,10 @@ def given(sources: Sequence[str], home: Path) -> tuple[Origin, ...]:
 
 
 def again(model: Model, home: Path) -> tuple[Origin, ...]:
-    """The source files of a model for its next version: hashed again, or without a digest.
+    """The source files of a model for its next version.
 
-    An address may serve other bytes for the next version, so a file that is not in `home` loses its
-    digests.
+    Files inside `home` are hashed again. Other files lose their digests, since their addresses may
+    serve other bytes for the next version.
     """
     origins = []
     for file in model.source.files:
@@ -73,7 +75,7 @@ def again(model: Model, home: Path) -> tuple[Origin, ...]:
         if path.is_file():
             local = _local(path, home)
             same = local.file.sha256 == file.sha256
-            origins.append(Origin(file if same else _with(local.file, file), path))
+            origins.append(Origin(file if same else _with_origin(local.file, file), path))
             continue
         blank = msgspec.structs.replace(
             file, sha256=None, size_bytes=None, md5=None, note="", unpinned=UNFETCHED
@@ -83,15 +85,15 @@ def again(model: Model, home: Path) -> tuple[Origin, ...]:
 
 
 def golden(audio: Path, transcript: Path, home: Path) -> Golden:
-    """The known-answer clip of a model, hashed now.
+    """Hash the known-answer clip of a model and its transcript.
 
     Args:
         audio: The clip, inside `home`.
-        transcript: What is said in it, inside `home`.
+        transcript: Its text, inside `home`.
         home: The directory of the manifest.
 
     Raises:
-        InputError: `option_invalid`, one of them is no file, or lies outside.
+        InputError: `option_invalid`, the clip or the transcript is not a file inside `home`.
     """
     clip, text = _local(audio, home), _local(transcript, home)
     for item in (clip, text):
@@ -110,14 +112,15 @@ def golden(audio: Path, transcript: Path, home: Path) -> Golden:
 
 
 def golden_again(model: Model, home: Path) -> Golden | None:
-    """The known-answer clip of a model hashed again; as it is where its files are not in `home`."""
+    """Hash a model's known-answer clip again; unchanged when its files are not in `home`."""
     known = model.golden
     if known is None or not all((home / p).is_file() for p in (known.audio, known.transcript)):
         return known
     return golden(home / known.audio, home / known.transcript, home)
 
 
-def _with(local: SourceFile, before: SourceFile) -> SourceFile:
+def _with_origin(local: SourceFile, before: SourceFile) -> SourceFile:
+    """The newly hashed file with the addresses and relations of its old entry."""
     kept = ("urls", "archive", "joined", "alternative_to")
     return msgspec.structs.replace(local, **{name: getattr(before, name) for name in kept})
 
@@ -144,14 +147,14 @@ def _local(path: Path, home: Path) -> Origin:
 
 
 def _merged(one: Origin, two: Origin) -> Origin:
-    """Two entries of one file; at most one of them is a file here, and that one names it."""
+    """Merge two entries of one file. At most one has a local file; the result has its path."""
     base = one if one.path or not two.path else two
     pins = {file.sha256 for file in (one.file, two.file) if file.sha256}
     if len(pins) > 1:
         raise InputError(
             "option_invalid",
             f"{base.file.path} has two digests: {' and '.join(sorted(pins))}",
-            "give the file and the address that belong together",
+            "give a file and an address that have the same bytes",
         )
     urls = tuple(dict.fromkeys((*one.file.urls, *two.file.urls)))
     file = msgspec.structs.replace(

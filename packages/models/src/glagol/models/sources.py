@@ -1,8 +1,8 @@
 """Find and verify the source files of a model.
 
-A file is searched under its own name and under the last part of its addresses, in each folder and
-in the store. A file inside an archive, or in parts, is extracted or joined when a build needs it.
-`bringing` fetches missing files.
+A file is searched in each folder, under its path and under the last part of its addresses, and in
+the store by its digest. When a build needs a file that is inside an archive or in parts, it is
+extracted or joined. `bringing` fetches missing files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "find", "found", "lacking_archives", "missing"]
 
 CONFIG = "config.json"
-"""Settings beside published weights; read where they lie, since the weights can do without."""
+"""An optional file of settings, which is read from the folder of the weights if it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Found:
     """One source file that this machine has.
 
     Attributes:
-        path: Where it lies.
-        sha256: Digest of what lies there.
+        path: The file.
+        sha256: Digest of its bytes.
     """
 
     path: Path
@@ -45,13 +45,14 @@ def find(model: Model, registry: Registry, folders: Sequence[Path]) -> dict[str,
     Args:
         model: The entry.
         registry: Its store may hold fetched source files.
-        folders: Where to look, in order; each may hold `models/ID/PATH` or `PATH`.
+        folders: Folders to search, in order; each may hold `PATH` or `models/ID/PATH`.
 
     Returns:
-        Source path to file. An alternative is absent where the file it replaces was found.
+        The files found, by source path. An alternative is left out when the file that it can
+        replace was found.
 
     Raises:
-        IntegrityError: `artifact_altered`, a file has another digest than the manifest says.
+        IntegrityError: `artifact_altered`, a file has another digest than in the manifest.
     """
     files = model.source.files
     located = {
@@ -69,8 +70,8 @@ def find(model: Model, registry: Registry, folders: Sequence[Path]) -> dict[str,
 def missing(model: Model, located: dict[str, Found]) -> list[SourceFile]:
     """The files of `model` that a build needs and this machine lacks.
 
-    An alternative stands for the file it replaces. Archives and parts are needed for what is in
-    them alone.
+    A file is not missing when an alternative of it was found. Archives and parts are not listed
+    themselves, only the files that they contain.
     """
     files = model.source.files
     named = {file.path: file for file in files}
@@ -83,7 +84,7 @@ def missing(model: Model, located: dict[str, Found]) -> list[SourceFile]:
 
 
 def _whole(model: Model) -> list[SourceFile]:
-    """The files that a build reads, each in its first form: no archive, part or alternative."""
+    """The files that a build reads: all but archives, parts and alternatives."""
     files = model.source.files
     inner = {path for file in files for path in (file.archive, *file.joined)}
     return [file for file in files if not file.alternative_to and file.path not in inner]
@@ -92,13 +93,14 @@ def _whole(model: Model) -> list[SourceFile]:
 def found(
     model: Model, located: dict[str, Found], registry: Registry, folders: Sequence[Path]
 ) -> dict[str, Path]:
-    """Every source file that a build needs, and the settings that lie beside the weights.
+    """The path of every source file that a build needs, and of the settings beside the weights.
 
-    What is in an archive or in parts is put into the store.
+    A file that is in an archive or in parts is extracted or joined into the store.
 
     Raises:
-        IntegrityError: `artifact_missing`, `located` is not enough; it was sought in `folders`.
-            `artifact_altered`, an archive is broken, or what came out has another digest.
+        IntegrityError: `artifact_missing`, a file is not in `located` (the message names `folders`
+            as the places that were searched); `artifact_altered`, an archive is damaged, or an
+            extracted file has another digest.
         HostError: `disk_full`, `host_io`.
     """
     absent = missing(model, located)
@@ -114,7 +116,7 @@ def found(
     paths = {name: file.path for name, file in located.items()}
     for file in _whole(model):
         if file.path not in paths and _within(file, named, located):
-            paths[file.path] = _taken(file, named, located, registry)
+            paths[file.path] = _extracted(file, named, located, registry)
     if any(name.endswith(CONFIG) for name in paths):
         return paths
     beside = [path.with_name(CONFIG) for name, path in paths.items() if name.endswith(".bin")]
@@ -122,7 +124,7 @@ def found(
 
 
 def lacking_archives(model: Model, file: SourceFile, located: dict[str, Found]) -> list[SourceFile]:
-    """The archives that are not here and hold a file, or the parts of it that are not here."""
+    """The archives that must be fetched for a file, or for those of its parts that are missing."""
     named = {other.path: other for other in model.source.files}
     parts = [named[path] for path in file.joined] if file.joined else [file]
     archives = {part.archive for part in parts if part.archive and part.path not in located}
@@ -130,19 +132,19 @@ def lacking_archives(model: Model, file: SourceFile, located: dict[str, Found]) 
 
 
 def _within(file: SourceFile, named: dict[str, SourceFile], located: dict[str, Found]) -> bool:
-    """Whether a file is here, or in an archive that is, or its parts are."""
+    """Whether this machine has a file, the archive that contains it, or all of its parts."""
     if file.path in located or file.archive in located:
         return True
     return bool(file.joined) and all(_within(named[p], named, located) for p in file.joined)
 
 
-def _taken(
+def _extracted(
     file: SourceFile,
     named: dict[str, SourceFile],
     located: dict[str, Found],
     registry: Registry,
 ) -> Path:
-    """Where a file is that is here; one that is in parts or in an archive goes into the store."""
+    """The path of a file; one that is in parts or in an archive is put into the store first."""
     if file.path in located:
         return located[file.path].path
     store = registry.store
@@ -150,7 +152,7 @@ def _taken(
         data = _member(located[file.archive].path, file.path)
     else:
         data = b"".join(
-            _taken(named[p], named, located, registry).read_bytes() for p in file.joined
+            _extracted(named[p], named, located, registry).read_bytes() for p in file.joined
         )
     return store.path_of(store.add_bytes(data, file.sha256))
 
@@ -162,7 +164,7 @@ def _member(archive: Path, path: str) -> bytes:
     except (KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise IntegrityError(
             "artifact_altered",
-            f"the source file {archive} does not give {path}: {error}",
+            f"cannot read {path} from the source file {archive}: {error}",
             "get the file again from where it came",
         ) from error
 
@@ -186,7 +188,12 @@ def _locate(
 
 
 def _verified(file: SourceFile, place: Path) -> str:
-    """The digest of the file at `place`, if it is the pinned one or, unpinned, upstream's MD5."""
+    """The digest of the file at `place`.
+
+    Raises:
+        IntegrityError: `artifact_altered`, the file has another digest than the pinned one; or it
+            has no pin, and another MD5 than upstream's.
+    """
     with place.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         right = file.sha256 in {None, sha256}

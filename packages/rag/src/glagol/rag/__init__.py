@@ -1,1 +1,1 @@
-"""Transcripts as an index: search by meaning and by words, answers with citations."""
+"""An index of transcripts: search by meaning and by words, answers with citations."""

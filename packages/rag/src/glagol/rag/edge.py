@@ -1,9 +1,10 @@
 """qdrant inside this process (qdrant-edge), as a vector index.
 
 The shard holds ids, vectors and the fields that a scope filters by, and no text. Its write-ahead
-log is off, for a log keeps what was deleted; so after a crash, or when the store changed without
-it, the shard is made again from the store. `changes` beside it says what it has seen.
-Source: facts measured with qdrant-edge-py 0.9.0, which calls itself beta.
+log is off, because a log would keep deleted vectors. So after a crash, or when the store changed
+while the shard was closed, the shard is built again from the store. The file `changes` beside it
+holds the state of the store that the shard has. Behaviour was measured with qdrant-edge-py 0.9.0,
+which its project calls a beta.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ _FIELDS: Final = ("owner", "folder", "recording", "speaker", "channel", "tags")
 
 
 class Edge:
-    """A shard in a folder of its own; one process has it at a time.
+    """A shard in a folder of its own; one process may have it open at a time.
 
     Args:
-        folder: Made when it is not there.
-        store: What it is made from.
+        folder: The folder of the shard; created when absent.
+        store: The store from which the shard is built.
         size: Numbers in a vector.
 
     Raises:
-        HostError: `host_io`, another process has the shard.
+        HostError: `host_io`, another process has the shard open.
     """
 
     def __init__(self, folder: Path, store: Store, size: int) -> None:
@@ -90,7 +91,7 @@ class Edge:
         return sorted(found, key=lambda each: (-each[1], each[0]))
 
     def close(self) -> None:
-        """Write what is left and give the shard up; a second time does nothing."""
+        """Write pending changes, close the shard and release its lock; may be called twice."""
         if self._lock < 0:
             return
         self._shard.flush()
@@ -99,7 +100,7 @@ class Edge:
         self._lock = -1
 
     def _opened(self) -> Any:
-        """The shard, if it has seen every change of the store; else a new one."""
+        """Open the shard if it has every change of the store; else build a new one."""
         shard, seen = self._folder / "shard", self._folder / "changes"
         state = seen.read_text() if seen.is_file() else ""
         if shard.is_dir() and state == self._state():

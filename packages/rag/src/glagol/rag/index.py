@@ -1,4 +1,4 @@
-"""The port of vector indices, and the exact one, which compares with every vector."""
+"""The interface of vector indices, and the exact index, which compares with every vector."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["Exact", "VectorIndex"]
 
 
 class VectorIndex(Protocol):
-    """Vectors of turns, found by nearness; derived from the store and made again from it."""
+    """Finds the turns whose vectors are nearest; all its data can be built again from the store."""
 
     def put(self, recording: Recording, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        """Take the turns of a recording, vectors float32 [N, D], in the place of older ones."""
+        """Replace the turns of a recording, with vectors float32 [N, D]."""
 
     def forget(self, recording: str) -> None:
-        """Lose every vector of a recording; no file keeps a byte of it."""
+        """Delete every vector of a recording, so that no file keeps a byte of them."""
 
     def nearest(
         self, vector: NDArray[np.float32], scope: Scope, limit: int
     ) -> list[tuple[int, float]]:
-        """Turn ids inside a scope and their cosine to a vector [D], the nearest first."""
+        """Ids of turns inside a scope with their cosine to a vector [D], the nearest first."""
 
     def close(self) -> None:
-        """Give up files."""
+        """Close the files."""
 
 
 class Exact:
-    """All vectors in memory; 154 MB for 100,000 turns of 384 numbers.
+    """An index with all vectors in memory: 154 MB for 100,000 turns of 384 numbers.
 
     Args:
         store: Holds the vectors.
@@ -51,10 +51,10 @@ class Exact:
         self._vectors: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
     def put(self, recording: Recording, ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        """As `VectorIndex.put` [N, D]: the store has them already."""
+        """As `VectorIndex.put` [N, D]; does nothing, since the store has the vectors already."""
 
     def forget(self, recording: str) -> None:
-        """As `VectorIndex.forget`: the store has lost them, and they are read again."""
+        """As `VectorIndex.forget`; reads the vectors that are left from the store again."""
         del recording
         with self._lock:
             self._changes = ""
@@ -82,7 +82,7 @@ class Exact:
         return [(int(ids[n]), float(cosines[best[n]])) for n in order]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the index has no open file."""
 
     def _read(self) -> None:
         changes = self._store.fact("changes")

@@ -44,8 +44,8 @@ class Hit:
 
     Attributes:
         turn: What was said, where and when.
-        by_meaning: Its place among the nearest vectors, from 1; None when it is not among them.
-        by_words: Its place among the turns with words of the query.
+        by_meaning: Its rank among the nearest vectors, from 1; None when it is not among them.
+        by_words: Its rank among the turns with words of the query, from 1, or None.
         around: The turn with its neighbours.
         certainty: How near it is to the query; to be compared with `Library.level`. None where it
             is not among the nearest.
@@ -62,13 +62,13 @@ class Library:
     """Transcripts, searched by meaning and by words; safe from any thread.
 
     Args:
-        folder: Of its files.
+        folder: Folder of the index's files.
         embedder: Makes the vectors.
-        kind: `edge` keeps vectors in qdrant's shard, `exact` in memory.
+        kind: `edge` keeps vectors in a shard of qdrant, `exact` in memory.
 
     Attributes:
-        embedder: The same.
-        index: Of the vectors.
+        embedder: The embedder.
+        index: The index of the vectors.
 
     Raises:
         HostError: `not_ready`, another model made the vectors: `glagol index --again`;
@@ -97,7 +97,7 @@ class Library:
 
     @property
     def model(self) -> str:
-        """Digest of all that decides vectors: the model's bytes and the rules of turns."""
+        """Digest of all that the vectors depend on: the model's bytes and the rules of turns."""
         about = [CHUNKER, sorted(self.embedder.provenance.artifacts.items())]
         return hashlib.sha256(msgspec.json.encode(about)).hexdigest()
 
@@ -112,10 +112,10 @@ class Library:
         return self._meaning.level
 
     def put(self, recording: Recording) -> bool:
-        """Take a recording in the place of what was there under its id.
+        """Add a recording, or replace the one with the same id.
 
         Returns:
-            Whether anything changed: the same digest again costs nothing.
+            Whether anything changed; nothing is done for a recording with the same digest.
         """
         if self._store.digest(recording.id) == recording.digest:
             return False
@@ -127,7 +127,7 @@ class Library:
         return True
 
     def forget(self, recording: str) -> bool:
-        """Lose a recording, in every file; whether it was there."""
+        """Delete a recording from every file; returns whether the index had it."""
         with self._lock:
             there = self._store.forget(recording)
             if there:
@@ -135,9 +135,9 @@ class Library:
         return there
 
     def search(self, query: str, scope: Scope, limit: int = 10) -> list[Hit]:
-        """The turns that fit a query best, by both ways together.
+        """Find the turns that fit a query best: by meaning and by words, with both ranks fused.
 
-        What stands in double quotes must be there word for word, endings aside.
+        Text in double quotes must occur word for word, except for the endings of words.
 
         Raises:
             InputError: `text_empty`, `request_invalid`, the query says nothing or is too long.
@@ -204,13 +204,13 @@ class Library:
         return None if cosine is None else self._meaning.certainty(cosine, query, turn.text)
 
     def close(self) -> None:
-        """Write what is left and give the files up."""
+        """Write pending changes and close the files."""
         self.index.close()
         self._store.close()
 
 
 def fused(*rankings: Sequence[int]) -> list[int]:
-    """Rankings as one, by reciprocal ranks; only what is in a ranking counts there."""
+    """Fuse rankings by reciprocal ranks; an id that a ranking lacks gets no score from it."""
     scores: dict[int, float] = {}
     for ranking in rankings:
         for place, each in enumerate(ranking, 1):

@@ -1,8 +1,7 @@
-"""Counts, facets, timelines and lists of mentions, all from SQL: no model ever counts.
+"""Count and list mentions, with facets and timelines, by SQL; no language model counts.
 
-A mention is a turn that holds all words of a query, endings aside; what stands in double quotes
-must be there word for word. An empty query takes every turn, so that the same answers "who talked
-most".
+A mention is a turn that has all words of a query, except for their endings. Text in double quotes
+must occur word for word. An empty query matches every turn, so it also answers "who talked most".
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class Facet:
     """Mentions that share a value, such as those of one speaker.
 
     Attributes:
-        value: Of the field; empty where it is unknown.
-        turns: Mentions.
-        recordings: In how many recordings.
-        speech_s: Seconds of those turns.
+        value: Value of the field; empty if it is unknown.
+        turns: Number of mentions.
+        recordings: Number of recordings with mentions.
+        speech_s: Duration of those turns, seconds.
     """
 
     value: str
@@ -54,14 +53,14 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """All mentions, and by fields.
+    """Counts of all mentions, and of the mentions by fields.
 
     Attributes:
-        turns: Mentions.
-        recordings: In how many recordings.
-        speech_s: Seconds of those turns.
-        facets: By field; timelines (`day`, `month`) in order of time, others the most first; at
-            most `VALUES_MAX` values each.
+        turns: Number of mentions.
+        recordings: Number of recordings with mentions.
+        speech_s: Duration of those turns, seconds.
+        facets: Facets by field: timelines (`day`, `month`) in order of time, others with the most
+            mentions first; at most `VALUES_MAX` values each.
     """
 
     turns: int

@@ -1,7 +1,7 @@
-"""Which questions SQL answers: how often, most, first, latest. By rules, without a model.
+"""Decide by rules whether SQL answers a question (how often, most, first, latest) or a search does.
 
-A rule takes its words out of a question; what is left is what is to be counted. A question that no
-rule knows is one for search.
+A rule matches the first words of a question; the rest of the question is what SQL counts. A
+question that no rule matches is for search.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _COMPILED: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What answers a question.
+    """The way in which a question is answered.
 
     Attributes:
         kind: `search`, or what SQL counts or sorts by.
-        about: What is to be found; may be empty for `most`, which then counts every turn.
+        about: What is searched or counted; may be empty for `most`, which then counts every turn.
     """
 
     kind: Kind
@@ -48,7 +48,7 @@ class Routed:
 
 
 def routed(question: str) -> Routed:
-    """What answers a question, by its first words."""
+    """Choose the way to answer a question, by its first words."""
     text = " ".join(question.split()).rstrip("?!. ")
     for kind, rule in _COMPILED:
         found = rule.match(text)

@@ -47,12 +47,12 @@ if TYPE_CHECKING:
 
     Progress: TypeAlias = Callable[[int, int | None], None]
 
-_CHUNK_BYTES = 1 << 16  # what a dropped connection can cost
+_CHUNK_BYTES = 1 << 16  # at most so much is lost with a dropped connection
 _REASON_CHARACTERS_MAX = 300  # a server may send its whole error page
 _ATTEMPTS_MAX = 8  # of one mirror, as long as each brings new bytes
 # A download of any length continues for as long as bytes arrive.
 _CLIENT: ClientConfig = {
-    "allow_http": True,  # the digest, not the transport, is what is trusted
+    "allow_http": True,  # the digest protects the bytes, so the transport need not
     "connect_timeout": timedelta(seconds=10),
     "read_timeout": timedelta(seconds=60),
     "timeout": timedelta(days=7),
@@ -74,7 +74,12 @@ class _Wanted:
 
 
 class _RefusedError(Exception):
-    """One mirror did not deliver; `again`: worth asking it once more, `wrong`: bytes came."""
+    """One mirror did not deliver the file.
+
+    Attributes:
+        again: the same mirror may deliver it at another attempt.
+        wrong: the mirror delivered bytes, or a size, other than the pinned ones.
+    """
 
     def __init__(self, reason: str, *, again: bool = False, wrong: bool = False) -> None:
         super().__init__(reason)
@@ -138,10 +143,10 @@ def fetch(
 
 
 def pin(file: SourceFile, store: Store, *, progress: Progress | None = None) -> SourceFile:
-    """Fetch an unpinned file for the first time and learn its digest.
+    """Fetch an unpinned file for the first time and compute its digest.
 
-    The bytes are whatever the first answering url serves (and have upstream's MD5 where one is
-    known). The result belongs into the manifest only after a person reviewed the diff.
+    The bytes are those that the first answering url serves; where upstream's MD5 is known, they
+    must have it. A person must review the diff before the result goes into the manifest.
 
     Args:
         file: the file; its urls are asked in order.
@@ -149,10 +154,11 @@ def pin(file: SourceFile, store: Store, *, progress: Progress | None = None) -> 
         progress: as in `fetch`.
 
     Returns:
-        The same entry with `sha256` and `size_bytes` filled in and `unpinned` gone.
+        The same entry with `sha256` and `size_bytes`, and without `unpinned`.
 
     Raises:
-        IntegrityError: no url delivered; `artifact_altered` when bytes came with another MD5.
+        IntegrityError: `artifact_missing`, no url delivered; `artifact_altered`, the bytes have
+            another MD5 or size.
         HostError: `disk_full` or `host_io` on this side.
     """
     name = hashlib.sha256("\n".join([file.path, *file.urls]).encode()).hexdigest()
@@ -172,7 +178,7 @@ def _download(
     wanted: _Wanted,
     progress: Progress | None,
 ) -> str:
-    """Fill `file` from the first url that delivers; the digest of its bytes."""
+    """Fill `file` from the first url that delivers, and return the digest of its bytes."""
     reasons = []
     wrong = False
     for url in urls:
@@ -199,15 +205,15 @@ def _download(
 def _pull(url: str, file: FileIO, wanted: _Wanted, progress: Progress | None) -> str:
     """Download from one mirror once; a partial file stays in `file` and can be continued."""
     start = os.fstat(file.fileno()).st_size
-    answer, start = (None, start) if start == wanted.size else _ask(url, start)
-    total = start if answer is None else answer.meta["size"]
+    response, start = (None, start) if start == wanted.size else _request(url, start)
+    total = start if response is None else response.meta["size"]
     if wanted.size not in {None, total}:
         raise _RefusedError(f"has {total} bytes, expected {wanted.size}", wrong=True)
     file.truncate(start)
     hashers = _Hashers(wanted, file)
     done, why = start, ""
     try:
-        for chunk in () if answer is None else answer.stream(min_chunk_size=_CHUNK_BYTES):
+        for chunk in () if response is None else response.stream(min_chunk_size=_CHUNK_BYTES):
             _write(file, chunk)
             hashers.update(chunk)
             done += len(chunk)
@@ -217,14 +223,14 @@ def _pull(url: str, file: FileIO, wanted: _Wanted, progress: Progress | None) ->
         why = f": {_brief(error)}"
     if done < total:
         raise _RefusedError(f"stopped after {done} of {total} bytes{why}", again=done > start)
-    if not hashers.agree():
+    if not hashers.match():
         file.truncate(0)
         raise _RefusedError(f"delivered sha256 {hashers.sha256}", again=start > 0, wrong=True)
     return hashers.sha256
 
 
 class _Hashers:
-    """Digests of everything in a partial file, those of later chunks included."""
+    """Digests of a partial file's bytes; `update` adds each chunk that is written behind them."""
 
     def __init__(self, wanted: _Wanted, file: FileIO) -> None:
         self._wanted = wanted
@@ -243,13 +249,13 @@ class _Hashers:
     def sha256(self) -> str:
         return self._sha256.hexdigest()
 
-    def agree(self) -> bool:
+    def match(self) -> bool:
         md5 = None if self._md5 is None else self._md5.hexdigest()
         return self._wanted.sha256 in {None, self.sha256} and self._wanted.md5 == md5
 
 
-def _ask(url: str, start: int) -> tuple[GetResult, int]:
-    """Request a file from `start`; returns the answer and its offset, 0 without range support."""
+def _request(url: str, start: int) -> tuple[GetResult, int]:
+    """Request a file from `start`; returns the response and its offset, 0 without range support."""
     try:
         place, name = _place(url)
         if start:
@@ -257,7 +263,7 @@ def _ask(url: str, start: int) -> tuple[GetResult, int]:
                 return obstore.get(place, name, options={"range": {"offset": start}}), start
             except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):
                 raise
-            except BaseError:  # no ranges there, or our partial file is no prefix of theirs
+            except BaseError:  # the server has no ranges, or a file that ends before `start`
                 pass
         return obstore.get(place, name), 0
     except (BaseError, FileNotFoundError, ValueError) as error:  # obstore raises all three
@@ -290,9 +296,9 @@ def _write(file: FileIO, data: bytes) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """One line of an error: object stores append pages of debugging, and the cause inside them."""
+    """First line of an error and its cause, which obstore puts into pages of debugging output."""
     text = str(error).strip()
-    causes = re.findall(r"<Code>(\w+)</Code>", text)  # S3's own word
+    causes = re.findall(r"<Code>(\w+)</Code>", text)  # of S3's error document
     causes = causes or re.findall(r'(?:message|error): "([^"]+)"', text)
     line = text.partition("\n")[0][:_REASON_CHARACTERS_MAX]
     return f"{line} ({causes[-1]})" if causes else line
@@ -308,7 +314,7 @@ def _is_at(path: Path, file: FileIO) -> bool:
 
 @contextmanager
 def _locked(partial: Path) -> Iterator[FileIO]:
-    """The partial file, open for update, held by this process alone; an empty one is removed."""
+    """Open the partial file under an exclusive lock; remove it at the end when it is empty."""
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         while True:

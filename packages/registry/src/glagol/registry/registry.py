@@ -1,4 +1,4 @@
-"""Open models by id: verified bytes and their provenance. There is no other way to a model."""
+"""Open models by id: verified bytes and their provenance. All code opens models through this."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glagol.core.settings import ServerSettings
     from glagol.registry.manifest.types import Manifest, Model, Variant
 
-NEAR_MAX = 3  # names that are offered for one that nothing has
+NEAR_MAX = 3  # names that are suggested for an unknown one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class OpenModel:
         model: the manifest entry.
         variant: the build that was opened.
         blobs: verified bytes by artifact path, in manifest order.
-        manifest_version: version of the manifest that named them.
+        manifest_version: version of the manifest that named the blobs.
         manifest_sha256: digest of that manifest's bytes.
     """
 

@@ -1,20 +1,20 @@
 """Content-addressed store of model files: added atomically, verified whenever opened.
 
     ROOT/sha256/9c/cdacc4...        a blob, mode 0444, named by its own digest
-    ROOT/sha256/9c/cdacc4....receipt    (only under `Trust.receipt`) what it looked like when hashed
-    ROOT/sha256/9c/cdacc4....partial    (only while `fetch` brings it)
-    ROOT/incoming/                  files being copied in; leftovers of a killed copy mean nothing
+    ROOT/sha256/9c/cdacc4....receipt    size, times and inode of a hashed blob (`Trust.receipt`)
+    ROOT/sha256/9c/cdacc4....partial    a download of `fetch` that is not complete
+    ROOT/incoming/                  files being copied in; those of a killed copy may be deleted
 
 Rules:
 
 1. a blob gets its name only after its bytes were hashed and synced, by one atomic rename, so a kill
    or a full disk at any moment leaves no half blob and concurrent writers of one digest agree;
 2. an opened blob is the very mapping that was hashed, so replacing the file by rename between
-   check and use is not possible. A mapping is no copy: a program that writes into the file in place
-   (mode 0444 leaves that to its owner and root) changes what is mapped, also after the check. A
-   write while the file is hashed is refused where its size or time of change tells; one between the
-   hash and the moment when a session has copied the weights is not seen, and later ones do not
-   matter. A copy would be safe from this, and would double the memory that opening takes;
+   check and use has no effect. A mapping is not a copy: a program that writes into the file in
+   place (mode 0444 allows that to its owner and root only) also changes the mapped bytes. A write
+   during the hash is detected when it changes the file's size or modification time. A write after
+   the hash and before a session has copied the weights is not detected; later ones do no harm. A
+   copy would be safe from this, and would double the memory that opening takes;
 3. Glagol replaces a blob by rename and never writes in place, so open mappings keep their bytes;
 4. the store repairs nothing: wrong bytes are an `IntegrityError` for the operator.
 """
@@ -90,10 +90,10 @@ class _Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A directory of blobs named by their SHA-256; made on the first write.
+    """A directory of blobs named by their SHA-256; the first write makes it.
 
     Attributes:
-        root: the directory. Processes may share it; a read-only one can still be opened from.
+        root: the directory. Processes may share it; blobs can be opened from a read-only one.
     """
 
     root: Path
@@ -110,7 +110,7 @@ class Store:
         """Whether the blob is there and every byte of it is right.
 
         Raises:
-            HostError: `host_io`, it is there but cannot be read.
+            HostError: `host_io`, the blob exists but cannot be read.
         """
         with _host_errors(self.path_of(sha256)):
             try:
@@ -120,11 +120,11 @@ class Store:
                 return False
 
     def add_file(self, path: Path, expected: str | None = None) -> str:
-        """Copy a file in.
+        """Copy a file into the store.
 
         Args:
             path: the file.
-            expected: the digest it must have; None takes it as it is.
+            expected: the digest that it must have; None for any.
 
         Returns:
             Its digest.
@@ -139,7 +139,7 @@ class Store:
             return self._add(iter(lambda: source.read(_COPY_BYTES), b""), path.name, expected)
 
     def add_bytes(self, data: bytes | memoryview, expected: str | None = None) -> str:
-        """Write bytes in; as `add_file`.
+        """Write bytes into the store; `expected` is as for `add_file`.
 
         Returns:
             Their digest.
@@ -161,13 +161,13 @@ class Store:
         model_id: str = "ID",
         built: bool = False,
     ) -> Blob:
-        """Map an artifact and verify what was mapped.
+        """Map an artifact into memory and verify the mapped bytes.
 
         Args:
-            artifact: digest and size wanted; its path is only for messages.
-            trust: whether an earlier hash may count.
+            artifact: the expected digest and size; its path is only for messages.
+            trust: whether the receipt of an earlier hash is accepted instead of hashing.
             model_id: names the model in the remedy.
-            built: whether it is made from its model's source files, so that building brings it.
+            built: whether a builder makes the artifact; the remedy then is a build, else a fetch.
 
         Returns:
             The blob.
@@ -191,7 +191,7 @@ class Store:
                 return _verified(file, artifact, trust, model_id, built=built)
 
     def adopt(self, path: Path, sha256: str) -> Path:
-        """Give a complete file inside `root` its blob name, durably.
+        """Sync a complete file inside `root` and rename it to its blob name.
 
         The caller has hashed every byte of it; nothing may write to it any more.
 
@@ -212,7 +212,7 @@ class Store:
             try:
                 os.fsync(descriptor)
                 path.replace(target)
-                os.fchmod(descriptor, 0o444)  # last: a read-only partial file could not be resumed
+                os.fchmod(descriptor, 0o444)  # last: a read-only partial file cannot be continued
             finally:
                 os.close(descriptor)
             _sync_directory(target.parent)
@@ -249,7 +249,7 @@ def _verified(
     receipt = Path(f"{file.name}.receipt")
     if before.st_size == artifact.size_bytes:  # also: an empty file cannot be mapped
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        if trust == Trust.receipt and _vouches(receipt, _Receipt.of(before)):
+        if trust == Trust.receipt and _is_valid(receipt, _Receipt.of(before)):
             return Blob(artifact.sha256, data)
         found = hashlib.sha256(data).hexdigest()
         after = os.fstat(file.fileno())
@@ -257,7 +257,7 @@ def _verified(
             raise IntegrityError(
                 "artifact_altered",
                 f"{artifact.path} of {model_id} was written while it was read: {file.name}",
-                "see which process writes into the store, then open it again",
+                "find the process that writes into the store, stop it, and open the model again",
             )
     else:
         found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -273,7 +273,8 @@ def _verified(
     return Blob(artifact.sha256, data)
 
 
-def _vouches(receipt: Path, now: _Receipt) -> bool:
+def _is_valid(receipt: Path, now: _Receipt) -> bool:
+    """Whether a receipt was written for the file as it is now, and late enough to be trusted."""
     try:
         written_ns = receipt.stat().st_mtime_ns
         then = msgspec.json.decode(receipt.read_bytes(), type=_Receipt)

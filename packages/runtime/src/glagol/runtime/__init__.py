@@ -1,1 +1,1 @@
-"""ONNX Runtime: sessions, providers and their proof, CUDA, batches, native kernels; no speech."""
+"""ONNX Runtime: sessions, providers and their checks, CUDA, batches, native kernels; no speech."""

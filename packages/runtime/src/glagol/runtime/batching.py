@@ -1,13 +1,13 @@
 """Batch windows of several callers into one encoder call, for devices that need large batches.
 
 There is no batching delay: a window that finds the device idle runs immediately, and windows that
-arrive while the device is busy form the next batch. So a window waits for the calls before it only,
-one for each bucket.
+arrive while the device is busy form the next batch. So a window waits only for the calls that were
+in line before it, at most one for each bucket of lengths.
 
-Every call of a bucket has the same shape, [windows, frames], with empty rows where callers are
-missing. Memory therefore does not grow with the variety of lengths, and as the shape decides which
-kernels run, a result does not depend on the other rows of the call. When the device's memory does
-not suffice, the call is repeated in halves, and calls stay that small.
+Every call of a bucket has the same shape, [windows, frames]; rows without a window are zeros.
+Memory therefore does not grow with the variety of lengths. The shape decides which kernels run, so
+a result does not depend on the other rows of the call. When the device's memory does not suffice,
+the call is repeated in halves, and later calls are as small.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Encode: TypeAlias = Callable[[Array, Lengths], tuple[Array, Lengths]]
 """Features float32 [B, L, F] and lengths [B] to outputs float32 [B, T, C] and lengths [B]."""
 
 Room: TypeAlias = "Callable[[Sequence[int]], Array]"
-"""A shape to zeros float32 of it."""
+"""Makes an array of float32 zeros of the given shape."""
 
 WINDOWS = 8
-"""Of one call. A figure for cards of 12 GB and more, not measured."""
+"""Windows of one call. The figure is for GPUs with 12 GB and more; it was not measured."""
 
 FRAMES = 320
 """Mel frames by which buckets grow, 3.2 s: eight buckets up to 25 s."""
@@ -49,11 +49,11 @@ def _zeros(shape: Sequence[int]) -> Array:
 
 
 class Tally:
-    """Counts calls of an encoder and the windows in them; from any thread.
+    """Counts the calls of an encoder and their windows; safe from any thread.
 
     Attributes:
-        calls: how often it ran.
-        windows: how many windows that was; divided by `calls`, how full the calls were.
+        calls: number of calls.
+        windows: number of windows in all calls; `windows / calls` is the mean fill of a call.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Tally:
         self.calls = self.windows = 0
 
     def add(self, windows: int) -> None:
-        """Count one call with so many windows."""
+        """Count one call with this number of windows."""
         with self._lock:
             self.calls += 1
             self.windows += windows
@@ -69,7 +69,7 @@ class Tally:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """Windows that go together; `done` is set when outputs or the error are there."""
+    """Windows of one batch; `done` is set when `outputs` or `error` is set."""
 
     windows: list[Array] = field(default_factory=list)
     outputs: list[Array] = field(default_factory=list)
@@ -78,17 +78,17 @@ class _Group:
 
 
 class Batcher:
-    """Call it from many threads, each with one window.
+    """Encodes single windows from many threads in common calls of the encoder.
 
     Args:
         encode: runs the encoder; never called by two threads at a time.
-        room: makes the batches that `encode` is given.
+        room: allocates the batch for a call of `encode`.
         windows: rows of one call.
         frames: mel frames by which buckets grow.
 
     Attributes:
-        windows: rows of one call now; fewer once memory did not suffice.
-        tally: what was encoded.
+        windows: rows of one call now; halved each time the device's memory did not suffice.
+        tally: counts of calls and windows.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Batcher:
 
     @classmethod
     def on_card(cls, session: onnxruntime.InferenceSession, *, windows: int = WINDOWS) -> Batcher:
-        """For an encoder on CUDA, through pinned memory where ONNX Runtime has some."""
+        """Make a batcher for an encoder on CUDA; batches are in pinned memory if ORT offers it."""
         encoder = Bound(session, pinned_memory(CUDA))
         return cls(encoder, encoder.room, windows=windows)
 
@@ -124,19 +124,19 @@ class Batcher:
             float32 [T, C], the valid frames.
 
         Raises:
-            HostError: `vram_too_small`, not even one window fits.
+            HostError: `vram_too_small`, the device's memory is too small for one window.
         """
         bucket = -(-len(features) // self._frames)
         with self._lock:
             group = self._open.get(bucket)
-            leads = group is None
+            is_first = group is None
             if group is None:
                 group = self._open[bucket] = _Group()
             place = len(group.windows)
             group.windows.append(features)
             if len(group.windows) >= self.windows:
                 del self._open[bucket]
-        if leads:
+        if is_first:
             self._run(group, bucket)
         else:
             group.done.wait()
@@ -145,7 +145,7 @@ class Batcher:
         return group.outputs[place]
 
     def _run(self, group: _Group, bucket: int) -> None:
-        """Wait for the device, close the group, encode it."""
+        """Wait for the device, take the group out of the open ones, and encode it."""
         with self._device:
             with self._lock:
                 if self._open.get(bucket) is group:
@@ -158,7 +158,7 @@ class Batcher:
                 group.done.set()
 
     def _encoded(self, windows: Sequence[Array], frames: int) -> list[Array]:
-        """The outputs of each window, in as many calls as memory asks for."""
+        """The outputs of each window, computed in as many calls as the memory requires."""
         found: list[Array] = []
         while len(found) < len(windows):
             rows = windows[len(found) : len(found) + self.windows]
@@ -171,7 +171,7 @@ class Batcher:
                     raise HostError(
                         "vram_too_small",
                         f"one window of {frames} mel frames does not fit into the device's memory",
-                        "free memory of the card, raise the limit, or choose device cpu",
+                        "free memory of the GPU, raise the limit, or choose device cpu",
                     ) from error
                 self.windows = max(1, self.windows // 2)
         return found
@@ -188,6 +188,6 @@ class Batcher:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory ran out; only its message shows that."""
+    """Whether an error means that memory ran out; ONNX Runtime shows that in the message only."""
     message = str(error).lower()
     return any(words in message for words in OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""Choose the build of a model for the processor and the device."""
+"""Choose the variant of a model for the processor and the device."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["build_of"]
 def build_of(
     registry: Registry, model: Model, asked: str | None, device: str, *, kernels: bool = False
 ) -> str | None:
-    """Choose a variant: the asked one, else the first that was made for the device.
+    """Choose a variant: the requested one, else the first that was made for the device.
 
-    Where this processor computes its precision inexactly (`glagol.runtime.kernels.int8`) and the
-    store has the build that replaces it, the choice is that one.
+    If this processor computes the variant's precision inexactly (`glagol.runtime.kernels.int8`),
+    and the store has the variant that replaces it, that one is chosen.
 
     Args:
-        registry: whose store it is.
-        model: its manifest entry.
+        registry: its store is searched for the replacement.
+        model: the manifest entry.
         asked: id of a variant; None for the first one made for the device.
         device: "cpu" or "cuda".
-        kernels: whether our library computes all of the model's int8 products where it can.
+        kernels: whether Glagol's native library computes all of the model's int8 products on
+            processors that it supports.
 
     Returns:
         Id of a variant; None leaves the choice to the registry.
@@ -35,13 +36,13 @@ def build_of(
 
 
 def _made_for(model: Model, device: str) -> str | None:
-    """The first build that was made for the device; None leaves the choice to the registry."""
+    """The first variant that was made for the device; None leaves the choice to the registry."""
     made = [v.id for v in model.variants if v.artifacts and v.provider == device]
     return made[0] if made else None
 
 
 def _exact(registry: Registry, model: Model, asked: str | None, *, kernels: bool) -> str | None:
-    """The build that was asked for, or the one that replaces it on this processor."""
+    """The requested variant, or the one that replaces it on this processor."""
     found = next((v for v in model.variants if v.id == asked), None)
     if found is None or found.precision not in REPLACED or not inexact(kernels=kernels):
         return asked

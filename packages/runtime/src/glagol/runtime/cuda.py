@@ -1,6 +1,6 @@
 """CUDA options for ONNX Runtime, and the check that it applied them.
 
-Nothing here was run on a GPU yet; the options are ONNX Runtime's documented ones.
+This code has not run on a GPU yet; the options are ONNX Runtime's documented ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 
 RECORD = "session.record_ep_graph_assignment_info"
-"""Session entry without which `strays` has nothing to read."""
+"""Session option that makes ONNX Runtime record what `strays` reads."""
 
 BOOKKEEPING = frozenset(
     {
@@ -28,11 +28,12 @@ BOOKKEEPING = frozenset(
 def cuda_options(memory_bytes: int) -> dict[str, str]:
     """Options of the CUDA provider.
 
-    No TF32, so that the parts in float32 are float32; convolutions by cuDNN's heuristic, since a
-    search by stopwatch would choose anew with every start.
+    TF32 is off, so that float32 parts are computed in float32. cuDNN's heuristic chooses the
+    algorithm of a convolution, since a search by measured time may choose another one at each
+    start.
 
     Args:
-        memory_bytes: most that its arena may take of the card; 0 for no limit.
+        memory_bytes: limit of the arena's GPU memory, bytes; 0 for no limit.
     """
     options = {
         "arena_extend_strategy": "kSameAsRequested",
@@ -43,7 +44,10 @@ def cuda_options(memory_bytes: int) -> dict[str, str]:
 
 
 def strays(session: onnxruntime.InferenceSession) -> dict[str, int]:
-    """Operators, by name and number, that do real work on another provider than CUDA."""
+    """Count the operators, by type, that run on another provider than CUDA.
+
+    Operators of `BOOKKEEPING` do not count.
+    """
     found: dict[str, int] = {}
     for part in session.get_provider_graph_assignment_info():
         if part.ep_name == CUDA:

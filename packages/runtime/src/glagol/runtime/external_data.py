@@ -1,4 +1,4 @@
-"""Find the tensors of an ONNX graph that lie in an external file.
+"""Find the tensors of an ONNX graph that are stored in an external file.
 
 ONNX Runtime takes weights that the caller holds (`add_external_initializers`) by tensor name. The
 names are in the graph, so this reads just enough of the protocol buffer
@@ -26,14 +26,14 @@ DTYPES = {1: "<f4", 2: "u1", 3: "i1", 6: "<i4", 7: "<i8", 9: "?", 10: "<f2"}
 
 @dataclass(frozen=True, slots=True)
 class ExternalTensor:
-    """One initializer outside of the graph.
+    """One initializer that is stored outside of the graph.
 
     Attributes:
-        name: of the tensor in the graph.
-        location: name of the file that holds it.
-        offset: of its first byte in that file.
+        name: name of the tensor in the graph.
+        location: name of the file that holds the values.
+        offset: position of the first byte in that file.
         dtype: numpy type string.
-        shape: its dimensions.
+        shape: dimensions.
     """
 
     name: str
@@ -43,10 +43,10 @@ class ExternalTensor:
     shape: tuple[int, ...]
 
     def view(self, data: memoryview) -> npt.NDArray[Any]:
-        """The tensor [*shape] inside the file's bytes, not copied.
+        """The tensor [*shape] as a view of the file's bytes, without a copy.
 
         Raises:
-            IntegrityError: `artifact_altered`, the file is too short for it.
+            IntegrityError: `artifact_altered`, the file is too short for the tensor.
         """
         count = int(np.prod(self.shape, dtype=np.int64))
         try:

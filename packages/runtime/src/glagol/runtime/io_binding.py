@@ -1,7 +1,7 @@
 """Call an encoder with bound tensors: one copy to the device, one copy back.
 
 A GPU copies from and to pinned memory directly. ONNX Runtime offers such memory for devices that it
-lists; without it ordinary memory is used. Nothing here was run on a GPU yet.
+lists; for others, ordinary memory is used. This code has not run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Lengths: TypeAlias = npt.NDArray[np.int64]
 
 
 def pinned_memory(provider: str) -> onnxruntime.OrtMemoryInfo | None:
-    """Memory of this machine that the provider's device reaches itself; None where there is none.
+    """Host memory that the provider's device accesses directly; None if ONNX Runtime lists none.
 
     Args:
-        provider: ONNX Runtime's name of it.
+        provider: ONNX Runtime's name of the provider.
     """
     kind = onnxruntime.OrtDeviceMemoryType.HOST_ACCESSIBLE
     found = (d.memory_info(kind) for d in onnxruntime.get_ep_devices() if d.ep_name == provider)
@@ -34,11 +34,11 @@ def pinned_memory(provider: str) -> onnxruntime.OrtMemoryInfo | None:
 
 
 class Bound:
-    """An encoder to be called with batches, by one thread at a time.
+    """Runs an encoder on batches; used by one thread at a time.
 
     Args:
-        session: of the encoder; its first output is float32, its second int64.
-        memory: where batches and outputs are to lie; None for anywhere.
+        session: the encoder's session; its first output is float32, its second int64.
+        memory: where batches and outputs are allocated; None for ordinary memory.
     """
 
     def __init__(
@@ -49,10 +49,11 @@ class Bound:
         self._session = session
         self._memory = memory
         self._outputs, self._counts = (output.name for output in session.get_outputs())
-        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # of outputs, by the features'
+        # Shape of the outputs by shape of the features, known after the first call.
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def room(self, shape: Sequence[int]) -> Array:
-        """Zeros float32 [shape], where the device reads them best."""
+        """Allocate float32 zeros [shape] in the memory that the device reads fastest."""
         zeros = _view(self._allocated(shape))
         zeros[...] = 0
         return zeros
@@ -61,7 +62,7 @@ class Bound:
         """Run the encoder.
 
         Args:
-            features: float32 [B, L, F], best made by `room`.
+            features: float32 [B, L, F]; fastest when allocated by `room`.
             lengths: int64 [B], mel frames of each row.
 
         Returns:
@@ -88,7 +89,7 @@ class Bound:
 
 
 def _view(value: onnxruntime.OrtValue) -> Array:
-    """The same memory as an array, which keeps it."""
+    """The value's memory as an array without a copy; the array keeps the value alive."""
     shape = value.shape()
     memory = (ctypes.c_float * math.prod(shape)).from_address(value.data_ptr())
     memory.owner = value

@@ -1,4 +1,4 @@
-"""What a caller chooses for the sessions of a model: device, threads, memory, kernels."""
+"""Options of a model's sessions: device, threads, memory, kernels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Runtime:
 
     Attributes:
         device: "cpu" or "cuda"; there is no fallback from one to the other.
-        threads: of the CPU, 0 for one per physical core; they do not change the results.
-        memory_bytes: most that the model may take of a card's memory; 0 for no limit.
-        kernels: whether our library computes what it can (`glagol.runtime.kernels.adapt`).
+        threads: CPU threads; 0 for one per physical core. Their number does not change results.
+        memory_bytes: limit of the model's GPU memory, bytes; 0 for no limit.
+        kernels: whether Glagol's native library is used (`glagol.runtime.kernels.adapt`).
     """
 
     device: str = "cpu"

@@ -1,1 +1,1 @@
-"""Installing a bundle: steps, checks, the cut-over, rollback."""
+"""Install a bundle: steps, checks, the switch to the new release, rollback."""

@@ -36,13 +36,13 @@ TEMPLATES = "src/packages/bundle/src/glagol/bundle/release"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to apply.
+    """Options of an installation.
 
     Attributes:
-        signers: allowed_signers; None means those of the first installation.
-        allow_unsigned: take a bundle without a signature, on its sums alone.
-        downgrade: an older release is wanted.
-        stream: gets progress lines.
+        signers: the file allowed_signers; None means that of the first installation.
+        allow_unsigned: accept a bundle without a signature; only its checksums are verified.
+        downgrade: allow a release that is older than the running one.
+        stream: receives progress lines; None for none.
     """
 
     signers: Path | None = None
@@ -52,7 +52,7 @@ class Options:
 
 
 class Front(Trusted):
-    """Keeps the front files unchanged, for the release folder."""
+    """Verifies the front files as `Trusted` does, and keeps their bytes for the release folder."""
 
     def __init__(self, options: Options, target: Target) -> None:
         signers = options.signers or (target.signers if target.signers.is_file() else None)
@@ -60,21 +60,30 @@ class Front(Trusted):
         self.front: dict[str, bytes] = {}
 
     def take_sums(self, data: bytes, signature: bytes | None) -> None:
-        """As the parent's."""
+        """As `Trusted`'s method; keeps the bytes."""
         super().take_sums(data, signature)
         self.front[SUMS] = data
         if signature is not None:
             self.front[SIGNATURE] = signature
 
     def take_index(self, data: bytes) -> None:
-        """As the parent's."""
+        """As `Trusted`'s method; keeps the bytes."""
         super().take_index(data)
         self.front[INDEX] = data
 
 
 @dataclass(slots=True)
 class Applier:
-    """One installation: target, machine, disk, and the stream of bundle members."""
+    """Carries out the steps of one installation.
+
+    Attributes:
+        target: the folder of the installation.
+        host: the machine.
+        disk: writes to the target.
+        trusted: the verified front files.
+        files: the other files of the bundle, in order.
+        progress: shows how much was copied.
+    """
 
     target: Target
     host: Host
@@ -85,11 +94,11 @@ class Applier:
 
     @property
     def staged(self) -> Path:
-        """The release folder while it is made."""
+        """The folder in which the new release is made, before it is published."""
         return self.target.release(STAGED)
 
     def carry_out(self, step: steps.Step) -> None:
-        """Do one step; repeating a finished step changes nothing."""
+        """Carry out one step; a finished step that is repeated changes nothing."""
         match step:
             case steps.Check(entry):
                 self._check(entry)
@@ -122,14 +131,14 @@ class Applier:
             base = (self.trusted.base or {}).get("name", "its base")
             raise error(
                 "bundle_base",
-                f"{entry.path} ({entry.sha256}) of {base} is not here with the right bytes",
+                f"{entry.path} ({entry.sha256}) of {base} is missing or altered in the store",
                 f"install {base} first, or bring the full bundle",
             )
 
     def _take(self, expected: Entry) -> None:
         entry, chunks = next(self.files)
         if entry != expected:
-            raise AssertionError(f"{entry.path} came for {expected.path}")
+            raise AssertionError(f"the bundle has {entry.path} where the plan has {expected.path}")
         path = self.target.store.path_of(entry.sha256)
         if self.target.store.verify(entry.sha256):
             for data in chunks:
@@ -174,12 +183,12 @@ class Applier:
                 self.disk.file(path, [text.encode()], mode)
 
     def _accept(self, release: Path) -> None:
-        asked = self.trusted.index["acceptance"]
-        expected = (release / asked["transcript"]).read_text(encoding="utf-8")
-        found = self.host.answer(release, asked["model"], asked["audio"])
+        test = self.trusted.index["acceptance"]
+        expected = (release / test["transcript"]).read_text(encoding="utf-8")
+        found = self.host.answer(release, test["model"], test["audio"])
         if _words(found) != _words(expected):
             raise rejected(
-                f"{asked['model']} transcribed {asked['audio']} as {found.strip()!r}, "
+                f"{test['model']} transcribed {test['audio']} as {found.strip()!r}, "
                 f"expected {expected.strip()!r}"
             )
 
@@ -189,16 +198,16 @@ class Applier:
         link = self.target.generation(step.generation)
         self.disk.folder(link.parent)
         self.disk.point(link, f"../releases/{step.folder}")
-        with self._returning(step.generation - 1):
+        with self._switching_back(step.generation - 1):
             self.disk.point(self.target.current, f"generations/{step.generation}")
 
     def _confirm(self, step: steps.Confirm) -> None:
-        with self._returning(step.previous):
+        with self._switching_back(step.previous):
             self._accept(self.target.current)
 
     @contextmanager
-    def _returning(self, previous: int) -> Iterator[None]:
-        """On any error inside the block, switch back to the release that served before."""
+    def _switching_back(self, previous: int) -> Iterator[None]:
+        """On any exception inside the block, switch back to the generation `previous` (0: none)."""
         try:
             yield
         except BaseException:
@@ -213,21 +222,21 @@ class Applier:
 def apply(
     members: Iterator[Member], target: Target, host: Host, disk: Disk, options: Options
 ) -> Installed:
-    """Install a bundle beside the running release, then cut over by one rename.
+    """Install a bundle beside the running release, then switch to the new one by one rename.
 
     Args:
-        members: the bundle, of `carrier.members`.
-        target: where to.
+        members: the bundle's members, from `carrier.members`.
+        target: the folder of the installation.
         host: the machine.
-        disk: how to write.
-        options: trusted keys and what is allowed.
+        disk: writes to the target.
+        options: trusted keys, and what is allowed.
 
     Returns:
-        What runs now.
+        The release that runs now.
 
     Raises:
-        GlagolError: nothing has changed for the release that runs; what was copied is kept, and
-            the same call continues.
+        GlagolError: the installation failed. The release that ran before still runs. Files that
+            were copied are kept, and the same call continues.
     """
     with translated():
         trusted = Front(options, target)
@@ -244,8 +253,8 @@ def apply(
             situation = steps.Situation(target.running(), generations, published)
             total = sum(entry.size for entry in wanted.carried)
             progress = Progress("apply", total, options.stream)
-            again = iter([first]) if first else iter(())
-            applier = Applier(target, host, disk, trusted, _chained(again, files), progress)
+            begun = iter([first]) if first else iter(())
+            applier = Applier(target, host, disk, trusted, _chained(begun, files), progress)
             _keep_signers(target, disk, options)
             for step in steps.steps(wanted, situation):
                 if not isinstance(step, steps.Check | steps.Take):
@@ -263,7 +272,7 @@ def facts(wanted: steps.Wanted, target: Target, host: Host) -> Facts:
     missing = [entry for entry in wanted.carried if not target.store.has(entry.sha256)]
     environment = wanted.index["environment"]
     unpacked = int(environment["unpacked_bytes"])
-    # Byte code was measured at 1.1 to 1.25 times its sources; bundles of old do not count those.
+    # Byte code was measured at 1.1 to 1.25 times its sources. Old bundles do not state their size.
     code = 2 * int(environment.get("sources_bytes", unpacked / 2))
     return Facts(
         system=host.system(),
@@ -278,13 +287,13 @@ def facts(wanted: steps.Wanted, target: Target, host: Host) -> Facts:
 
 
 def rollback(target: Target, disk: Disk) -> Installed:
-    """Point `current` at the generation before, by one rename.
+    """Switch back to the generation before the running one, by one rename of `current`.
 
     Returns:
-        What runs now.
+        The release that runs now.
 
     Raises:
-        InputError: `bundle_no_previous`; `bundle_target`.
+        InputError: `bundle_no_previous`; `bundle_target`, there is no installation.
     """
     target.need()
     with target.changing(disk):
@@ -295,7 +304,7 @@ def rollback(target: Target, disk: Disk) -> Installed:
             raise error(
                 "bundle_no_previous",
                 f"{target.root} has no release before the running one",
-                "apply the bundle that is wanted with --downgrade",
+                "install the bundle of the older release with --downgrade",
             )
         disk.point(target.current, f"generations/{earlier[-1].generation}")
         return earlier[-1]
@@ -306,13 +315,14 @@ def garbage(target: Target, keep: int) -> list[Path]:
 
     Args:
         target: the installation.
-        keep: how many generations to keep, the running one among them; at least 1.
+        keep: how many generations to keep, with the running one; at least 1.
 
     Returns:
-        Paths to remove, in order. Models that a kept manifest names are kept, however they came.
+        Paths to remove, in order. Models that the manifest of a kept release names are not among
+        them, also when they came from another source than a bundle.
 
     Raises:
-        InputError: `bundle_target`.
+        InputError: `bundle_target`, there is no installation.
     """
     target.need()
     running = target.running()
@@ -335,7 +345,7 @@ def garbage(target: Target, keep: int) -> list[Path]:
 
 
 def collect(target: Target, disk: Disk, paths: list[Path]) -> None:
-    """Remove what `garbage` found."""
+    """Remove the paths that `garbage` returned."""
     with target.changing(disk):
         for path in paths:
             disk.remove(path)

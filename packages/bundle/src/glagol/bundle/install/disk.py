@@ -1,8 +1,9 @@
-"""The only module that changes the disk during an installation, one primitive at a time.
+"""Change the disk during an installation, one primitive operation at a time.
 
-`before` is called ahead of each primitive with its name and path. Tests raise "disk full" or
-kill the process there, at every primitive. This module, and all that `apply` needs, runs on a bare
-Python 3.11: install.sh uses it before there is an environment.
+No other module of the installation writes to the disk. `before` is called ahead of each operation
+with its name and path; tests raise "disk full" or kill the process there. This module, and all
+modules that `apply` imports, need only the standard library of Python 3.11, since install.sh runs
+them before the environment exists.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ def _nothing(_operation: str, _path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The disk of a target.
+    """Writes to the disk of a target.
 
     Every method raises HostError `disk_full` or `host_io`.
 
     Attributes:
-        before: called as `before(operation, path)` ahead of each primitive.
+        before: called as `before(operation, path)` ahead of each primitive operation.
     """
 
     before: Callable[[str, Path], None] = _nothing
@@ -43,15 +44,15 @@ class Disk:
                 path.mkdir(parents=True, exist_ok=True)
 
     def file(self, path: Path, chunks: Iterable[bytes], mode: int) -> None:
-        """Write a whole file or nothing: a temporary beside it, synced, then renamed.
+        """Write a file atomically: into a temporary file beside it, synced, then renamed.
 
-        An exception from `chunks` leaves the old file, if any, as it was.
+        An exception from `chunks` leaves an old file unchanged.
         """
         part = path.with_name(path.name + ".partial")
         try:
             with self._step("open", part):
-                part.unlink(missing_ok=True)  # a killed run's may be read-only
-                file = part.open("wb", buffering=0)  # a buffer would fail once more when closed
+                part.unlink(missing_ok=True)  # that of a killed run may be read-only
+                file = part.open("wb", buffering=0)  # a full buffer would fail again at the close
             with file:
                 for data in chunks:
                     with self._step("write", part):
@@ -66,7 +67,7 @@ class Disk:
             part.unlink(missing_ok=True)
 
     def link(self, path: Path, to: Path) -> None:
-        """A second name for a file; a copy where the file system has no hard links."""
+        """Make `path` a hard link to the file `to`; a copy if the file system has no hard links."""
         with self._step("link", path):
             try:
                 path.hardlink_to(to)
@@ -74,7 +75,7 @@ class Disk:
                 shutil.copyfile(to, path)
 
     def point(self, path: Path, to: str) -> None:
-        """Make or move a symbolic link by one atomic rename."""
+        """Make the symbolic link `path` point to `to`, by one atomic rename."""
         part = path.with_name(path.name + ".partial")
         with self._step("unlink", part):
             part.unlink(missing_ok=True)
@@ -83,14 +84,14 @@ class Disk:
         self.rename(part, path)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Rename, and bring the folder to the disk."""
+        """Rename a file or folder, and sync the folder that contains the new name."""
         with self._step("rename", new):
             old.replace(new)
         with self._step("syncdir", new.parent):
             sync_folder(new.parent)
 
     def remove(self, path: Path) -> None:
-        """Remove a file, a link or a whole folder; nothing when it is not there."""
+        """Remove a file, a link or a whole folder; do nothing when it does not exist."""
         if not path.is_symlink() and not path.exists():
             return
         with self._step("remove", path):
@@ -100,7 +101,7 @@ class Disk:
                 path.unlink()
 
     def settle(self, path: Path) -> None:
-        """Bring everything written so far, by other programs too, to the disk."""
+        """Sync all file systems, so that files which other programs wrote are on the disk too."""
         with self._step("settle", path):
             os.sync()
 

@@ -1,4 +1,4 @@
-"""Check whether a bundle can be installed here: a pure function of index and facts."""
+"""Check whether a bundle can be installed on this machine: a pure function of index and facts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MARGIN_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the target is.
+    """Facts about the machine and the folder of the installation.
 
     Attributes:
-        system: as in `x86_64-linux`.
-        glibc: `2.36`; empty when it is not glibc.
-        python: version of an interpreter that the bundle has wheels for, as in `3.11`, else of
-            what was found instead; empty without one.
-        target: path, for messages.
-        kind: whose folder it is.
-        running: what runs there now.
-        free_bytes: room on its disk.
-        needed_bytes: what this installation will write.
+        system: such as `x86_64-linux`.
+        glibc: version, such as `2.36`; empty when the C library is not glibc.
+        python: version, such as `3.11`, of an interpreter for which the bundle has wheels, else of
+            any that was found; empty if none was found.
+        target: path of the folder, for messages.
+        kind: what the folder is; `ours` is an installation of Glagol, `foreign` holds other files.
+        running: the release that runs there now.
+        free_bytes: free bytes on the folder's disk.
+        needed_bytes: bytes that this installation will write.
     """
 
     system: str
@@ -43,18 +43,18 @@ class Facts:
 
 
 def preflight(index: dict[str, Any], facts: Facts, *, downgrade: bool) -> Iterator[GlagolError]:
-    """All reasons against the installation, the most basic first; empty when it may start.
+    """Yield an error for each reason against the installation; none when it may start.
 
     Args:
-        index: bundle.json.
-        facts: the target.
-        downgrade: whether an older release is wanted.
+        index: the content of bundle.json.
+        facts: facts about machine and folder.
+        downgrade: whether an older release than the running one is allowed.
     """
     requires = index["requires"]
     if facts.kind == "foreign":
         yield error(
             "bundle_target",
-            f"{facts.target} holds files that are not ours",
+            f"{facts.target} holds files that are not Glagol's",
             "choose an empty or new folder",
         )
     if facts.system != requires["system"]:

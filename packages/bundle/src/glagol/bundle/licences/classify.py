@@ -1,13 +1,13 @@
-"""Licences of wheels and models: an SPDX expression with its basis, and the texts.
+"""Find the licence of a wheel or model: an SPDX expression, its basis, and the licence texts.
 
-A wheel's licence comes from its METADATA (`License-Expression` of PEP 639, else the free `License`
-field, else classifiers), else from its licence text, else from a judgement in `rules`, with the
-evidence. If none of these applies, the licence is unknown and the build stops. A known licence that
-needs a person's decision gets a remark, which `review` lists.
+A judgement in `rules`, with its evidence, comes first. Else a wheel's licence is stated in its
+METADATA (`License-Expression` of PEP 639, then the free `License` field, then classifiers), or is
+recognised from its licence text. If none of these applies, the licence is unknown and the build
+stops. A known licence that needs a person's decision gets a remark, which `review` lists.
 
-In place of a text that a wheel forgot, `texts/` beside this module has the project's own
-(`NAME.txt`) or a licence's that is the same for every work (`EXPRESSION.txt`); without either the
-bundle says that there is none.
+If a wheel contains no licence text, the folder `texts/` beside this module may have the project's
+own text (`NAME.txt`), or a licence text that is the same for every work (`EXPRESSION.txt`). If it
+has neither, the bundle states that no text was found.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """What one wheel or model may be used under.
+    """The licence of one wheel or model.
 
     Attributes:
-        subject: `NAME-VERSION` of a wheel, the id of a model.
-        expression: SPDX.
-        basis: whether metadata states it, its text is that licence, or we judged.
-        texts: file name to text; empty where the wheel carries none and none is supplied.
-        remarks: what is left to a person.
-        project: address that the metadata gives; empty without one.
+        subject: `NAME-VERSION` of a wheel, or the id of a model.
+        expression: SPDX expression.
+        basis: how it was found: stated in metadata, recognised from the text, or judged in `rules`.
+        texts: licence texts by file name; empty if neither the wheel nor `texts/` has one.
+        remarks: questions that a person must decide.
+        project: the project's address in the metadata; empty if there is none.
     """
 
     subject: str
@@ -48,7 +48,7 @@ class Licence:
 
 
 def of_wheel(path: Path, name: str, version: str) -> Licence:
-    """Read a wheel's licence.
+    """Find the licence of a wheel.
 
     Raises:
         IntegrityError: `bundle_licence`, the licence is unknown; `bundle_altered`, the file is not
@@ -60,29 +60,29 @@ def of_wheel(path: Path, name: str, version: str) -> Licence:
         raise error(
             "bundle_licence",
             f"the licence of {name} {version} is unknown: it states {wheel.stated}",
-            "read it; when it may be shipped, add what is missing to glagol.bundle.licences.rules",
+            "read the licence; if it allows shipping, add it to glagol.bundle.licences.rules",
         )
     remarks = review.remarks(wheel, expression, basis)
     texts = wheel.texts
     if not texts:
-        texts, said = _supplied(wheel, expression)
-        remarks.append(review.Remark("no-text", f"the wheel carries none; {said}"))
+        texts, description = _supplied(wheel, expression)
+        remarks.append(review.Remark("no-text", f"the wheel carries none; {description}"))
     return Licence(wheel.subject, expression, basis, texts, tuple(sorted(remarks)), wheel.project)
 
 
 def of_model(
     model_id: str, expression: str, own: Mapping[str, bytes], kin: Mapping[str, bytes]
 ) -> Licence:
-    """A model's licence from its manifest entry and tracked files.
+    """Find the licence of a model in its manifest entry and its tracked files.
 
     Args:
-        model_id: the model.
-        expression: SPDX, as the manifest states it.
-        own: files of models/ID/ by path.
-        kin: files of every model made from the same source, taken when `own` has no text.
+        model_id: id of the model.
+        expression: SPDX expression in the manifest.
+        own: the model's files (models/ID/) by path.
+        kin: files of all models of the same source by path; used when `own` has no licence text.
 
     Raises:
-        IntegrityError: `bundle_licence`.
+        IntegrityError: `bundle_licence`, the licence is unknown, or there is no text.
     """
     texts: dict[str, bytes] = {}
     for files in (own, kin):
@@ -101,7 +101,7 @@ def of_model(
 
 
 def table(licences: Iterable[Licence]) -> bytes:
-    """LIST.tsv: every licence, in order, with where it comes from and how many texts are here."""
+    """Write LIST.tsv: a row for each licence, with its basis and its number of texts."""
     rows = [("subject", "expression", "basis", "texts", "project")]
     rows += [
         (found.subject, found.expression, found.basis, str(len(found.texts)), found.project)
@@ -111,7 +111,7 @@ def table(licences: Iterable[Licence]) -> bytes:
 
 
 def questions(licences: Iterable[Licence]) -> bytes:
-    """REVIEW.tsv: every remark."""
+    """Write REVIEW.tsv: a row for each remark."""
     rows = [("subject", "expression", "question", "rests on")]
     rows += [
         (found.subject, found.expression, remark.kind, remark.detail)
@@ -131,12 +131,12 @@ def _expression(wheel: wheel_metadata.Label) -> tuple[str | None, Basis]:
 
 
 def _supplied(wheel: wheel_metadata.Label, expression: str) -> tuple[dict[str, bytes], str]:
-    """The text in place of the one that a wheel forgot, and what it is."""
+    """The text for a wheel that has none (empty if `texts/` has none either), and a description."""
     given = {wheel.name: "the project's own is added", expression: "the standard one is added"}
-    for name, said in given.items():
+    for name, description in given.items():
         text = resources.files("glagol.bundle.licences").joinpath("texts", f"{name}.txt")
         if text.is_file():
-            return {f"{name}.txt": text.read_bytes()}, said
+            return {f"{name}.txt": text.read_bytes()}, description
     return {}, f"none is added; project: {wheel.project or 'no address stated'}"
 
 

@@ -1,6 +1,7 @@
 """Read licence statements and licence texts from a wheel.
 
-Texts come from the dist-info folder, else from files of the usual names anywhere in the wheel.
+Texts come from the dist-info folder; if that has none, from files anywhere in the wheel that have
+one of the usual names.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ TEXT = re.compile(
 _MAIN = re.compile(
     r"[^/]+\.dist-info/(licen[cs]es/|license_files/)?(licen[cs]e|copying)(\.\w+)?", re.IGNORECASE
 )
-_STATEMENT_MAX = 200  # characters; some state the whole text
+_STATEMENT_MAX = 200  # characters; some wheels put the whole licence text into the field
 _PLACES = ("homepage", "source", "source code", "repository", "github", "documentation")
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A wheel's own words.
+    """What a wheel says about its licence.
 
     Attributes:
-        name: of the project.
-        version: of the release.
+        name: name of the project.
+        version: version of the release.
         statements: `License-Expression`, then `License`, then classifiers of licences.
-        texts: path in the wheel to text.
+        texts: licence texts by path in the wheel.
         files: every path in the wheel, sorted.
-        project: address that the metadata gives; empty without one.
+        project: the project's address in the metadata; empty if there is none.
     """
 
     name: str
@@ -61,7 +62,10 @@ class Label:
 
     @property
     def recognised(self) -> str | None:
-        """What its text is: its one file, or of several the one with the plain name at the top."""
+        """The licence that its text is, or None.
+
+        Of several texts only one counts: the file LICENSE or COPYING of the dist-info folder.
+        """
         own = list(self.texts)
         if len(own) > 1:
             own = [path for path in own if _MAIN.fullmatch(path)]
@@ -69,7 +73,7 @@ class Label:
 
 
 def read(path: Path, name: str, version: str) -> Label:
-    """Open a wheel.
+    """Read the licence statements and texts of a wheel.
 
     Raises:
         IntegrityError: `bundle_altered`, the file is not a wheel.

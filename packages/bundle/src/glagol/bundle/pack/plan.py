@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from glagol.registry.manifest.types import Artifact, Manifest, Model, Variant
 
-PYTHONS = ("3.11",)  # for which Pythons, unless others are asked for
+PYTHONS = ("3.11",)  # versions of Python whose wheels a bundle contains by default
 LOCKS = {"cpu": "asr-cpu", "cuda": "asr-cuda", "full": "asr-cuda"}
-LLM_LOCKS = {"full": "llm-cuda"}  # of the second environment, the language model's
-# Which providers' builds a variant carries: a CUDA machine keeps the CPU builds as its fallback.
+LLM_LOCKS = {"full": "llm-cuda"}  # locks of the second environment, that of the language model
+# Providers of the models in a bundle, by its variant: a CUDA machine can fall back to CPU builds.
 _BOTH = frozenset({"cpu", "cuda"})
 PROVIDERS = {"cpu": frozenset({"cpu"}), "cuda": _BOTH, "full": _BOTH}
-NAME_BYTES_MAX = 100  # of the last part of a path, ustar
+NAME_BYTES_MAX = 100  # bytes of the last part of a path in a ustar archive
 OWN = "packages/bundle/src/glagol/bundle"
 _TRACKED = re.compile(
     r"packages/[^/]+/src/.+|build/(?:seal\.py|find-python)|pyproject\.toml"
@@ -32,7 +32,7 @@ _TRACKED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One line of a wheel plan: the file of a locked release that a system's Pythons install."""
+    """One row of a wheel plan: the file of a locked release, and the Pythons that install it."""
 
     name: str
     version: str
@@ -71,25 +71,25 @@ Step: TypeAlias = Tracked | TakeWheel | TakeBlob
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a plan depends on.
+    """All inputs of a plan.
 
     Attributes:
-        version: of the code.
+        version: version of the code.
         manifest: the models.
         tracked: paths in the commit.
         lock: text of the variant's hash lock.
         tools: text of the lock of tools.
         wheels: wheel plan of the variant's lock.
-        tool_wheels: wheel plan of the tools.
-        system: as in `x86_64-linux`.
+        tool_wheels: wheel plan of the lock of tools.
+        system: such as `x86_64-linux`.
         variant: a key of `LOCKS`.
-        models: ids to carry; empty means every model that has artifacts for the variant and whose
-            sources are no packages, and of language models the manifest's default where the
-            variant has an environment for it.
-        also: ids to carry beside those that come along when `models` is empty.
-        llm_lock: text of the hash lock of the language model's environment; empty without one.
+        models: ids of the models to include. Empty means all that have artifacts for the variant,
+            except models whose sources are in a package index and language models; the manifest's
+            default language model is included if the variant has an environment for it.
+        also: ids of models to include beside the default ones, when `models` is empty.
+        llm_lock: text of the hash lock of the language model's environment; empty if there is none.
         llm_wheels: wheel plan of that lock.
-        pythons: for which Pythons wheels are carried, as in `3.11`; at least one.
+        pythons: versions of Python, such as `3.11`, whose wheels are included; at least one.
     """
 
     version: str
@@ -113,13 +113,13 @@ class Plan:
     """A bundle as a list of files, before their bytes are read.
 
     Attributes:
-        release: its name.
+        release: what names the release.
         requires: what a target must have.
-        acceptance: the clip that a release must transcribe.
-        steps: every file but those that packing makes, sorted by path.
-        models: (model, its variants that are carried).
-        left_out: (model id, reason).
-        shared: paths of wheels that both environments install.
+        acceptance: the clip that an installed release must transcribe.
+        steps: every file except those that packing makes, sorted by path.
+        models: pairs of a model and its included variants.
+        left_out: pairs of a model's id and the reason why it is not included.
+        shared: paths of the wheels that both environments install.
     """
 
     release: Release
@@ -148,7 +148,7 @@ class Plan:
 
     @property
     def uv(self) -> str:
-        """Path of the wheel that brings uv."""
+        """Path of the wheel of uv."""
         return next(step.path for step in self.wheels if step.wheel.name == "uv")
 
 
@@ -156,13 +156,15 @@ def plan(inputs: Inputs) -> Plan:
     """Decide what goes into a bundle.
 
     Args:
-        inputs: manifest, locks, wheel plans and the listing.
+        inputs: manifest, locks, wheel plans, tracked paths and options.
 
     Returns:
         The plan; equal inputs give equal plans.
 
     Raises:
-        InputError: `bundle_source`, something that the bundle needs is not tracked or not planned.
+        InputError: `bundle_source`, a file that the bundle needs is not in the commit, a model has
+            no artifacts, or the wheel plans do not fit; `option_invalid`, there are no wheels for
+            a requested Python.
         IntegrityError: `bundle_altered`, a wheel plan names a digest that its lock does not.
     """
     inputs = _for_pythons(inputs)
@@ -197,7 +199,7 @@ def plan(inputs: Inputs) -> Plan:
 
 
 def _for_pythons(inputs: Inputs) -> Inputs:
-    """The inputs with only those wheels that the asked-for Pythons install."""
+    """The inputs with only those wheels that the requested Pythons install."""
     plans = inputs.wheels, *((inputs.llm_wheels,) if inputs.llm_wheels else ())
     for python in inputs.pythons:
         if not all(any(python in wheel.pythons for wheel in wheels) for wheels in plans):
@@ -214,7 +216,7 @@ def _for_pythons(inputs: Inputs) -> Inputs:
 
 
 def _wheels(locks: tuple[tuple[str, tuple[Wheel, ...]], ...]) -> list[TakeWheel]:
-    """The wheels of all locks; environments share them, but never two files under one name."""
+    """The wheels of all locks; equal files are shared, different files of one name are refused."""
     found: dict[str, TakeWheel] = {}
     for text, wheels in locks:
         for wheel in wheels:
@@ -231,24 +233,26 @@ def _wheels(locks: tuple[tuple[str, tuple[Wheel, ...]], ...]) -> list[TakeWheel]
 
 
 def glibc(wheels: tuple[Wheel, ...]) -> str:
-    """The oldest glibc that all wheels run on, as their manylinux tags say; "2.5" without any."""
+    """The oldest glibc on which all wheels run, by their manylinux tags; "2.5" without any tag."""
     needed = [(2, 5)]
     for wheel in wheels:
-        asked = [asks for tag in _platforms(wheel.file) if (asks := _asks(tag))]
-        needed += [min(asked)] if asked else []
+        versions = [version for tag in _platforms(wheel.file) if (version := _glibc_of(tag))]
+        needed += [min(versions)] if versions else []
     return ".".join(map(str, max(needed)))
 
 
 def place_of(wheel: Wheel) -> str:
-    """Where a wheel lies in the bundle.
+    """Path of a wheel in the bundle.
 
-    A name in a tar holds 100 bytes. A wheel that claims several platforms in a longer name is
-    carried under the claim that asks for the oldest glibc; its bytes and digest stay the lock's.
+    A name in a tar has at most 100 bytes. A wheel with a longer name, which lists several platform
+    tags, gets a name with only the tag of the oldest glibc. Its bytes do not change.
     """
     file = wheel.file
     if len(file.encode()) > NAME_BYTES_MAX:
         head = file.removesuffix(".whl").rpartition("-")[0]
-        file = f"{head}-{min(_platforms(file), key=lambda tag: (_asks(tag) or (0, 0), tag))}.whl"
+        file = (
+            f"{head}-{min(_platforms(file), key=lambda tag: (_glibc_of(tag) or (0, 0), tag))}.whl"
+        )
     return f"wheels/{file}"
 
 
@@ -257,8 +261,8 @@ def _platforms(file: str) -> list[str]:
     return file.removesuffix(".whl").rpartition("-")[2].split(".")
 
 
-def _asks(tag: str) -> tuple[int, int] | None:
-    """The glibc that a platform tag asks for, if it is about glibc (PEP 513, 571, 599, 600)."""
+def _glibc_of(tag: str) -> tuple[int, int] | None:
+    """The glibc version that a platform tag requires, if any (PEP 513, 571, 599, 600)."""
     old = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
     if found := re.match(r"manylinux_(\d+)_(\d+)_", tag):
         return int(found[1]), int(found[2])
@@ -270,7 +274,7 @@ def _models(
 ) -> tuple[tuple[tuple[Model, tuple[Variant, ...]], ...], tuple[tuple[str, str], ...]]:
     carried: list[tuple[Model, tuple[Variant, ...]]] = []
     left_out: list[tuple[str, str]] = []
-    own = inputs.manifest.defaults.llm if inputs.variant in LLM_LOCKS else None
+    default_llm = inputs.manifest.defaults.llm if inputs.variant in LLM_LOCKS else None
     named = {*inputs.models, *inputs.also}
     unknown = named - {model.id for model in inputs.manifest.models}
     if unknown:
@@ -279,11 +283,11 @@ def _models(
         built = tuple(v for v in model.variants if v.artifacts)
         fitting = tuple(v for v in built if v.provider in PROVIDERS[inputs.variant])
         if inputs.models and model.id not in named:
-            left_out.append((model.id, "not asked for"))
-        elif role_of(model) == "llm" and model.id not in {own, *named}:
-            left_out.append((model.id, "a language model goes where it is asked for by its id"))
+            left_out.append((model.id, "not requested"))
+        elif role_of(model) == "llm" and model.id not in {default_llm, *named}:
+            left_out.append((model.id, "a language model is included only when requested by id"))
         elif _is_packaged(model) and model.id not in named:
-            left_out.append((model.id, "a model of a package index goes where it is asked for"))
+            left_out.append((model.id, "a model of a package index is included when requested"))
         elif fitting:
             carried.append((model, fitting))
         elif model.id in named:
@@ -296,12 +300,12 @@ def _models(
 
 
 def _is_packaged(model: Model) -> bool:
-    """Whether its sources come from a package index: it is large, and not in every store."""
+    """Whether the model's sources come from a package index, so that it is large and optional."""
     return any(url.startswith(PACKAGE) for file in model.source.files for url in file.urls)
 
 
 def _acceptance(inputs: Inputs, carried: frozenset[str]) -> Acceptance:
-    """The clip of the default model, or of the first carried one that has a clip."""
+    """The clip of the default model, or of the first included model that has a clip."""
     default = inputs.manifest.defaults.asr
     for model in sorted(inputs.manifest.models, key=lambda model: (model.id != default, model.id)):
         if model.id in carried and model.golden is not None:
@@ -319,7 +323,7 @@ def _selected(inputs: Inputs, models: tuple[Model, ...]) -> list[str]:
     for model in models:
         if model.golden:
             needed |= {model.golden.audio, model.golden.transcript}
-        # Source weights are what artifacts are built from; a target only needs the artifacts.
+        # Artifacts are built from the source weights; a target needs only the artifacts.
         needed |= {
             path
             for path in inputs.tracked
@@ -330,7 +334,7 @@ def _selected(inputs: Inputs, models: tuple[Model, ...]) -> list[str]:
 
 
 def wheel_rows(rows: list[Mapping[str, Any]]) -> tuple[Wheel, ...]:
-    """A wheel plan as it stands in lock/NAME.SYSTEM.json; those of old name no Pythons."""
+    """Make a wheel plan of the rows of lock/NAME.SYSTEM.json; rows of old plans name no Pythons."""
     return tuple(
         Wheel(r["name"], r["version"], r["file"], r["sha256"], tuple(r.get("pythons", PYTHONS)))
         for r in rows

@@ -25,7 +25,7 @@ from glagol.forge.checkpoints.safetensors import CheckpointError
 __all__ = ["VERSION", "Checkpoint", "read_ctranslate2"]
 
 VERSION: Final = 6
-"""Of the binary form; the only one that is read."""
+"""The version of the binary format that is read; files of any other are refused."""
 
 VARIABLES_MAX: Final = 20_000
 RANK_MAX: Final = 8
@@ -36,13 +36,13 @@ _FLOATS: Final = frozenset({"<f4", "<f2"})
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        specification: name of the kind of model, as the converter calls it.
-        revision: of the specification.
-        tensors: weights by name, read-only views of the file; an alias is one more name.
-        numbers: settings by name: the variables that are one integer.
+        specification: the converter's name for the kind of model.
+        revision: revision of the specification.
+        tensors: weights by name, read-only views of the file; an alias is another name of the same.
+        numbers: settings by name: the variables that hold a single integer.
     """
 
     specification: str
@@ -54,20 +54,21 @@ class Checkpoint:
 def read_ctranslate2(data: bytes | memoryview) -> Checkpoint:
     """Read a `model.bin`.
 
-    Nothing is copied: keep ``data`` (a read-only mmap, say) as long as the tensors.
+    Nothing is copied: the tensors are views of ``data`` (a read-only mmap, for example) and keep it
+    alive.
 
     Args:
         data: the whole file.
 
     Raises:
-        CheckpointError: another binary version, quantised weights, an unknown type, a name that is
-            there twice, an alias of nothing, or a file that ends too early or too late.
+        CheckpointError: another binary version, quantised weights, an unknown type, a repeated
+            name, an alias of an unknown variable, or a file that is too short or too long.
     """
     cursor = _Cursor(memoryview(data).cast("B"))
     try:
         return _read(cursor)
     except struct.error as error:
-        raise CheckpointError(f"the file ends at byte {cursor.place}, too early") from error
+        raise CheckpointError(f"the file ends too early, at byte {cursor.place}") from error
 
 
 def _read(cursor: _Cursor) -> Checkpoint:
@@ -77,26 +78,26 @@ def _read(cursor: _Cursor) -> Checkpoint:
     specification, revision = cursor.text(), cursor.number("<I")
     tensors: dict[str, NDArray[np.generic]] = {}
     numbers: dict[str, int] = {}
-    for _ in range(_counted(cursor, "variables")):
+    for _ in range(_count(cursor, "variables")):
         name = cursor.text()
         if name in tensors or name in numbers:
-            raise CheckpointError(f"the variable {name} is there twice")
+            raise CheckpointError(f"the variable {name} occurs twice")
         value = _variable(cursor, name)
         if value.dtype.kind == "f":
             tensors[name] = value
         else:
             numbers[name] = int(value)
-    for _ in range(_counted(cursor, "aliases")):
+    for _ in range(_count(cursor, "aliases")):
         name, original = cursor.text(), cursor.text()
         if name in tensors or original not in tensors:
-            raise CheckpointError(f"the alias {name} of {original} has no place")
+            raise CheckpointError(f"the alias {name} of {original} is a used name, or of no tensor")
         tensors[name] = tensors[original]
     if cursor.left:
         raise CheckpointError(f"{cursor.left} bytes follow the last variable")
     return Checkpoint(specification, revision, tensors, numbers)
 
 
-def _counted(cursor: _Cursor, what: str) -> int:
+def _count(cursor: _Cursor, what: str) -> int:
     count = cursor.number("<I")
     if count > VARIABLES_MAX:
         raise CheckpointError(f"{count} {what}, the limit is {VARIABLES_MAX}")
@@ -126,7 +127,7 @@ def _variable(cursor: _Cursor, name: str) -> NDArray[np.generic]:
 
 
 class _Cursor:
-    """A position in the file that only moves on."""
+    """A position in the file that only moves forward."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data.toreadonly()
@@ -137,7 +138,7 @@ class _Cursor:
         return len(self._data) - self.place
 
     def take(self, count: int) -> memoryview:
-        """The next bytes; struct.error when there are not so many."""
+        """Read the next `count` bytes; raises struct.error when the file has fewer."""
         if count > self.left:
             raise struct.error
         self.place += count
@@ -149,8 +150,8 @@ class _Cursor:
         return value
 
     def text(self) -> str:
-        """A name: its length with the NUL behind it, then its bytes."""
+        """Read a name: its length, which counts the NUL at its end, then its bytes."""
         raw = bytes(self.take(self.number("<H")))
         if raw[-1:] != b"\0" or not raw[:-1].isascii() or not raw[:-1].decode().isprintable():
-            raise CheckpointError(f"the name before byte {self.place} is no text")
+            raise CheckpointError(f"the name before byte {self.place} is not text")
         return raw[:-1].decode()

@@ -1,7 +1,7 @@
-"""Matrix products of a graph in several precisions, behind one interface.
+"""Add matrix products to a graph in several precisions, behind one interface.
 
-A product is written as ``feed`` (once per input) and ``apply`` (once per weight): several weights
-that read one input share its quantisation.
+A product takes two calls: ``feed`` once for each input, and ``apply`` once for each weight matrix.
+So several products of one input quantise it only once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A weight matrix [K, N] with its bias [N], made on demand; None is no bias."""
+    """A weight matrix [K, N] and its bias [N], or None for no bias; both are computed on demand."""
 
     name: str
     shape: tuple[int, int]
@@ -30,16 +30,16 @@ class Matrix:
 
 
 class Linear(Protocol):
-    """How a graph multiplies by weights.
+    """Adds the nodes of matrix products to a graph, in one precision.
 
     Attributes:
-        real: type of the values between the products.
+        real: floating-point type of the values between the products.
     """
 
     real: type[np.floating[Any]]
 
     def feed(self, x: str, name: str) -> tuple[str, ...]:
-        """Prepare the value ``x`` [..., K] as input of products."""
+        """Prepare the value ``x`` [..., K] as input of products; return the names for ``apply``."""
         ...
 
     def apply(self, fed: tuple[str, ...], matrix: Matrix) -> str:
@@ -50,10 +50,13 @@ class Linear(Protocol):
 def narrowed(
     make: Callable[[], Float32], real: type[np.floating[Any]]
 ) -> Callable[[], NDArray[np.floating[Any]]]:
-    """Return a maker of the same values [...] in ``real``, rounded to nearest, ties to even.
+    """Return a function that makes the values [...] of ``make`` in the type ``real``.
+
+    Values are rounded to nearest, ties to even.
 
     Raises:
-        ValueError: (by the maker) a value is not finite, or not within the range of ``real``.
+        ValueError: (by the returned function) a value is not finite, or outside of the range of
+            ``real``.
     """
 
     def narrow() -> NDArray[np.floating[Any]]:
@@ -70,10 +73,10 @@ def narrowed(
 
 
 class FloatLinear:
-    """Single or half precision: MatMul and Add.
+    """Products in single or half precision, by MatMul and Add.
 
     Attributes:
-        real: of values, weights and biases; the products are summed in float32 either way.
+        real: type of values, weights and biases; the products are summed in float32 for both types.
     """
 
     def __init__(self, graph: Graph, real: type[np.floating[Any]] = np.float32) -> None:
@@ -100,10 +103,10 @@ class FloatLinear:
 
 
 class Int8Linear:
-    """Dynamic u8 activations (one scale per call) times s8 weights (one scale per column).
+    """Products of u8 activations, with one scale per call, and s8 weights, with one per column.
 
     Attributes:
-        real: of the values between the products, float32.
+        real: type of the values between the products, float32.
     """
 
     real: type[np.floating[Any]] = np.float32
@@ -112,7 +115,7 @@ class Int8Linear:
         self._graph = graph
 
     def feed(self, x: str, name: str) -> tuple[str, ...]:
-        """Quantise ``x``: return its bytes, scale and zero point."""
+        """Quantise ``x``; return the names of its bytes, scale and zero point."""
         names = (f"{name}.bytes", f"{name}.scale", f"{name}.zero")
         self._graph.op("DynamicQuantizeLinear", [x], f"{name}.quantise", outputs=names)
         return names
@@ -136,13 +139,14 @@ class Int8Linear:
 
 
 class BlockLinear:
-    """Activations quantised row by row times bytes with one scale per block of a column.
+    """Products of activations that are quantised row by row, and bytes with one scale per block.
 
-    One large row does not cost the others their precision, which matters where a few rows are many
-    times larger than the rest; it takes longer than ``Int8Linear`` where there are many rows.
+    A block is a part of a column. A large row does not reduce the precision of other rows, which
+    matters when a few rows are many times larger than the rest. With many rows it is slower than
+    ``Int8Linear``.
 
     Attributes:
-        real: of the values between the products, float32.
+        real: type of the values between the products, float32.
     """
 
     real: type[np.floating[Any]] = np.float32
@@ -179,7 +183,7 @@ class BlockLinear:
         return values, scales
 
     def multiply(self, fed: tuple[str, ...], matrix: Matrix, stored: tuple[str, str]) -> str:
-        """As ``apply``, by what ``store`` returned."""
+        """As ``apply``, with the weights that ``store`` added before."""
         graph, name = self._graph, matrix.name
         inner, outer = matrix.shape
         inputs = [fed[0], *stored]

@@ -1,4 +1,4 @@
-"""The JSON of the routes; msgspec Structs."""
+"""The JSON bodies of the routes, as msgspec Structs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Edit a manifest by pure functions: each returns a valid manifest with the next version.
 
-An edit is refused with the caller's error when its result breaks one of the `rules` or a type, so a
-caller that writes the result never writes a manifest that cannot be read. `changes` says in words
-what an edit did; the changelog is made of that.
+An edit whose result breaks one of the `rules` or a type raises InputError, so a caller that writes
+the result never writes a manifest that cannot be read. `changes` describes an edit in words, for
+the changelog.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNFETCHED = "no sha256 was given; the first fetch on a connected machine fills i
 
 
 def entry(fields: Mapping[str, Any]) -> Model:
-    """A model entry from plain values, typed and checked field by field.
+    """Make a model entry from plain values; the type of each field is checked.
 
     Args:
         fields: as in `manifest.json`.
@@ -67,21 +67,21 @@ def bump(
 ) -> Manifest:
     """The manifest with another version of a model.
 
-    Artifacts belong to the source files they were made of: with the same files they stay, with
-    others every variant waits for a build. Upstream's own bytes, which have no builder, are their
-    own artifacts.
+    The artifacts stay when the source files stay. With other source files every variant loses its
+    artifacts until the next build; a model without a builder gets the source files as artifacts.
 
     Args:
         manifest: what is edited.
         name: id of the model.
-        version: the new version; upstream's words, not compared but for equality.
+        version: the new version, as upstream writes it; compared for equality only.
         files: its source files.
         built: as for `unbuilt`.
         commit: upstream's commit; None keeps the one that is there when the files stay.
         golden: its known-answer clip; None keeps what is there.
 
     Raises:
-        InputError: `model_unknown`; `option_invalid`, it has that version, or a rule is broken.
+        InputError: `model_unknown`; `option_invalid`, the model has that version, or a rule is
+            broken.
     """
     model = find(manifest, name)
     if model.version == version:
@@ -97,14 +97,14 @@ def bump(
 
 
 def unbuilt(model: Model, *, built: bool) -> Model:
-    """The entry as before its first build.
+    """The entry as it is before its first build.
 
     Args:
         model: the entry.
-        built: whether the artifacts are made by a builder: then every variant is empty and says
-            so. Else the pinned source files, upstream's own bytes, are the artifacts.
+        built: whether a builder makes the artifacts. Then no variant has artifacts, and `unpinned`
+            gives the reason. Else the pinned source files are the artifacts.
     """
-    own = () if built else _own(model.source.files)
+    own = () if built else _source_artifacts(model.source.files)
     reason = UNBUILT if built else UNPINNED
     variants = tuple(msgspec.structs.replace(entry, artifacts=own) for entry in model.variants)
     return msgspec.structs.replace(
@@ -112,8 +112,8 @@ def unbuilt(model: Model, *, built: bool) -> Model:
     )
 
 
-def _own(files: Sequence[SourceFile]) -> tuple[Artifact, ...]:
-    """Upstream's files as artifacts; none when one of them has no digest or size yet."""
+def _source_artifacts(files: Sequence[SourceFile]) -> tuple[Artifact, ...]:
+    """Upstream's files as artifacts; empty when one of them has no digest or size yet."""
     archives = {file.archive for file in files}
     found = []
     for file in files:
@@ -132,7 +132,7 @@ def retire(manifest: Manifest, name: str) -> Manifest:
     """The manifest without a model.
 
     Raises:
-        InputError: `model_unknown`; `option_invalid`, it is a default.
+        InputError: `model_unknown`; `option_invalid`, the model is a default.
     """
     model = find(manifest, name)
     roles = [role for role in ROLES if getattr(manifest.defaults, role) == name]
@@ -140,7 +140,7 @@ def retire(manifest: Manifest, name: str) -> Manifest:
         raise InputError(
             "option_invalid",
             f"{name} is the default for {' and '.join(roles)}",
-            f"let another model serve first: `glagol models use ID --for {roles[0]}`",
+            f"make another model the default first: `glagol models use ID --for {roles[0]}`",
         )
     return _next(manifest, models=tuple(other for other in manifest.models if other is not model))
 
@@ -169,18 +169,18 @@ def use(manifest: Manifest, name: str, role: str | None = None) -> Manifest:
 
 
 def preset(manifest: Manifest, name: str, called: str) -> Manifest:
-    """The manifest in which `called` names another model: a preset is an alias that moves.
+    """The manifest in which the preset `called` names another model; a preset is a movable alias.
 
     Settings and requests that name the preset get the new model from then on.
 
     Args:
         manifest: what is edited.
         name: id of the model.
-        called: the preset; a model that had this alias gives it up.
+        called: the preset; a model that had this alias loses it.
 
     Raises:
-        InputError: `model_unknown`; `option_invalid`, it names that model already, is a model's
-            id, or names a model of another role.
+        InputError: `model_unknown`; `option_invalid`, the preset names that model already, is a
+            model's id, or names a model of another role.
     """
     model = find(manifest, name)
     holder = next((other for other in manifest.models if called in other.aliases), None)
@@ -197,7 +197,7 @@ def preset(manifest: Manifest, name: str, called: str) -> Manifest:
 
 
 def restore(manifest: Manifest, old: Manifest) -> Manifest:
-    """The models and defaults of an old manifest as a new version; a number is never used twice.
+    """The models and defaults of an old manifest under a new, unused version number.
 
     Raises:
         InputError: `option_invalid`, nothing would change.
@@ -205,11 +205,11 @@ def restore(manifest: Manifest, old: Manifest) -> Manifest:
     version = max(manifest.manifest_version, old.manifest_version) + 1
     if msgspec.structs.replace(old, manifest_version=manifest.manifest_version) == manifest:
         raise _refused(f"manifest_version {old.manifest_version} has the same models and defaults")
-    return _sound(msgspec.structs.replace(old, manifest_version=version))
+    return _validated(msgspec.structs.replace(old, manifest_version=version))
 
 
 def find(manifest: Manifest, name: str) -> Model:
-    """The entry with this id; an edit takes no alias, since aliases move.
+    """The entry with this id. Aliases are refused, since an alias may name another model later.
 
     Raises:
         InputError: `model_unknown`, listing the ids.
@@ -222,7 +222,7 @@ def find(manifest: Manifest, name: str) -> Model:
 
 
 def changes(before: Manifest, after: Manifest) -> Iterator[str]:
-    """What differs between two manifests, one phrase each, models in the order of `after`."""
+    """Describe each difference of two manifests in one phrase, models in the order of `after`."""
     old = {model.id: model for model in before.models}
     new = {model.id: model for model in after.models}
     for name, model in new.items():
@@ -250,16 +250,16 @@ def _difference(old: Model, new: Model) -> str:
         if name not in {"version", "unpinned", "builder", "aliases"}
         and getattr(old, name) != getattr(new, name)
     ]
-    said = [] if old.version == new.version else [f"{old.version} -> {new.version}"]
+    phrases = [] if old.version == new.version else [f"{old.version} -> {new.version}"]
     built = Counter(bool(variant.artifacts) for variant in new.variants)[True]
     if "variants" in fields:
         fields.remove("variants")
         fields.append(f"variants ({built} of {len(new.variants)} built)")
     for alias in sorted(set(old.aliases) ^ set(new.aliases)):
-        said.append(f"{'now' if alias in new.aliases else 'no longer'} called `{alias}`")
+        phrases.append(f"{'now' if alias in new.aliases else 'no longer'} called `{alias}`")
     if fields:
-        said.append(f"changed {', '.join(fields)}")
-    return "; ".join(said) or "changed builder"
+        phrases.append(f"changed {', '.join(fields)}")
+    return "; ".join(phrases) or "changed builder"
 
 
 def _replaced(manifest: Manifest, model: Model) -> Manifest:
@@ -273,11 +273,11 @@ def _next(manifest: Manifest, **changed: object) -> Manifest:
     version = manifest.manifest_version + 1
     after = msgspec.structs.replace(manifest, manifest_version=version, **changed)
     reader = max(after.min_reader_version, reader_of(after.models))
-    return _sound(msgspec.structs.replace(after, min_reader_version=reader))
+    return _validated(msgspec.structs.replace(after, min_reader_version=reader))
 
 
-def _sound(manifest: Manifest) -> Manifest:
-    """The manifest as its own bytes say it, so that writing and reading it cannot fail."""
+def _validated(manifest: Manifest) -> Manifest:
+    """Write the manifest to bytes and parse them, so that a reader of the file accepts it."""
     try:
         return parse(canonical(manifest))
     except IntegrityError as error:

@@ -1,9 +1,9 @@
-"""The model registry as data: strict reading, canonical JSON, JSON Schema.
+"""Read `manifest.json` strictly; write its canonical JSON and its JSON Schema.
 
-`manifest.json` is the one list of models that the code may open. It is read strictly:
+`manifest.json` is the one list of models that the code may open. A reader checks in this order:
 
 1. the bytes are UTF-8 JSON of at most 8 MiB, without duplicate keys, every number finite;
-2. a `min_reader_version` above `READER_VERSION` stops before anything else is looked at;
+2. `min_reader_version` is at most `READER_VERSION`;
 3. every field is known and has its type, digests are lower-case hexadecimal, sizes positive;
 4. the rules of `glagol.registry.manifest.rules` hold.
 
@@ -50,8 +50,8 @@ __all__ = [
 ]
 
 READER_VERSION = 3
-"""1 knew five engines by name and no `role`; an entry with a `role` needs 2; one whose source files
-are joined, or come from a package index, needs 3."""
+"""Version 1 had a fixed list of five engines and no `role`. Version 2 added `role`; version 3 added
+source files that are joined or come from a package index."""
 
 MANIFEST_BYTES_MAX = 8 * 1024 * 1024
 
@@ -63,10 +63,10 @@ def parse(data: bytes) -> Manifest:
         data: the whole file.
 
     Returns:
-        The manifest; every rule of this module and of `check` holds for it.
+        The manifest; every rule of this module and of `rules` holds for it.
 
     Raises:
-        IntegrityError: `manifest_too_new`, or `manifest_invalid` naming every place found wrong.
+        IntegrityError: `manifest_too_new`; `manifest_invalid`, the message names the places.
     """
     raw = _load(data)
     needed = raw.get("min_reader_version") if isinstance(raw, dict) else None
@@ -87,7 +87,7 @@ def parse(data: bytes) -> Manifest:
 
 
 def canonical(manifest: Manifest) -> bytes:
-    """The one byte form of a manifest: sorted keys, 2-space indent, UTF-8, newline at the end."""
+    """Encode a manifest in its one byte form: sorted keys, 2-space indent, UTF-8, final newline."""
     return _dump(msgspec.to_builtins(manifest))
 
 
@@ -125,7 +125,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {max(keys, key=keys.count)!r} stands twice in one object")
+        raise ValueError(f"key {max(keys, key=keys.count)!r} occurs twice in one object")
     return found
 
 

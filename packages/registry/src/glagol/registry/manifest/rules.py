@@ -6,10 +6,10 @@ with the place (`models[2].variants[0].artifacts[1].path`). The rules:
 * model ids and aliases name one model each; variant ids, artifact and source paths are unique;
 * a default exists and fits its role; decoding parameters have a kind;
 * a stated role does not contradict that kind;
-* the oldest reader that is let in knows every field;
+* `min_reader_version` is high enough for every field that is used;
 * paths are relative, use '/', and have no '.', '..' or empty part;
 * one digest has one size everywhere;
-* an absent digest has a reason in `unpinned`, and a reason stands only where a digest is absent.
+* `unpinned` gives a reason if, and only if, a digest is absent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SOURCE_READER: Final = 3
 """`min_reader_version` of a manifest with joined source files or addresses of packages."""
 
 PACKAGE: Final = "pkg:"
-"""How the address of a package begins."""
+"""Prefix of a package URL."""
 
 _KINDS: Final[dict[str, Role]] = {
     "attention": "asr",
@@ -68,10 +68,10 @@ def reader_of(models: Iterable[Model]) -> int:
 
 
 def role_of(model: Model) -> Role | None:
-    """What a model is for: its stated role, else the one that its decoding's kind implies.
+    """The role of a model: the stated one, else the one that the kind of its decoding implies.
 
-    Of the entries that were written before roles could be stated, those without decoding
-    parameters are language models.
+    An entry without a role and without decoding parameters is a language model: it was written
+    before an entry could state its role.
     """
     if model.role is not None or model.decoding is None:
         return model.role or "llm"
@@ -105,7 +105,7 @@ def _defaults(manifest: Manifest) -> Iterator[str]:
         if name not in roles:
             yield f"defaults.{role}: no model has the id {name!r}"
         elif roles[name] != role:
-            yield f"defaults.{role}: {name!r} has the role {roles[name]}, so it cannot serve"
+            yield f"defaults.{role}: {name!r} has the role {roles[name]}, not {role}"
 
 
 def _reader(manifest: Manifest) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _joined(place: str, file: SourceFile, files: tuple[SourceFile, ...]) -> Iter
         return
     plain = {other.path for other in files if not other.joined and not other.alternative_to}
     if len(file.joined) < 2 or len(set(file.joined)) < len(file.joined) or file.archive:
-        yield f"{place}: two or more different files are joined, and they are no archive's"
+        yield f"{place}: two or more different files are needed, and no archive beside them"
     for path in file.joined:
         if path not in plain:
             yield f"{place}: no file to join at {path!r}"
@@ -201,7 +201,7 @@ def _reason(place: str, reason: str, *, absent: bool) -> Iterator[str]:
     if absent and not reason.strip():
         yield f"{place}: a digest is absent, so a reason is required"
     if reason and not absent:
-        yield f"{place}: a reason stands here, but no digest is absent"
+        yield f"{place}: a reason is given, but no digest is absent"
 
 
 def _paths(places: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """The types of `manifest.json`: what a model is, where it comes from, which bytes may be opened.
 
-All are frozen, refuse unknown fields and take keywords only. An unknown digest is absent, and then
-a reason stands in `unpinned`; nothing is ever invented. What the types cannot say is in `rules`.
+All types are frozen, refuse unknown fields and take keywords only. An unknown digest is left out,
+and `unpinned` then gives the reason. `rules` has what the types cannot express.
 
-No engine is known by name here. `engine` is an identifier that the program that opens a model looks
-up among its families, and `decoding` is checked by that family.
+This module knows no engine by name. The program that opens a model looks `engine` up among its
+families, and that family checks `decoding`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Move the graph nodes that our library computes here to its domain.
+"""Replace graph nodes by the operators of Glagol's native library, where it can compute them.
 
-The library's operators have a domain of their own, so they are never taken for ONNX Runtime's. A
-graph asks for them by its producer: the forge's graphs do. In such a graph, in memory, each node
-that an operator in use (`glagol.runtime.kernels.choice`) can compute becomes that operator; every
-other node is ONNX Runtime's as before. The artifact stays as it is.
+The library's operators have a domain of their own, so they cannot be confused with ONNX Runtime's.
+Only graphs whose producer is the forge are changed. In such a graph each node that one of the
+operators in use (`glagol.runtime.kernels.choice`) can compute is replaced by that operator; every
+other node stays ONNX Runtime's. The graph is changed in memory only, never the artifact.
 
 Fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto: ModelProto.producer_name
 = 2, graph = 7, opset_import = 8, metadata_props = 14; GraphProto.node = 1, initializer = 5, input =
@@ -44,7 +44,7 @@ QUANTISED = (MICROSOFT, "MatMulIntegerToFloat")
 DYNAMIC = (MICROSOFT, "DynamicQuantizeMatMul")
 ATTENTION = (MICROSOFT, "MultiHeadAttention")
 VECTOR = "Vector"
-"""Before the name of an operator of ours that computes on AVX2, and not on the matrix unit."""
+"""Prefix of the names of the library's operators for AVX2; those for AMX have no prefix."""
 
 INTEGERS = {QUANTISED[1], DYNAMIC[1], VECTOR + QUANTISED[1], VECTOR + DYNAMIC[1]}
 PRODUCTS = {MATMUL[1], *INTEGERS}
@@ -52,12 +52,12 @@ PRODUCTS = {MATMUL[1], *INTEGERS}
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """A graph whose nodes are the library's where it can compute them.
+    """A graph with the library's operators.
 
     Attributes:
         graph: bytes of the ONNX model.
-        factors: names of the constants that are weights of the library's products and nothing
-            else. The library re-orders them when a session opens, and reads them never again.
+        factors: names of the constants that are used only as weights of the library's products.
+            The library re-orders them when a session opens, and does not read them afterwards.
     """
 
     graph: bytes
@@ -84,16 +84,16 @@ class _Graph:
 
 
 def adapt(model: memoryview, external: Constants, operators: frozenset[str]) -> Adapted | None:
-    """Return a graph in which the library computes the nodes that it can compute.
+    """Return the graph with the library's operators in place of the nodes that they can compute.
 
     Args:
         model: bytes of the ONNX file.
-        external: the initializers outside of it, [...] each, by name.
-        operators: those of the library that are used on this processor, by name.
+        external: the initializers outside of the file, [...] each, by name.
+        operators: names of the library's operators that are used on this processor.
 
     Returns:
-        The changed graph; None when the graph does not ask for the library, has no node for it, or
-        cannot be read (ONNX Runtime then reports that).
+        The changed graph; None when the graph is not the forge's, has no such node, or cannot be
+        read (ONNX Runtime then reports the error).
     """
     try:
         parts = [*fields(model)]
@@ -105,7 +105,7 @@ def adapt(model: memoryview, external: Constants, operators: frozenset[str]) -> 
         graph = _read(whole_graph, external)
     except (ValueError, IndexError, TypeError, KeyError):
         return None
-    nodes = _taken(graph, operators)
+    nodes = _replaced(graph, operators)
     ours = [node for node in nodes if node and node.kind[0] == DOMAIN]
     if not ours:
         return None
@@ -123,8 +123,8 @@ def adapt(model: memoryview, external: Constants, operators: frozenset[str]) -> 
     return Adapted(out, _factors(nodes, graph))
 
 
-def _taken(graph: _Graph, operators: frozenset[str]) -> list[_Node | None]:
-    """The nodes, ours in our domain; None for a quantisation that our product does itself."""
+def _replaced(graph: _Graph, operators: frozenset[str]) -> list[_Node | None]:
+    """The nodes after the replacement; None for a quantisation that became part of a product."""
     uses = Counter(name for node in graph.nodes for name in (*node.inputs, *node.captured))
     uses.update(graph.returned)
     makers = {name: at for at, node in enumerate(graph.nodes) for name in node.outputs}
@@ -167,7 +167,7 @@ def _factors(nodes: list[_Node | None], graph: _Graph) -> frozenset[str]:
 
 
 def _product(node: _Node, graph: _Graph) -> bool:
-    """A product by a constant matrix of float32."""
+    """Whether the node is a product with a constant float32 matrix."""
     return (
         len(node.inputs) == 2
         and not node.attributes
@@ -176,19 +176,22 @@ def _product(node: _Node, graph: _Graph) -> bool:
 
 
 def _dynamic(node: _Node, graph: _Graph) -> bool:
-    """Rows, weights, scales, zero points, biases."""
+    """Whether the inputs fit: rows, weights, scales, zero points, biases."""
     inputs = (*node.inputs, "", "")
     return len(node.inputs) in {3, 4, 5} and _columns(graph, inputs[1], inputs[2], inputs[3:5])
 
 
 def _integer(node: _Node, graph: _Graph) -> bool:
-    """Rows, weights, the rows' scale, scales, the rows' zero point, zero points, biases."""
+    """Whether the inputs fit.
+
+    They are rows, weights, the rows' scale, scales, the rows' zero point, zero points, biases.
+    """
     inputs = (*node.inputs, "", "")
     return len(node.inputs) in {5, 6, 7} and _columns(graph, inputs[1], inputs[3], inputs[5:7])
 
 
 def _attention(node: _Node, graph: _Graph) -> bool:
-    """Attention to all keys, without masks, biases or a cache; float32 is all that it may be."""
+    """Whether the node is float32 attention to all keys, without masks, biases or a cache."""
     attributes = node.attributes
     heads, scale = attributes.get("num_heads"), attributes.get("scale")
     return (
@@ -213,7 +216,7 @@ ELIGIBLE: Mapping[tuple[str, str], Callable[[_Node, _Graph], bool]] = {
 
 
 def _scaled_by(quantise: _Node, node: _Node) -> bool:
-    """Whether scale and zero point of an int8 product's rows are this node's: one of each, u8."""
+    """Whether `quantise` computes the scale and the zero point (u8) of the rows of `node`."""
     return (
         quantise.kind == QUANTISE
         and len(quantise.inputs) == 1
@@ -223,15 +226,15 @@ def _scaled_by(quantise: _Node, node: _Node) -> bool:
 
 
 def _matrix(constants: Constants, name: str, dtype: str) -> bool:
-    """Whether it is a constant matrix that is not empty."""
+    """Whether `name` is a constant matrix of this type that is not empty."""
     found = constants.get(name)
     return found is not None and found.dtype == dtype and found.ndim == 2 and found.size > 0
 
 
 def _columns(graph: _Graph, weights: str, scales: str, rest: tuple[str, ...]) -> bool:
-    """Whether int8 weights [K, N] are constant, with a scale, a zero point 0 and a bias each.
+    """Whether int8 weights [K, N] and, for each column, scale, zero point and bias are constant.
 
-    Zero points and biases may be left out.
+    Zero points must be 0. Zero points and biases may be left out.
     """
     constants = graph.constants
     if not _matrix(constants, weights, "i1"):
@@ -261,7 +264,7 @@ def _read(body: bytes, external: Constants) -> _Graph:
             graph.single &= _type(value) not in OTHER_FLOATS
         elif number == 12:
             graph.returned.add(_name(value))
-    for name in graph.given & graph.constants.keys():  # a default, which a caller may replace
+    for name in graph.given & graph.constants.keys():  # defaults of inputs, not constants
         del graph.constants[name]
     graph.single &= not any(
         node.kind == ("", "Cast") and node.attributes.get("to") in OTHER_FLOATS
@@ -286,7 +289,10 @@ def _node(body: bytes) -> _Node:
 
 
 def _attribute(body: bytes) -> tuple[str, int | float | None]:
-    """Name = 1, and the value where it is one float = 2 or integer = 3, as the type = 20 says."""
+    """Read the name (field 1) and the value: a float (2) or an integer (3) by the type (20).
+
+    The value is None for any other type.
+    """
     name, kind, real, whole = "", 0, 0.0, 0
     for number, value, _ in fields(body):
         if number == 1:
@@ -301,7 +307,7 @@ def _attribute(body: bytes) -> tuple[str, int | float | None]:
 
 
 def _captured(attribute: bytes) -> Iterator[str]:
-    """Every name that a graph inside of a node reads: graph = 6, graphs = 11."""
+    """Every name that a graph inside of a node reads; such a graph is field 6 or 11."""
     for graph in (value for number, value, _ in fields(attribute) if number in {6, 11}):
         for number, value, _ in fields(graph):
             if number == 1:
@@ -312,7 +318,7 @@ def _captured(attribute: bytes) -> Iterator[str]:
 
 
 def _take_constant(graph: _Graph, body: bytes, external: Constants) -> None:
-    """Dimensions = 1, type = 2, name = 8, raw bytes = 9 of an initializer."""
+    """Read an initializer: dimensions are field 1, type 2, name 8, raw bytes 9."""
     shape: list[int] = []
     kind, name, raw = 0, "", None
     for number, value, _ in fields(body):
@@ -332,7 +338,7 @@ def _take_constant(graph: _Graph, body: bytes, external: Constants) -> None:
 
 
 def _ours(node: _Node, kind: str, inputs: tuple[str, ...]) -> _Node:
-    """The node as one of our domain, its other fields kept."""
+    """The node with another type and inputs in the library's domain; its other fields are kept."""
     body = b"".join(delimited(1, name.encode()) for name in inputs)
     for number, _, whole in fields(node.body):
         body += whole if number not in {1, 4, 7} else b""
@@ -345,7 +351,7 @@ def _name(value_info: bytes) -> str:
 
 
 def _type(value_info: bytes) -> int:
-    """Element type of a tensor: type = 2, tensor type = 1, element type = 1."""
+    """Element type of a tensor: field 2 (type), 1 (tensor type), 1 (element type); 0 if absent."""
     at: Any = value_info
     for wanted in (2, 1, 1):
         at = next((value for number, value, _ in fields(at) if number == wanted), None)

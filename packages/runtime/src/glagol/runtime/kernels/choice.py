@@ -1,8 +1,8 @@
-"""Choose the operators of our library that are used on this processor: a table by class.
+"""Choose which operators of Glagol's native library are used on this processor.
 
-A class is what the processor offers to this process. What is in its row was measured there
-(docs/adr/0033-exact-int8-on-avx2.md); what is not in the table is ONNX Runtime's, so a class
-without a measurement keeps the bits that it had.
+A class of processors is the instruction sets that this process can use. `OPERATORS` lists for each
+class the operators that were measured there (docs/adr/0033-exact-int8-on-avx2.md). ONNX Runtime
+computes all others, so its results do not change on a class without a measurement.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ OPERATORS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "amx": frozenset(kind[1] for kind in (MATMUL, QUANTISED, DYNAMIC, ATTENTION)),
     }
 )
-"""Names of the operators that are used, by class, in the order of the library's numbers of classes:
-with less than AVX2, with AVX2 and no AVX-512, with AVX-512 and no AMX, with AMX."""
+"""Names of the operators that are used, by class. The order is that of the library's class numbers:
+no AVX2; AVX2 without AVX-512; AVX-512 without AMX; AMX."""
 
 
 @cache
 def library() -> str | None:
-    """Path of the library, or None where none of its operators is used by this process.
+    """Path of the library, or None when this process uses none of its operators.
 
-    ONNX Runtime's own operators are used then.
+    ONNX Runtime's operators compute everything then.
     """
     if amx.here() != amx.SYSTEM:
         return None
     path = amx.library_file()
     try:
         return path if operators_of(path) else None
-    except OSError:  # `glagol.runtime.kernels.amx.obstacle` says why
+    except OSError:  # `glagol.runtime.kernels.amx.obstacle` gives the reason
         return None
 
 
 def multiplies_int8() -> bool:
-    """Whether the library computes int8 products here; they are exact then."""
+    """Whether the library computes int8 products on this processor; they are exact then."""
     path = library()
     return path is not None and not operators_of(path).isdisjoint(INTEGERS)
 
 
 def operators_of(path: str) -> frozenset[str]:
-    """Operators of the library at a path that are used here.
+    """Operators of the library at `path` that are used on this processor.
 
     Raises:
-        OSError: it cannot be loaded.
+        OSError: the library cannot be loaded.
     """
     return OPERATORS[class_of(path)]
 
 
 def class_of(path: str) -> str:
-    """This processor's class, as the library at a path finds it.
+    """This processor's class, as the library at `path` detects it.
 
     Raises:
-        OSError: it cannot be loaded.
+        OSError: the library cannot be loaded.
     """
     number: int = ctypes.CDLL(path).glagol_class()
     return [*OPERATORS][number]

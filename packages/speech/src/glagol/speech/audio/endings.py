@@ -1,4 +1,4 @@
-"""Find missing sound at the end of a recording: compare stated and decoded length."""
+"""Find missing audio at the end of a recording: compare the stated with the decoded duration."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["declared_s", "ending", "loud_track"]
 
 MICROSECONDS = 1e6
-"""Unit of a container's duration."""
+"""Microseconds in a second: FFmpeg gives a container's duration in microseconds."""
 
 CUT_FRAMES = 2
-"""So many bad packets at the end are a frame that was cut; more are something else."""
+"""Up to so many bad packets at the end mean that the last frame was cut; more mean other damage."""
 
 CUT_BYTES = 4_096
-"""Fewer bytes behind the last frame are a rest of one, or padding."""
+"""Fewer bytes after the last frame are the rest of a frame, or padding."""
 
 STATING = frozenset({"matroska,webm", "flv"})
-"""Containers (FFmpeg's names) whose header has a duration; others are counted as far as they go."""
+"""Containers (FFmpeg's names) whose header states a duration; others show what is there only."""
 
 
 def declared_s(container: InputContainer, stream: AudioStream, stated: Stated) -> float | None:
-    """Seconds that the container states and does not estimate; None when there are none."""
+    """Duration that the container states, seconds; None when it is unknown or only estimated."""
     if stated.seconds is not None:
         return stated.seconds
     if stated.counted and stream.duration is not None and stream.time_base is not None:
@@ -65,16 +65,16 @@ def ending(
     *,
     junk: bool,
 ) -> list[Notice]:
-    """Notices about the end of a recording.
+    """Make the notices about the end of a recording.
 
     Args:
-        container: still open.
+        container: the container, still open.
         stream: the track that was decoded.
-        stated: what the container states.
-        frames: at its end.
-        seconds: how long the decoded sound is.
-        size: of the file as its readers see it, bytes.
-        junk: whether what came last looked like frames and was none.
+        stated: what the container states about its length.
+        frames: the frames, after the last one was read.
+        seconds: duration of the decoded audio.
+        size: size of the file as its readers see it, bytes.
+        junk: whether the last bytes looked like frames but were not.
     """
     found = [undecoded(stated.remark, None)] if stated.remark else []
     if stated.missing:
@@ -86,26 +86,26 @@ def ending(
     if stated.seconds is not None:
         missing_s = stated.seconds - seconds
         if missing_s >= COUNTED_SECONDS:
-            what = f"{stated.seconds:.2f} s are promised, {seconds:.2f} s are there"
+            what = f"the header states {stated.seconds:.2f} s, the file has {seconds:.2f} s"
             return [*found, truncated(what, seconds, missing_s)]
         return found
     if 0 < frames.lost <= CUT_FRAMES and not junk:
         found.append(truncated("its last frame is cut", seconds, frames.lost_s or None))
     elif junk or frames.lost or (frames.broken and size - (frames.end or size) > CUT_BYTES):
-        found.append(undecoded(f"what stands behind {seconds:.2f} s cannot be decoded", seconds))
+        found.append(undecoded(f"the audio after {seconds:.2f} s cannot be decoded", seconds))
     return found
 
 
 def loud_track(source: FFmpegFile, file: WatchedFile, others: Sequence[int]) -> int | None:
-    """The first of other audio tracks that is not silent; None when all are.
+    """The first of the other audio tracks that is not silent; None when all are silent.
 
     Args:
-        source: what FFmpeg reads from; it is read from its start.
-        file: the same, whose steps are counted.
-        others: numbers of audio tracks.
+        source: the file that FFmpeg reads; each track is decoded from the start.
+        file: the same file, with the counter of decoding steps.
+        others: numbers of the audio tracks.
 
     Raises:
-        HostError: cancelled.
+        HostError: `cancelled`.
     """
     for number in others:
         file.seek(0)
@@ -128,7 +128,7 @@ def loud_track(source: FFmpegFile, file: WatchedFile, others: Sequence[int]) -> 
 def _missing_s(
     container: InputContainer, stream: AudioStream, stated: Stated, seconds: float, size: int
 ) -> float | None:
-    """How many seconds the missing bytes are; None when that is unknown."""
+    """Duration of the missing audio, seconds; None when it is unknown."""
     if stated.share is not None:
         return seconds * stated.share
     if stated.seconds is not None:
@@ -142,7 +142,7 @@ def _missing_s(
 
 
 def _length(container: InputContainer, stream: AudioStream) -> float | None:
-    """Of the track as its container states it, or of the whole where it has one track."""
+    """Stated duration of the track, seconds; that of the container when it has one track only."""
     if stream.duration and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if len(container.streams) == 1 and container.duration:
@@ -151,7 +151,7 @@ def _length(container: InputContainer, stream: AudioStream) -> float | None:
 
 
 def _unindexed(stream: AudioStream, size: int) -> float | None:
-    """Seconds from the first sample of the index that lies behind the end of the file."""
+    """Duration, by the index, of the samples at its end that lie behind the end of the file."""
     entries = stream.index_entries
     last = len(entries) - 1
     at = last

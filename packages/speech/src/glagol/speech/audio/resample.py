@@ -1,4 +1,4 @@
-"""Resample sound of any rate to 16 kHz as a stream, each channel separately (libsoxr)."""
+"""Resample audio of any rate to 16 kHz as a stream, each channel separately (libsoxr)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from glagol.speech.types import SAMPLE_RATE, Array
 __all__ = ["GATHERED_MAX", "resampled"]
 
 GATHERED_MAX = 192_000
-"""Samples of each channel that are resampled at once: memory does not grow with a stated rate."""
+"""Most samples of a channel that are resampled at once, so a high stated rate costs no memory."""
 
 
 def resampled(
     frames: Iterator[tuple[int, Array]], channels: int | None = None, *, every_s: float = 1.0
 ) -> Iterator[Array]:
-    """Gather samples of one rate and resample them; the rate may change between frames.
+    """Resample frames to 16 kHz in larger blocks; the rate may change between frames.
 
     Args:
         frames: rate in Hz and float32 [n], or [n, channels].
-        channels: of two-dimensional frames; None for one-dimensional ones.
-        every_s: how much is gathered, seconds, within `GATHERED_MAX`; the samples do not depend on
-            it.
+        channels: number of channels of two-dimensional frames; None for one-dimensional ones.
+        every_s: seconds of audio that are gathered for one block, within `GATHERED_MAX`. It does
+            not change the samples.
 
     Returns:
         Blocks at 16 kHz, shaped like the frames.

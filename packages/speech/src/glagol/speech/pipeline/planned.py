@@ -1,9 +1,9 @@
-"""Transcription in three parts that may run in different processes: cut, recognise, join.
+"""Transcribe in three steps that may run in different processes: cut, recognise, join.
 
-One pass over a recording (`windows`) finds everything that is computed once for it: time
-stamps, voice activity, where it is cut, speakers, coverage. Its windows can then be recognised
-anywhere and, as far as the engine says so (`Decoding.independent`), in any order. `joined` gives
-the transcript that `Recognizer.transcribe` gives, byte for byte.
+`windows` reads the recording once and computes everything that is computed once for it: time
+stamps, voice activity, the cuts, speakers, coverage. Its windows can then be recognised in any
+process and, if the engine allows it (`Decoding.independent`), in any order. `joined` returns the
+same transcript as `Recognizer.transcribe`, byte for byte.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _NOTHING = np.zeros(0, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """What cuts recordings for an engine; shared by threads.
+    """The models and rules by which recordings are cut for an engine; shared by threads.
 
     Attributes:
-        vad: finds speech.
-        rule: how long audio is cut for the engine.
-        traits: of the engine.
-        speakers: finds out who speaks.
+        vad: the detector of speech.
+        rule: how long audio is cut into windows.
+        traits: the properties of the engine.
+        speakers: the model that finds the speakers, opened when it is needed.
     """
 
     vad: Detector
@@ -62,7 +62,7 @@ class Window:
     """Audio for one call of the engine.
 
     Attributes:
-        channel: of the recording, from 0.
+        channel: number of the channel, from 0.
         samples: float32 [n] at 16 kHz, at most as long as the engine's window.
     """
 
@@ -72,7 +72,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where one channel was cut; positions in samples (see `glagol.speech.pipeline.whole`)."""
+    """The cuts of one channel; positions are in samples (see `glagol.speech.pipeline.whole`)."""
 
     chunks: tuple[Chunk, ...]
     total: int
@@ -84,12 +84,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A recording without its words.
+    """All that a transcript needs except the recognised words.
 
     Attributes:
-        cuts: of each channel.
-        warnings: what the recording lacks.
-        diarization: who speaks when; None when it was not asked for.
+        cuts: the cuts of each channel.
+        warnings: notices about missing or damaged audio.
+        diarization: the speakers' turns; None when speakers were not requested.
     """
 
     cuts: tuple[Cut, ...]
@@ -103,21 +103,21 @@ def windows(
     options: Options,
     cancelled: Callable[[], bool] | None = None,
 ) -> Generator[Window, None, Plan]:
-    """Cut a recording in one pass, with memory that does not grow with it.
+    """Cut a recording into windows in one pass; memory does not grow with its length.
 
     Args:
-        cutting: what cuts.
-        source: the opened recording; it is closed.
-        options: what the caller chose, as `glagol.speech.pipeline.options.granted` gives them.
-        cancelled: asked between blocks; True stops the work.
+        cutting: models and rules.
+        source: the opened recording; it is closed at the end.
+        options: the caller's options, as `glagol.speech.pipeline.options.granted` returns them.
+        cancelled: called between blocks; True stops the work.
 
     Yields:
         The windows of all channels; those of one channel in their order. The generator's return
         value is the plan.
 
     Raises:
-        InputError, LimitError: the audio is wrong; with `strict` by the code of a notice.
-        HostError: `cancelled`; `speakers_missing`, the model that finds speakers is not here.
+        InputError, LimitError: the audio is wrong; with `strict`, a notice is raised by its code.
+        HostError: `cancelled`; `speakers_missing`, the model of speakers is not in the store.
     """
     with closing(source):
         model = cutting.speakers.model() if options.speakers is not None else None
@@ -139,10 +139,10 @@ def windows(
                 yield from channel.kept(channel.cutter.push(np.ascontiguousarray(samples)))
         for channel in channels:
             yield from channel.kept(channel.cutter.finish())
-        found = None
+        turns = None
         if diarizer is not None and model is not None and options.speakers is not None:
-            found = diarization(diarizer.finish(options.speakers), model, options.speakers)
-        return Plan(tuple(channel.cut() for channel in channels), tuple(both.warnings), found)
+            turns = diarization(diarizer.finish(options.speakers), model, options.speakers)
+        return Plan(tuple(channel.cut() for channel in channels), tuple(both.warnings), turns)
 
 
 def joined(
@@ -153,14 +153,14 @@ def joined(
     provenance: Provenance,
     audio_sha256: str | None,
 ) -> Transcript:
-    """The transcript of a recording that was planned.
+    """Join the recognised windows of a recording into its transcript.
 
     Args:
-        plan: what `windows` returned.
-        hypotheses: for each channel those of its windows, in their order.
-        rule: with which it was cut.
-        options: with which it was cut.
-        provenance: what the engine and the voice activity model are known by.
+        plan: the plan that `windows` returned.
+        hypotheses: for each channel, the hypotheses of its windows in their order.
+        rule: the rule with which the recording was cut.
+        options: the options with which the recording was cut.
+        provenance: digests and versions of the engine and of the voice activity model.
         audio_sha256: digest of the recording's file.
     """
     wide = options if plan.diarization is None else replace(options, word_timestamps=True)
@@ -169,9 +169,9 @@ def joined(
     turns = Turns()
     segments = []
     for number, (cut, hearing) in enumerate(zip(plan.cuts, hearings, strict=True)):
-        again = _Again(cut)
+        replayed = _Replayed(cut)
         channel = number if split else None
-        listener = Listener(again, hearing, rule=ruled(rule, options), channel=channel)
+        listener = Listener(replayed, hearing, rule=ruled(rule, options), channel=channel)
         for found in listener.finish():
             segments += turns.push(found, [0.0] * len(plan.cuts))
     segments += turns.finish()
@@ -200,8 +200,8 @@ class _Channel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Again:
-    """The pieces of a channel once more, as a `Listener` reads them; without samples."""
+class _Replayed:
+    """Replays the pieces of a channel to a `Listener`, as a cutter would, without samples."""
 
     cut: Cut
     needed: int = 0
@@ -223,7 +223,7 @@ class _Again:
 
 @dataclass(frozen=True, slots=True)
 class _Recognised:
-    """A decoding whose windows were recognised before, elsewhere."""
+    """A decoding that returns the hypotheses of windows that were recognised before."""
 
     hypotheses: Iterator[Hypothesis]
 

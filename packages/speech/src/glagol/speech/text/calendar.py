@@ -1,4 +1,9 @@
-"""Ordinals, dates, years, times of day."""
+"""Write spoken Russian ordinals, dates, years, durations and times of day in digits.
+
+Each function looks at the words of `line` from the item `at` on. It returns the pieces to write and
+the item after them, or None if the rule does not apply. `Found` without pieces leaves the words as
+they are.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,10 @@ _FRACTIONS: Final = frozenset([100, 1000])
 
 
 def numeric_date(line: Line, at: int) -> Found | None:
-    """Write day, month and year: "двадцать первое ноль третье две тысячи двадцать шестого"."""
+    """Write day, month and year: "двадцать первое ноль третье две тысячи двадцать шестого".
+
+    The result is "21.03.2026".
+    """
     day = _day(line, at)
     if day is None or day.apart:
         return None
@@ -54,7 +62,7 @@ def date(line: Line, at: int) -> Found | None:
 
 
 def years(line: Line, at: int) -> Found | None:
-    """A year before its word, "2026 году", and two before one; short ones keep their ending."""
+    """Write a year before the word "год", or two years before one: "2026 году"."""
     item = line.ordinal(at)
     if item is None or item.apart or not _is_year(item):
         return None
@@ -70,7 +78,7 @@ def years(line: Line, at: int) -> Found | None:
 
 
 def ordinal(line: Line, at: int) -> Found | None:
-    """Any other ordinal from the tenth on, with its ending: "21-го"."""
+    """Write any other ordinal from 10 on with its ending: "21-го"; below 10 only before "число"."""
     item = line.ordinal(at)
     if item is None:
         return None
@@ -99,27 +107,27 @@ def clock(line: Line, at: int) -> Found | None:
 
 
 def _before_hour(line: Line, at: int) -> Found | None:
-    """Leave "без двадцати пять": neither number means what it says."""
+    """Leave "без двадцати пять" as words: the hour would have to be computed."""
     minutes = line.next_number(at)
     if minutes is None or minutes.value > 30:
         return None
     last = line.tokens[minutes.end - 1].text
     if minutes.end - minutes.start == 2 and last in _NOMINATIVE:
-        return Found((), at + 2)  # "двадцати пять", which is no 25
+        return Found((), at + 2)  # "(без) двадцати пять" is twenty to five and not 25
     hour = at + 3 if line.next_word(at + 1) in _MINUTE else at + 2
     other = line.number(hour)
     return Found((), hour + 1) if other is not None and 1 <= other.value <= 12 else None
 
 
 def _of_hour(line: Line, at: int) -> Found | None:
-    """Leave "двадцать минут шестого"."""
+    """Leave "двадцать минут шестого" as words."""
     hour = line.ordinal(at + 2)
     half_day = hour is not None and hour.value <= 12 and hour.ending == "го"
     return Found((), at + 3) if half_day and not line.items[at + 1].apart else None
 
 
 def duration(line: Line, at: int) -> Found | None:
-    """Write both numbers of "семь часов пятнадцать минут" as soon as one of them is great."""
+    """Write both numbers of "семь часов пятнадцать минут" when one of them is 10 or more."""
     hours, minutes = line.number(at), line.number(at + 2)
     if hours is None or minutes is None or line.items[at + 1].apart:
         return None
@@ -132,7 +140,7 @@ def duration(line: Line, at: int) -> Found | None:
 
 
 def _timed(line: Line, at: int) -> Found | None:
-    """A time after "в", "к", "до", "с", "после"."""
+    """Write a time after "в", "к", "до", "с", "после"."""
     hour, end = _hour(line, at)
     if hour is None or line.items[at].apart:
         return _by_daypart(line, at)
@@ -147,7 +155,7 @@ def _timed(line: Line, at: int) -> Found | None:
 
 
 def _counted(word: str) -> bool:
-    """Whether a word is counted by the number before it, which is no time then."""
+    """Whether the number before this word counts it ("тридцать рублей"), and so is not a time."""
     return bool(word in COUNTED or UNIT.fullmatch(word) or PERCENT.fullmatch(word))
 
 
@@ -171,7 +179,7 @@ def _by_daypart(line: Line, at: int) -> Found | None:
 
 
 def _hour(line: Line, at: int) -> tuple[int | None, int]:
-    """The hour and the next item; "час" is 1."""
+    """The hour at `at` (None if there is none) and the next item; "час" is 1."""
     if line.word(at) == "час":
         return 1, at + 1
     item = line.number(at)
@@ -180,7 +188,7 @@ def _hour(line: Line, at: int) -> tuple[int | None, int]:
 
 
 def _minutes(line: Line, at: int) -> tuple[str | None, int]:
-    """Two digits and the next item: "тридцать", "ноль пять", "ноль ноль"."""
+    """The minutes in two digits (None if there are none) and the next item: "ноль пять" is "05"."""
     first = line.number(at)
     if first is None or not first.simple or line.items[at - 1].apart:
         return None, at
@@ -195,7 +203,7 @@ def _minutes(line: Line, at: int) -> tuple[str | None, int]:
 
 
 def _day(line: Line, at: int) -> Item | None:
-    """An ordinal that may be a day of a month."""
+    """The ordinal at `at` if it may be a day of a month, else None."""
     item = line.ordinal(at)
     fits = item is not None and 1 <= item.value <= _DAYS and item.ending in _OF_DAYS
     return item if fits else None

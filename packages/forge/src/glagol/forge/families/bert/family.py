@@ -1,4 +1,4 @@
-"""The family's row: encoders of BERT's and XLM-R's shape, authored as ONNX graphs."""
+"""Build text encoders of BERT's and XLM-R's architecture: their entry in the table of families."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MADE: Final = {("cpu", "fp32"), ("cpu", "int8"), ("cuda", "fp16")}
 
 @dataclass(frozen=True, slots=True)
 class _Bert:
-    """As `glagol.forge.families.base.BuildFamily`."""
+    """Implements `glagol.forge.families.base.BuildFamily`."""
 
     name: str = "bert"
     builder_version: str | None = BUILDER_VERSION
@@ -35,7 +35,7 @@ class _Bert:
         return (variant.provider, variant.precision) in _MADE
 
     def open(self, model: Model, files: Mapping[str, Source]) -> Make:
-        """Open weights and tokenizer, and compare their sizes with the entry's decoding.
+        """Open weights and tokenizer, and compare their sizes with the decoding parameters.
 
         Raises:
             IntegrityError: ``artifact_missing`` (no weights or no tokenizer among the files),
@@ -66,7 +66,7 @@ class _Bert:
         return weights_of(paths)
 
     def parameters(self, path: Path) -> int | None:
-        """How many numbers the checkpoint holds; None: the build will say what is wrong with it."""
+        """Number of values in the checkpoint; None if it is unreadable, which a build reports."""
         try:
             return parameters(path)
         except (CheckpointError, GlagolError):

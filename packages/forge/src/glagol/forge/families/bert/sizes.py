@@ -1,4 +1,4 @@
-"""The sizes of an encoder: read from the shapes of its weights, the rest stated by the entry."""
+"""Find the sizes of an encoder: from the shapes of its weights, and from the manifest's entry."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _LAYER = re.compile(r"encoder\.layer\.(\d{1,3})\.")
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What an entry states because no shape says it.
+    """What the manifest's entry states: values that no shape shows, and some to compare with.
 
     Attributes:
-        heads: of every attention.
-        epsilon: of every layer norm.
+        heads: attention heads of a layer.
+        epsilon: epsilon of every layer norm.
         first_position: row of the first token's position; 2 in XLM-R, whose first rows are padding.
-        pooling: the mean of all tokens, or the first token alone.
-        vocabulary: rows of the table of words.
-        dimensions: of the vector, the width of the model.
-        tokens_max: of the longest text with its two ends.
+        pooling: how token vectors become one vector: the mean of all tokens, or the first token.
+        vocabulary: rows of the table of word embeddings.
+        dimensions: numbers of the vector, which is the width of the model.
+        tokens_max: tokens of the longest text, with the begin and end tokens.
     """
 
     heads: int
@@ -49,7 +49,7 @@ class Stated:
 
     @classmethod
     def of(cls, decoding: Mapping[str, Any]) -> Stated:
-        """Take these out of an entry's decoding parameters. Raises CheckpointError."""
+        """Read the values from an entry's decoding parameters. Raises CheckpointError."""
         try:
             pooling = str(decoding["pooling"])
             numbers = {
@@ -69,12 +69,12 @@ class Sizes:
     """Sizes of an encoder.
 
     Attributes:
-        vocabulary: rows of the table of words.
-        width: of the values between the layers.
+        vocabulary: rows of the table of word embeddings.
+        width: width of the values between the layers.
         hidden: inner width of the feed-forward modules.
-        layers: how many.
-        positions: rows of the table of positions.
-        kinds: rows of the table of token types.
+        layers: number of layers.
+        positions: rows of the table of position embeddings.
+        kinds: rows of the table of token type embeddings.
     """
 
     vocabulary: int
@@ -108,15 +108,15 @@ def _affine(name: str, *shape: int) -> Shapes:
 
 
 def infer(weights: Mapping[str, NDArray[np.generic]], stated: Stated) -> Sizes:
-    """Read the sizes from the shapes and check every tensor, and the entry, against them.
+    """Read the sizes from some shapes, then check all tensors and the entry against the sizes.
 
     Args:
         weights: tensors [...] under the names of `weights.normalised`.
-        stated: by the entry.
+        stated: what the entry states.
 
     Raises:
-        CheckpointError: a tensor is missing, strange, or of another shape than the others imply;
-            the entry says something else.
+        CheckpointError: a tensor is missing or unknown, or has another shape than the sizes imply;
+            the entry states another size.
     """
     words = _shape(weights, WORDS)
     sizes = Sizes(
@@ -134,26 +134,29 @@ def infer(weights: Mapping[str, NDArray[np.generic]], stated: Stated) -> Sizes:
         value = weights[name]
         if value.shape != shape or value.dtype.kind != "f":
             raise CheckpointError(f"{name} is {value.dtype} {value.shape}, expected {shape}")
-    strange = sorted(set(weights) - set(expected))
-    if strange:
-        raise CheckpointError(f"{len(strange)} tensors have no place in the model: {strange[0]}")
-    _agree(sizes, stated)
+    unknown = sorted(set(weights) - set(expected))
+    if unknown:
+        raise CheckpointError(f"{len(unknown)} tensors have no place in the model: {unknown[0]}")
+    _check_stated(sizes, stated)
     return sizes
 
 
-def _agree(sizes: Sizes, stated: Stated) -> None:
+def _check_stated(sizes: Sizes, stated: Stated) -> None:
     for name, value in (("vocabulary", sizes.vocabulary), ("dimensions", sizes.width)):
         if getattr(stated, name) != value:
             raise CheckpointError(
-                f"decoding.{name} = {getattr(stated, name)} in the entry, weights: {value}"
+                f"decoding.{name} is {getattr(stated, name)} in the entry, {value} in the weights"
             )
     if not 0 < stated.heads <= sizes.width or sizes.width % stated.heads:
         raise CheckpointError(f"{stated.heads} heads do not divide the width {sizes.width}")
     room = sizes.positions - stated.first_position
     if stated.first_position < 0 or not 0 < stated.tokens_max <= room:
-        raise CheckpointError(f"tokens_max {stated.tokens_max} in the entry, weights: {room}")
+        raise CheckpointError(
+            f"decoding.tokens_max is {stated.tokens_max} in the entry, the weights have {room}"
+            " positions"
+        )
     if not 0 < stated.epsilon < 1:
-        raise CheckpointError(f"decoding.epsilon = {stated.epsilon} in the entry")
+        raise CheckpointError(f"decoding.epsilon is {stated.epsilon}, not between 0 and 1")
 
 
 def _shape(weights: Mapping[str, NDArray[np.generic]], name: str) -> tuple[int, ...]:
@@ -168,5 +171,5 @@ def _shape(weights: Mapping[str, NDArray[np.generic]], name: str) -> tuple[int, 
 def _layers(weights: Mapping[str, NDArray[np.generic]]) -> int:
     found = {int(match[1]) for name in weights if (match := _LAYER.match(name))}
     if not found or found != set(range(len(found))):
-        raise CheckpointError(f"its layers are not consecutive: {sorted(found)}")
+        raise CheckpointError(f"the layers of the encoder are not consecutive: {sorted(found)}")
     return len(found)

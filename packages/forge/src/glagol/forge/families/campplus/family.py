@@ -1,4 +1,4 @@
-"""The family's row: two checkpoints, segmentation and embedding, are one model of speakers."""
+"""Build models of speakers from two checkpoints, segmentation and embedding: their table entry."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _PARTS: Final[Mapping[str, tuple[str, Callable[[Graph, Weights], None]]]] = {
     "segmentation": (".bin", segmentation.author),
     "embedding": (".pt", embedding.author),
 }
-"""Ending of the checkpoint and author of the graph, by the graph's name."""
+"""By the graph's name: the suffix of its checkpoint's file, and the function that writes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Campplus:
-    """As `glagol.forge.families.base.BuildFamily`."""
+    """Implements `glagol.forge.families.base.BuildFamily`."""
 
     name: str = "campplus"
     builder_version: str | None = BUILDER_VERSION
@@ -52,8 +52,8 @@ class _Campplus:
         """Open both checkpoints.
 
         Raises:
-            IntegrityError: ``artifact_missing`` (one of them is not among the files),
-                ``artifact_altered`` (they are not of these networks), ``checkpoint_refused``.
+            IntegrityError: ``artifact_missing`` (a checkpoint is not among the files),
+                ``artifact_altered`` (a checkpoint is of another network), ``checkpoint_refused``.
         """
         opened = {part: _weights(model, files, ending) for part, (ending, _) in _PARTS.items()}
 
@@ -77,7 +77,7 @@ class _Campplus:
         return next((path for path in sorted(paths) if path.endswith(".pt")), None)
 
     def parameters(self, path: Path) -> int | None:
-        """How many numbers a checkpoint holds; None: the build will say what is wrong with it."""
+        """Number of values in a checkpoint; None if it is unreadable, which a build reports."""
         try:
             tensors = read_torch(path.read_bytes()).tensors
         except (CheckpointError, GlagolError):
@@ -86,7 +86,7 @@ class _Campplus:
 
 
 def _weights(model: Model, files: Mapping[str, Source], ending: str) -> Weights:
-    """The tensors of the checkpoint with this ending, all finite. Raises IntegrityError."""
+    """The tensors of the checkpoint with this suffix, all finite. Raises IntegrityError."""
     path = next((path for path in sorted(files) if path.endswith(ending)), None)
     if path is None:
         raise IntegrityError(

@@ -1,7 +1,7 @@
-"""The HTK mel matrix, for checkpoints that do not carry their own.
+"""Compute the HTK mel matrix, for checkpoints that do not contain one.
 
-Published checkpoints hold both buffers of the front end and theirs are used as they are (they are
-rounded to bfloat16). This one serves models trained on the unrounded matrix.
+Published checkpoints contain both buffers of the front end, rounded to bfloat16, and these are used
+unchanged. This matrix is not rounded; it is for models that were trained with such a matrix.
 
 Source: HTK mel scale, triangles without area normalisation, as in torchaudio's
 ``melscale_fbanks(norm=None, mel_scale="htk")``; computed with exactly rounded decimals.

@@ -1,4 +1,4 @@
-"""The family's row: Whisper's checkpoints, authored as ONNX graphs."""
+"""Build ONNX graphs of Whisper's checkpoints: the family's entry in the table of families."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MADE: Final = {("cpu", "fp32"), ("cpu", "int8"), ("cuda", "fp16")}
 
 @dataclass(frozen=True, slots=True)
 class _Whisper:
-    """As `glagol.forge.families.base.BuildFamily`."""
+    """Implements `glagol.forge.families.base.BuildFamily`."""
 
     name: str = "whisper"
     builder_version: str | None = BUILDER_VERSION
@@ -35,7 +35,7 @@ class _Whisper:
         return (variant.provider, variant.precision) in _MADE
 
     def open(self, model: Model, files: Mapping[str, Source]) -> Make:
-        """Open weights and tokenizer, and compare their sizes with the entry's decoding.
+        """Open weights and tokenizer, and compare their sizes with the decoding parameters.
 
         Raises:
             IntegrityError: ``artifact_missing`` (no weights or no tokenizer among the files),
@@ -67,7 +67,7 @@ class _Whisper:
         return weights_of(paths)
 
     def parameters(self, path: Path) -> int | None:
-        """How many numbers the checkpoint holds; None: the build will say what is wrong with it."""
+        """Number of values in the checkpoint; None if it is unreadable, which a build reports."""
         try:
             return parameters(path)
         except (CheckpointError, GlagolError):
@@ -75,16 +75,22 @@ class _Whisper:
 
 
 def _heads(decoding: Mapping[str, Any], sizes: Sizes) -> tuple[tuple[int, int], ...]:
-    """The alignment heads of an entry that fits the weights. Raises CheckpointError."""
+    """Check the entry's sizes against the weights, and return its alignment heads (layer, head).
+
+    Raises:
+        CheckpointError: the entry has other sizes than the weights, or its heads are invalid.
+    """
     for name, value in (("mels", sizes.mels), ("vocabulary", sizes.vocabulary)):
         if decoding.get(name) != value:
             raise CheckpointError(
-                f"decoding.{name} = {decoding.get(name)!r} in the entry, weights: {value}"
+                f"decoding.{name} is {decoding.get(name)!r} in the entry, {value} in the weights"
             )
     try:
         heads = tuple((int(layer), int(head)) for layer, head in decoding["alignment_heads"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError("decoding.alignment_heads is no list of layer and head") from error
+        raise CheckpointError(
+            "decoding.alignment_heads lists no pairs of layer and head"
+        ) from error
     check_heads(heads, sizes)
     return heads
 

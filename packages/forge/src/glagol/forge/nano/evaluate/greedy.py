@@ -1,4 +1,4 @@
-"""Batched greedy decoding with the torch reference."""
+"""Decode batches greedily with the torch reference of the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ctc_texts(head: CtcHead, encoded: Tensor, lengths: Tensor) -> list[str]:
 def rnnt_texts(head: RnntHead, encoded: Tensor, lengths: Tensor) -> list[str]:
     """Return frame-synchronous greedy texts of encoded clips [B, T, D].
 
-    The predictor moves only where a letter was emitted, at most ten times a frame.
+    The state of the predictor changes only when a letter is emitted, at most ten times a frame.
     """
     batch = encoded.size(0)
     symbols: list[list[int]] = [[] for _ in range(batch)]

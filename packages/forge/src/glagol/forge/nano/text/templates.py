@@ -1,4 +1,7 @@
-"""Everyday sentences with slots: written for this recipe, free of any source's licence."""
+"""Templates of everyday Russian sentences with slots, written for this recipe.
+
+They were copied from no source, so no licence of others applies to them.
+"""
 
 from __future__ import annotations
 
@@ -192,11 +195,15 @@ MEETINGS: tuple[str, ...] = _phrases(
     "тысяч рублей.|Это противоречит нашей стратегии развития.|Спасибо всем за участие, хорошего "
     "вечера."
 )
-"""Test only: no sentence of these templates is ever trained on."""
+"""For tests only: no sentence of these templates is used in training."""
 
 
 def fill(template: str, draw: random.Random) -> str:
-    """Return the template with each slot drawn anew; ``small`` and ``big`` are numbers."""
+    """Fill each slot of a template with a random value.
+
+    The slots ``small`` and ``big`` take numbers in words, 2..60 and 100..9999; the others take an
+    entry of `SLOTS`. The sentence begins with a capital letter.
+    """
 
     def chosen(match: re.Match[str]) -> str:
         slot = match.group(1)

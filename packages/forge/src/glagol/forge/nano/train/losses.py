@@ -1,4 +1,4 @@
-"""CTC with an intermediate term, and the exact transducer loss in plain torch."""
+"""Training losses: CTC with an intermediate term, and the exact transducer loss in plain torch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ctc(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
 def ctc_objective(model: TwoHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the loss to minimise and the CTC loss of the last layer alone, both scalars [].
 
-    The middle layer learns through the same head, which speeds the start up.
+    The output of the middle layer passes through the same head, which speeds up early training.
     """
     encoded, lengths, middle = model.encoder.forward_with_middle(batch.features, batch.lengths)
     final = ctc(model.ctc(encoded), lengths, batch)
@@ -43,7 +43,8 @@ def ctc_objective(model: TwoHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
 def transducer(log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
     """Return the exact RNN-T loss of each clip [B]; log_probs [B, T, U + 1, C].
 
-    Forward recursion in float64, one cumulative log-sum over U per frame; gradients by autograd.
+    The forward recursion runs in float64, with one cumulative log-sum over U per frame; autograd
+    computes the gradients.
     """
     blanks = log_probs[..., BLANK].double()
     index = batch.targets[:, None, :, None].expand(-1, log_probs.size(1), -1, 1)

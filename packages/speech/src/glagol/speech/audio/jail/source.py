@@ -1,4 +1,4 @@
-"""A recording that a child decodes, as its parent sees it."""
+"""The parent's side of a recording that a jailed child process decodes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Answers", "JailedSource", "streamed"]
 
 TICK_S: Final = 0.1
-"""How often a waiting parent looks whether the sound is still wanted."""
+"""Seconds between two checks of a waiting parent whether the work was cancelled."""
 
 SLOW_S: Final = 0.2
-"""A child that gives nothing for so long may be one that only wants the processor."""
+"""A child that sends nothing for so many seconds may only be waiting for the processor."""
 
 STATUS_S: Final = 1.0
 PATIENCE_S: Final = 0.02
-"""How long `JailedSource.ready` waits, all its calls between two that say no together."""
+"""Seconds that `JailedSource.ready` may wait in all until it returns False."""
 
 SIGNALS: Final = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV", 31: "SIGSYS"}
 KILLED, CPU_TIME = 9, 24
@@ -40,13 +40,13 @@ T = TypeVar("T")
 
 
 class Answers:
-    """The frames of one child, within its limits; closing it kills the child.
+    """Receives the frames of one child, within its limits; `close` kills the child.
 
     Args:
-        spawner: whose child it is.
-        child: taken from it.
-        limits: how long it is waited for.
-        cancelled: asked every tenth of a second while something is waited for.
+        spawner: the spawner of the child.
+        child: the parent's end of the connection to the child.
+        limits: the child's limits of time.
+        cancelled: called every tenth of a second during a wait; True stops the work.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Answers:
         self._limits = limits
         self._cancelled = cancelled
         self._since: float | None = None
-        self._asked = 0.0
+        self._gave_way = 0.0
         self._waited_s = 0.0
         self._next: tuple[Kind, bytearray] | None = None
         self._trouble: ClosedError | ViolationError | None = None
@@ -69,7 +69,7 @@ class Answers:
         self.sound_s = 0.0
 
     def begin(self, task: Task, descriptors: Sequence[int] = ()) -> None:
-        """Give the child its task.
+        """Send the child its task.
 
         Raises:
             InputError, HostError: as `frame`.
@@ -79,7 +79,7 @@ class Answers:
         )
 
     def give(self, data: bytes) -> None:
-        """Give it the bytes that it asked for.
+        """Send the child the bytes that it requested.
 
         Raises:
             InputError, HostError: as `frame`.
@@ -87,28 +87,29 @@ class Answers:
         self._guarded(lambda: self._child.send(Kind.DATA, data))
 
     def arrived(self, wait_s: float) -> bool:
-        """Whether `frame` would return, or raise, soon; waits at most `wait_s` for it."""
+        """Whether `frame` would return or raise without a wait; waits at most `wait_s` for that."""
         if self._next is None and self._trouble is None and not self._closed:
             try:
-                self._next = self._look(wait_s)
+                self._next = self._take(wait_s)
             except (ClosedError, ViolationError) as error:
                 self._trouble = error
         there = self._next is not None or self._trouble is not None
         return there or self._closed or self._late() is not None
 
     def frame(self) -> tuple[Kind, bytearray]:
-        """The next frame; an error of the child is raised.
+        """Wait for the next frame and return it; an error that the child reports is raised.
 
         Raises:
-            InputError: what the child met; `audio_refused`, it did not keep its limits.
-            LimitError: what it met.
-            HostError: what it met; `cancelled`; `decoder_lost`, something killed it.
+            InputError: reported by the child; `audio_refused`, the child exceeded its limits or
+                crashed.
+            LimitError: reported by the child.
+            HostError: reported by the child; `cancelled`; `decoder_lost`, the child was killed.
         """
         self.wait()
         found, self._next = self._next, None
         if found is None:
             self.close()
-            _refused(self._late() or "took too long")
+            _refuse(self._late() or "took too long")
         if found[0] is Kind.FAILURE:
             self.close()
             failure = self._guarded(lambda: wire.decoded(found[1], wire.Failure))
@@ -119,7 +120,7 @@ class Answers:
         """Wait for the next frame, or until the child is too slow.
 
         Raises:
-            InputError, HostError: as `frame`, but for what the child met.
+            InputError, HostError: as `frame`, except errors that the child reports.
         """
         while not self.arrived(TICK_S):
             if self._cancelled is not None and self._cancelled():
@@ -131,15 +132,15 @@ class Answers:
             self._guarded(self._raise)
 
     def value(self, data: bytearray, form: type[T]) -> T:
-        """A small value of a frame.
+        """Decode the value in a small frame.
 
         Raises:
-            InputError: `audio_refused`, it has another form.
+            InputError: `audio_refused`, the value has another type.
         """
         return self._guarded(lambda: wire.decoded(data, form))
 
     def check(self, look: Callable[[], T]) -> T:
-        """The value of `look`, which raises ViolationError for what a child must not send.
+        """Return the value of `look`, which raises ViolationError for what a child must not send.
 
         Raises:
             InputError: `audio_refused`.
@@ -152,7 +153,8 @@ class Answers:
             self._closed = True
             self._spawner.release(self._child)
 
-    def _look(self, wait_s: float) -> tuple[Kind, bytearray] | None:
+    def _take(self, wait_s: float) -> tuple[Kind, bytearray] | None:
+        """The next frame if it arrives within `wait_s`; a slow child must let others run first."""
         now = time.monotonic()
         if self._since is None:
             self._since = now
@@ -160,8 +162,8 @@ class Answers:
         if found is not None:
             self._waited_s += time.monotonic() - self._since
             self._since = None
-        elif now - self._since > SLOW_S and now > self._asked + SLOW_S:
-            self._asked = now
+        elif now - self._since > SLOW_S and now > self._gave_way + SLOW_S:
+            self._gave_way = now
             self._spawner.give_way(self._child)
         return found
 
@@ -170,14 +172,14 @@ class Answers:
             raise self._trouble
 
     def _late(self) -> str | None:
-        """How the child is too slow; None while it is not."""
+        """In what way the child is too slow, in words; None while it is fast enough."""
         if self._since is None:
             return None
         now_s = time.monotonic() - self._since
         if now_s > self._limits.idle_s:
-            return f"gave no sound for {self._limits.idle_s:g} s"
+            return f"gave no audio for {self._limits.idle_s:g} s"
         if self._waited_s + now_s > self._limits.grace_s + self.sound_s:
-            return "takes longer than to listen to it"
+            return "takes longer to decode than to play"
         return None
 
     def _guarded(self, call: Callable[[], T]) -> T:
@@ -186,19 +188,19 @@ class Answers:
         except ClosedError:
             status = None if self._closed else self._spawner.ended(self._child, STATUS_S)
             self.close()
-            _dead(status)
+            _raise_for_end(status)
         except ViolationError:
             self.close()
-            _refused("gave something that is no sound")
+            _refuse("made its decoder send invalid data")
 
 
 class JailedSource:
     """Blocks of a recording; see `glagol.speech.audio.source.AudioSource`.
 
-    What the child says first is waited for when one of the attributes is asked for.
+    Reading an attribute waits for the child's first frame, which has its value.
 
     Args:
-        answers: of a child that has the recording as its task; they are this object's.
+        answers: the frames of a child whose task is the recording; this object closes them.
         max_seconds: longest accepted duration.
         split: whether the channels are kept apart.
     """
@@ -225,12 +227,12 @@ class JailedSource:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """What was found missing or damaged up to now; complete after the last block."""
+        """Notices about missing or damaged audio so far; complete after the last block."""
         self.opened()
         return self._warnings
 
     def opened(self) -> wire.Opened:
-        """Wait until the child has opened the recording, if it has not.
+        """Wait until the child has opened the recording.
 
         Raises:
             InputError, LimitError, HostError: as `Opener`.
@@ -238,7 +240,7 @@ class JailedSource:
         if self._first is None:
             kind, data = self._answers.frame()
             if kind is not Kind.OPENED:
-                self._answers.check(lambda: _violated(kind))
+                self._answers.check(lambda: _out_of_order(kind))
             first = self._answers.value(data, wire.Opened)
             self._warnings = self._answers.check(lambda: wire.notices(first.warnings))
             self._first = first
@@ -257,10 +259,10 @@ class JailedSource:
         raise StopIteration
 
     def ready(self) -> bool:
-        """Whether the next block, the end or an error is there; waits a moment for it.
+        """Whether the next block, the end or an error is available; may wait for a moment.
 
-        All calls between two that say no wait 0.02 s together, so a slow recording takes little
-        of its reader's time.
+        The waits of all calls until one returns False add up to at most 0.02 s, so a slow recording
+        takes little of its reader's time.
         """
         began = time.monotonic()
         found = self._over or self._answers.arrived(max(0.0, self._patience_s))
@@ -270,7 +272,7 @@ class JailedSource:
         return found
 
     def arrived(self) -> bool:
-        """The same without waiting."""
+        """Whether the next block, the end or an error is available now; never waits."""
         return self._over or self._answers.arrived(0.0)
 
     def close(self) -> None:
@@ -294,7 +296,7 @@ class JailedSource:
 
     def _other(self, kind: Kind, data: bytearray) -> None:
         if kind not in (Kind.WARNINGS, Kind.END):
-            self._answers.check(lambda: _violated(kind))
+            self._answers.check(lambda: _out_of_order(kind))
         self._warnings = _notices_of(self._answers, kind, data)
         if kind is Kind.END:
             self.close()
@@ -309,12 +311,12 @@ class JailedSource:
 def streamed(
     answers: Answers, read: Callable[[int], bytes], findings: Findings | None = None
 ) -> Iterator[Array]:
-    """Blocks of a stream whose bytes arrive; `read` as for `streaming.container`.
+    """Decode a stream in a child while its bytes arrive.
 
     Args:
-        answers: of a child that has a stream as its task.
-        read: waits for bytes.
-        findings: its `ended` becomes what the child found.
+        answers: the frames of a child whose task is a stream; they are closed at the end.
+        read: waits for at most so many bytes, as for `streaming.container`.
+        findings: its `ended` receives the notices of the child.
 
     Yields:
         float32 [n], mono 16 kHz.
@@ -339,13 +341,13 @@ def streamed(
                 if kind is Kind.END:
                     return
             else:
-                answers.check(lambda: _violated(kind))  # noqa: B023
+                answers.check(lambda: _out_of_order(kind))  # noqa: B023
     finally:
         answers.close()
 
 
 def _notices_of(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, ...]:
-    """The warnings of a frame."""
+    """The notices in a frame of the kind WARNINGS or END."""
     if kind is Kind.END:
         found = answers.value(data, wire.End).warnings
     else:
@@ -353,30 +355,30 @@ def _notices_of(answers: Answers, kind: Kind, data: bytearray) -> tuple[Notice, 
     return answers.check(lambda: wire.notices(found))
 
 
-def _violated(kind: Kind) -> NoReturn:
+def _out_of_order(kind: Kind) -> NoReturn:
     raise ViolationError(f"a frame {kind.name} out of order")
 
 
-def _dead(status: int | None) -> NoReturn:
-    """Raise what the end of a child means.
+def _raise_for_end(status: int | None) -> NoReturn:
+    """Raise the error for a child that has ended, by its wait status.
 
     Raises:
-        InputError: `audio_refused`, the recording brought it about.
-        HostError: `decoder_lost`, something else did.
+        InputError: `audio_refused`, decoding the recording made it end.
+        HostError: `decoder_lost`, it was killed for another reason.
     """
     number = None if status is None else status & 0x7F
     if number is None or number == KILLED:
         raise HostError(
             "decoder_lost",
             "the process that opened the recording was killed",
-            "send it again; if it stays so, look whether the machine's memory is used up",
+            "send it again; if that fails too, check whether the machine runs out of memory",
         )
     if number == CPU_TIME:
-        _refused("takes more processor time than one recording may have")
-    _refused(f"broke its decoder ({SIGNALS.get(number, f'status {status}')})")
+        _refuse("takes more processor time than one recording may use")
+    _refuse(f"crashed its decoder ({SIGNALS.get(number, f'status {status}')})")
 
 
-def _refused(what: str) -> NoReturn:
+def _refuse(what: str) -> NoReturn:
     raise InputError(
         "audio_refused",
         f"the recording {what}",

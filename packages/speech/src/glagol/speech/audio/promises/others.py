@@ -1,4 +1,8 @@
-"""Containers of films: Matroska, AVI, ASF, FLV. They state how many bytes the file has."""
+"""Read the stated size of video containers: Matroska, AVI, ASF, FLV, MPEG transport streams.
+
+Each function takes the file and returns `Stated`, with `missing` when the file is shorter than its
+header says.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ TRANSPORT_PACKET = 188
 
 
 def matroska(file: Seekable) -> Stated:
-    """Matroska and WebM: the size of the segment (RFC 9559 section 4.5, RFC 8794 section 6)."""
+    """Matroska and WebM: the segment's size (RFC 9559 section 4.5, RFC 8794 section 6)."""
     size = size_of(file)
     file.seek(4)
     head = file.read(256)
@@ -39,7 +43,7 @@ def matroska(file: Seekable) -> Stated:
 
 
 def avi(file: Seekable) -> Stated:
-    """AVI, and its extension OpenDML: RIFF chunks, one behind the other."""
+    """AVI, and its extension OpenDML: the sizes of the RIFF chunks, which follow each other."""
     size, position = size_of(file), 0
     for _ in range(RIFFS_MAX):
         file.seek(position)
@@ -55,7 +59,7 @@ def avi(file: Seekable) -> Stated:
 
 
 def _avi_seconds(file: Seekable) -> float | None:
-    """How long the first sound track is: samples by rate and scale of its stream header."""
+    """Duration of the first audio track, seconds: length, rate and scale of its stream header."""
     file.seek(0)
     head = file.read(1 << 14)
     at = head.find(b"auds", head.find(b"strh"))
@@ -64,7 +68,7 @@ def _avi_seconds(file: Seekable) -> float | None:
 
 
 def transport(file: Seekable) -> Stated:
-    """MPEG transport streams state nothing; zeros behind their packets are left out."""
+    """MPEG transport streams state no size; the end is that of their packets, without the zeros."""
     size = size_of(file)
     end = end_of_bytes(file, size)
     return Stated(end=min(size, end + -end % TRANSPORT_PACKET))
@@ -86,7 +90,7 @@ def asf(file: Seekable) -> Stated:
 
 
 def flv(file: Seekable) -> Stated:
-    """Flash video: the size among its metadata, a double behind its name (AMF 0)."""
+    """Flash video: the field `filesize` of its metadata, a double after the name (AMF 0)."""
     size = size_of(file)
     file.seek(0)
     head = file.read(1 << 14)
@@ -101,11 +105,11 @@ def flv(file: Seekable) -> Stated:
 def _compared(stated: int, size: int) -> Stated:
     if stated <= size:
         return NOTHING
-    return Stated(missing=f"it promises {stated} bytes, {size} are there")
+    return Stated(missing=f"its header states {stated} bytes, the file has {size}")
 
 
 def _vint(data: bytes, at: int) -> tuple[int, int | None]:
-    """Where the value of a variable-size integer ends, and the value; None for unknown ones."""
+    """Read a variable-size integer: the position after it, and its value or None for unknown."""
     if at >= len(data) or data[at] == 0:
         return at, None
     width = 9 - data[at].bit_length()

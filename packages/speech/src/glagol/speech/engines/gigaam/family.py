@@ -1,4 +1,4 @@
-"""The family's row: its name, its parameters, how it is loaded."""
+"""The entry of GigaAM in the table of engine families: name, parameters, how it is loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Gigaam:
         )
 
     def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
-        """As `glagol.speech.engines.gigaam.smoke.smoke`, which says what it raises."""
+        """As `glagol.speech.engines.base.Family`; raises what `smoke.smoke` raises."""
         from glagol.speech.engines.gigaam import smoke
 
         smoke.smoke(opened, directions)

@@ -1,4 +1,4 @@
-"""The family's row: its name, its parameters, how it is loaded."""
+"""The entry of Whisper in the table of engine families: name, parameters, how it is loaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Whisper:
         return Whisper(opened, runtime)
 
     def judge(self, opened: OpenModel, directions: dict[str, Array]) -> None:
-        """As `glagol.speech.engines.whisper.smoke.smoke`, which says what it raises."""
+        """As `glagol.speech.engines.base.Family`; raises what `smoke.smoke` raises."""
         from glagol.speech.engines.whisper import smoke
 
         smoke.smoke(opened, directions)

@@ -1,7 +1,7 @@
-"""Ids of the special tokens, and the languages.
+"""Compute the ids of Whisper's special tokens, and find the language of a recording.
 
-The size of the vocabulary alone decides every id (`whisper/tokenizer.py` upstream). Side files of
-published conversions have wrong ones, so none is read.
+Every id follows from the size of the vocabulary (`whisper/tokenizer.py` upstream). The tokenizer
+files of published conversions have wrong ids, so they are not read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TIMESTAMP_S: Final = 0.02
 """Seconds between two timestamps, and between two frames of the encoder."""
 
 TIMESTAMPS: Final = 1501
-"""Timestamps 0.00 to 30.00."""
+"""Number of timestamp tokens, 0.00 to 30.00 s."""
 
 _TAGS: Final = (
     "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th"
@@ -35,7 +35,7 @@ LANGUAGES: Final = tuple(_TAGS.split())
 the vocabulary of 51,866."""
 
 ENGLISH: Final = 51_864
-"""Size of the vocabulary of the models that know English alone."""
+"""Size of the vocabulary of the models for English only."""
 
 SIZES: Final = (ENGLISH, 51_865, 51_866)
 
@@ -46,15 +46,15 @@ class Ids:
 
     Attributes:
         vocabulary: number of tokens.
-        languages: BCP 47 tags, by rising id from `sot + 1`; empty where only English is known.
+        languages: BCP 47 tags, by rising id from `sot + 1`; empty for models for English only.
         eot: end of the text.
         sot: start of a transcript.
-        translate: task.
-        transcribe: task.
+        translate: the task of translation into English.
+        transcribe: the task of transcription.
         sot_lm: unused.
-        sot_prev: start of what was said before.
-        no_speech: its probability after `sot` is that of silence.
-        no_timestamps: asks for text without times.
+        sot_prev: start of the text of earlier windows, which serves as context.
+        no_speech: its probability after `sot` is the probability that the window has no speech.
+        no_timestamps: requests text without times.
         timestamps: id of 0.00 s; the others follow every 0.02 s up to 30 s.
     """
 
@@ -72,10 +72,10 @@ class Ids:
 
     @classmethod
     def of(cls, vocabulary: int) -> Ids:
-        """The ids of a vocabulary of that size.
+        """The ids for a vocabulary of `vocabulary` tokens.
 
         Raises:
-            IntegrityError: `manifest_invalid`, there is no vocabulary of that size.
+            IntegrityError: `manifest_invalid`, no Whisper model has a vocabulary of this size.
         """
         if vocabulary not in SIZES:
             raise IntegrityError(
@@ -108,11 +108,11 @@ class Ids:
         return self.languages or LANGUAGES[:1]
 
     def start(self, language: str, task: str) -> list[int]:
-        """The tokens that begin a transcript: the language and the task, where there are any."""
+        """The tokens that begin a transcript; with language and task if the model has languages."""
         if not self.languages:
             return [self.sot]
-        said = self.sot + 1 + self.languages.index(language)
-        return [self.sot, said, self.translate if task == "translate" else self.transcribe]
+        spoken = self.sot + 1 + self.languages.index(language)
+        return [self.sot, spoken, self.translate if task == "translate" else self.transcribe]
 
     def of_languages(self, languages: tuple[str, ...]) -> list[int]:
         """The ids of languages, in their order."""
@@ -120,10 +120,10 @@ class Ids:
 
 
 class Votes:
-    """The language of a recording, from what its windows sound like.
+    """Finds the language of a recording from the language probabilities of its windows.
 
-    Each window adds its probabilities, weighted by its seconds. Once 30 s of speech agreed, the
-    language stays; before, every window is read in the likeliest language so far.
+    Each window adds its probabilities, weighted by its seconds. After 30 s of speech the language
+    is settled; until then, each window is decoded in the most probable language so far.
 
     Args:
         languages: BCP 47 tags, in the order of the probabilities.
@@ -138,16 +138,16 @@ class Votes:
 
     @property
     def settled(self) -> bool:
-        """Whether there was enough audio; `language` does not change any more."""
+        """Whether `ENOUGH_S` seconds of speech were added, so that `language` stays."""
         return self._seconds >= self.ENOUGH_S
 
     @property
     def language(self) -> str:
-        """The likeliest language so far, BCP 47."""
+        """The most probable language so far, BCP 47."""
         return self._languages[int(self._sums.argmax())]
 
     def add(self, logits: Array, seconds: float) -> None:
-        """Take the logits [languages] of a window of that many seconds of speech."""
+        """Add the language logits [languages] of a window with `seconds` of speech."""
         odds = np.exp(logits.astype(np.float64) - float(logits.max()))
         self._sums += odds / odds.sum() * seconds
         self._seconds += seconds

@@ -1,9 +1,11 @@
-"""Tokens with frames to words (`whisper/timing.py` upstream, without its splits inside words).
+"""Make words with times of tokens and their frames.
 
-A word is what stands between two spaces, so that joined by spaces the words are the text. In
-languages that are written without spaces a word is the shortest run of tokens that makes whole
-characters. Punctuation belongs to the word before it, opening punctuation to the one after it, and
-neither counts for its times.
+Source: upstream's `whisper/timing.py`, without its splits inside words.
+
+Words are separated by spaces, so the words joined by spaces are the text. In languages that are
+written without spaces a word is the shortest run of tokens that makes whole characters. Punctuation
+belongs to the word before it, opening punctuation to the word after it; the times of a word are
+those of its tokens without punctuation.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ UNSPACED: Final = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 OPENING: Final = frozenset("\"'“¿([{-«「『")
 CLOSING: Final = frozenset("\"'.。,，!！?？:：;…”)]}、»」』-—–")
 STOPS: Final = frozenset(".。,，!！?？:：;…—–")
-"""A pause may follow these."""
+"""A pause may follow these characters."""
 
 MEDIAN_MAX_S: Final = 0.7
 SLACK_S: Final = 0.5
@@ -38,14 +40,14 @@ SLACK_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Tokens of one word.
+    """The tokens of one word.
 
     Attributes:
-        text: of all of them, without spaces around.
-        first: index of its first token.
-        last: index after its last one.
-        spoken: indices of the first token that is no punctuation, and after the last one.
-        glued: whether no space stands before it.
+        text: the word, without spaces around it.
+        first: index of the first token.
+        last: index after the last token.
+        spoken: index of the first token that is not punctuation, and index after the last such one.
+        glued: whether the word follows the one before it without a space.
     """
 
     text: str
@@ -74,9 +76,9 @@ def groups_of(
     """Group the text tokens of one part into words.
 
     Args:
-        tokens: of the part.
-        vocabulary: their bytes.
-        first: index of the first one in the whole text.
+        tokens: the text tokens of the part.
+        vocabulary: the bytes of each token.
+        first: index of the first token in the whole text.
         spaced: whether the language is written with spaces.
     """
     found: list[list[_Unit]] = []
@@ -97,16 +99,16 @@ def groups_of(
 def words_of(
     groups: Sequence[Group], frames: Sequence[int], logprobs: Sequence[float], part: Part
 ) -> list[Word]:
-    """Words with times, of one part.
+    """The words of one part with their times.
 
-    A word ends where the next token begins; where a pause follows, that is cut to what words
-    usually take.
+    A word ends where the next token begins. A word next to a pause would include the pause, so it
+    is cut to at most twice the usual length of a word.
 
     Args:
-        groups: of the part; indices count text tokens.
-        frames: frame of 20 ms on which each text token starts, and where the last one ends.
-        logprobs: of each text token.
-        part: its times, which bound the first word and the last.
+        groups: the words of the part; indices count text tokens.
+        frames: the 20 ms frame at which each text token starts, and at which the last one ends.
+        logprobs: log-probability of each text token.
+        part: the times of the part, which bound its first and its last word.
 
     Returns:
         Words by rising time; the confidence is the geometric mean of the token probabilities.
@@ -121,7 +123,7 @@ def words_of(
 
 
 def _fitted(words: list[Word], part: Part) -> list[Word]:
-    """The words without the pauses around them."""
+    """The words without the pauses next to them, and within the times of the part."""
     lengths = [word.end - word.start for word in words if word.end > word.start]
     usual = min(MEDIAN_MAX_S, median(lengths)) if lengths else 0.0
     longest = 2 * usual
@@ -142,7 +144,7 @@ def _fitted(words: list[Word], part: Part) -> list[Word]:
 
 
 def _units(tokens: Sequence[int], vocabulary: Vocabulary, first: int) -> Iterator[_Unit]:
-    """Shortest runs of tokens that make whole characters; broken ones at the end are dropped."""
+    """Shortest runs of tokens that make whole characters; an incomplete last one is dropped."""
     start, held = 0, b""
     for at, token in enumerate(tokens):
         held += vocabulary.pieces[token]
@@ -160,11 +162,11 @@ def _units(tokens: Sequence[int], vocabulary: Vocabulary, first: int) -> Iterato
 def _group(units: Iterable[_Unit], *, glued: bool) -> Group:
     units = list(units)
     text = "".join(unit.text for unit in units)
-    said = [unit for unit in units if not unit.silent] or units
+    spoken = [unit for unit in units if not unit.silent] or units
     return Group(
         text=text.strip(),
         first=units[0].first,
         last=units[-1].last,
-        spoken=(said[0].first, said[-1].last),
+        spoken=(spoken[0].first, spoken[-1].last),
         glued=glued and not text[:1].isspace(),
     )
