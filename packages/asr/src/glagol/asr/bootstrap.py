@@ -24,15 +24,15 @@ from glagol.web.serve import policy_file, starting
 from glagol.web.tracing import Traces, open_traces
 
 if TYPE_CHECKING:
-    from glagol.asr.jobs.workers import Crew
+    from glagol.asr.jobs.workers import JobThreads
     from glagol.speech.audio.jail.pool import Jail
     from glagol.web.access.policy import Policy
 
-__all__ = ["Outfit", "announce", "open_jail", "opener", "outfit", "traced"]
+__all__ = ["Components", "announce", "assemble", "open_jail", "opener", "traced"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outfit:
+class Components:
     """The parts of a process.
 
     Attributes:
@@ -55,16 +55,16 @@ class Outfit:
     jobs: Jobs | None
     jobs_off: HostError | None
 
-    def crew(self) -> Crew | None:
+    def job_threads(self) -> JobThreads | None:
         """The threads that run jobs of the queue, not started yet; None without jobs."""
-        from glagol.asr.jobs.workers import Crew
+        from glagol.asr.jobs.workers import JobThreads
 
         if self.jobs is None:
             return None
-        return Crew(self.jobs, self.engine, self.jail, self.settings)
+        return JobThreads(self.jobs, self.engine, self.jail, self.settings)
 
 
-def outfit(environment: Mapping[str, str]) -> Outfit:
+def assemble(environment: Mapping[str, str]) -> Components:
     """Assemble a process from the operator's settings.
 
     Args:
@@ -97,7 +97,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         jobs = open_jobs(settings, policy)
     except HostError as error:
         jobs_off = error
-    return Outfit(settings, registry, default, policy, engine, jail, jobs, jobs_off)
+    return Components(settings, registry, default, policy, engine, jail, jobs, jobs_off)
 
 
 def open_jail(settings: Settings) -> Jail:
@@ -155,7 +155,7 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
 
 
 @contextmanager
-def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
+def traced(found: Components, service: str) -> Iterator[Traces | None]:
     """Traces under the name of `service`, if the operator asks for them; sent when it ends."""
     traces = open_traces(service)
     if found.jobs is not None:
@@ -167,7 +167,7 @@ def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
             traces.close()
 
 
-def announce(found: Outfit) -> None:
+def announce(found: Components) -> None:
     """Write the first lines of the log: what starts, and warnings about the set-up."""
     starting(
         found.settings,

@@ -26,7 +26,7 @@ __all__ = [
     "NAMES",
     "SPEAKER_NAMES",
     "OptionError",
-    "Wish",
+    "RequestOptions",
     "granted",
     "language_of",
     "merge",
@@ -77,7 +77,7 @@ class OptionError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestOptions:
     """What the caller asked for.
 
     Attributes:
@@ -130,7 +130,7 @@ def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict
     return merged
 
 
-def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
+def read(options: Mapping[str, str], registry: Registry, default: str) -> RequestOptions:
     """Check `options` against the manifest.
 
     Args:
@@ -158,7 +158,7 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     if form == "rttm" and not diarize and channel == "mix":
         raise OptionError("format", "rttm says who speaks when", "add diarize=true")
     summarize = truth(options, "summarize")
-    return Wish(
+    return RequestOptions(
         model,
         language,
         truth(options, "word_timestamps", "true"),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from glagol.asr.http.multipart import Upload
-    from glagol.asr.http.options import Wish
+    from glagol.asr.http.options import RequestOptions
     from glagol.asr.http.request import AsrRequest, Service
     from glagol.asr.http.schemas import Channel
     from glagol.speech.audio.source import AudioSource
@@ -78,13 +78,13 @@ class Asked:
 
     Attributes:
         query: Values of the address's options, by name.
-        wish: What they ask for; a form may add to it.
+        chosen: The options of the address; a form may add to them.
         form: Whether the body is a form, else it is the audio.
         bare: Whether the address names a finished upload and the body, which is none, is not read.
     """
 
     query: Mapping[str, list[str]]
-    wish: Wish
+    chosen: RequestOptions
     form: bool
     bare: bool
 
@@ -95,11 +95,11 @@ class Received:
 
     Attributes:
         body: The audio; its holder closes the file.
-        wish: What query and form ask for together.
+        chosen: The options of address and form together.
     """
 
     body: Upload
-    wish: Wish
+    chosen: RequestOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,10 @@ def parse(request: AsrRequest, *, form: bool) -> Asked:
         LimitError: `upload_too_large`.
     """
     query = {name: request.query_params.getall(name) for name in request.query_params}
-    wish = _wish(request, query, {})
+    chosen = _chosen(request, query, {})
     check_announced(request, form=form)
     kind = request.headers.get("content-type", "")
-    return Asked(query, wish, form, bool(wish.upload) and not kind.startswith("multipart/"))
+    return Asked(query, chosen, form, bool(chosen.upload) and not kind.startswith("multipart/"))
 
 
 def check_announced(request: AsrRequest, *, form: bool) -> None:
@@ -167,7 +167,7 @@ def admit(request: AsrRequest, model: str) -> None:
 
 
 async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) -> Received:
-    """Receive the body into `place`, or take the named resumable upload; complete the wish.
+    """Receive the body into `place`, or take the named resumable upload; complete the options.
 
     Raises:
         OptionError: `option_invalid`, in the form; or there are a file and an upload.
@@ -176,16 +176,16 @@ async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) ->
         HostError: `cancelled`, `disk_full`, `host_io`, `not_ready`.
     """
     if asked.bare:
-        return Received(await _resumed(request, asked.wish.upload), asked.wish)
+        return Received(await _resumed(request, asked.chosen.upload), asked.chosen)
     body = await spooled(request, form=asked.form, place=place)
     with held(body.file):
-        wish = _wish(request, asked.query, body.fields)
-        if wish.upload and body.size_bytes:
+        chosen = _chosen(request, asked.query, body.fields)
+        if chosen.upload and body.size_bytes:
             raise options.OptionError("upload", "there is a file, too", "send one of them")
-    if not wish.upload:
-        return Received(body, wish)
+    if not chosen.upload:
+        return Received(body, chosen)
     body.file.close()
-    return Received(await _resumed(request, wish.upload), wish)
+    return Received(await _resumed(request, chosen.upload), chosen)
 
 
 async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -> Upload:
@@ -340,9 +340,9 @@ def held(file: Closable) -> Iterator[None]:
         raise
 
 
-def _wish(
+def _chosen(
     request: AsrRequest, query: Mapping[str, list[str]], fields: Mapping[str, list[str]]
-) -> Wish:
+) -> RequestOptions:
     service = service_of(request)
     return options.read(options.merge(query, fields), service.registry, service.default)
 

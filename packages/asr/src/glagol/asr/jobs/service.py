@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from glagol.asr.jobs.eta import Pace
+from glagol.asr.jobs.eta import Throughput
 from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import KIND, NOTIFY, Work, made_s, name
 from glagol.asr.observability.audit import Audit
@@ -66,7 +66,7 @@ class Jobs:
         queue: Of this process, or shared.
         inputs: Where the audio of jobs lies.
         policy: The operator's, as it is now.
-        pace: How fast jobs go.
+        throughput: How fast jobs go.
         closing: Set when the process stops; streams of events end.
         attempts: How many attempts of this process ended how.
         deliveries: How many tries of webhooks of this process were taken, final, or again.
@@ -80,7 +80,7 @@ class Jobs:
     queue: Queue
     inputs: Inputs
     policy: Callable[[], Policy]
-    pace: Pace = field(default_factory=Pace)
+    throughput: Throughput = field(default_factory=Throughput)
     closing: threading.Event = field(default_factory=threading.Event)
     attempts: Counts = field(default_factory=Counts)
     deliveries: Counts = field(default_factory=Counts)

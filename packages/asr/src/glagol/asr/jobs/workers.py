@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glagol.asr.jobs.maintenance import Janitor
 from glagol.asr.jobs.runner import Runner
-from glagol.jobs.webhooks.send import Terms
+from glagol.jobs.webhooks.send import WebhookSettings
 from glagol.jobs.webhooks.ssrf import Rules
 from glagol.jobs.webhooks.worker import Deliverer
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.types import Options
 
-__all__ = ["Crew"]
+__all__ = ["JobThreads"]
 
 
-class Crew:
+class JobThreads:
     """All of them together; a server and a worker have one each.
 
     Args:
@@ -52,10 +52,10 @@ class Crew:
             )
             return work.engine.added(asked)
 
-        def terms() -> Terms:
+        def webhook_settings() -> WebhookSettings:
             webhooks = jobs.policy().webhooks
             rules = Rules.of(webhooks.allow, webhooks.ports)
-            return Terms(webhooks.secrets, rules, settings.webhook_timeout_s)
+            return WebhookSettings(webhooks.secrets, rules, settings.webhook_timeout_s)
 
         self._jobs = jobs
         self._runners = [
@@ -63,7 +63,11 @@ class Crew:
         ]
         self._janitor = Janitor(jobs, worker=worker)
         self._deliverer = Deliverer(
-            jobs.queue, terms, worker=worker, on_try=jobs.delivered, alone=settings.owner_share
+            jobs.queue,
+            webhook_settings,
+            worker=worker,
+            on_try=jobs.delivered,
+            alone=settings.owner_share,
         )
 
     def start(self) -> None:

@@ -16,7 +16,7 @@ from glagol.asr.http.options import granted, language_of, model_of, phrases_of
 from glagol.asr.http.request import audited, options_for
 from glagol.asr.live import messages as live_wire
 from glagol.asr.live.bridge import Feed, Outbox
-from glagol.asr.live.session import Listening
+from glagol.asr.live.session import LiveSession
 from glagol.core.errors import HostError, InputError
 from glagol.web import errors
 from glagol.web.access.auth import RECHECK_S, recheck
@@ -71,7 +71,7 @@ async def _served(
     messages, outbox = _messages(socket, idle_s), Outbox(loop)
     first = await anext(messages)
     start = first if isinstance(first, live_wire.Start) else live_wire.Start()
-    listening = _listening(service, start, feed, outbox)
+    listening = _session(service, start, feed, outbox)
     note["model"] = listening.model
     listening.timeline = socket.scope["state"]["timeline"]
     service.engine.admit(listening.model)
@@ -103,7 +103,7 @@ async def _served(
     return transcript
 
 
-def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
+def _session(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> LiveSession:
     model = model_of(start.model or service.default, service.registry)
     asked = granted(
         EngineOptions(
@@ -124,7 +124,9 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
     )
     options = asked.added(options)
     options = replace(options, pause_s=(start.pause_ms or service.settings.pause_ms) / 1000)
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
+    return LiveSession(
+        service.engine, start, options, model.id, feed, outbox, Event(), service.jail
+    )
 
 
 async def _read(

@@ -24,7 +24,7 @@ from glagol.web.bind import CONNECTIONS_MAX
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-__all__ = ["Bounds", "Connection", "Outlet"]
+__all__ = ["BodyWriter", "Bounds", "Connection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Bounds:
     pipelined: int = 8
 
 
-class Outlet:
+class BodyWriter:
     """Write body chunks straight to the transport, bypassing ASGI's `send`.
 
-    It is `scope["state"]["outlet"]`, for a body without a length; the head before it and the end
-    after it are sent as ASGI messages.
+    It is `scope["state"]["body_writer"]`, for a body without a length; the head before it and
+    the end after it are sent as ASGI messages.
 
     Attributes:
         last: What was written last.
@@ -167,7 +167,7 @@ class Connection(HttpToolsProtocol):
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         waiting = len(self.pipeline)
         super().on_headers_complete()
-        self.scope["state"]["outlet"] = Outlet(self.cycle)
+        self.scope["state"]["body_writer"] = BodyWriter(self.cycle)
         if len(self.pipeline) > waiting:  # uvicorn stops reading, and would miss a disconnect
             self.flow.resume_reading()
 

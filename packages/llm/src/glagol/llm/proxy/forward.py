@@ -19,17 +19,17 @@ from glagol.llm.vllm.client import unavailable
 from glagol.web import errors, sse
 
 if TYPE_CHECKING:
-    from glagol.llm.proxy.connection import Outlet
+    from glagol.llm.proxy.connection import BodyWriter
     from glagol.web.request_log import Receive, Scope, Send
 
-__all__ = ["Passing"]
+__all__ = ["ForwardedRequest"]
 
 _NOT_FOUND, _SERVER_ERRORS = 404, 500
 _NO_ROUTE: Final = b'{"detail":"Not Found"}'  # vLLM's router, which knows no error shape
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class ForwardedRequest:
     """One forwarded request, as an ASGI application that a handler returns.
 
     Attributes:
@@ -78,7 +78,7 @@ class Passing:
             async with exchange(self.address, self.path, self.body, kind) as incoming:
                 if incoming.kind.startswith("text/event-stream"):
                     await answer.start(incoming.status, {"content-type": incoming.kind})
-                    await incoming.pour(answer.outlet)
+                    await incoming.pour(answer.body_writer)
                     await answer.end()
                     return
                 body = await incoming.whole()
@@ -102,7 +102,7 @@ class _Answer:
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
         self._scope = scope
-        self.outlet: Outlet = scope["state"]["outlet"]
+        self.body_writer: BodyWriter = scope["state"]["body_writer"]
         self.begun = False
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -119,7 +119,7 @@ class _Answer:
             raise error
         note: dict[str, Any] = self._scope["state"]["note"]
         fault = errors.record(error, self._scope["path"], note)
-        last = self.outlet.last
+        last = self.body_writer.last
         lead = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
         await self.end(lead + sse.event(errors.openai_body(fault)))
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from glagol.llm.summarize.merge import Progress, Summarizer
     from glagol.llm.summarize.transcripts import Transcript
 
-__all__ = ["HANDLERS", "Desk"]
+__all__ = ["HANDLERS", "SummaryService"]
 
 BODY_BYTES_MAX: Final = 64 << 20
 KEEP_ALIVE_S: Final = 15.0
@@ -44,7 +44,7 @@ Work: TypeAlias = Callable[[], Coroutine[Any, Any, Report]]
 
 
 @dataclass(slots=True)
-class Desk:
+class SummaryService:
     """What the handler needs; kept as `app.state.summaries`.
 
     Attributes:
@@ -62,7 +62,7 @@ class Desk:
     busy: int = 0
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SummaryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The request's body: exactly one of `text`, `transcript` and `job`.
 
     Attributes:
@@ -118,68 +118,70 @@ async def summarize(request: LlmRequest) -> Response[Any]:
         LimitError: `busy`, `prompt_too_long`.
         HostError: `llm_unavailable`, `llm_output_invalid`, `queue_unreachable`, `cancelled`.
     """
-    desk = cast("Desk", request.app.state.summaries)
-    wish = _wish(await request.body(), desk)
-    streamed = wish.stream or "text/event-stream" in request.headers.get("accept", "")
-    summarizer = desk.summarizer()
-    if desk.busy >= desk.places:
-        raise LimitError("busy", f"{desk.places} summaries are under way", "try again later")
-    transcript = await _transcript(request, wish, desk)
+    service = cast("SummaryService", request.app.state.summaries)
+    asked = _parsed(await request.body(), service)
+    streamed = asked.stream or "text/event-stream" in request.headers.get("accept", "")
+    summarizer = service.summarizer()
+    if service.busy >= service.places:
+        raise LimitError("busy", f"{service.places} summaries are under way", "try again later")
+    transcript = await _transcript(request, asked, service)
     seen: asyncio.Queue[Progress] = asyncio.Queue()
     work = partial(
-        summarizer.run, transcript, language=_language(wish), on_progress=seen.put_nowait
+        summarizer.run, transcript, language=_language(asked), on_progress=seen.put_nowait
     )
     if streamed:
-        return sse.respond(_events(request, desk, work, seen))
-    async with _running(desk, work) as task:
+        return sse.respond(_events(request, service, work, seen))
+    async with _running(service, work) as task:
         report = await _unless_gone(request, task)
     return Response(_envelope_of(request, report), media_type="application/json")
 
 
-def _wish(body: bytes, desk: Desk) -> Wish:
+def _parsed(body: bytes, service: SummaryService) -> SummaryRequest:
     remedy = "send JSON with one of text, transcript and job"
     try:
-        wish = msgspec.json.decode(body, type=Wish)
+        asked = msgspec.json.decode(body, type=SummaryRequest)
     except msgspec.DecodeError as error:
         raise InputError("request_invalid", f"the body is wrong: {error}", remedy) from error
-    if sum(given is not None for given in (wish.text, wish.transcript, wish.job)) != 1:
+    if sum(given is not None for given in (asked.text, asked.transcript, asked.job)) != 1:
         raise InputError("request_invalid", "not exactly one source is given", remedy)
-    _language(wish)
-    if wish.model is not None and wish.model not in desk.models:
-        known = ", ".join(desk.models)
+    _language(asked)
+    if asked.model is not None and asked.model not in service.models:
+        known = ", ".join(service.models)
         raise InputError(
-            "model_unknown", f"{wish.model[:128]!r} is not served here", f"use {known}"
+            "model_unknown", f"{asked.model[:128]!r} is not served here", f"use {known}"
         )
-    return wish
+    return asked
 
 
-def _language(wish: Wish) -> Language | None:
+def _language(asked: SummaryRequest) -> Language | None:
     for known in LANGUAGES:
-        if wish.language == known:
+        if asked.language == known:
             return known
-    if wish.language is not None:
+    if asked.language is not None:
         raise InputError(
             "option_invalid", "the language is unknown", f"use one of {', '.join(LANGUAGES)}"
         )
     return None
 
 
-async def _transcript(request: LlmRequest, wish: Wish, desk: Desk) -> Transcript:
-    if wish.job is not None:
+async def _transcript(
+    request: LlmRequest, asked: SummaryRequest, service: SummaryService
+) -> Transcript:
+    if asked.job is not None:
         key = request.headers.get("authorization", "")
-        return await desk.recordings.transcript(wish.job, key)
-    return from_plain(wish.text) if wish.text is not None else from_value(wish.transcript)
+        return await service.recordings.transcript(asked.job, key)
+    return from_plain(asked.text) if asked.text is not None else from_value(asked.transcript)
 
 
 @asynccontextmanager
-async def _running(desk: Desk, work: Work) -> AsyncIterator[asyncio.Task[Report]]:
+async def _running(service: SummaryService, work: Work) -> AsyncIterator[asyncio.Task[Report]]:
     """The summary as a task that does not outlive the block."""
-    desk.busy += 1
+    service.busy += 1
     task: asyncio.Task[Report] = asyncio.create_task(work())
     try:
         yield task
     finally:
-        desk.busy -= 1
+        service.busy -= 1
         task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await task
@@ -203,11 +205,11 @@ async def _disconnected(request: LlmRequest) -> None:
 
 
 async def _events(
-    request: LlmRequest, desk: Desk, work: Work, seen: asyncio.Queue[Progress]
+    request: LlmRequest, service: SummaryService, work: Work, seen: asyncio.Queue[Progress]
 ) -> AsyncIterator[bytes]:
     """Progress as it is made, then the envelope."""
     note = request.scope["state"]["note"]
-    async with _running(desk, work) as task:
+    async with _running(service, work) as task:
         gone = asyncio.create_task(_disconnected(request))
         try:
             while not (task.done() and seen.empty()):
