@@ -33,17 +33,17 @@ __all__ = ["Components", "announce", "assemble", "open_jail", "opener", "traced"
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The parts of a process.
+    """The parts of a server or worker process.
 
     Attributes:
-        settings: The operator's.
+        settings: Settings from the environment.
         registry: Manifest and store.
-        default: Id of the model that serves when none is asked for.
-        policy: The operator's, as it is now.
-        engine: Not started yet.
-        jail: What opens recordings; started.
-        jobs: None where there are none.
-        jobs_off: Why there are none.
+        default: Id of the model for requests that name none.
+        policy: Returns the current policy.toml.
+        engine: The inference workers, not started yet.
+        jail: Opens recordings in child processes; started.
+        jobs: The job queue; None if there is none.
+        jobs_off: Why there is no job queue.
     """
 
     settings: Settings
@@ -65,7 +65,7 @@ class Components:
 
 
 def assemble(environment: Mapping[str, str]) -> Components:
-    """Assemble a process from the operator's settings.
+    """Make the parts of a process from its environment.
 
     Args:
         environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
@@ -73,7 +73,7 @@ def assemble(environment: Mapping[str, str]) -> Components:
     Raises:
         InputError: `setting_invalid`; `option_invalid`, the model has no such variant.
         IntegrityError: The manifest is missing or not valid; `artifact_unpinned`, the model was
-            never built, so that no later request could be served either.
+            never built, so no request could be served.
         HostError: `vram_too_small`, the plan has no room for the recogniser.
     """
     settings = Settings.from_environment(environment)
@@ -101,7 +101,7 @@ def assemble(environment: Mapping[str, str]) -> Components:
 
 
 def open_jail(settings: Settings) -> Jail:
-    """What opens recordings, started: it gets ready while the model is read."""
+    """Start the child processes that open recordings; they get ready while the model loads."""
     from glagol.speech.audio.jail.limits import Limits
     from glagol.speech.audio.jail.pool import Jail
 
@@ -115,7 +115,7 @@ def open_jail(settings: Settings) -> Jail:
 
 
 def _memory_bytes(settings: Settings, registry: Registry, policy: Policy) -> int:
-    """Memory of a shared card that the operator's plan gives the encoder; 0 for no limit."""
+    """GPU memory that the policy gives the recogniser on a shared card; 0 means no limit."""
     card = shared(policy.gpu, registry) if settings.device == "cuda" else None
     return card.arena_bytes if card else 0
 
@@ -156,7 +156,7 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
 
 @contextmanager
 def traced(found: Components, service: str) -> Iterator[Traces | None]:
-    """Traces under the name of `service`, if the operator asks for them; sent when it ends."""
+    """Open traces under the name of `service`, if they are on; send the rest at the end."""
     traces = open_traces(service)
     if found.jobs is not None:
         found.jobs.traces = traces
@@ -168,7 +168,7 @@ def traced(found: Components, service: str) -> Iterator[Traces | None]:
 
 
 def announce(found: Components) -> None:
-    """Write the first lines of the log: what starts, and warnings about the set-up."""
+    """Log what starts, with warnings about the configuration."""
     starting(
         found.settings,
         model=found.default,

@@ -162,8 +162,8 @@ def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[b
     if data is None:
         raise InputError(
             "job_expired",
-            f"the result of the job {job_id} was kept as long as promised",
-            "send the audio again, and fetch the result sooner",
+            f"the result of the job {job_id} has expired",
+            "send the audio again, and fetch the result earlier",
         )
     return Response(
         rendering.render_stored(chosen, data),

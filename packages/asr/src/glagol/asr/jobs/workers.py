@@ -25,13 +25,13 @@ __all__ = ["JobThreads"]
 
 
 class JobThreads:
-    """All of them together; a server and a worker have one each.
+    """All these threads; a server has one object, and so has a worker.
 
     Args:
         jobs: The queue.
-        engine: What transcribes; there is one runner for each of its threads.
-        jail: What opens recordings.
-        settings: The operator's.
+        engine: The inference workers; each has one runner.
+        jail: Opens recordings in child processes.
+        settings: Settings of the process.
     """
 
     def __init__(self, jobs: Jobs, engine: InferencePool, jail: Jail, settings: Settings) -> None:
@@ -71,14 +71,14 @@ class JobThreads:
         )
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start all threads."""
         for runner in self._runners:
             runner.start()
         self._janitor.start()
         self._deliverer.start()
 
     def stop(self) -> None:
-        """Claim no more jobs and deliveries; streams of events end. Returns at once."""
+        """Claim no more jobs and deliveries; end event streams. Returns at once."""
         self._jobs.closing.set()
         self._deliverer.stop()
         self._janitor.stop()
@@ -86,10 +86,10 @@ class JobThreads:
             runner.stop()
 
     def close(self, patience_s: float) -> None:
-        """Wait at most `patience_s` until running work is settled, then close the queue.
+        """Wait at most `patience_s` until the threads have ended, then close the queue.
 
-        Call it when the engine is closed; then jobs are done, or given back. Deliveries that are
-        not over by then are given back.
+        Call it after the engine is closed: then each job is done or was given back. Deliveries
+        that are still in flight are given back.
         """
         self.stop()
         end = time.monotonic() + patience_s

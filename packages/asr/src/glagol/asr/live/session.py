@@ -177,7 +177,7 @@ class LiveSession:
                     f"there was no room for the model {self.model} within {ROOM_S:g} s",
                     "try again later, or use the default model",
                 ) from None
-            raise HostError("cancelled", "the client left", "begin a new stream") from None
+            raise HostError("cancelled", "the client disconnected", "begin a new stream") from None
         self.wait_s = max(self.wait_s, call.wait_s)
         self.work_s += call.work_s
         return value

@@ -100,7 +100,9 @@ async def respond(
         either: set[asyncio.Future[Any]] = {first, gone}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not first.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
+            raise HostError(
+                "cancelled", "the client disconnected before the response", "send it again"
+            )
         head = first.result()
     finally:
         gone.cancel()
