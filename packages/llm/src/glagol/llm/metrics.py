@@ -1,4 +1,4 @@
-"""Metrics of llm-server, with those of vLLM."""
+"""Prometheus metrics of llm-server, and the filter of vLLM's metrics."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["Metrics", "of_vllm"]
 
 
 class Metrics(RequestMetrics):
-    """The registry and what is counted in it.
+    """The registry of llm-server's metrics.
 
     Args:
-        supervisor: Asked for its state at each scrape.
-        slots: Asked how many are taken.
+        supervisor: Its state is read at each scrape.
+        slots: The number of taken slots is read at each scrape.
     """
 
     def __init__(self, supervisor: Supervisor, slots: Slots) -> None:
@@ -33,7 +33,7 @@ class Metrics(RequestMetrics):
 def of_vllm(exposition: bytes) -> bytes:
     """The lines of vLLM's text format that are about the model: `vllm:*` and their comments.
 
-    Its process_*, python_* and http_* families are left out; ours have those names.
+    Its process_*, python_* and http_* families are dropped, since ours have the same names.
     """
     kept = []
     for line in exposition.splitlines():
@@ -45,7 +45,7 @@ def of_vllm(exposition: bytes) -> bytes:
 
 
 class _State(Collector):
-    """The supervisor and the slots as they are at the moment of the scrape."""
+    """Reads supervisor and slots at each scrape."""
 
     def __init__(self, supervisor: Supervisor, slots: Slots) -> None:
         self._supervisor = supervisor

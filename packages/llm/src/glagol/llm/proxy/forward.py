@@ -1,7 +1,7 @@
-"""Forward a request to vLLM byte for byte, and its answer back.
+"""Forward a request to vLLM byte for byte, and its response back.
 
-The body is unchanged. A streamed answer is forwarded chunk by chunk; any other answer is kept until
-it is complete, so that a crash of vLLM gives a 503 and not half a JSON. When the client leaves, the
+A streamed response is forwarded chunk by chunk. Any other response is buffered until it is
+complete, so that a crash of vLLM gives a 503 and not half a JSON. When the client disconnects, the
 connection to vLLM is closed, and vLLM stops generating.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ForwardedRequest"]
 
 _NOT_FOUND, _SERVER_ERRORS = 404, 500
-_NO_ROUTE: Final = b'{"detail":"Not Found"}'  # vLLM's router, which knows no error shape
+_NO_ROUTE: Final = b'{"detail":"Not Found"}'  # from vLLM's router, not in OpenAI's error format
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class ForwardedRequest:
     """One forwarded request, as an ASGI application that a handler returns.
 
     Attributes:
-        address: Of vLLM.
-        path: The same there as here.
-        body: The request's.
-        done: Called once, when the request is over in whatever way.
+        address: Socket and key of vLLM.
+        path: Path of the request, the same at vLLM.
+        body: Body of the request.
+        done: Called once, when the request has ended for any reason.
     """
 
     address: Address
@@ -45,11 +45,11 @@ class ForwardedRequest:
     done: Callable[[], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and the answer back.
+        """Forward the request, and the response.
 
         Raises:
-            HostError: `llm_unavailable`, before anything was answered; `cancelled`, the client
-                left before anything was answered.
+            HostError: `llm_unavailable` or, if the client disconnected, `cancelled`; both only
+                before the response began.
             InputError: `not_found`, the model does not serve this route.
         """
         answer = _Answer(send, scope)
@@ -62,7 +62,9 @@ class ForwardedRequest:
                 work.result()
                 return
             if not answer.begun:
-                raise HostError("cancelled", "the client left before the answer", "send it again")
+                raise HostError(
+                    "cancelled", "the client disconnected before the response", "send it again"
+                )
             scope["state"]["note"]["code"] = "cancelled"
         finally:
             self.done()
@@ -97,7 +99,7 @@ class ForwardedRequest:
 
 
 class _Answer:
-    """The way back to the client."""
+    """The response to the client, with the state of what was sent."""
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
@@ -114,7 +116,7 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     async def fail(self, error: HostError) -> None:
-        """An error before the answer is raised; in the middle of a stream it is its last event."""
+        """Raise an error if the response has not begun; else send it as the last event."""
         if not self.begun:
             raise error
         note: dict[str, Any] = self._scope["state"]["note"]

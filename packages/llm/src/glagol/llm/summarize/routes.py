@@ -1,8 +1,8 @@
-"""`POST /v1/summarize`: a text, a transcript or a job of asr-server as a summary.
+"""`POST /v1/summarize`: summarise a text, a transcript or a job of asr-server.
 
-With `stream` the answer is server-sent events: `progress`, a comment now and then while the model
-works, at last `result` or `error` with the very envelope of the plain answer. When the client
-leaves, every request to the model ends.
+With `stream` the response is server-sent events: `progress`, keep-alive comments while the model
+works, and at the end `result` or `error` with the same envelope as without `stream`. When the
+client disconnects, all its requests to the model are cancelled.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class SummaryService:
     """What the handler needs; kept as `app.state.summaries`.
 
     Attributes:
-        summarizer: Gives the one of the model that serves; raises while none does.
-        models: Names that a request may give the model.
-        recordings: Where jobs' transcripts come from.
-        places: Summaries that may be under way at one time.
-        busy: Summaries under way.
+        summarizer: Returns the summarizer of the served model; raises while there is none.
+        models: Accepted names of the model.
+        recordings: Fetches the transcripts of jobs from asr-server.
+        places: How many summaries may be in flight.
+        busy: Summaries in flight.
     """
 
     summarizer: Callable[[], Summarizer]
@@ -143,7 +143,9 @@ def _parsed(body: bytes, service: SummaryService) -> SummaryRequest:
     except msgspec.DecodeError as error:
         raise InputError("request_invalid", f"the body is wrong: {error}", remedy) from error
     if sum(given is not None for given in (asked.text, asked.transcript, asked.job)) != 1:
-        raise InputError("request_invalid", "not exactly one source is given", remedy)
+        raise InputError(
+            "request_invalid", "not exactly one of text, transcript and job is given", remedy
+        )
     _language(asked)
     if asked.model is not None and asked.model not in service.models:
         known = ", ".join(service.models)
@@ -175,7 +177,7 @@ async def _transcript(
 
 @asynccontextmanager
 async def _running(service: SummaryService, work: Work) -> AsyncIterator[asyncio.Task[Report]]:
-    """The summary as a task that does not outlive the block."""
+    """Run the summary as a task that is cancelled at the end of the block."""
     service.busy += 1
     task: asyncio.Task[Report] = asyncio.create_task(work())
     try:
@@ -193,7 +195,9 @@ async def _unless_gone(request: LlmRequest, task: asyncio.Task[Report]) -> Repor
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
+            raise HostError(
+                "cancelled", "the client disconnected before the response", "send it again"
+            )
         return task.result()
     finally:
         gone.cancel()
@@ -207,7 +211,7 @@ async def _disconnected(request: LlmRequest) -> None:
 async def _events(
     request: LlmRequest, service: SummaryService, work: Work, seen: asyncio.Queue[Progress]
 ) -> AsyncIterator[bytes]:
-    """Progress as it is made, then the envelope."""
+    """Progress events, then the envelope."""
     note = request.scope["state"]["note"]
     async with _running(service, work) as task:
         gone = asyncio.create_task(_disconnected(request))
@@ -228,7 +232,7 @@ async def _events(
                 if not task.done():
                     yield sse.comment("the model is busy")
             yield sse.event(_envelope_of(request, task.result()), name="result")
-        except (asyncio.CancelledError, GeneratorExit):  # the framework saw the client leave
+        except (asyncio.CancelledError, GeneratorExit):  # the framework noticed the disconnect
             note["code"] = "cancelled"
             raise
         except Exception as error:  # noqa: BLE001 - the status is sent already
@@ -240,7 +244,7 @@ async def _events(
 
 
 def _envelope_of(request: LlmRequest, report: Report) -> bytes:
-    """The envelope; the log learns counts and digests."""
+    """The response's envelope; also adds counts and digests to the request's log line."""
     request.scope["state"]["note"].update(
         coverage=report.coverage, citations=report.citations, provenance=report.provenance
     )
