@@ -19,7 +19,7 @@ from glagol.asr.app import build
 from glagol.asr.http.request import Service
 from glagol.asr.inference.pool import InferencePool, Opened
 from glagol.asr.jobs.service import Jobs, open_jobs
-from glagol.asr.jobs.workers import Crew
+from glagol.asr.jobs.workers import JobThreads
 from glagol.asr.observability.metrics import Metrics
 from glagol.asr.settings import Settings
 from glagol.core.errors import HostError
@@ -30,8 +30,8 @@ from glagol.runtime.batching import Tally
 from glagol.speech.audio.jail.pool import Jail
 from glagol.speech.audio.source import AudioSource
 from glagol.speech.pipeline.blocks import opening
-from glagol.speech.pipeline.channels import Hear
-from glagol.speech.pipeline.hearing import Hearing
+from glagol.speech.pipeline.channel_decoder import ChannelDecoder
+from glagol.speech.pipeline.channels import WindowRecognizer
 from glagol.speech.pipeline.live import Live
 from glagol.speech.types import (
     Coverage,
@@ -97,11 +97,13 @@ def jail() -> Jail:
 class NotLive:
     """The part of a `Transcriber` that live audio needs, for stubs of tests without any."""
 
-    def live(self, *, options: Options = DEFAULT, hear: Hear | None = None) -> Live:
+    def live(
+        self, *, options: Options = DEFAULT, recognize: WindowRecognizer | None = None
+    ) -> Live:
         """No test comes here."""
         raise NotImplementedError
 
-    def begin(self, options: Options) -> Hearing:
+    def begin(self, options: Options) -> ChannelDecoder:
         """No test comes here."""
         raise NotImplementedError
 
@@ -173,7 +175,7 @@ class Bench:
     app: Observed
     service: Service
     stub: Stub
-    crew: Crew | None = None
+    job_threads: JobThreads | None = None
 
     @property
     def jobs(self) -> Jobs:
@@ -184,8 +186,8 @@ class Bench:
     def close(self) -> None:
         """End every thread."""
         self.service.engine.close(5.0)
-        if self.crew is not None:
-            self.crew.close(5.0)
+        if self.job_threads is not None:
+            self.job_threads.close(5.0)
 
     def run(self, test: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine against the application without a socket."""
@@ -212,7 +214,7 @@ class Bench:
 def make(
     trouble: Exception | None = None, policy: Callable[[], Policy] = Policy, **settings: Any
 ) -> Bench:
-    """A bench whose model opens, or fails with `trouble`; with `state` it has jobs and a crew."""
+    """A bench whose model opens, or fails with `trouble`; with `state` it runs jobs."""
     stub = Stub()
     stub.gate.set()
     store = Store(Path("nowhere"))
@@ -243,6 +245,6 @@ def make(
     )
     bench = Bench(build(service), service, stub)
     if jobs is not None:
-        bench.crew = Crew(jobs, engine, jail(), chosen)
-        bench.crew.start()
+        bench.job_threads = JobThreads(jobs, engine, jail(), chosen)
+        bench.job_threads.start()
     return bench

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import homes
-from glagol.asr.bootstrap import opener, outfit
+from glagol.asr.bootstrap import assemble, opener
 from glagol.asr.engine_models import parse, pointed
 from glagol.asr.settings import Settings
 from glagol.core import journal
@@ -85,14 +85,14 @@ def test_the_manifest_may_lie_elsewhere(tmp_path: Path) -> None:
     moved = tmp_path / "models.json"
     moved.write_bytes((homes.ROOT / "manifest.json").read_bytes())
     given = {"GLAGOL_HOME": str(tmp_path), "ASR_MODEL_REGISTRY_PATH": str(moved)}
-    found = outfit(given)
+    found = assemble(given)
     try:
         assert found.registry.manifest == homes.repository().manifest
         assert found.registry.store.root == tmp_path / "store"
     finally:
         found.engine.close(5.0)
     with pytest.raises(InputError, match=r"models2\.json") as caught:
-        outfit({**given, "ASR_MODEL_REGISTRY_PATH": f"{tmp_path}/models2.json"})
+        assemble({**given, "ASR_MODEL_REGISTRY_PATH": f"{tmp_path}/models2.json"})
     assert "MODEL_REGISTRY_PATH" in caught.value.remedy
 
 

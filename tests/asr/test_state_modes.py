@@ -15,7 +15,7 @@ from asr.bench import Bench
 from asr.jobs.job_steps import PATIENCE_S, submit
 from glagol.asr import worker
 from glagol.asr.jobs.inputs import Inputs
-from glagol.asr.tus.store import Note, Uploads
+from glagol.asr.tus.store import UploadInfo, Uploads
 from glagol.cli.main import main as glagol
 
 
@@ -38,7 +38,7 @@ def test_modes_do_not_follow_the_umask(make_bench: Callable[..., Bench], tmp_pat
     assert bench.stub.entered.wait(PATIENCE_S)
     with ExitStack() as stack:
         uploads = Uploads(state / "uploads", 100, lambda: 100)
-        upload_id = uploads.create(Note(3))
+        upload_id = uploads.create(UploadInfo(3))
         stack.enter_context(uploads.writer(upload_id, "", 0, whole=True)).write(b"abc")
         inputs = Inputs(state / "spool", lambda: 1 << 30)
         with (tmp_path / "elsewhere").open("w+b") as file:

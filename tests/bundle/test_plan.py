@@ -14,8 +14,8 @@ from glagol.bundle.install.apply import facts
 from glagol.bundle.install.steps import (
     Accept,
     Check,
+    InstallState,
     Publish,
-    Situation,
     Switch,
     Take,
     Wanted,
@@ -192,10 +192,10 @@ def test_steps_keep_the_promise() -> None:
     one, two = Entry("src/a", "a" * 64, 1), Entry("store/b", "b" * 64, 1)
     index = {"name": "n", "environment": {"lock": "l", "uv": "u"}}
     wanted = Wanted("f" * 64, index, (one, two), (one,))
-    kinds = [type(step) for step in steps(wanted, Situation(None, (), published=False))]
+    kinds = [type(step) for step in steps(wanted, InstallState(None, (), published=False))]
     assert kinds[:2] == [Check, Take]
     assert kinds.index(Accept) < kinds.index(Publish) < kinds.index(Switch)
-    again = steps(wanted, Situation(None, (3,), published=True))
+    again = steps(wanted, InstallState(None, (3,), published=True))
     assert [s for s in again if isinstance(s, Switch)] == [Switch("n-ffffffffffff", 1, (3,))]
 
 

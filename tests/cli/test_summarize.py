@@ -12,7 +12,7 @@ import pytest
 
 from cli.running import Result
 from llm.served import summarising
-from llm.summarize.test_summaries import TRANSCRIPT, desk_of
+from llm.summarize.test_summaries import TRANSCRIPT, service_of
 from llm.summarize.test_summarize import FakeModel
 
 Run = Callable[..., Result]
@@ -21,7 +21,7 @@ Run = Callable[..., Result]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """llm-server's address; its model knows what it is asked."""
-    with summarising(desk_of(FakeModel(max_context=4000))) as address:
+    with summarising(service_of(FakeModel(max_context=4000))) as address:
         yield address
 
 

@@ -23,7 +23,7 @@ from asr.process import PATIENCE_S, Server, start
 from glagol.asr.jobs import inputs
 from glagol.asr.jobs.service import Jobs, open_jobs
 from glagol.asr.settings import Settings
-from glagol.asr.tus.store import Note, Uploads
+from glagol.asr.tus.store import UploadInfo, Uploads
 from glagol.core.errors import InputError
 from glagol.web.access.policy import Policy
 from homes import make_home
@@ -126,7 +126,7 @@ def test_no_accepted_job_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     state.mkdir()
     (state / "policy.toml").write_text("[jobs]\nlease_s = 2\nattempts = 50\n")
     accepted: dict[str, str] = {}
-    upload_id = resumable(state).create(Note(UPLOAD_BYTES))
+    upload_id = resumable(state).create(UploadInfo(UPLOAD_BYTES))
     for number in range(ROUNDS):
         server = start(home, tmp_path / f"round-{number}", ASR_STATE=str(state))
         caller = Caller(server, number)

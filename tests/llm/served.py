@@ -15,7 +15,7 @@ import uvloop
 
 from glagol.llm.proxy.connection import Bounds
 from glagol.llm.proxy.listener import Listener
-from glagol.llm.summarize.routes import Desk
+from glagol.llm.summarize.routes import SummaryService
 from glagol.web.bind import bound
 from llm.summarize.test_summaries import application
 
@@ -72,9 +72,9 @@ def listening(app: Any, bounds: Bounds | None = None) -> Iterator[Served]:
 
 
 @contextmanager
-def summarising(desk: Desk) -> Iterator[str]:
+def summarising(service: SummaryService) -> Iterator[str]:
     """The address of `/v1/summarize` alone."""
-    with listening(application(desk)) as served:
+    with listening(application(service)) as served:
         yield f"http://127.0.0.1:{served.port}"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from glagol.asr.bootstrap import _memory_bytes
 from glagol.asr.settings import Settings
-from glagol.llm.server import _outfit, main
+from glagol.llm.server import _assemble, main
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry
 from glagol.web.access.policy import parse
@@ -41,19 +41,19 @@ def test_the_plan_reaches_vllm(llm_home: Path, tmp_path: Path) -> None:
     """Its share, its cache to the byte, its context; the operator's smaller context stays."""
     policy = '[gpu]\nvram_gib = 12\nasr = "gigaam-v3-e2e-rnnt"\n'
     given = environment(llm_home, tmp_path / "state", policy)
-    outfit = _outfit({**given, "LLM_MEMORY": "0.97"})
+    components = _assemble({**given, "LLM_MEMORY": "0.97"})
     try:
         gpu = parse(policy.replace("\nasr", '\nllm = "tiny-qwen3"\nasr').encode()).gpu
-        card = shared(gpu, outfit.registry)
+        card = shared(gpu, components.registry)
         assert card is not None
-        line = outfit.launch.line()
+        line = components.launch.line()
         share = line[line.index("--gpu-memory-utilization") + 1]
         assert float(share) == card.llm_share < 0.97
         cache = line[line.index("--kv-cache-memory-bytes") + 1]
         assert int(cache) == card.cache_bytes > 0
-        assert outfit.settings.max_context == 8192
+        assert components.settings.max_context == 8192
     finally:
-        outfit.launch.remove()
+        components.launch.remove()
 
 
 @pytest.mark.parametrize(("policy", "device"), [("", "cuda"), ("[gpu]\nvram_gib = 12\n", "cpu")])
@@ -62,13 +62,13 @@ def test_without_a_plan_vllm_sizes_its_cache(
 ) -> None:
     """No plan, or no card: the operator's share, and no bytes of a cache."""
     given = environment(llm_home, tmp_path / "state", policy, device)
-    outfit = _outfit({**given, "LLM_MEMORY": "0.5"})
+    components = _assemble({**given, "LLM_MEMORY": "0.5"})
     try:
-        line = outfit.launch.line()
+        line = components.launch.line()
         assert "--kv-cache-memory-bytes" not in line
         assert line[line.index("--gpu-memory-utilization") + 1] == "0.5"
     finally:
-        outfit.launch.remove()
+        components.launch.remove()
 
 
 def test_the_plan_reaches_the_encoder(llm_home: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_refused_request_is_read_logged_and_counted(path: str) -> None:
 
 @pytest.mark.parametrize(("scope", "status"), [("llm", 200), ("jobs", 403)])
 def test_a_key_opens_what_its_scope_names(scope: Scope, status: int) -> None:
-    """The doors are the server's; /health and the document need no key."""
+    """The path_rules are the server's; /health and the document need no key."""
     ring, text = Keyring().add("alice", created=now_utc(), scopes=(scope,))
     client = made(Watcher(), Operator(keys=lambda: ring))
     headers = {"authorization": f"Bearer {text}"}

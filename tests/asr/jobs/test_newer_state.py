@@ -23,7 +23,7 @@ import sounds
 from asr.bench import Bench
 from asr.jobs.job_steps import HOOK, PATIENCE_S, SECRET, submit, until
 from glagol.asr.jobs.payload import KIND, NOTIFY, Work
-from glagol.asr.tus.store import Note, Uploads
+from glagol.asr.tus.store import UploadInfo, Uploads
 from glagol.core.errors import CODES, GlagolError, HostError, IntegrityError
 from glagol.jobs.queue import NewJob
 from glagol.jobs.redis.queue import RedisQueue
@@ -175,15 +175,15 @@ def test_a_newer_delivery_and_a_follow_up_of_a_newer_job_fail_with_the_reason(be
 def test_a_newer_upload_is_refused_and_others_continue(tmp_path: Path) -> None:
     """It is neither read nor forgotten, and does not keep others from beginning."""
     uploads = Uploads(tmp_path, 1 << 20, lambda: 1 << 20)
-    old, new = uploads.create(Note(3)), uploads.create(Note(3))
+    old, new = uploads.create(UploadInfo(3)), uploads.create(UploadInfo(3))
     for more in ({"version": 2}, {"colour": 1}):
         (tmp_path / f"{new}.json").write_text(json.dumps({"length": 3, **more}))
         for act in (lambda: uploads.look(new, ""), lambda: uploads.finished(new, "")):
             with pytest.raises(IntegrityError) as caught:
                 act()
             assert (BOTH if "version" in more else NAMED).search(caught.value.message)
-    assert uploads.look(old, "")[0] == Note(3)
-    third = uploads.create(Note(1))
+    assert uploads.look(old, "")[0] == UploadInfo(3)
+    third = uploads.create(UploadInfo(1))
     uploads.sweep()
     assert {path.name for path in tmp_path.glob("*.json")} == {
         f"{u}.json" for u in (old, new, third)
@@ -196,7 +196,7 @@ def test_a_newer_upload_is_refused_and_others_continue(tmp_path: Path) -> None:
 def test_what_is_no_json_is_still_no_upload(tmp_path: Path) -> None:
     """A note that a crash broke is not taken for a newer one."""
     uploads = Uploads(tmp_path, 1 << 20, lambda: 1 << 20)
-    name = uploads.create(Note(3))
+    name = uploads.create(UploadInfo(3))
     (tmp_path / f"{name}.json").write_text('{"length": 3')
     with pytest.raises(GlagolError) as caught:
         uploads.look(name, "")

@@ -19,7 +19,7 @@ from glagol.asr.summary_client import added, summary_of
 from glagol.core.errors import HostError
 from glagol.web.access.policy import Policy, Summaries
 from llm.served import summarising
-from llm.summarize.test_summaries import TRANSCRIPT, desk_of
+from llm.summarize.test_summaries import TRANSCRIPT, service_of
 from llm.summarize.test_summarize import FakeModel
 
 URL = "/v1/transcribe?summarize=true"
@@ -35,7 +35,7 @@ def model() -> FakeModel:
 @pytest.fixture(scope="module")
 def llm(model: FakeModel) -> Iterator[str]:
     """llm-server's address."""
-    with summarising(desk_of(model)) as address:
+    with summarising(service_of(model)) as address:
         yield address
 
 

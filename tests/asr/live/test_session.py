@@ -19,7 +19,7 @@ from glagol.asr.inference.tasks import Call, Task, value_of
 from glagol.asr.live import session
 from glagol.asr.live.bridge import Feed, Outbox
 from glagol.asr.live.messages import Start
-from glagol.asr.live.session import Listening
+from glagol.asr.live.session import LiveSession
 from glagol.core.errors import HostError, LimitError
 from glagol.speech.types import Notice, Options, Segment
 
@@ -34,11 +34,11 @@ class Loop:
         call()
 
 
-def stream(pool: InferencePool, model: str = "tiny") -> Listening:
+def stream(pool: InferencePool, model: str = "tiny") -> LiveSession:
     """A stream over `pool` whose client has sent nothing yet."""
     loop = cast("asyncio.AbstractEventLoop", Loop())
     left = threading.Event()
-    return Listening(pool, Start(), Options(), model, Feed(loop), Outbox(loop), left, jail())
+    return LiveSession(pool, Start(), Options(), model, Feed(loop), Outbox(loop), left, jail())
 
 
 def in_time(work: Callable[[], Any]) -> Future[Any]:
@@ -115,14 +115,14 @@ def test_a_value_that_nothing_needs_is_cancelled() -> None:
     assert answer.result(PATIENCE_S) == "ended"
 
 
-def guess(listening: Listening, text: str, age: int) -> None:
+def guess(listening: LiveSession, text: str, age: int) -> None:
     """A guess at `text`, begun when the outbox had `age`, has ended well."""
     done: Future[Segment | None] = Future()
     done.set_result(Segment(0.0, 1.0, text))
     listening._guessed(done, age)
 
 
-def taken(listening: Listening) -> list[str]:
+def taken(listening: LiveSession) -> list[str]:
     """Kinds of the messages that wait for the client."""
     kinds = []
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import sounds
 from asr.bench import Bench, make
 from glagol.asr.openai import streaming, transcriptions
-from glagol.asr.openai.streaming import Mailbox
+from glagol.asr.openai.streaming import EventBuffer
 from glagol.core.errors import CODES, HostError, InputError
 from glagol.registry.manifest import edit
 from glagol.speech.types import Segment
@@ -320,7 +320,7 @@ def test_the_mailbox_loses_nothing(steps: list[tuple[str, bool]]) -> None:
     """Whenever it is emptied, what was taken is the segments joined by spaces."""
 
     async def run() -> str:
-        box, taken = Mailbox(asyncio.get_running_loop()), ""
+        box, taken = EventBuffer(asyncio.get_running_loop()), ""
         for text, take in steps:
             box.put(Segment(0.0, 1.0, text))
             taken += box.take() if take else ""
@@ -334,7 +334,7 @@ def test_a_reader_that_stands_still_loses(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(streaming, "UNREAD_CHARACTERS_MAX", 5)
 
     async def run() -> None:
-        box = Mailbox(asyncio.get_running_loop())
+        box = EventBuffer(asyncio.get_running_loop())
         box.put(Segment(0.0, 1.0, "12345"))
         box.take()
         box.put(Segment(0.0, 1.0, "1234"))

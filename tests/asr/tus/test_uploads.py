@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 import sounds
 from asr.process import PATIENCE_S, Server, start
-from glagol.asr.tus import promised, routes
-from glagol.asr.tus.store import EXPIRES_S, Note, Uploads
+from glagol.asr.tus import reservations, routes
+from glagol.asr.tus.store import EXPIRES_S, UploadInfo, Uploads
 from glagol.core.errors import CODES, GlagolError, InputError, LimitError
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -47,7 +47,7 @@ def test_the_digest_is_that_of_the_bytes_whatever_happens(
     """Parts that are taken back do not count; a new process reads again what is there."""
     whole = b"".join(data for data, event in parts if event != "undo")
     uploads = store(tmp_path / "uploads")
-    upload_id = uploads.create(Note(len(whole)))
+    upload_id = uploads.create(UploadInfo(len(whole)))
     offset = 0
     for data, event in parts:
         if event == "restart":
@@ -81,9 +81,10 @@ def code(call: object, *arguments: object) -> str:
 
 def test_what_the_store_refuses(tmp_path: Path) -> None:
     uploads = store(tmp_path, quota=1000, limit=600)
-    assert code(uploads.create, Note(601)) == "upload_too_large"
-    first = uploads.create(Note(600, owner="ivan"))
-    assert code(uploads.create, Note(401)) == "spool_full"  # room is taken when it is announced
+    assert code(uploads.create, UploadInfo(601)) == "upload_too_large"
+    first = uploads.create(UploadInfo(600, owner="ivan"))
+    # room is reserved when the upload is created
+    assert code(uploads.create, UploadInfo(401)) == "spool_full"
     assert code(uploads.look, first, "") == "upload_unknown"  # another owner's
     assert code(uploads.look, "../../etc/passwd", "ivan") == "upload_unknown"
     assert code(uploads.finished, first, "ivan") == "upload_state"
@@ -97,16 +98,16 @@ def test_what_the_store_refuses(tmp_path: Path) -> None:
     uploads.drop(first)
     assert code(uploads.look, first, "ivan") == "upload_unknown"
     assert not list(tmp_path.iterdir())
-    uploads.create(Note(1000 - 400))
+    uploads.create(UploadInfo(1000 - 400))
 
 
 def test_an_unused_upload_expires(tmp_path: Path) -> None:
     """A store looks for such uploads when it begins its first one, then once a minute."""
-    old = store(tmp_path, quota=10).create(Note(10))
+    old = store(tmp_path, quota=10).create(UploadInfo(10))
     for path in tmp_path.iterdir():
         os.utime(path, (1, time.time() - EXPIRES_S - 1))
     uploads = store(tmp_path, quota=10)
-    new = uploads.create(Note(10))  # its room is free again
+    new = uploads.create(UploadInfo(10))  # its room is free again
     assert {path.name for path in tmp_path.iterdir()} == {new, f"{new}.json"}
     assert code(uploads.look, old, "") == "upload_unknown"
 
@@ -116,25 +117,25 @@ def test_uploads_are_shared(tmp_path: Path) -> None:
     gib = 1 << 30
     uploads = store(tmp_path, quota=32 * gib, limit=2 * gib)
     # three quarters of seven eighths of 16
-    mine = [uploads.create(Note(2 * gib), "@192.0.2.1") for _ in range(10)]
-    assert code(uploads.create, Note(2 * gib), "@192.0.2.1") == "share_used"
-    uploads.create(Note(2 * gib), "@192.0.2.2")
+    mine = [uploads.create(UploadInfo(2 * gib), "@192.0.2.1") for _ in range(10)]
+    assert code(uploads.create, UploadInfo(2 * gib), "@192.0.2.1") == "share_used"
+    uploads.create(UploadInfo(2 * gib), "@192.0.2.2")
     for each in mine:
         uploads.drop(each)
-    assert uploads.create(Note(2 * gib), "@192.0.2.1")
+    assert uploads.create(UploadInfo(2 * gib), "@192.0.2.1")
 
 
 def test_uploads_of_nothing_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They leave room for other owners, and another process does not forget them."""
-    monkeypatch.setattr(promised, "UPLOADS_MAX", 64)
+    monkeypatch.setattr(reservations, "UPLOADS_MAX", 64)
     uploads = store(tmp_path, quota=1 << 30)
     for _ in range(42):
-        uploads.create(Note(0, owner="mallory"))
+        uploads.create(UploadInfo(0, owner="mallory"))
     with pytest.raises(LimitError, match="your share of uploads is used up: 42"):
-        uploads.create(Note(0, owner="mallory"))
+        uploads.create(UploadInfo(0, owner="mallory"))
     again = store(tmp_path, quota=1 << 30)
-    assert code(again.create, Note(0, owner="mallory")) == "share_used"
-    again.create(Note(5, owner="alice"))
+    assert code(again.create, UploadInfo(0, owner="mallory")) == "share_used"
+    again.create(UploadInfo(5, owner="alice"))
 
 
 def begun(client: httpx.Client, length: int, **headers: str) -> str:

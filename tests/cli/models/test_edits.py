@@ -18,7 +18,7 @@ from glagol.cli.main import main
 from glagol.core.errors import IntegrityError
 from glagol.core.files import write_atomic
 from glagol.models import changelog
-from glagol.models.build_model import Order
+from glagol.models.build_model import BuildOrder
 from glagol.registry.manifest import edit
 from glagol.registry.manifest.read import Manifest, Model, canonical, parse
 from glagol.registry.registry import Registry
@@ -362,7 +362,7 @@ def test_a_recorded_build_is_written_down(
     """
     first = (workshop / "manifest.json").read_bytes()
 
-    def build_one(model: Model, registry: Registry, order: Order, _: object) -> Iterator[str]:
+    def build_one(model: Model, registry: Registry, order: BuildOrder, _: object) -> Iterator[str]:
         changed = edit.bump(registry.manifest, model.id, "2", model.source.files, built=True)
         (order.home / "manifest.json").write_bytes(canonical(changed))
         yield f"{model.id}: 1 files"

@@ -20,7 +20,7 @@ from glagol.forge.nano.speech import features
 from glagol.forge.nano.speech.clips import Clip
 from glagol.forge.nano.text.vocabulary import BLANK, NUM_CLASSES, encode
 from glagol.forge.nano.train import batches, loop, losses, weights
-from glagol.forge.nano.train.optim import Course, Optimiser
+from glagol.forge.nano.train.optim import Optimiser, Schedule
 
 SMALL = replace(sizes.TRAINED, n_layers=2, d_model=32, n_heads=2)
 
@@ -170,8 +170,8 @@ def test_an_unknown_head_is_refused() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    course = Course(1e-3)
-    rates = [course.rate(p) for p in (0.0, 0.05, 0.5, 1.0)]
+    schedule = Schedule(1e-3)
+    rates = [schedule.rate(p) for p in (0.0, 0.05, 0.5, 1.0)]
     assert rates[0] < rates[2] < rates[1]
     assert rates[3] == pytest.approx(1e-5)
 

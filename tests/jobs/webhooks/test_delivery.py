@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from glagol.jobs.queue import Job, State, Trouble
 from glagol.jobs.sqlite.queue import SqliteQueue
 from glagol.jobs.webhooks.payload import INLINE_BYTES_MAX, KIND, Delivery, Notice, notify, read
-from glagol.jobs.webhooks.send import Outcome, Terms
+from glagol.jobs.webhooks.send import Outcome, WebhookSettings
 from glagol.jobs.webhooks.ssrf import Rules
 from glagol.jobs.webhooks.worker import PARKED_S, Deliverer, attempts_of
 from jobs.adapters import Turned
@@ -33,8 +33,8 @@ class Post:
     def __init__(self, turned: Turned, to: Receiver) -> None:
         self.queue, self.to = turned.queue, to
         self._turned, self._skipped_s = turned, 0.0
-        self.terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), 5.0)
-        self.deliverer = Deliverer(self.queue, lambda: self.terms, worker="test", clock=self.now)
+        self.settings = WebhookSettings((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), 5.0)
+        self.deliverer = Deliverer(self.queue, lambda: self.settings, worker="test", clock=self.now)
 
     def now(self) -> float:
         """What a sender signs: the true time, and what was skipped."""
@@ -180,7 +180,7 @@ def test_what_was_given_up_can_be_replayed(post: Post) -> None:
 
 def test_a_private_address_gets_nothing(post: Post) -> None:
     """The guard judges at the last moment too: what was allowed once may be no longer."""
-    post.terms = Terms((SECRET,), Rules.of([], [post.to.port]), 5.0)
+    post.settings = WebhookSettings((SECRET,), Rules.of([], [post.to.port]), 5.0)
     job = post.until(post.send(), "failed")
     assert job.trouble is not None
     assert job.trouble.code == "webhook_refused"
@@ -189,25 +189,25 @@ def test_a_private_address_gets_nothing(post: Post) -> None:
 
 def test_nothing_is_sent_unsigned(post: Post) -> None:
     """The operator took the secrets away: it waits until there is one."""
-    with_secret, post.terms = post.terms, unsigned(post.terms)
+    with_secret, post.settings = post.settings, unsigned(post.settings)
     job_id = post.send()
     post.until(job_id, "queued", 1)
     assert not post.to.requests
-    post.terms = with_secret
+    post.settings = with_secret
     post.skip(6)
     post.until(job_id, "done", 2)
 
 
-def unsigned(terms: Terms) -> Terms:
-    """The same terms without secrets."""
-    return Terms((), terms.rules, terms.timeout_s)
+def unsigned(settings: WebhookSettings) -> WebhookSettings:
+    """The same settings without secrets."""
+    return WebhookSettings((), settings.rules, settings.timeout_s)
 
 
 def test_a_silent_receiver_delays_no_other(post: Post) -> None:
     """It has its timeout; the delivery behind it goes out meanwhile."""
     with receiver() as silent:
         ports = [post.to.port, silent.port]
-        post.terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], ports), 2.0)
+        post.settings = WebhookSettings((SECRET,), Rules.of(["127.0.0.0/8"], ports), 2.0)
         silent.answers = [(0, {})]
         slow = post.queue.put(notify(done(b"{}"), silent.url)).id
         silent.wait(1)
@@ -228,8 +228,8 @@ def test_names_that_are_not_found_delay_no_other_delivery(tmp_path: Path) -> Non
         return ["127.0.0.1"]
 
     with receiver() as to:
-        terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), PATIENCE_S)
-        deliverer = Deliverer(queue, lambda: terms, worker="w", resolve=resolve)
+        settings = WebhookSettings((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), PATIENCE_S)
+        deliverer = Deliverer(queue, lambda: settings, worker="w", resolve=resolve)
         for _ in range(10):
             queue.put(notify(done(b"{}"), f"http://slow.example:{to.port}/"))
         another = msgspec.structs.replace(done(b"{}"), owner="bob")
@@ -255,7 +255,9 @@ def test_receivers_that_never_answer_delay_no_other_owner(tmp_path: Path, *, key
     with receiver() as slow, receiver() as quick:
         slow.answers = [(0, {})] * 100
         rules = Rules.of(["127.0.0.0/8"], [slow.port, quick.port])
-        deliverer = Deliverer(queue, lambda: Terms((SECRET,), rules, PATIENCE_S), worker="w")
+        deliverer = Deliverer(
+            queue, lambda: WebhookSettings((SECRET,), rules, PATIENCE_S), worker="w"
+        )
         for _ in range(45):
             queue.put(notify(owned("bob"), slow.url))
         deliverer.start()
@@ -305,7 +307,7 @@ def test_a_delivery_that_died_under_way_is_sent_again(post: Post) -> None:
     post.deliverer.close(0.0)
     job_id = post.send()
     assert post.queue.claim("dead", [KIND], 35.0) is not None
-    again = Deliverer(post.queue, lambda: post.terms, worker="alive")
+    again = Deliverer(post.queue, lambda: post.settings, worker="alive")
     again.start()
     time.sleep(0.3)
     assert not post.to.requests
@@ -353,8 +355,8 @@ def test_the_watcher_sees_every_try(tmp_path: Path) -> None:
 
     queue = SqliteQueue(tmp_path / "jobs.sqlite")
     with receiver() as to:
-        terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), 5.0)
-        deliverer = Deliverer(queue, lambda: terms, worker="w", on_try=on_try)
+        settings = WebhookSettings((SECRET,), Rules.of(["127.0.0.0/8"], [to.port]), 5.0)
+        deliverer = Deliverer(queue, lambda: settings, worker="w", on_try=on_try)
         deliverer.start()
         notice = msgspec.structs.replace(done(b"{}"), traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
         queue.put(notify(notice, to.url))

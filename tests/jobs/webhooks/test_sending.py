@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from glagol.jobs.backoff import DELIVERY
 from glagol.jobs.webhooks.payload import Delivery
-from glagol.jobs.webhooks.send import Outcome, Terms, send, trust
+from glagol.jobs.webhooks.send import Outcome, WebhookSettings, send, trust
 from glagol.jobs.webhooks.ssrf import Rules
 
 SECRET = "whsec_" + "c2VjcmV0" * 5
@@ -41,7 +41,7 @@ def attempt(
     async def run() -> Outcome:
         server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=serves)
         port = server.sockets[0].getsockname()[1]
-        terms = Terms((SECRET,), Rules.of(["127.0.0.0/8"], [port]), timeout_s)
+        settings = WebhookSettings((SECRET,), Rules.of(["127.0.0.0/8"], [port]), timeout_s)
         delivery = Delivery(
             url=url.format(port=port),
             job_id="j",
@@ -50,7 +50,9 @@ def attempt(
             attempts=1,
         )
         try:
-            return await send(delivery, "wh_1", 0.0, terms, tls=trusts or trust(), resolve=resolve)
+            return await send(
+                delivery, "wh_1", 0.0, settings, tls=trusts or trust(), resolve=resolve
+            )
         finally:
             server.close()
 

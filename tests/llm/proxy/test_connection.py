@@ -251,17 +251,17 @@ def test_a_body_that_is_not_read_is_held_back() -> None:
         assert b"x-count: %d\r\n" % size in received(client, b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("outlet", [True, False])
-def test_a_client_that_does_not_read_holds_the_answer_back(*, outlet: bool) -> None:
+@pytest.mark.parametrize("body_writer", [True, False])
+def test_a_client_that_does_not_read_holds_the_answer_back(*, body_writer: bool) -> None:
     """What waits in memory has a bound; when the client reads on, all of it comes."""
     written = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         nonlocal written
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        piece, out = b"x" * (1 << 16), scope["state"]["outlet"]
+        piece, out = b"x" * (1 << 16), scope["state"]["body_writer"]
         for _ in range(1024):
-            if not outlet:
+            if not body_writer:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             elif not out.write(piece):
                 await out.drain()

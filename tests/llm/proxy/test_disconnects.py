@@ -28,7 +28,7 @@ def test_a_disconnect_reaches_the_application() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/begun":
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            scope["state"]["outlet"].write(b"x")
+            scope["state"]["body_writer"].write(b"x")
         await receive()
         events.append("asked")
         events.append((await receive())["type"])

@@ -16,7 +16,7 @@ from litestar.testing import TestClient
 
 from glagol.core.errors import HostError
 from glagol.llm.summarize.asr_client import Recordings
-from glagol.llm.summarize.routes import HANDLERS, Desk
+from glagol.llm.summarize.routes import HANDLERS, SummaryService
 from glagol.web import errors
 from glagol.web.request_log import Observed
 from llm.summarize.test_summarize import FakeModel, summarizer
@@ -50,18 +50,18 @@ def asr(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"success": True, "data": TRANSCRIPT, "error": None})
 
 
-def desk_of(model: FakeModel, **rest: Any) -> Desk:
-    """A desk with one model and one asr-server."""
+def service_of(model: FakeModel, **rest: Any) -> SummaryService:
+    """A service with one model and one asr-server."""
     client = httpx.AsyncClient(transport=httpx.MockTransport(asr), base_url="http://asr")
-    return Desk(lambda: summarizer(model), ("tiny", "a/tiny"), Recordings(client), **rest)
+    return SummaryService(lambda: summarizer(model), ("tiny", "a/tiny"), Recordings(client), **rest)
 
 
-def application(desk: Desk) -> Any:
+def application(service: SummaryService) -> Any:
     """The route alone, with errors and ids as every server has them."""
     app = Litestar(
         HANDLERS,
         exception_handlers={Exception: errors.answer},
-        state=State({"summaries": desk, "speaker": errors.Speaker((), lambda: 1)}),
+        state=State({"summaries": service, "speaker": errors.Speaker((), lambda: 1)}),
         logging_config=None,
     )
     inner: Any = app
@@ -69,9 +69,9 @@ def application(desk: Desk) -> Any:
 
 
 @contextmanager
-def served(desk: Desk) -> Iterator[TestClient[Any]]:
+def served(service: SummaryService) -> Iterator[TestClient[Any]]:
     """A client of it."""
-    with TestClient(application(desk)) as client:
+    with TestClient(application(service)) as client:
         yield client
 
 
@@ -86,7 +86,7 @@ def events(body: str) -> list[tuple[str, dict[str, Any]]]:
 )
 def test_every_source_is_summarised(source: dict[str, Any]) -> None:
     """Text, transcript, job; times where there are any; the same envelope."""
-    with served(desk_of(FakeModel())) as client:
+    with served(service_of(FakeModel())) as client:
         answer = client.post("/v1/summarize", json=source, headers={"authorization": "Bearer good"})
     assert answer.status_code == 200, answer.text
     data = answer.json()["data"]
@@ -115,7 +115,7 @@ def test_every_source_is_summarised(source: dict[str, Any]) -> None:
 def test_what_is_wrong_is_said_and_no_model_is_asked(body: bytes, status: int, code: str) -> None:
     """By code and status."""
     model = FakeModel()
-    with served(desk_of(model)) as client:
+    with served(service_of(model)) as client:
         answer = client.post(
             "/v1/summarize", content=body, headers={"authorization": "Bearer good"}
         )
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_said_and_no_model_is_asked(body: bytes, status: int, c
 
 def test_a_job_needs_the_callers_own_key() -> None:
     """asr-server's word passes through: without the key there is no transcript to be had."""
-    with served(desk_of(FakeModel())) as client:
+    with served(service_of(FakeModel())) as client:
         answer = client.post("/v1/summarize", json={"job": JOB})
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "key_refused")
 
@@ -138,16 +138,16 @@ def test_an_asr_server_that_is_away_is_said() -> None:
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(gone), base_url="http://asr")
     for recordings, status in ((Recordings(client), 503), (Recordings(None), 400)):
-        desk = desk_of(FakeModel())
-        desk.recordings = recordings
-        with served(desk) as test:
+        service = service_of(FakeModel())
+        service.recordings = recordings
+        with served(service) as test:
             assert test.post("/v1/summarize", json={"job": JOB}).status_code == status
 
 
 def test_progress_is_sent_as_events() -> None:
     """Progress that only grows, then the plain answer's envelope, by Accept or by option."""
     text = "\n".join(f"строка {n}" for n in range(400))
-    with served(desk_of(FakeModel())) as client:
+    with served(service_of(FakeModel())) as client:
         plain = client.post("/v1/summarize", json={"text": text}).json()
         for body, headers in (
             ({"text": text, "stream": True}, {}),
@@ -164,7 +164,7 @@ def test_progress_is_sent_as_events() -> None:
 
 def test_an_error_after_the_first_event_is_an_event() -> None:
     """With the envelope of a failure."""
-    with served(desk_of(FakeModel(answer=lambda _: "no"))) as client:
+    with served(service_of(FakeModel(answer=lambda _: "no"))) as client:
         answer = client.post("/v1/summarize", json={"text": "a", "stream": True})
     name, data = events(answer.text)[-1]
     assert (name, data["error"]["code"]) == ("error", "llm_output_invalid")
@@ -176,9 +176,9 @@ def test_a_model_that_is_not_ready_is_a_503() -> None:
     def absent() -> Any:
         raise HostError("not_ready", "starting", "wait")
 
-    desk = desk_of(FakeModel())
-    desk.summarizer = absent
-    with served(desk) as client:
+    service = service_of(FakeModel())
+    service.summarizer = absent
+    with served(service) as client:
         answer = client.post("/v1/summarize", json={"text": "a"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
 
@@ -189,7 +189,7 @@ def test_when_the_client_leaves_the_model_is_let_go(stream: bool) -> None:
 
     async def leave() -> None:
         model = FakeModel(wait=lambda: asyncio.sleep(60))
-        desk = desk_of(model, places=1)
+        service = service_of(model, places=1)
         left = asyncio.Event()
         body = json.dumps({"text": "слово\n" * 500, "stream": stream}).encode()
         messages = [{"type": "http.request", "body": body, "more_body": False}]
@@ -217,21 +217,21 @@ def test_when_the_client_leaves_the_model_is_let_go(stream: bool) -> None:
             "http_version": "1.1",
             "asgi": {"version": "3.0"},
         }
-        request = asyncio.create_task(application(desk)(scope, receive, send))
+        request = asyncio.create_task(application(service)(scope, receive, send))
         while not model.together:
             await asyncio.sleep(0.001)
-        assert desk.busy == 1
+        assert service.busy == 1
         left.set()
         await asyncio.wait_for(request, 20)
-        assert (model.together, desk.busy) == (0, 0)
+        assert (model.together, service.busy) == (0, 0)
 
     asyncio.run(leave())
 
 
 def test_places_are_few() -> None:
     """One more summary is refused with 503 while all are taken."""
-    desk = desk_of(FakeModel(), places=0)
-    with served(desk) as client:
+    service = service_of(FakeModel(), places=0)
+    with served(service) as client:
         answer = client.post("/v1/summarize", json={"text": "a"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
     assert answer.headers["retry-after"] == "1"

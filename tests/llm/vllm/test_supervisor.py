@@ -1,4 +1,4 @@
-"""The keeper over a real child process: why it does not serve, and when it tries again."""
+"""The supervisor over a real child process: why it does not serve, and when it tries again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from glagol.llm.settings import Settings
 from glagol.llm.vllm import supervisor, warmup
 from glagol.llm.vllm.arguments import Launch, served
 from glagol.llm.vllm.client import Message, Upstream, connect
-from glagol.llm.vllm.supervisor import Keeper
+from glagol.llm.vllm.supervisor import Supervisor
 from glagol.registry.registry import Registry
 from llm import stub, tiny
 from llm.running import ANSWER, alive
@@ -30,14 +30,14 @@ SMALL = (
 
 
 @asynccontextmanager
-async def kept(home: Path, folder: Path, python: str = "") -> AsyncIterator[Keeper]:
-    """A keeper over the stub in `folder`; at the end no process of it is left."""
+async def kept(home: Path, folder: Path, python: str = "") -> AsyncIterator[Supervisor]:
+    """A supervisor over the stub in `folder`; at the end no process of it is left."""
     given = python or str(stub.write(folder))
     settings = Settings(device="cpu", python=given, max_concurrent=2)
     registry = Registry.load(home)
     launch = Launch(settings, registry, served(registry, tiny.MODEL, "cpu"), home)
     async with connect(str(launch.socket), launch.key) as client:
-        made = Keeper(launch, Upstream(client, "m", 8192), warmup.prove, time.monotonic)
+        made = Supervisor(launch, Upstream(client, "m", 8192), warmup.prove, time.monotonic)
         running = asyncio.create_task(made.run())
         try:
             yield made
@@ -57,7 +57,7 @@ async def until(what: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-def trouble_of(made: Keeper) -> str:
+def trouble_of(made: Supervisor) -> str:
     """Code and message of the trouble, when it is more than that the start is not over."""
     if made.trouble is None or "being verified" in made.trouble.message:
         return ""
@@ -162,7 +162,7 @@ def test_a_missing_vllm_is_said(llm_home: Path, tmp_path: Path) -> None:
 SLOW = """
 import asyncio, threading, time
 from typing import Any, cast
-from glagol.llm.vllm.supervisor import Keeper
+from glagol.llm.vllm.supervisor import Supervisor
 
 begun = threading.Event()
 
@@ -172,7 +172,7 @@ class Slow:
         threading.Event().wait()  # for ever, as long as the digest of a large file may take
 
 async def scene() -> None:
-    made = Keeper(cast(Any, Slow()), cast(Any, None), cast(Any, None), time.monotonic)
+    made = Supervisor(cast(Any, Slow()), cast(Any, None), cast(Any, None), time.monotonic)
     running = asyncio.create_task(made.run())
     while not begun.is_set():
         await asyncio.sleep(0.01)

@@ -216,7 +216,7 @@ def test_live_audio_goes_to_one_decoding(registry: Registry) -> None:
     finals += live.finish()
     assert family.engines[0].requests == [Request(language="ru")]
     assert finals[-1].text.endswith(f"у{len(family.engines[0].windows)}")
-    assert live.hearing.language == live.transcript().language == "ru"
+    assert live.decoder.language == live.transcript().language == "ru"
 
 
 def test_an_engine_without_times_shows_none(registry: Registry) -> None:

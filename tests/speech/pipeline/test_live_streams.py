@@ -51,9 +51,9 @@ def live(recognizer: Recognizer, blocks: Iterator[Array], *, guess: bool = False
     running = recognizer.live()
     for block in blocks:
         found += running.push(block)
-        sketch = running.open() if guess else None
-        if sketch is not None:
-            sketch.segment(recognizer.words(sketch.samples, sketch.start))
+        unfinished = running.open() if guess else None
+        if unfinished is not None:
+            unfinished.segment(recognizer.words(unfinished.samples, unfinished.start))
     found += running.finish()
     return running.transcript(tuple(found), "ab")
 
@@ -151,8 +151,10 @@ def test_guesses_change_nothing_and_say_what_is_spoken(recognizer: Opener) -> No
     partials: list[Segment] = []
     for block in blocks():
         assert not list(running.push(block))  # no pause is long enough for a final
-        sketch = running.open()
-        guess = sketch and sketch.segment(recognizer().words(sketch.samples, sketch.start))
+        unfinished = running.open()
+        guess = unfinished and unfinished.segment(
+            recognizer().words(unfinished.samples, unfinished.start)
+        )
         partials += [guess] if guess else []
     assert len({guess.text for guess in partials}) > 5
     assert plain.text.split()[:4] == partials[-1].text.split()[:4]

@@ -17,7 +17,7 @@ from glagol.core.errors import InputError
 from glagol.speech import Options, Recognizer, Segment, Transcript
 from glagol.speech.audio.decode import CHANNELS_MAX, decode
 from glagol.speech.output.formats import as_data, as_json, as_srt, as_text, as_tsv, as_vtt, of_data
-from glagol.speech.pipeline.channels import Turns
+from glagol.speech.pipeline.channels import DialogueMerger
 from glagol.speech.segmentation.segments import SegmentStream
 from glagol.speech.types import Coverage, Word
 from speech import made
@@ -145,7 +145,7 @@ def test_turns_come_in_order_and_none_is_lost(
 ) -> None:
     streams = [SegmentStream() for _ in channels]
     waiting = [words_at(pairs) for pairs in channels]
-    turns, found, all_of_them = Turns(), [], []
+    turns, found, all_of_them = DialogueMerger(), [], []
 
     def give(channel: int, segments: list[Segment]) -> None:
         named = [replace(segment, channel=channel) for segment in segments]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glagol.speech.segmentation.planner import Chunk, PlanDigest, Planner, Rule
-from glagol.speech.segmentation.ring_buffer import Tape
+from glagol.speech.segmentation.ring_buffer import RingBuffer
 from glagol.speech.types import Span
 from glagol.speech.vad.model import FRAME, Activity
 
@@ -184,13 +184,13 @@ def test_digest_tells_plans_apart() -> None:
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=10), st.data())
 def test_tape_reads_what_was_written(lengths: list[int], data: st.DataObject) -> None:
     whole = np.arange(sum(lengths), dtype=np.float32)
-    tape = Tape()
+    buffer = RingBuffer()
     for block in np.split(whole, np.cumsum(lengths)[:-1]):
-        tape.append(block)
+        buffer.append(block)
     first = data.draw(st.integers(0, len(whole)))
-    tape.forget(first)
-    assert tape.start <= first
+    buffer.forget(first)
+    assert buffer.start <= first
     last = data.draw(st.integers(first, len(whole)))
-    assert np.array_equal(tape.read(Span(first, last)), whole[first:last])
+    assert np.array_equal(buffer.read(Span(first, last)), whole[first:last])
     with pytest.raises(IndexError):
-        tape.read(Span(first, len(whole) + 1))
+        buffer.read(Span(first, len(whole) + 1))

@@ -13,13 +13,13 @@ import pytest
 
 from glagol.core.errors import CODES
 from glagol.web.access.api_keys import Keyring, Scope
-from glagol.web.access.auth import Access, Doors, caller_of
+from glagol.web.access.auth import Access, PathRules, caller_of
 from glagol.web.access.policy import Limits, Metrics, Policy
 from glagol.web.errors import Speaker
 from glagol.web.request_log import Observed
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-DOORS = Doors(
+RULES = PathRules(
     open=frozenset({"/health", "/ready"}),
     local={"/metrics": "metrics"},
     scopes=(("/v1/jobs", "jobs"), ("/v1/", "transcribe")),
@@ -49,7 +49,7 @@ class House:
         speaker = Speaker(("/v1/audio/",), lambda: 1)
         access = Access(
             self._app,
-            DOORS,
+            RULES,
             lambda: self.keys,
             lambda: self.policy,
             speaker,
@@ -126,7 +126,7 @@ def test_every_answer_carries_the_headers(house: House) -> None:
 
 
 def test_open_doors_stay_open(house: House) -> None:
-    """An orchestrator has no key; with a slash too many it is the same door."""
+    """An orchestrator needs no key; a path with an extra slash is the same path."""
     for path in ("/health", "/ready", "/health/", "//ready"):
         assert house.get(path).status_code == 200
 

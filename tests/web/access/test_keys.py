@@ -158,7 +158,7 @@ def test_a_link_to_nothing_is_no_absent_file(tmp_path: Path) -> None:
     """Its target may be on a volume that is not mounted."""
     path = tmp_path / "keys.json"
     path.symlink_to(tmp_path / "volume" / "keys.json")
-    with pytest.raises(InputError, match="link to a file that is not there"):
+    with pytest.raises(InputError, match="link to a file that does not exist"):
         KeyFile(path)
     (tmp_path / "volume").mkdir()
     path.write_bytes(Keyring().written())

@@ -24,26 +24,26 @@ from glagol.web.serve import policy_file, starting
 from glagol.web.tracing import Traces, open_traces
 
 if TYPE_CHECKING:
-    from glagol.asr.jobs.workers import Crew
+    from glagol.asr.jobs.workers import JobThreads
     from glagol.speech.audio.jail.pool import Jail
     from glagol.web.access.policy import Policy
 
-__all__ = ["Outfit", "announce", "open_jail", "opener", "outfit", "traced"]
+__all__ = ["Components", "announce", "assemble", "open_jail", "opener", "traced"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outfit:
-    """The parts of a process.
+class Components:
+    """The parts of a server or worker process.
 
     Attributes:
-        settings: The operator's.
+        settings: Settings from the environment.
         registry: Manifest and store.
-        default: Id of the model that serves when none is asked for.
-        policy: The operator's, as it is now.
-        engine: Not started yet.
-        jail: What opens recordings; started.
-        jobs: None where there are none.
-        jobs_off: Why there are none.
+        default: Id of the model for requests that name none.
+        policy: Returns the current policy.toml.
+        engine: The inference workers, not started yet.
+        jail: Opens recordings in child processes; started.
+        jobs: The job queue; None if there is none.
+        jobs_off: Why there is no job queue.
     """
 
     settings: Settings
@@ -55,17 +55,17 @@ class Outfit:
     jobs: Jobs | None
     jobs_off: HostError | None
 
-    def crew(self) -> Crew | None:
+    def job_threads(self) -> JobThreads | None:
         """The threads that run jobs of the queue, not started yet; None without jobs."""
-        from glagol.asr.jobs.workers import Crew
+        from glagol.asr.jobs.workers import JobThreads
 
         if self.jobs is None:
             return None
-        return Crew(self.jobs, self.engine, self.jail, self.settings)
+        return JobThreads(self.jobs, self.engine, self.jail, self.settings)
 
 
-def outfit(environment: Mapping[str, str]) -> Outfit:
-    """Assemble a process from the operator's settings.
+def assemble(environment: Mapping[str, str]) -> Components:
+    """Make the parts of a process from its environment.
 
     Args:
         environment: `ASR_*`, `GLAGOL_HOME` and `GLAGOL_STORE`.
@@ -73,7 +73,7 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
     Raises:
         InputError: `setting_invalid`; `option_invalid`, the model has no such variant.
         IntegrityError: The manifest is missing or not valid; `artifact_unpinned`, the model was
-            never built, so that no later request could be served either.
+            never built, so no request could be served.
         HostError: `vram_too_small`, the plan has no room for the recogniser.
     """
     settings = Settings.from_environment(environment)
@@ -97,11 +97,11 @@ def outfit(environment: Mapping[str, str]) -> Outfit:
         jobs = open_jobs(settings, policy)
     except HostError as error:
         jobs_off = error
-    return Outfit(settings, registry, default, policy, engine, jail, jobs, jobs_off)
+    return Components(settings, registry, default, policy, engine, jail, jobs, jobs_off)
 
 
 def open_jail(settings: Settings) -> Jail:
-    """What opens recordings, started: it gets ready while the model is read."""
+    """Start the child processes that open recordings; they get ready while the model loads."""
     from glagol.speech.audio.jail.limits import Limits
     from glagol.speech.audio.jail.pool import Jail
 
@@ -115,7 +115,7 @@ def open_jail(settings: Settings) -> Jail:
 
 
 def _memory_bytes(settings: Settings, registry: Registry, policy: Policy) -> int:
-    """Memory of a shared card that the operator's plan gives the encoder; 0 for no limit."""
+    """GPU memory that the policy gives the recogniser on a shared card; 0 means no limit."""
     card = shared(policy.gpu, registry) if settings.device == "cuda" else None
     return card.arena_bytes if card else 0
 
@@ -155,8 +155,8 @@ def opener(settings: Settings, registry: Registry, home: Path, memory_bytes: int
 
 
 @contextmanager
-def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
-    """Traces under the name of `service`, if the operator asks for them; sent when it ends."""
+def traced(found: Components, service: str) -> Iterator[Traces | None]:
+    """Open traces under the name of `service`, if they are on; send the rest at the end."""
     traces = open_traces(service)
     if found.jobs is not None:
         found.jobs.traces = traces
@@ -167,8 +167,8 @@ def traced(found: Outfit, service: str) -> Iterator[Traces | None]:
             traces.close()
 
 
-def announce(found: Outfit) -> None:
-    """Write the first lines of the log: what starts, and warnings about the set-up."""
+def announce(found: Components) -> None:
+    """Log what starts, with warnings about the configuration."""
     starting(
         found.settings,
         model=found.default,

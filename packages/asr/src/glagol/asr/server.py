@@ -32,9 +32,9 @@ from glagol.web.serve import (
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-    from glagol.asr.bootstrap import Outfit
+    from glagol.asr.bootstrap import Components
     from glagol.asr.http.request import Service
-    from glagol.asr.jobs.workers import Crew
+    from glagol.asr.jobs.workers import JobThreads
     from glagol.asr.tus.store import Uploads
     from glagol.web.access.auth import Signed
     from glagol.web.request_log import Asgi
@@ -96,14 +96,14 @@ def main(environment: Mapping[str, str] = os.environ, front: Front | None = None
     """
 
     def run() -> None:
-        found = bootstrap.outfit(environment)
+        found = bootstrap.assemble(environment)
         with bootstrap.traced(found, "asr-server") as traces:
             serve(found, traces, front)
 
     return exit_status(run)
 
 
-def serve(found: Outfit, traces: Traces | None = None, front: Front | None = None) -> None:
+def serve(found: Components, traces: Traces | None = None, front: Front | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -126,7 +126,7 @@ def serve(found: Outfit, traces: Traces | None = None, front: Front | None = Non
     from glagol.asr.http.request import Service
     from glagol.asr.observability.metrics import Metrics
 
-    crew = found.crew()
+    job_threads = found.job_threads()
     service = Service(
         settings,
         found.registry,
@@ -149,17 +149,17 @@ def serve(found: Outfit, traces: Traces | None = None, front: Front | None = Non
     else:
         operator = Operator(keys, found.policy, traces, front.signed)
         app = front.around(build(service, operator), partial(within, service), service, operator)
-    if crew is not None:
-        crew.start()
+    if job_threads is not None:
+        job_threads.start()
     listening(settings.host, settings.port, found.default, docs="/docs")
     # beside the loop, which answers what is transcribed meanwhile
     drain = threading.Thread(target=engine.close, args=(DRAIN_S,), name="drain", daemon=True)
-    asyncio.run(_run(app, address, service, crew, drain, front))
+    asyncio.run(_run(app, address, service, job_threads, drain, front))
     service.executors.close()
     if drain.ident is not None:
         drain.join()
-    if crew is not None:
-        crew.close(SETTLE_S)
+    if job_threads is not None:
+        job_threads.close(SETTLE_S)
     found.jail.close()
     journal.write("stopped")
 
@@ -168,7 +168,7 @@ async def _run(
     app: Asgi,
     address: str,
     service: Service,
-    crew: Crew | None,
+    job_threads: JobThreads | None,
     drain: threading.Thread,
     front: Front | None,
 ) -> None:
@@ -184,7 +184,9 @@ async def _run(
     if front is not None:
         await front.start()
     try:
-        await until_signal(server.serve(), partial(_stop, server, service, crew, drain, front))
+        await until_signal(
+            server.serve(), partial(_stop, server, service, job_threads, drain, front)
+        )
     finally:
         connections.stop()
         if front is not None:
@@ -194,7 +196,7 @@ async def _run(
 def _stop(
     server: Server,
     service: Service,
-    crew: Crew | None,
+    job_threads: JobThreads | None,
     drain: threading.Thread,
     front: Front | None,
     task: asyncio.Task[None],
@@ -208,8 +210,8 @@ def _stop(
         task.cancel()
         return
     journal.write("stopping")
-    if crew is not None:
-        crew.stop()
+    if job_threads is not None:
+        job_threads.stop()
     engine.queue.close()
     service.streams.close()
     if front is not None:
@@ -230,7 +232,7 @@ def _hang_up(server: Server, service: Service, turns: int) -> None:
         server.stop()  # type: ignore[no-untyped-call]
 
 
-def _uploads(found: Outfit) -> Uploads | None:
+def _uploads(found: Components) -> Uploads | None:
     """Where resumable uploads lie, if there is such a place."""
     from glagol.asr.tus.store import Uploads
 

@@ -26,7 +26,7 @@ from glagol.core.files import private_folder
 from glagol.web.serve import STOPPED_S, end_by, exit_status
 
 if TYPE_CHECKING:
-    from glagol.asr.bootstrap import Outfit
+    from glagol.asr.bootstrap import Components
 
 __all__ = ["check", "main"]
 
@@ -47,7 +47,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """
 
     def run() -> None:
-        found = bootstrap.outfit(environment)
+        found = bootstrap.assemble(environment)
         if found.jobs_off is not None:
             raise found.jobs_off
         with bootstrap.traced(found, "asr-worker"):
@@ -72,7 +72,7 @@ def check(environment: Mapping[str, str] = os.environ) -> None:
     raise HostError("not_ready", "no worker of this machine can work", "see the worker's log")
 
 
-def _work(found: Outfit) -> None:
+def _work(found: Components) -> None:
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -80,12 +80,12 @@ def _work(found: Outfit) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    crew = found.crew()
-    if crew is None or found.jobs is None:
+    job_threads = found.job_threads()
+    if job_threads is None or found.jobs is None:
         raise AssertionError("jobs were looked at before")
     bootstrap.announce(found)
     found.engine.start()
-    crew.start()
+    job_threads.start()
     beat = _beats(found.settings) / f"{socket.gethostname()}-{os.getpid()}"
     try:
         while not stopping.wait(BEAT_S):
@@ -95,9 +95,9 @@ def _work(found: Outfit) -> None:
         beat.unlink(missing_ok=True)
     journal.write("stopping")
     end_by(STOPPED_S)
-    crew.stop()
+    job_threads.stop()
     found.engine.close(DRAIN_S)
-    crew.close(SETTLE_S)
+    job_threads.close(SETTLE_S)
     found.jail.close()
     journal.write("stopped")
 

@@ -1,6 +1,6 @@
-"""The command's entry: subcommands by name, imported when called; errors by the table.
+"""The `glagol` command: imports a subcommand when it is called, and maps errors to exit statuses.
 
-`glagol --help` must answer at once, so this module imports click and the error table only.
+`glagol --help` must be quick, so this module imports little more than click and the error table.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _COMMANDS: Final = {
     ),
     "index": (
         "glagol.cli.commands.search.index:index",
-        "Put transcripts into the index of search.",
+        "Put transcripts into the search index.",
     ),
     "search": (
         "glagol.cli.commands.search.search:search",
@@ -64,7 +64,7 @@ _COMMANDS: Final = {
     ),
     "mcp": (
         "glagol.cli.commands.search.mcp:mcp",
-        "Give programs with MCP search and answers, to read only.",
+        "Serve search and answers to MCP clients, read-only.",
     ),
     "worker": ("glagol.cli.commands.worker:worker", "Run a worker that processes queued jobs."),
     "settings": (
@@ -78,7 +78,7 @@ _COMMANDS: Final = {
     ),
     "audit": (
         "glagol.cli.commands.audit:audit",
-        "Verify the audit log, show what it says of a job.",
+        "Verify the audit log, show its entries about a job.",
     ),
     "models": (
         "glagol.cli.commands.models:models",
@@ -105,7 +105,7 @@ _COMMANDS: Final = {
 
 
 class LazyGroup(click.Group):
-    """Subcommands that are imported when one is run, not when all are listed."""
+    """Group whose subcommands are imported when one is run, not when they are listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order of the table."""
@@ -138,13 +138,13 @@ class LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002
         formatter: click.HelpFormatter,
     ) -> None:
-        """Names and summaries from the table."""
+        """Write names and summaries from the table."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    """Print what this command is, and end."""
+    """Print release, manifest and environment, and exit."""
     if not value or ctx.resilient_parsing:
         return
     import os
@@ -174,11 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: Without the program's name; None takes those of the process.
+        arguments: Arguments without the program's name; None means those of the process.
 
     Returns:
-        The exit status: 0, that of the error's code, or 130 when interrupted. A bug is not
-        caught: Python prints its traceback and exits with 1.
+        The exit status: 0, the status of the error's code, or 130 when interrupted. Unexpected
+        exceptions are not caught: Python prints a traceback and exits with 1.
     """
     for stream in (sys.stdout, sys.stderr):
         streams.utf8(stream)
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except GlagolError as error:
         return report.failure(error)
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         sys.stderr.close()
         return 0
     except OSError as error:

@@ -1,6 +1,6 @@
 """Write a transcript to standard output, or atomically to a file.
 
-A finished result is never lost: if it cannot be written, it is kept in another place.
+A finished result is not lost: if it cannot be written, it is written to another folder.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ STDOUT: Final = Path("standard output")
 def show(data: bytes) -> None:
     """Write to standard output as UTF-8, whatever the terminal's locale says.
 
-    Nothing stays in a buffer, where a failure would be noticed only at the end of the program.
+    The data is not buffered, since a buffered failure is noticed only at the end of the program.
 
     Raises:
-        BrokenPipeError: The reader has left.
+        BrokenPipeError: The reader closed the pipe.
         HostError: `disk_full`; `host_io`, standard output is closed or cannot be written.
     """
     try:
@@ -50,18 +50,18 @@ def show(data: bytes) -> None:
 
 
 def keep(data: bytes, name: str, form: str, error: HostError) -> HostError:
-    """Write a result that could not go where it should to a new file, and say which one.
+    """Write a result that could not be written to its target to a new file.
 
-    The working directory is tried first, then the system's place for temporary files.
+    The working directory is tried first, then the system's folder for temporary files.
 
     Args:
         data: The result.
-        name: Of the input.
+        name: Name of the input.
         form: Name of the result's format.
         error: Why it could not be written.
 
     Returns:
-        The same error; its remedy says where the result is, or that it is nowhere.
+        The same error; its remedy names the new file, or says that there is none.
     """
     for folder in (Path.cwd(), Path(tempfile.gettempdir())):
         with suppress(OSError):

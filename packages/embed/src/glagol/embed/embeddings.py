@@ -64,14 +64,14 @@ async def embeddings(request: EmbedRequest) -> Response[bytes]:
     embedder = service.pool.embedder()
     with service.places.held(owner_of(request.scope)):
         body = await request.body()
-        wish, rows, truncated = await call(service.texts, _read, body, service, embedder)
+        parsed, rows, truncated = await call(service.texts, _read, body, service, embedder)
         future = service.pool.submit(rows)
         try:
             vectors = await asyncio.wrap_future(future)
         finally:
             future.cancel()
         answer = await call(
-            service.texts, _encoded_answer, wish, rows, truncated, vectors, embedder
+            service.texts, _encoded_answer, parsed, rows, truncated, vectors, embedder
         )
     note = request.scope["state"]["note"]
     note.update(texts=len(rows), tokens=sum(map(len, rows)))
@@ -80,25 +80,25 @@ async def embeddings(request: EmbedRequest) -> Response[bytes]:
 
 def _read(
     body: bytes, service: Service, embedder: Embedder
-) -> tuple[schemas.Wish, list[list[int]], list[int]]:
+) -> tuple[schemas.EmbeddingRequest, list[list[int]], list[int]]:
     """The request, the token ids of its texts, and the indices of those that were cut."""
     try:
-        wish = msgspec.json.decode(body, type=schemas.Wish)
+        parsed = msgspec.json.decode(body, type=schemas.EmbeddingRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _WrongError(f"the body is not as it must be: {error}") from error
-    if wish.model not in service.names:
+    if parsed.model not in service.names:
         raise InputError(
             "model_unknown",
-            f"{wish.model[:128]!r} is not served here",
+            f"{parsed.model[:128]!r} is not served here",
             f"use {', '.join(service.names)}",
         )
     size = embedder.parameters.dimensions
-    if wish.dimensions is not None and not 1 <= wish.dimensions <= size:
+    if parsed.dimensions is not None and not 1 <= parsed.dimensions <= size:
         raise _WrongError(f"dimensions must be 1 to {size}", "dimensions")
     rows, truncated = [], []
-    for index, item in enumerate(_items(wish.input)):
+    for index, item in enumerate(_items(parsed.input)):
         if isinstance(item, str):
-            ids, cut = embedder.tokens(_text(item), wish.input_type, cut=wish.truncate)
+            ids, cut = embedder.tokens(_text(item), parsed.input_type, cut=parsed.truncate)
             truncated += [index] if cut else []
         else:
             ids = embedder.tokenizer.accept(item)
@@ -110,7 +110,7 @@ def _read(
             f"the texts have {count} tokens together, the limit is {TOKENS_MAX}",
             "send them in several requests",
         )
-    return wish, rows, truncated
+    return parsed, rows, truncated
 
 
 def _items(given: Any) -> list[Any]:
@@ -147,22 +147,22 @@ def _text(value: str) -> str:
 
 
 def _encoded_answer(
-    wish: schemas.Wish,
+    parsed: schemas.EmbeddingRequest,
     rows: list[list[int]],
     truncated: list[int],
     vectors: NDArray[np.float32],
     embedder: Embedder,
 ) -> bytes:
     """The answer around vectors [N, D]."""
-    if wish.dimensions is not None and wish.dimensions < vectors.shape[1]:
-        vectors = vectors[:, : wish.dimensions]
+    if parsed.dimensions is not None and parsed.dimensions < vectors.shape[1]:
+        vectors = vectors[:, : parsed.dimensions]
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = (vectors / np.maximum(lengths, np.float32(1e-12))).astype(np.float32)
     count = sum(map(len, rows))
     return msgspec.json.encode(
         schemas.EmbeddingList(
             data=[
-                schemas.Embedded(index=index, embedding=_written(wish, vector))
+                schemas.Embedded(index=index, embedding=_written(parsed, vector))
                 for index, vector in enumerate(vectors)
             ],
             model=embedder.provenance.model,
@@ -173,9 +173,9 @@ def _encoded_answer(
     )
 
 
-def _written(wish: schemas.Wish, vector: NDArray[np.float32]) -> list[float] | str:
+def _written(parsed: schemas.EmbeddingRequest, vector: NDArray[np.float32]) -> list[float] | str:
     """A vector [D] in the asked form."""
-    if wish.encoding_format == "base64":
+    if parsed.encoding_format == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode()
     numbers: list[float] = vector.tolist()
     return numbers

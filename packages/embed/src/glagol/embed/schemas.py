@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from glagol.embed.engine import Provenance
 
-__all__ = ["Embedded", "EmbeddingList", "ModelEntry", "ModelList", "Usage", "Wish"]
+__all__ = ["Embedded", "EmbeddingList", "EmbeddingRequest", "ModelEntry", "ModelList", "Usage"]
 
 Input = Annotated[
     Any,
@@ -26,7 +26,7 @@ Input = Annotated[
 ]
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EmbeddingRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The request's body: OpenAI's fields, and two of ours.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Pauses between retries, by kind of work, in one table."""
+"""Pauses between retries: exponential backoff, with a table by kind of work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["DELIVERY", "TRANSCRIPTION", "Backoff"]
 
-_POWER_MAX: Final = 20  # a float holds factor ** 20 for any factor here
+_POWER_MAX: Final = 20  # the pause is at most_s long before, and the power stays within a float
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Backoff:
     Attributes:
         first_s: Seconds after the first try.
         factor: How much longer each further pause is.
-        most_s: The longest pause, and the longest that a receiver may ask for.
+        most_s: The longest pause; a longer one that a receiver asks for is cut to it.
     """
 
     first_s: float
@@ -29,14 +29,14 @@ class Backoff:
 
         Args:
             tries: How many there were, from 1.
-            asked_s: What the other side asked for (Retry-After); a longer pause than ours counts.
+            asked_s: The pause that the receiver asked for (Retry-After); the longer of both counts.
         """
         own = min(self.first_s * self.factor ** min(tries - 1, _POWER_MAX), self.most_s)
         return max(own, min(asked_s or 0.0, self.most_s))
 
 
 TRANSCRIPTION: Final = Backoff(first_s=2.0, factor=4.0, most_s=300.0)
-"""A job whose worker failed: 2, 8, 32 ... 300 s."""
+"""A transcription that failed: 2, 8, 32 ... 300 s."""
 
 DELIVERY: Final = Backoff(first_s=5.0, factor=4.0, most_s=21600.0)
-"""A webhook that its receiver did not take: 5, 20, 80 s ... six hours."""
+"""A webhook that its receiver did not accept: 5, 20, 80 s ... six hours."""

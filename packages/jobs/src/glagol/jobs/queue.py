@@ -1,12 +1,12 @@
-"""The queue's interface: the job, and what every adapter guarantees.
+"""The interface of the job queue: a job, and what both implementations guarantee.
 
 A job is delivered at least once. The worker that claims it holds a lease. A lease that is not
 renewed expires, and another worker gets the job under the next attempt number. The attempt number
-fences: every write of a claim names it, and a write of an older attempt is refused.
+is the fence: every write of a claim names it, and a write of an older attempt is refused.
 
 The states and what each means are in `glagol.jobs.states`.
 A failed job is the dead letter: it stays listed, with its error, until it is replayed or expires.
-Times are Unix seconds by the adapter's one clock.
+Times are Unix seconds by the implementation's one clock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class LeaseLostError(Exception):
-    """The claim was overtaken, or its job is over: stop, and write nothing."""
+    """Another attempt holds the job, or the job ended: stop, and write nothing."""
 
 
 class Trouble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,12 +47,12 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Chosen by the caller, unique: 1..64 characters of `[A-Za-z0-9_-]`.
-        kind: What it is, such as `transcribe` or `deliver`; claims ask for kinds.
-        payload: Whatever the worker needs; the queue never looks into it. At most 1 MiB.
-        owner: Whose it is (a key's name); empty without keys.
+        kind: Kind of work, such as `transcribe` or `deliver`; a claim names the kinds it takes.
+        payload: What the worker needs; opaque to the queue. At most 1 MiB.
+        owner: Name of the key that made it; empty while keys are off.
         idempotency_key: The caller's key, unique per owner; empty means none.
-        request_sha256: Digest of what the idempotency key stands for.
-        delay_s: Seconds before it may be claimed first.
+        request_sha256: Digest of the request, to detect another request under the same key.
+        delay_s: Seconds before its first claim.
         attempts_max: How often it may be claimed before it counts as failed.
         ttl_s: How long it is kept, with its result, once it ended.
         heir_kind: Kind of the follow-up job. It is put, in the same transaction, when this job ends
@@ -76,20 +76,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it is now.
 
     Attributes:
-        id: Its name.
-        kind: What it is.
-        payload: As it was put.
-        owner: Whose it is.
-        state: Where it stands.
-        attempt: How often it was claimed; never goes back, not even by a replay.
+        id: See `NewJob`.
+        kind: See `NewJob`.
+        payload: See `NewJob`.
+        owner: See `NewJob`.
+        state: One of `glagol.jobs.states`.
+        attempt: How often it was claimed; never decreases, not even by a replay.
         attempts_max: The attempt after which a failure is final.
         created_s: When it was put.
-        changed_s: When anything of it changed last.
+        changed_s: When it last changed.
         due_s: Earliest time of the next claim.
         expires_s: When it is deleted; 0 until it ended.
         done: Progress, in the kind's own unit (seconds of audio).
         total: Of `done`; None while unknown.
-        cancelling: Whether the running claim was asked to stop.
+        cancelling: Whether the worker that holds it was asked to stop.
         trouble: Why the last failed attempt failed; cleared when an attempt ends otherwise.
         version: Grows by one with every change.
     """
@@ -112,7 +112,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
-# msgspec completes a type at its first use; a second thread that finds it half made crashes
+# msgspec completes a type at its first use; a second thread that uses it meanwhile crashes
 msgspec.json.Decoder(tuple[Job, NewJob, Trouble])
 
 
@@ -135,28 +135,28 @@ class Queue(Protocol):
     or a network; none waits for a job.
 
     Raises (each method):
-        HostError: `queue_unreachable`; `disk_full`; `host_io`. An answer can get lost on its way,
-            so whether anything was changed is unknown. Repeating is always right: a `put` of an id
-            that is there gives that job, a claim whose answer was lost comes again when its lease
-            runs out, and whatever ended a job once gets `LeaseLostError` the second time.
+        HostError: `queue_unreachable`; `disk_full`; `host_io`. The answer may have been lost, so
+            it is unknown whether anything changed. A repetition is always safe: a `put` of an
+            existing id returns that job, a job whose claim was lost can be claimed again when its
+            lease expires, and a call that ended the job raises `LeaseLostError` the second time.
     """  # noqa: D205
 
     def put(self, new: NewJob) -> Job:
         """Store `new`; once this returns, the job survives a crash.
 
         Returns:
-            The job. With an idempotency key that was seen before: the job of that time (its id is
-            not `new.id`), whatever state it is in, until it is forgotten. With an id that is there:
-            that job, untouched.
+            The job. With an idempotency key that was used before: the earlier job (its id is not
+            `new.id`), in whatever state, until it is forgotten. With an id that exists: that job,
+            unchanged.
 
         Raises:
-            InputError: `idempotency_conflict`, the key came with another `request_sha256`.
+            InputError: `idempotency_conflict`, the key was used with another `request_sha256`.
         """
 
     def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
-        """The oldest due job of `kinds`, if any: one that is queued, or whose lease ran out.
+        """Claim the oldest due job of `kinds`, if any: one that is queued, or whose lease expired.
 
-        A job whose lease ran out at its last allowed attempt becomes `failed` with
+        A job whose lease expired at its last allowed attempt becomes `failed` with
         `attempts_exhausted` and is not returned; one that was being cancelled becomes `cancelled`.
         Either way its follow-up job is put. Progress restarts, and the last error is cleared.
         """
@@ -165,25 +165,25 @@ class Queue(Protocol):
         """Return when a job of `kinds` may have become due, or after `timeout_s`."""
 
     def renew(self, claim: Claim) -> bool:
-        """Begin the lease anew.
+        """Renew the lease for its full time.
 
         Returns:
             Whether the worker should continue; False when the job was cancelled.
 
         Raises:
-            LeaseLostError: Another worker has it, or it ended.
+            LeaseLostError: Another worker holds it, or it ended.
         """
 
     def progress(self, claim: Claim, done: float, total: float | None) -> bool:
-        """Note how far it is, and renew the lease; returns and raises as `renew`."""
+        """Store the progress, and renew the lease; returns and raises as `renew`."""
 
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
-        """The job is `done`: its result and the jobs that follow are stored in one transaction.
+        """End the job as `done`: its result and follow-up jobs are stored in one transaction.
 
         Args:
             claim: The attempt.
             result: Any bytes.
-            follow: Without idempotency keys; one whose id is there already is left out.
+            follow: Follow-up jobs without idempotency keys; one whose id exists is left out.
 
         Raises:
             LeaseLostError: Nothing was stored.
@@ -196,7 +196,7 @@ class Queue(Protocol):
         retry_in_s: float | None,
         follow: Sequence[NewJob] = (),
     ) -> Job:
-        """This attempt failed.
+        """End this attempt as failed; the job is tried again, or becomes `failed`.
 
         Args:
             claim: The attempt.
@@ -211,31 +211,31 @@ class Queue(Protocol):
         """
 
     def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
-        """The claim obeyed a cancellation: the job is `cancelled`.
+        """End the job as `cancelled`, after its worker was asked to stop.
 
         Raises:
             LeaseLostError: Nothing was stored.
         """
 
     def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
-        """Give the job back unfinished (the worker shuts down, or has no place for it): queued, due
-        after `delay_s`, and the attempt does not count against `attempts_max`. One that was being
-        cancelled is `cancelled`, its follow-up job put.
+        """Give the job back unfinished: the worker shuts down, or has no place for it. The job is
+        queued, due after `delay_s`, and the attempt does not count against `attempts_max`. A job
+        that was being cancelled becomes `cancelled`, and its follow-up job is put.
 
         Raises:
             LeaseLostError: Nothing was stored.
         """  # noqa: D205
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
-        """A queued job is `cancelled` (with `follow`); a running one is asked to stop; an ended one
-        stays as it is.
+        """Cancel a job: a queued one becomes `cancelled` (with `follow`), the worker of a running
+        one is asked to stop, an ended one is unchanged.
 
         Raises:
             InputError: `job_unknown`.
         """  # noqa: D205
 
     def replay(self, job_id: str) -> Job:
-        """A `failed` or `cancelled` job waits again, with its first number of attempts anew.
+        """Queue a `failed` or `cancelled` job again, with its first number of attempts.
 
         Raises:
             InputError: `job_unknown`; `job_state`, it is in another state.
@@ -249,7 +249,7 @@ class Queue(Protocol):
         """
 
     def result(self, job_id: str) -> bytes | None:
-        """What `finish` stored; None when there is nothing (any more)."""
+        """The result that `finish` stored; None if there is none, or no longer."""
 
     def page(
         self, *, kind: str, state: State | None = None, owner: str | None = None,
@@ -261,7 +261,7 @@ class Queue(Protocol):
             kind: Only these.
             state: Only these; None means all.
             owner: Only this owner's; None means all owners'.
-            before: Id of the last job of the page before; empty for the first page.
+            before: Id of the last job of the previous page; empty for the first page.
             limit: 1..200.
 
         Raises:
@@ -269,22 +269,21 @@ class Queue(Protocol):
         """
 
     def ahead(self, job: Job) -> int:
-        """How many queued jobs of its kind are due before it; 0 when it does not wait."""
+        """How many queued jobs of its kind are due before it; 0 if it is not queued."""
 
     def depth(self, kind: str) -> Depth:
         """Number of queued, running and failed jobs."""
 
     def sweep(self) -> list[Job]:
-        """Forget the ended jobs whose time is over, their results and idempotency keys. Nothing is
-        forgotten but by this and `forget`.
+        """Delete expired jobs, their results and idempotency keys. Only this and `forget` delete.
 
         Returns:
-            What was forgotten, at most 1,000 at a time, so that the caller can clean up after them.
-        """  # noqa: D205
+            The deleted jobs, at most 1,000 at a time, so that the caller can delete their files.
+        """
 
     def forget(self, job_id: str) -> Job:
-        """Remove a job in any state, with its payload, its result and its idempotency key. A claim
-        that holds it has lost its lease.
+        """Delete a job in any state, with its payload, its result and its idempotency key. A worker
+        that holds it loses its lease.
 
         Returns:
             The job as it was.
@@ -294,15 +293,15 @@ class Queue(Protocol):
         """  # noqa: D205
 
     def set_aside(self) -> int:
-        """How many records this object found that cannot be read, and set aside."""
+        """How many unreadable records this object has found and set aside."""
 
     def ping(self) -> None:
         """Check that the queue can be used now."""
 
     def caveat(self) -> str:
-        """What the queue cannot promise the way it is set up, in words for an operator; empty when
-        everything above holds. Asked at start, so that the server can warn.
+        """Which guarantees the queue's configuration breaks, as a text for the operator; empty if
+        none. Called at start, so that the server can warn.
         """  # noqa: D205
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""

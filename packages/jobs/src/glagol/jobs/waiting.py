@@ -1,9 +1,9 @@
 """Fair shares of the waiting jobs, so that one owner's jobs do not fill the queue.
 
-The queue itself counts jobs by kind, not by owner, and without keys it knows no owner at all. Apart
-from retries and cancellations, jobs leave it in the order in which they came. So when N jobs wait,
-they are the last N that were put, and this module keeps the owners of those. Jobs of other servers,
-and jobs from before this process started, count for no owner: they reduce the room of all.
+The queue counts jobs by kind, not by owner, and while keys are off its jobs have no owner. Apart
+from retries and cancellations, jobs leave it in the order in which they were put. So if N jobs
+wait, they are the last N that were put, and this module remembers the owners of those. Jobs of
+other servers and from before this process started count for no owner; they use common room.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["Waiting"]
 
 
 class Waiting:
-    """The owners of the last jobs that were put; thread-safe.
+    """Owners of the waiting jobs; thread-safe.
 
     Args:
-        alone: The part of the queue that one owner may have alone.
+        alone: The part of the queue that one owner may fill.
     """
 
     def __init__(self, alone: float = ALONE) -> None:
@@ -30,7 +30,7 @@ class Waiting:
         self._lock = Lock()
 
     def add(self, owner: str) -> None:
-        """Note a job that was put."""
+        """Record that a job of `owner` was put."""
         with self._lock:
             self._owners.append(owner)
 
@@ -38,7 +38,7 @@ class Waiting:
         """Check that `owner` may put one more job.
 
         Args:
-            owner: As shares count it.
+            owner: Name of a key, or `@` and a client address.
             waiting: Jobs that wait now.
             most: Jobs that may wait.
 

@@ -12,7 +12,7 @@ from glagol.web.serve import UNRESTRICTED, Operator
 
 if TYPE_CHECKING:
     from glagol.llm.routes import Service
-    from glagol.llm.summarize.routes import Desk
+    from glagol.llm.summarize.routes import SummaryService
     from glagol.web.request_log import Observed
 
 __all__ = ["build"]
@@ -26,12 +26,14 @@ _APPLICATION: Final = Application(
 )
 
 
-def build(service: Service, desk: Desk, operator: Operator = UNRESTRICTED) -> Observed:
+def build(
+    service: Service, summaries: SummaryService, operator: Operator = UNRESTRICTED
+) -> Observed:
     """The application around `service`.
 
     Args:
         service: What our own routes and the passed ones need.
-        desk: What summaries need.
+        summaries: What summaries need.
         operator: Keys, limits and traces.
     """
-    return app.built(_APPLICATION, service, operator, summaries=desk)
+    return app.built(_APPLICATION, service, operator, summaries=summaries)

@@ -1,4 +1,4 @@
-"""Metrics of llm-server, with those of vLLM."""
+"""Prometheus metrics of llm-server, and the filter of vLLM's metrics."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from prometheus_client.registry import Collector
 from glagol.web.metrics import RequestMetrics
 
 if TYPE_CHECKING:
-    from glagol.llm.slots import Places
-    from glagol.llm.vllm.supervisor import Keeper
+    from glagol.llm.slots import Slots
+    from glagol.llm.vllm.supervisor import Supervisor
 
 __all__ = ["Metrics", "of_vllm"]
 
 
 class Metrics(RequestMetrics):
-    """The registry and what is counted in it.
+    """The registry of llm-server's metrics.
 
     Args:
-        keeper: Asked for its state at each scrape.
-        places: Asked how many are taken.
+        supervisor: Its state is read at each scrape.
+        slots: The number of taken slots is read at each scrape.
     """
 
-    def __init__(self, keeper: Keeper, places: Places) -> None:
+    def __init__(self, supervisor: Supervisor, slots: Slots) -> None:
         super().__init__("llm")
-        self.registry.register(_State(keeper, places))
+        self.registry.register(_State(supervisor, slots))
 
 
 def of_vllm(exposition: bytes) -> bytes:
     """The lines of vLLM's text format that are about the model: `vllm:*` and their comments.
 
-    Its process_*, python_* and http_* families are left out; ours have those names.
+    Its process_*, python_* and http_* families are dropped, since ours have the same names.
     """
     kept = []
     for line in exposition.splitlines():
@@ -45,20 +45,20 @@ def of_vllm(exposition: bytes) -> bytes:
 
 
 class _State(Collector):
-    """The keeper and the places as they are at the moment of the scrape."""
+    """Reads supervisor and slots at each scrape."""
 
-    def __init__(self, keeper: Keeper, places: Places) -> None:
-        self._keeper = keeper
-        self._places = places
+    def __init__(self, supervisor: Supervisor, slots: Slots) -> None:
+        self._supervisor = supervisor
+        self._slots = slots
 
     def collect(self) -> Iterator[Metric]:
         for name, text, value in (
             ("llm_ready", "1 when the model is verified, loaded and proven",
-             float(self._keeper.trouble is None)),
-            ("llm_places_taken", "Requests that the model works on", float(self._places.taken)),
-            ("llm_places", "Requests that it may work on", float(self._places.limit)),
+             float(self._supervisor.trouble is None)),
+            ("llm_places_taken", "Requests that the model works on", float(self._slots.taken)),
+            ("llm_places", "Requests that it may work on", float(self._slots.limit)),
         ):  # fmt: skip
             yield GaugeMetricFamily(name, text, value=value)
         yield CounterMetricFamily(
-            "llm_vllm_starts", "Starts of the vLLM process", value=float(self._keeper.starts)
+            "llm_vllm_starts", "Starts of the vLLM process", value=float(self._supervisor.starts)
         )

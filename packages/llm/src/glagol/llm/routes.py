@@ -16,7 +16,7 @@ from litestar.types import ASGIApp
 from glagol.core.errors import HostError, InputError
 from glagol.llm import schemas
 from glagol.llm.metrics import of_vllm
-from glagol.llm.proxy.forward import Passing
+from glagol.llm.proxy.forward import ForwardedRequest
 from glagol.web import envelope
 from glagol.web.metrics import MEDIA_TYPE
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from glagol.llm.metrics import Metrics
     from glagol.llm.proxy.exchange import Address
     from glagol.llm.settings import Settings
-    from glagol.llm.slots import Places
+    from glagol.llm.slots import Slots
     from glagol.llm.vllm.arguments import Served
-    from glagol.llm.vllm.supervisor import Keeper
+    from glagol.llm.vllm.supervisor import Supervisor
 
 __all__ = ["HANDLERS", "OPENAI", "Service"]
 
@@ -49,7 +49,7 @@ class Service:
         what: The model.
         manifest_version: Of the manifest that named it.
         manifest_sha256: Digest of that manifest.
-        keeper: Keeps vLLM alive.
+        supervisor: Keeps vLLM alive.
         client: Connected to vLLM.
         address: The same vLLM's.
         places: How many requests the model works on.
@@ -60,15 +60,15 @@ class Service:
     what: Served
     manifest_version: int
     manifest_sha256: str
-    keeper: Keeper
+    supervisor: Supervisor
     client: httpx.AsyncClient
     address: Address
-    places: Places
+    places: Slots
     metrics: Metrics
 
     def retry_after_s(self) -> int:
         """Whole seconds after which a refused client may find a place."""
-        return self.keeper.retry_after_s()
+        return self.supervisor.retry_after_s()
 
     def provenance(self) -> Mapping[str, Any]:
         """Model, digests and versions, for `/ready` and every summary."""
@@ -80,7 +80,7 @@ class Service:
             "manifest_version": self.manifest_version,
             "manifest_sha256": self.manifest_sha256,
             "max_context": self.settings.max_context,
-            "vllm": self.keeper.report.get("vllm", "unknown"),
+            "vllm": self.supervisor.report.get("vllm", "unknown"),
         }
 
 
@@ -103,9 +103,9 @@ def ready(request: LlmRequest) -> Response[bytes]:
         IntegrityError: `artifact_missing`, `artifact_altered`.
     """
     service = _service(request)
-    trouble = service.keeper.trouble
+    trouble = service.supervisor.trouble
     if trouble is None:
-        report = {**service.keeper.report, "provenance": service.provenance()}
+        report = {**service.supervisor.report, "provenance": service.provenance()}
         return _json(msgspec.json.encode(report))
     if isinstance(trouble, InputError):
         raise HostError("not_ready", trouble.message, trouble.remedy)
@@ -117,7 +117,7 @@ async def metrics(request: LlmRequest) -> Response[bytes]:
     """Text format; vLLM's families `vllm:*` follow ours while it answers."""
     service = _service(request)
     theirs = b""
-    if service.keeper.trouble is None:
+    if service.supervisor.trouble is None:
         try:
             answer = await service.client.get("/metrics", timeout=METRICS_S)
             theirs = of_vllm(answer.content) if answer.status_code == _OK else b""
@@ -168,15 +168,15 @@ async def passed(request: LlmRequest) -> ASGIApp:
         LimitError: `queue_full`.
     """
     service = _service(request)
-    service.keeper.upstream()
+    service.supervisor.upstream()
     give_back = service.places.take()
     try:
         body = await request.body()
-        passing = Passing(service.address, request.scope["path"], body, give_back)
+        forwarded = ForwardedRequest(service.address, request.scope["path"], body, give_back)
     except BaseException:
         give_back()
         raise
-    return cast("ASGIApp", passing)
+    return cast("ASGIApp", forwarded)
 
 
 def _entry(service: Service) -> schemas.ModelEntry:

@@ -21,7 +21,7 @@ from glagol.llm.settings import Settings
 from glagol.llm.vllm import ENGINE, warmup
 from glagol.llm.vllm.arguments import Launch, interpreter, served
 from glagol.llm.vllm.client import Upstream, connect
-from glagol.llm.vllm.supervisor import Keeper
+from glagol.llm.vllm.supervisor import Supervisor
 from glagol.models.gpu_plan import shared
 from glagol.registry.registry import Registry, home_of
 from glagol.web.bind import bound
@@ -51,7 +51,7 @@ DRAIN_S: Final = 10.0  # then vLLM is stopped, which may take 20 s more
 
 
 @dataclass(frozen=True, slots=True)
-class _Outfit:
+class _Components:
     """What the process needs to serve."""
 
     settings: Settings
@@ -72,21 +72,21 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """
 
     def run() -> None:
-        outfit = _outfit(environment)
+        components = _assemble(environment)
         try:
-            with bound(outfit.settings.host, outfit.settings.port, "LLM_") as address:
-                _announce(outfit)
-                uvloop.run(_serve(outfit, address))
+            with bound(components.settings.host, components.settings.port, "LLM_") as address:
+                _announce(components)
+                uvloop.run(_serve(components, address))
         finally:
-            outfit.launch.remove()
-            if outfit.operator.traces is not None:
-                outfit.operator.traces.close()
+            components.launch.remove()
+            if components.operator.traces is not None:
+                components.operator.traces.close()
         journal.write("stopped")
 
     return exit_status(run)
 
 
-def _outfit(environment: Mapping[str, str]) -> _Outfit:
+def _assemble(environment: Mapping[str, str]) -> _Components:
     settings = Settings.from_environment(environment)
     journal.configure(settings.log_level)
     for chatty in ("httpx", "httpcore"):  # they tell every request of ours to vLLM
@@ -100,7 +100,7 @@ def _outfit(environment: Mapping[str, str]) -> _Outfit:
     settings, cache_bytes = _held(settings, registry, what, policy())
     launch = Launch(settings, registry, what, home, cache_bytes)
     traces = open_traces("llm-server", environment)
-    return _Outfit(settings, registry, what, launch, Operator(keys, policy, traces))
+    return _Components(settings, registry, what, launch, Operator(keys, policy, traces))
 
 
 def _held(
@@ -145,21 +145,24 @@ def _model(settings: Settings, registry: Registry) -> Served:
     return what
 
 
-async def _serve(outfit: _Outfit, address: socket.socket) -> None:
-    settings = outfit.settings
-    client = connect(str(outfit.launch.socket), outfit.launch.key)
-    upstream = Upstream(client, outfit.what.model.id, settings.max_context)
-    keeper = Keeper(outfit.launch, upstream, warmup.prove, time.monotonic)
+async def _serve(components: _Components, address: socket.socket) -> None:
+    settings = components.settings
+    client = connect(str(components.launch.socket), components.launch.key)
+    upstream = Upstream(client, components.what.model.id, settings.max_context)
+    supervisor = Supervisor(components.launch, upstream, warmup.prove, time.monotonic)
     async with client, asyncio.TaskGroup() as group:
-        group.create_task(keeper.run())
+        group.create_task(supervisor.run())
         try:
-            await _answer(outfit, keeper, client, address)
+            await _answer(components, supervisor, client, address)
         finally:
-            keeper.stop()
+            supervisor.stop()
 
 
 async def _answer(
-    outfit: _Outfit, keeper: Keeper, client: httpx.AsyncClient, address: socket.socket
+    components: _Components,
+    supervisor: Supervisor,
+    client: httpx.AsyncClient,
+    address: socket.socket,
 ) -> None:
     """HTTP until a signal ends it."""
     from glagol.llm.app import build
@@ -167,30 +170,30 @@ async def _answer(
     from glagol.llm.proxy.exchange import Address
     from glagol.llm.proxy.listener import Listener
     from glagol.llm.routes import Service
-    from glagol.llm.slots import Places
+    from glagol.llm.slots import Slots
     from glagol.llm.summarize.asr_client import Recordings
-    from glagol.llm.summarize.routes import Desk
+    from glagol.llm.summarize.routes import SummaryService
 
-    settings, registry = outfit.settings, outfit.registry
-    places = Places(settings.max_concurrent)
+    settings, registry = components.settings, components.registry
+    places = Slots(settings.max_concurrent)
     service = Service(
         settings,
-        outfit.what,
+        components.what,
         registry.manifest.manifest_version,
         registry.manifest_sha256,
-        keeper,
+        supervisor,
         client,
-        Address(str(outfit.launch.socket), outfit.launch.key),
+        Address(str(components.launch.socket), components.launch.key),
         places,
-        Metrics(keeper, places),
+        Metrics(supervisor, places),
     )
     asr = httpx.AsyncClient(base_url=settings.asr_url, trust_env=False)
     async with asr:
         recordings = Recordings(asr if settings.asr_url else None)
-        desk = Desk(_summarizer(service), outfit.what.names, recordings)
-        app = build(service, desk, outfit.operator)
+        summaries = SummaryService(_summarizer(service), components.what.names, recordings)
+        app = build(service, summaries, components.operator)
         server = Listener(app, address)
-        await until_signal(server.serve(), partial(_stop, server, keeper))
+        await until_signal(server.serve(), partial(_stop, server, supervisor))
 
 
 def _summarizer(service: Service) -> Callable[[], Summarizer]:
@@ -200,7 +203,7 @@ def _summarizer(service: Service) -> Callable[[], Summarizer]:
     made: dict[str, Summarizer] = {}
 
     def summarizer() -> Summarizer:
-        upstream, about = service.keeper.upstream(), service.provenance()
+        upstream, about = service.supervisor.upstream(), service.provenance()
         version = str(about["vllm"])
         if version not in made:
             options = Options(concurrency=service.settings.max_concurrent)
@@ -210,29 +213,29 @@ def _summarizer(service: Service) -> Callable[[], Summarizer]:
     return summarizer
 
 
-def _stop(server: Listener, keeper: Keeper, task: asyncio.Task[None]) -> None:
+def _stop(server: Listener, supervisor: Supervisor, task: asyncio.Task[None]) -> None:
     """Stop listening, let requests under way finish for a while; a second signal does not wait."""
-    if keeper.closed:
+    if supervisor.closed:
         task.cancel()
-        keeper.stop()
+        supervisor.stop()
         return
     journal.write("stopping")
-    keeper.close()
+    supervisor.close()
     server.stop()
     asyncio.get_running_loop().call_later(DRAIN_S, task.cancel)
 
 
-def _announce(outfit: _Outfit) -> None:
+def _announce(components: _Components) -> None:
     starting(
-        outfit.settings,
-        model=outfit.what.model.id,
-        variant=outfit.what.variant.id,
-        manifest_version=outfit.registry.manifest.manifest_version,
-        manifest_sha256=outfit.registry.manifest_sha256,
+        components.settings,
+        model=components.what.model.id,
+        variant=components.what.variant.id,
+        manifest_version=components.registry.manifest.manifest_version,
+        manifest_sha256=components.registry.manifest_sha256,
     )
     announce_access(
-        outfit.operator.keys(),
-        outfit.settings.host,
+        components.operator.keys(),
+        components.settings.host,
         prefix="LLM_",
         add="glagol keys add NAME --scope llm",
     )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from glagol.core.errors import LimitError
 
-__all__ = ["Places"]
+__all__ = ["Slots"]
 
 
-class Places:
+class Slots:
     """Counting semaphore that raises `busy` when no slot is free.
 
     Args:

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
-__all__ = ["Order", "build_one"]
+__all__ = ["BuildOrder", "build_one"]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BuildOrder:
     """Options of the command.
 
     Attributes:
@@ -49,7 +49,7 @@ class Order:
     dry_run: bool
 
 
-def build_one(model: Model, registry: Registry, order: Order, bars: Bars) -> Iterator[str]:
+def build_one(model: Model, registry: Registry, order: BuildOrder, bars: Bars) -> Iterator[str]:
     """Build a model.
 
     Args:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from glagol.registry.manifest.types import Manifest
     from glagol.registry.registry import Registry
 
-__all__ = ["Kept", "archive", "editing", "history", "noting", "select", "write"]
+__all__ = ["StoredManifest", "archive", "editing", "history", "noting", "select", "write"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredManifest:
     """A manifest of the archive, or the current one.
 
     Attributes:
@@ -144,7 +144,7 @@ def archive(store: Path, data: bytes) -> None:
         write_atomic(path, data)
 
 
-def history(registry: Registry, note: Callable[[str], None]) -> list[Kept]:
+def history(registry: Registry, note: Callable[[str], None]) -> list[StoredManifest]:
     """Every manifest of the archive and the current one, by version.
 
     Args:
@@ -154,20 +154,20 @@ def history(registry: Registry, note: Callable[[str], None]) -> list[Kept]:
     """
     from glagol.registry.manifest.read import parse
 
-    found = {registry.manifest_sha256: Kept(registry.manifest_sha256, registry.manifest)}
+    found = {registry.manifest_sha256: StoredManifest(registry.manifest_sha256, registry.manifest)}
     for path in sorted((registry.store.root / "manifests").glob("*.json")):
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != path.stem:
             note(f"{path} is left out: its bytes have another digest")
             continue
         try:
-            found.setdefault(path.stem, Kept(path.stem, parse(data)))
+            found.setdefault(path.stem, StoredManifest(path.stem, parse(data)))
         except IntegrityError as error:
             note(f"{path} is left out: {error.message}")
     return sorted(found.values(), key=lambda kept: (kept.manifest.manifest_version, kept.sha256))
 
 
-def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) -> Kept:
+def select(registry: Registry, wanted: str | None, note: Callable[[str], None]) -> StoredManifest:
     """Select a manifest of the archive by version or digest.
 
     Args:

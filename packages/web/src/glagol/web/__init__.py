@@ -1,1 +1,1 @@
-"""What every HTTP service of Glagol shares: envelope, errors, log, limits; no audio, no models."""
+"""The HTTP layer of all servers: envelope, errors, logs, access, limits; no audio, no models."""

@@ -20,10 +20,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from glagol.web import errors
-from glagol.web.access.auth import Access, Doors
+from glagol.web.access.auth import Access, PathRules
 from glagol.web.access.body_rate import BodyRate
 from glagol.web.access.host_check import HostCheck, Rules
-from glagol.web.drain_body import Lingering
+from glagol.web.drain_body import BodyDrain
 from glagol.web.methods import Methods
 from glagol.web.request_log import Observed
 from glagol.web.tracing import Timeline
@@ -98,11 +98,11 @@ def build(
     """
     speaker = errors.Speaker(about.openai, retry_after_s)
     app = about.inside(_routes(about, state, speaker), speaker)
-    doors = Doors(about.open, {"/metrics": "metrics"}, about.scopes, about.open_below)
+    path_rules = PathRules(about.open, {"/metrics": "metrics"}, about.scopes, about.open_below)
     paths = {_SCHEMA, *(path for handler in about.handlers for path in handler.paths)}
     meant = Methods(bodies.around(app), {*OPEN, "/metrics"}, about.overridden)
-    access = Access(meant, doors, operator.keys, operator.policy, speaker, operator.signed)
-    guarded = Lingering(HostCheck(access, rules, speaker))
+    access = Access(meant, path_rules, operator.keys, operator.policy, speaker, operator.signed)
+    guarded = BodyDrain(HostCheck(access, rules, speaker))
     return Observed(guarded, watcher, paths, operator.traces)
 
 

@@ -1,9 +1,9 @@
 """Read the rest of a short rejected body, so that the client receives the error, not a reset.
 
 A connection that is closed with unread bytes in it is reset, and a client that was busy sending
-sees the reset instead of the answer (RFC 9112, section 9.6). A body that was announced to be short
-is therefore read to its end and dropped before an error is answered. Any other is not: its sender
-should wait for `100 Continue`, and gets the answer instead of it.
+sees the reset instead of the response (RFC 9112, section 9.6). A body with a short Content-Length
+is therefore read to its end and dropped before an error is sent. Other bodies are not: their client
+should wait for `100 Continue`, and receives the error instead.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from glagol.web.request_log import Asgi, Receive, Scope, Send
 
-__all__ = ["Lingering"]
+__all__ = ["BodyDrain"]
 
 BYTES_MAX: Final = 1 << 20
 PATIENCE_S: Final = 1.0
 _ERRORS: Final = 400
 
 
-class Lingering:
+class BodyDrain:
     """ASGI layer that drains the body of a rejected request, within limits.
 
     Args:
-        app: The application, with whatever else may refuse a request.
+        app: The application, with the layers that may refuse a request.
     """
 
     def __init__(self, app: Asgi) -> None:
@@ -50,7 +50,7 @@ class Lingering:
 
 
 class _Body:
-    """A request's `receive` that knows whether something is left that is worth reading."""
+    """The `receive` of a request; records whether a short body has an unread rest."""
 
     def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
         self._receive = receive
@@ -65,7 +65,7 @@ class _Body:
         return message
 
     async def drain(self) -> None:
-        """Read and drop the rest of a short body; give up when it comes too slowly."""
+        """Read and drop the rest of a short body, for at most `PATIENCE_S` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 while not self._over:

@@ -1,4 +1,4 @@
-"""The one shape of every answer: the envelope, and OpenAI's error body on OpenAI's routes."""
+"""JSON of all responses: the envelope, and OpenAI's error body on OpenAI's routes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class OpenaiError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OpenaiFailure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A failed answer on OpenAI's routes."""
+    """Body of an error response on OpenAI's routes."""
 
     error: OpenaiError
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A failed answer."""
+    """Body of an error response."""
 
     success: Literal[False]
     data: None
@@ -56,7 +56,7 @@ class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def success(data: bytes) -> bytes:
-    """The envelope around `data`, which is JSON already and is not touched."""
+    """Put `data`, which is JSON already, into the envelope unchanged."""
     return b'{"success":true,"data":' + data + b',"error":null}'
 
 
@@ -66,14 +66,14 @@ def failure(body: ErrorBody) -> bytes:
 
 
 class Received(msgspec.Struct, frozen=True):
-    """The error in another server's answer; that server may be of another release."""
+    """The error in the response of another server, which may run another release."""
 
     code: str = ""
     message: str = ""
     remedy: str = ""
 
     def error(self) -> GlagolError | None:
-        """The same error here; None when the table has no such code."""
+        """The same error as an exception; None if this release's table has no such code."""
         if self.code not in CODES:
             return None
         return CODES[self.code].family(self.code, self.message, self.remedy)
@@ -84,7 +84,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def received(body: bytes) -> Received:
-    """The error in a failed answer of a server of ours; empty when the body is something else."""
+    """The error in the error response of another Glagol server; empty for any other body."""
     try:
         return msgspec.json.decode(body, type=_Answer).error
     except msgspec.DecodeError:

@@ -1,8 +1,8 @@
 """Relative links between the resources of one server, which work behind any proxy prefix.
 
-A proxy may serve us below a path of its own (`https://example/speech/v1/jobs`). The server does not
-know it, so its links are relative to the requested address (RFC 3986, section
-5.2); a client resolves it as browsers do.
+A proxy may serve this server below a path (`https://example/speech/v1/jobs`) that the server does
+not know. Its links are therefore relative to the requested address, and the client resolves them
+(RFC 3986, section 5.2).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["relative"]
 
 
 def relative(path: str, base: str) -> str:
-    """The reference to `path` in the answer to a request for `base`.
+    """The relative link to `path` in the response to a request for `base`.
 
     Args:
-        path: Of a resource of this server, from its root, without a slash at its end.
+        path: Absolute path of a resource of this server, without a slash at its end.
         base: The path of the request.
     """
     folder = plain(base) if base.endswith("/") else posixpath.dirname(plain(base))

@@ -1,7 +1,7 @@
-"""The answer of `GET /`: a page without scripts for a person, a few facts for a program.
+"""Response to `GET /`: a page without scripts for a person, JSON for a program.
 
-The form posts to `/v1/transcribe` as any client does, so the page needs no route of its own. Its
-policy allows its own style, by digest, and its own form.
+The form posts to `/v1/transcribe` as any client does, so the page needs no other route. Its
+content security policy allows only its own style, by digest, and its own form.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 @get("/", include_in_schema=False, sync_to_thread=False)
 def home(request: AsrRequest) -> Response[bytes]:
-    """A page where the client asks for HTML, else name, version and state as JSON."""
+    """The page if the client accepts HTML; else name, version and state as JSON."""
     service = service_of(request)
     vary = {"vary": "accept, accept-language"}
     if "text/html" not in request.headers.get("accept", ""):
@@ -151,7 +151,7 @@ def home(request: AsrRequest) -> Response[bytes]:
 
 
 def language_of(accept: str) -> str:
-    """The page's language, "ru" or "en", that an Accept-Language header prefers (RFC 9110)."""
+    """The language, "ru" or "en", that an Accept-Language header prefers (RFC 9110)."""
     best, found = 0.0, "en"
     for entry in accept[:1000].split(","):
         tag, _, weight = entry.partition(";")
@@ -215,7 +215,7 @@ def _note(service: Service, texts: Mapping[str, str]) -> str:
 
 
 def _address(request: AsrRequest) -> str:
-    """Where the client found this server, for lines that it can copy."""
+    """The address by which the client reached this server, for command lines to copy."""
     host = request.headers.get("host", "") or "localhost"
     name = host.rsplit(":", 1)[0]
     secure = request.headers.get("x-forwarded-proto", request.scope["scheme"]) == "https"

@@ -223,7 +223,7 @@ async def chunks(receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise HostError("cancelled", "the client left while sending", "send it again")
+            raise HostError("cancelled", "the client disconnected while sending", "send it again")
         if message.get("body"):
             yield message["body"]
         more = message.get("more_body", False)

@@ -26,7 +26,7 @@ __all__ = [
     "NAMES",
     "SPEAKER_NAMES",
     "OptionError",
-    "Wish",
+    "RequestOptions",
     "granted",
     "language_of",
     "merge",
@@ -77,23 +77,23 @@ class OptionError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the caller asked for.
+class RequestOptions:
+    """The checked options of a transcription request.
 
     Attributes:
-        model: The manifest entry that will serve.
+        model: The manifest entry of the model.
         language: BCP 47 tag as the model writes it; "auto" where the engine detects it.
         word_timestamps: Whether segments carry words.
-        format: Name of the answer's format.
+        format: Name of the response's format.
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
-        strict: Whether a recording that lacks something is refused.
-        speakers: How many people may speak; None leaves speakers out.
-        deferred: Whether the answer is a job.
+        strict: Whether a recording with missing audio is refused.
+        speakers: How many people may speak; None means no diarization.
+        deferred: Whether to respond with a job instead of the transcript.
         webhook_url: Receiver of the webhook when that job ends; empty means none.
-        summarize: Whether that job's result carries a summary.
-        upload: Id of a finished resumable upload that takes the body's place; empty means none.
-        engine: What is asked of the engine beside the language.
+        summarize: Whether that job's result has a summary.
+        upload: Id of a finished resumable upload that replaces the body; empty means none.
+        engine: Further options of the engine.
     """
 
     model: Model
@@ -112,7 +112,7 @@ class Wish:
 
 
 def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict[str, str]:
-    """One value per option.
+    """Merge the options of query and form; each may have one value.
 
     Raises:
         OptionError: `option_invalid`, unknown or given twice.
@@ -130,13 +130,13 @@ def merge(query: Mapping[str, list[str]], form: Mapping[str, list[str]]) -> dict
     return merged
 
 
-def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
+def read(options: Mapping[str, str], registry: Registry, default: str) -> RequestOptions:
     """Check `options` against the manifest.
 
     Args:
         options: By name; an empty value counts as not given.
-        registry: Knows the models.
-        default: Model id when none is asked for.
+        registry: The manifest's models.
+        default: Id of the model if the caller names none.
 
     Raises:
         OptionError: `option_invalid`.
@@ -158,7 +158,7 @@ def read(options: Mapping[str, str], registry: Registry, default: str) -> Wish:
     if form == "rttm" and not diarize and channel == "mix":
         raise OptionError("format", "rttm says who speaks when", "add diarize=true")
     summarize = truth(options, "summarize")
-    return Wish(
+    return RequestOptions(
         model,
         language,
         truth(options, "word_timestamps", "true"),
@@ -191,10 +191,10 @@ def _engine(options: Mapping[str, str], model: Model) -> EngineOptions:
 
 
 def granted(asked: EngineOptions, model: Model) -> EngineOptions:
-    """What is asked of an engine, if the model that shall serve does all of it.
+    """Check that `model` supports all of `asked`; returns `asked`.
 
     Raises:
-        OptionError: `option_invalid`, naming the first option that it does not take.
+        OptionError: `option_invalid`, naming the first option that is not supported.
     """
     for name, remedy in asked.refused(traits_of(model)).items():
         raise OptionError(name, f"{model.id} does not take this {name}", remedy)
@@ -202,10 +202,10 @@ def granted(asked: EngineOptions, model: Model) -> EngineOptions:
 
 
 def phrases_of(parameter: str, lines: Sequence[str]) -> tuple[Phrase, ...]:
-    """The phrases of lines, as `glagol.speech.phrases.types.listed` reads them.
+    """Parse expected phrases, one per line; see `glagol.speech.phrases.types.listed`.
 
     Raises:
-        OptionError: `option_invalid`, naming the parameter; they are too many.
+        OptionError: `option_invalid`, naming the parameter; there are too many.
     """
     try:
         return listed(lines)
@@ -214,7 +214,7 @@ def phrases_of(parameter: str, lines: Sequence[str]) -> tuple[Phrase, ...]:
 
 
 def truth(options: Mapping[str, str], name: str, default: str = "false") -> bool:
-    """Whether an option is true.
+    """Parse an option that is true or false.
 
     Raises:
         OptionError: `option_invalid`, it is neither true nor false.
@@ -229,7 +229,7 @@ def track_of(options: Mapping[str, str]) -> int | None:
     """The number of the audio track; None when it is not given.
 
     Raises:
-        OptionError: `option_invalid`, it is no number from 0 to 99.
+        OptionError: `option_invalid`, it is not a number from 0 to 99.
     """
     value = options.get("track") or ""
     if not value:
@@ -240,11 +240,11 @@ def track_of(options: Mapping[str, str]) -> int | None:
 
 
 def speakers_of(options: Mapping[str, str], registry: Registry, *, diarize: bool) -> Bounds | None:
-    """How many people may speak; None where speakers are not asked for.
+    """How many people may speak; None without diarization.
 
     Raises:
-        OptionError: `option_invalid`, a number is none, out of range, or not asked for.
-        HostError: `speakers_missing`, the model that finds them is not here.
+        OptionError: `option_invalid`, a value is no number, out of range, or without `diarize`.
+        HostError: `speakers_missing`, the diarization model is not in the store.
     """
     numbers: dict[str, int | None] = dict.fromkeys(SPEAKER_NAMES)
     for name in SPEAKER_NAMES:
@@ -272,10 +272,10 @@ def speakers_of(options: Mapping[str, str], registry: Registry, *, diarize: bool
 
 
 def one_of(options: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    """The option's value; the first known one when it is not given.
+    """The option's value; the first of `known` if it is not given.
 
     Raises:
-        OptionError: `option_invalid`, it is not known.
+        OptionError: `option_invalid`, the value is not in `known`.
     """
     value = options.get(name) or known[0]
     if value not in known:
@@ -288,7 +288,7 @@ def model_of(name: str, registry: Registry) -> Model:
 
     Raises:
         OptionError: `option_invalid`, it does something else.
-        InputError: `model_unknown`, there is none, or this program has not its engine.
+        InputError: `model_unknown`, there is no such model, or this release lacks its engine.
     """
     from glagol.speech.engines.families import family_of
 
@@ -302,10 +302,10 @@ def model_of(name: str, registry: Registry) -> Model:
 
 
 def language_of(tag: str, model: Model) -> str:
-    """The language that `tag` means, as the model writes it; see `glagol.speech.language`.
+    """Resolve `tag` to a language tag of the model; see `glagol.speech.language`.
 
     Raises:
-        OptionError: `option_invalid`, the model does not know it.
+        OptionError: `option_invalid`, the model does not support it.
     """
     from glagol.speech.pipeline import options
 
@@ -316,10 +316,10 @@ def language_of(tag: str, model: Model) -> str:
 
 
 def traits_of(model: Model) -> Traits:
-    """What a model that transcribes can do; it need not be open.
+    """The capabilities of a transcription model, from the manifest alone.
 
     Raises:
-        IntegrityError: `manifest_invalid`, its parameters are not of its engine's form.
+        IntegrityError: `manifest_invalid`, its parameters are not valid for its engine.
     """
     from glagol.speech.engines.families import family_of
 
@@ -327,12 +327,12 @@ def traits_of(model: Model) -> Traits:
 
 
 def transcribes(model: Model) -> bool:
-    """Whether a model transcribes, by an engine of this program."""
+    """Whether a model transcribes with an engine of this release."""
     from glagol.speech.engines.families import FAMILIES
 
     return role_of(model) == "asr" and model.engine in FAMILIES
 
 
 def translates(model: Model) -> bool:
-    """Whether a model transcribes, by an engine of this program, and can translate."""
+    """Whether a model transcribes with an engine of this release, and can translate."""
     return transcribes(model) and traits_of(model).translates

@@ -1,8 +1,8 @@
 """The steps of a transcription request, in the order that every route uses.
 
-`parse` the head, `admit`, `receive` the body, `enqueue` the job, `wait` for the rendered answer.
-Each step takes the result of the one before. Cheap checks come first: the head before the room in
-the queue, both before the body, the options before the audio.
+`parse` the head, `admit`, `receive` the body, `enqueue` the job, `wait` for the rendered response.
+Each step takes the result of the previous one. Cheap checks come first: the head and the room in
+the queue before the body, the options before the audio.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from glagol.asr.http.multipart import Upload
-    from glagol.asr.http.options import Wish
+    from glagol.asr.http.options import RequestOptions
     from glagol.asr.http.request import AsrRequest, Service
     from glagol.asr.http.schemas import Channel
     from glagol.speech.audio.source import AudioSource
@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 
 class Closable(Protocol):
-    """What is needed of a file."""
+    """Anything with `close`, such as a file."""
 
     def close(self) -> None:
         """Release it."""
@@ -77,14 +77,14 @@ class Asked:
     """The parsed head of a request, before its body is read.
 
     Attributes:
-        query: Values of the address's options, by name.
-        wish: What they ask for; a form may add to it.
-        form: Whether the body is a form, else it is the audio.
-        bare: Whether the address names a finished upload and the body, which is none, is not read.
+        query: Values of the query parameters, by name.
+        chosen: The options of the query; a form may add to them.
+        form: Whether the body is a form; else it is the audio.
+        bare: Whether the query names a finished upload; then the body is empty and is not read.
     """
 
     query: Mapping[str, list[str]]
-    wish: Wish
+    chosen: RequestOptions
     form: bool
     bare: bool
 
@@ -95,28 +95,28 @@ class Received:
 
     Attributes:
         body: The audio; its holder closes the file.
-        wish: What query and form ask for together.
+        chosen: The options of query and form together.
     """
 
     body: Upload
-    wish: Wish
+    chosen: RequestOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The transcription to do with a body.
+    """What to do with a received body.
 
     Attributes:
         model: Manifest id.
         language: BCP 47 tag.
-        render: From the transcript to the answer's bytes; called in the inference thread.
+        render: Turns the transcript into the response's bytes; called in the inference thread.
         word_timestamps: Whether segments carry words.
         channel: Whether channels are mixed or each is transcribed alone.
         track: Which audio track, from 0; None lets the container's flags decide.
-        strict: Whether a recording that lacks something is refused.
-        speakers: How many people may speak; None leaves speakers out.
-        on_segment: Called in that thread with each final segment; must not wait.
-        engine: What is asked of the engine beside the language; its model takes all of it.
+        strict: Whether a recording with missing audio is refused.
+        speakers: How many people may speak; None means no diarization.
+        on_segment: Called in the inference thread with each final segment; must not wait.
+        engine: Options of the engine; the model was checked to support them.
     """
 
     model: str
@@ -132,7 +132,7 @@ class Order:
 
 
 def parse(request: AsrRequest, *, form: bool) -> Asked:
-    """Read the options of the address, and refuse a body with too large a Content-Length.
+    """Read the options of the query, and refuse a body with too large a Content-Length.
 
     Raises:
         OptionError: `option_invalid`.
@@ -140,10 +140,10 @@ def parse(request: AsrRequest, *, form: bool) -> Asked:
         LimitError: `upload_too_large`.
     """
     query = {name: request.query_params.getall(name) for name in request.query_params}
-    wish = _wish(request, query, {})
+    chosen = _chosen(request, query, {})
     check_announced(request, form=form)
     kind = request.headers.get("content-type", "")
-    return Asked(query, wish, form, bool(wish.upload) and not kind.startswith("multipart/"))
+    return Asked(query, chosen, form, bool(chosen.upload) and not kind.startswith("multipart/"))
 
 
 def check_announced(request: AsrRequest, *, form: bool) -> None:
@@ -167,29 +167,31 @@ def admit(request: AsrRequest, model: str) -> None:
 
 
 async def receive(request: AsrRequest, asked: Asked, place: Place = ANYWHERE) -> Received:
-    """Receive the body into `place`, or take the named resumable upload; complete the wish.
+    """Receive the body into `place`, or take the named resumable upload; complete the options.
 
     Raises:
-        OptionError: `option_invalid`, in the form; or there are a file and an upload.
+        OptionError: `option_invalid`, in the form; or both a file and an upload are given.
         InputError: The body is wrong; `upload_unknown`, `upload_state`.
         LimitError: `share_used`, `busy`, `body_too_slow`, `upload_too_large`, `spool_full`.
         HostError: `cancelled`, `disk_full`, `host_io`, `not_ready`.
     """
     if asked.bare:
-        return Received(await _resumed(request, asked.wish.upload), asked.wish)
+        return Received(await _resumed(request, asked.chosen.upload), asked.chosen)
     body = await spooled(request, form=asked.form, place=place)
     with held(body.file):
-        wish = _wish(request, asked.query, body.fields)
-        if wish.upload and body.size_bytes:
-            raise options.OptionError("upload", "there is a file, too", "send one of them")
-    if not wish.upload:
-        return Received(body, wish)
+        chosen = _chosen(request, asked.query, body.fields)
+        if chosen.upload and body.size_bytes:
+            raise options.OptionError(
+                "upload", "both a file and an upload are given", "send one of them"
+            )
+    if not chosen.upload:
+        return Received(body, chosen)
     body.file.close()
-    return Received(await _resumed(request, wish.upload), wish)
+    return Received(await _resumed(request, chosen.upload), chosen)
 
 
 async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -> Upload:
-    """Receive the body into `place`, and note its digest, size and time.
+    """Receive the body into `place`, and log its digest, size and time.
 
     Raises:
         LimitError: `share_used`, `busy`, too many bodies at a time; `body_too_slow`;
@@ -210,7 +212,7 @@ async def spooled(request: AsrRequest, *, form: bool, place: Place = ANYWHERE) -
 
 
 async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSource:
-    """Open the audio in a child process: refuse what is no audio or too long before the queue.
+    """Open the audio in a child process, to refuse a wrong or too long file before the queue.
 
     Returns:
         The opened audio; its holder closes it.
@@ -218,7 +220,7 @@ async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSo
     Raises:
         InputError: The file is not audio that can be transcribed.
         LimitError: `audio_too_long`.
-        HostError: `cancelled`, the client has left; `decoder_lost`.
+        HostError: `cancelled`, the client disconnected; `decoder_lost`.
     """
     left = Event()
     opening = service_of(request).jail.opening(
@@ -238,9 +240,9 @@ async def opened(request: AsrRequest, body: Upload, options: Options) -> AudioSo
 
 
 async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
-    """Open the audio and put the order into the queue; the job owns the file from here on.
+    """Open the audio and put the job into the queue; the job then owns the file.
 
-    A free worker waits for the audio; otherwise what is no audio is refused before the queue.
+    If a worker is free, it opens the audio itself; else a wrong file is refused before the queue.
 
     Raises:
         InputError: The file is not audio that can be transcribed.
@@ -278,10 +280,11 @@ async def enqueue(request: AsrRequest, body: Upload, order: Order) -> Job:
 
 
 async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
-    """Wait for the job's transcript and answer; cancel the job when the client disconnects.
+    """Wait for the job's transcript and response; cancel the job when the client disconnects.
 
     Raises:
-        HostError: `cancelled`; or whatever the job failed with.
+        HostError: `cancelled`.
+        GlagolError: The error of the job.
     """
     try:
         transcript, answer = await _while_there(request, job.done)
@@ -294,7 +297,7 @@ async def wait(request: AsrRequest, job: Job) -> tuple[Transcript, bytes]:
 
 
 def _begun(service: Service, body: Upload, options: Options) -> AudioSource | None:
-    """The audio, which is being opened, where a worker is free: then nothing is waited for."""
+    """Begin to open the audio without waiting for it, if a worker is free; else None."""
     if not service.engine.free:
         return None
     return service.jail.begun(
@@ -306,10 +309,11 @@ def _begun(service: Service, body: Upload, options: Options) -> AudioSource | No
 
 
 async def _while_there(request: AsrRequest, work: Future[T]) -> T:
-    """The value of `work`, unless the client leaves first; then it is cancelled.
+    """The value of `work`; cancel it if the client disconnects first.
 
     Raises:
-        HostError: `cancelled`; or whatever the work failed with.
+        HostError: `cancelled`.
+        GlagolError: The error of the work.
     """
     result = asyncio.wrap_future(work)
     gone = asyncio.create_task(disconnected(request.receive))
@@ -317,7 +321,9 @@ async def _while_there(request: AsrRequest, work: Future[T]) -> T:
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
+            raise HostError(
+                "cancelled", "the client disconnected before the response", "send it again"
+            )
         return result.result()
     finally:
         gone.cancel()
@@ -332,7 +338,7 @@ def _close_unused(opening: Future[Any]) -> None:
 
 @contextmanager
 def held(file: Closable) -> Iterator[None]:
-    """Close `file` if the block fails; else the next step takes it over."""
+    """Close `file` if the block fails; else the next step owns it."""
     try:
         yield
     except BaseException:
@@ -340,15 +346,15 @@ def held(file: Closable) -> Iterator[None]:
         raise
 
 
-def _wish(
+def _chosen(
     request: AsrRequest, query: Mapping[str, list[str]], fields: Mapping[str, list[str]]
-) -> Wish:
+) -> RequestOptions:
     service = service_of(request)
     return options.read(options.merge(query, fields), service.registry, service.default)
 
 
 async def _resumed(request: AsrRequest, upload_id: str) -> Upload:
-    """A finished resumable upload in place of the request's body."""
+    """The finished resumable upload that replaces the request's body."""
     body = await on_uploads(request, uploads_of(request).finished, upload_id, owner_of(request))
     note_of(request).update(audio_sha256=body.sha256, size_bytes=body.size_bytes)
     return body

@@ -21,7 +21,7 @@ from glagol.speech.output.formats import FORMATS
 from glagol.web import envelope, errors
 
 if TYPE_CHECKING:
-    from glagol.asr.http.options import Wish
+    from glagol.asr.http.options import RequestOptions
 
 __all__ = ["HANDLERS"]
 
@@ -127,30 +127,30 @@ async def transcribe_raw(request: AsrRequest) -> Response[bytes]:
 async def _transcribe(request: AsrRequest, *, form: bool) -> Response[bytes]:
     """Every step of the way; a request that wants a job takes the way of `submit`."""
     asked = steps.parse(request, form=form)
-    if asked.wish.deferred:
+    if asked.chosen.deferred:
         return await submit.job(request, asked)
-    steps.admit(request, asked.wish.model.id)
+    steps.admit(request, asked.chosen.model.id)
     received = await steps.receive(request, asked)
-    if received.wish.deferred:  # the form wants it
+    if received.chosen.deferred:  # the form wants it
         return await submit.accept(request, received)
-    job = await steps.enqueue(request, received.body, _order(received.wish))
+    job = await steps.enqueue(request, received.body, _order(received.chosen))
     transcript, answer = await steps.wait(request, job)
-    kind = FORMATS[received.wish.format].media_type
+    kind = FORMATS[received.chosen.format].media_type
     return Response(answer, media_type=kind, headers=notices.header(transcript.warnings))
 
 
-def _order(wish: Wish) -> steps.Order:
-    render = functools.partial(rendering.render, wish.format)
+def _order(chosen: RequestOptions) -> steps.Order:
+    render = functools.partial(rendering.render, chosen.format)
     return steps.Order(
-        wish.model.id,
-        wish.language,
+        chosen.model.id,
+        chosen.language,
         render,
-        word_timestamps=wish.word_timestamps,
-        channel=wish.channel,
-        track=wish.track,
-        strict=wish.strict,
-        speakers=wish.speakers,
-        engine=wish.engine,
+        word_timestamps=chosen.word_timestamps,
+        channel=chosen.channel,
+        track=chosen.track,
+        strict=chosen.strict,
+        speakers=chosen.speakers,
+        engine=chosen.engine,
     )
 
 

@@ -86,7 +86,9 @@ async def deliveries(request: AsrRequest) -> Response[bytes]:
         )
         views = []
         for job in found:
-            with contextlib.suppress(IntegrityError):  # a newer program's; its own route says so
+            with contextlib.suppress(
+                IntegrityError
+            ):  # written by a newer release; GET of the delivery reports it
                 views.append(_view(queue, job))
         return DeliveryList(views, page.next(found))
 
@@ -125,7 +127,7 @@ async def replay(request: AsrRequest, delivery_id: FromPath[str]) -> Response[by
 
 
 def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | None) -> Job:
-    """The delivery, if it is one and the caller may see it.
+    """The delivery with this id, if there is one that the caller may see.
 
     Raises:
         InputError: `job_unknown`.
@@ -138,7 +140,7 @@ def _known(request: AsrRequest, queue: Queue, delivery_id: str, owner: str | Non
         raise InputError(
             "job_unknown",
             f"there is no delivery {delivery_id[:64]!r}",
-            "see /v1/deliveries for those that there are",
+            "GET /v1/deliveries lists all",
         )
     note_of(request)["delivery"] = job.id
     return job

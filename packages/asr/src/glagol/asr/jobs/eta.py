@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-__all__ = ["Pace"]
+__all__ = ["Throughput"]
 
 _WEIGHT: Final = 0.2
 
 
-class Pace:
+class Throughput:
     """Moving averages of one runner's speed; no estimate before the first job."""
 
     def __init__(self) -> None:

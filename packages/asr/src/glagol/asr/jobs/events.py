@@ -78,7 +78,7 @@ async def _changes(request: AsrRequest, jobs: Jobs, job: Job, known: int) -> Asy
             known = job.version
             ahead = await _ahead(request, jobs, job)
             lacks = await schemas.lacks_of(request, jobs, job)
-            view = schemas.view(job, jobs.pace, ahead, request.scope["path"], lacks)
+            view = schemas.view(job, jobs.throughput, ahead, request.scope["path"], lacks)
             yield _event(view, job, before)
             before, sent_s = job, time.monotonic()
         if job.state in ENDED or jobs.closing.is_set():

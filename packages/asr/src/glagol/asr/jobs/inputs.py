@@ -1,7 +1,7 @@
 """The inputs of jobs on disk: one file per job, named by its id, under a quota.
 
 A file gets its name when it is complete and synced, before its job is put. So every job in the
-queue has its input, and a file without a job after `ORPHAN_S` is an orphan. The folder may be
+queue has its input, and a file that has no job after `ORPHAN_S` is an orphan. The folder may be
 shared by several machines.
 """
 
@@ -24,18 +24,18 @@ __all__ = ["FREE_BYTES_MIN", "ORPHAN_S", "Inputs"]
 
 ORPHAN_S: Final = 3600.0
 FREE_BYTES_MIN: Final = 64 << 20
-"""What an upload leaves free on the disk: the queue must be able to write."""
+"""An upload leaves at least this free on the disk, so that the queue can write."""
 
 _FRESH_S: Final = 0.5
 _PART: Final = ".part"
 
 
 class Inputs:
-    """The folder and its quota.
+    """The folder of inputs, with its quota.
 
     Args:
-        folder: Made if need be.
-        quota_bytes: Asked whenever it matters, so that an operator can change it.
+        folder: Created if it does not exist.
+        quota_bytes: Returns the quota; called at each check, so that an operator can change it.
 
     Raises:
         HostError: `host_io`, the folder cannot be made or written.
@@ -56,14 +56,14 @@ class Inputs:
 
     @contextlib.contextmanager
     def arrival(self, announced_bytes: int) -> Iterator[Place]:
-        """The place for a body that is about to arrive; reserves its announced size.
+        """Reserve the announced size of a body; gives the place where it is stored.
 
         Args:
             announced_bytes: Its Content-Length; 0 when unknown.
 
         Raises:
             LimitError: `spool_full`, now or in `Place.room`.
-            HostError: `disk_full`, likewise.
+            HostError: `disk_full`, in the same cases.
         """
         taken = 0
 
@@ -81,11 +81,11 @@ class Inputs:
                 self._arriving_bytes -= taken
 
     def keep(self, file: BinaryIO, job_id: str) -> None:
-        """Give `file` its name and sync it; copies it only where linking is impossible.
+        """Give `file` the name of its job and sync it; copy it only where a link is impossible.
 
         Args:
-            file: Of any `Spool`; it stays open.
-            job_id: Of the job to be put.
+            file: A file of a `Spool`; it stays open.
+            job_id: Id of the job that will be put.
 
         Raises:
             HostError: `disk_full` or `host_io`.
@@ -100,7 +100,7 @@ class Inputs:
             self._used = (-_FRESH_S, 0)
 
     def open(self, job_id: str) -> BinaryIO:
-        """The input of a job, at its beginning.
+        """Open the input of a job.
 
         Raises:
             InputError: `audio_not_found`.
@@ -118,12 +118,12 @@ class Inputs:
             ) from error
 
     def has(self, job_id: str) -> bool:
-        """Whether the input of a job is there."""
+        """Whether the input of a job exists."""
         return (self._folder / job_id).exists()
 
     def drop(self, job_id: str) -> None:
-        """Remove the input of a job, if it is there."""
-        with contextlib.suppress(OSError):  # what cannot be removed now is swept later
+        """Delete the input of a job, if it exists."""
+        with contextlib.suppress(OSError):  # a file that cannot be deleted now is swept later
             (self._folder / job_id).unlink(missing_ok=True)
 
     def sweep(self, is_over: Callable[[str], bool]) -> int:
@@ -145,14 +145,14 @@ class Inputs:
         return removed
 
     def used_bytes(self) -> int:
-        """What the folder holds, as of at most half a second ago."""
+        """Bytes in the folder, at most half a second old."""
         now = time.monotonic()
         seen_s, used = self._used
         if now - seen_s > _FRESH_S:
             used = 0
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    with contextlib.suppress(OSError):  # it was removed just now
+                    with contextlib.suppress(OSError):  # it was deleted meanwhile
                         used += entry.stat().st_size
             self._used = (now, used)
         return used
@@ -179,17 +179,17 @@ class Inputs:
             self._arriving_bytes += size_bytes
 
     def _named(self, file: BinaryIO, job_id: str) -> bool:
-        """Whether the unnamed file could get a name in the folder (linkat, Linux)."""
+        """Link the unnamed file into the folder (linkat, Linux); False where that is impossible."""
         try:
             descriptor = file.fileno()
-        except OSError:  # it is in memory
+        except OSError:  # the file is in memory
             return False
         file.flush()
         os.fsync(descriptor)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.link(f"/proc/self/fd/{descriptor}", job_id, dst_dir_fd=folder, follow_symlinks=True)
-        except OSError:  # another file system, or one that cannot
+        except OSError:  # on another file system, or not supported
             return False
         finally:
             os.close(folder)

@@ -52,10 +52,10 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
         OptionError: `option_invalid`.
         InputError: `job_unknown`, `before` was forgotten.
     """
-    page, desk = page_of(request), jobs_of(request)
+    page, service = page_of(request), jobs_of(request)
     found = await on_queue(
         request,
-        desk.queue.page,
+        service.queue.page,
         kind=KIND,
         state=page.state,
         owner=sees(request),
@@ -65,7 +65,7 @@ async def jobs(request: AsrRequest) -> Response[bytes]:
     views = []
     for each in found:
         with contextlib.suppress(IntegrityError):  # a newer program's; its own route says so
-            views.append(job_schemas.view(each, desk.pace, None, request.scope["path"]))
+            views.append(job_schemas.view(each, service.throughput, None, request.scope["path"]))
     return _json(
         envelope.success(msgspec.json.encode(job_schemas.JobList(views, page.next(found))))
     )
@@ -147,7 +147,7 @@ async def answer(
     """The envelope around a job."""
     ahead = await on_queue(request, jobs.queue.ahead, found) if found.state == "queued" else None
     lacks = await job_schemas.lacks_of(request, jobs, found)
-    view = job_schemas.view(found, jobs.pace, ahead, request.scope["path"], lacks)
+    view = job_schemas.view(found, jobs.throughput, ahead, request.scope["path"], lacks)
     return _json(envelope.success(msgspec.json.encode(view)), status, headers)
 
 
@@ -162,8 +162,8 @@ def _result(jobs: Jobs, job_id: str, owner: str | None, form: str) -> Response[b
     if data is None:
         raise InputError(
             "job_expired",
-            f"the result of the job {job_id} was kept as long as promised",
-            "send the audio again, and fetch the result sooner",
+            f"the result of the job {job_id} has expired",
+            "send the audio again, and fetch the result earlier",
         )
     return Response(
         rendering.render_stored(chosen, data),

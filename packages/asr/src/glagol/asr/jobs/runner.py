@@ -130,7 +130,7 @@ class Runner:
             outcome = "again" if job.state == "queued" else str(job.state)
         wall_s = time.monotonic() - began
         if outcome == "done":
-            self._jobs.pace.note(note["audio_s"], wall_s)
+            self._jobs.throughput.note(note["audio_s"], wall_s)
         self._jobs.attempts.add(outcome)
         self._jobs.worked(claim.job, work, began_s, note, timeline)
         journal.write(

@@ -15,7 +15,7 @@ from glagol.web.links import relative
 
 if TYPE_CHECKING:
     from glagol.asr.http.request import AsrRequest
-    from glagol.asr.jobs.eta import Pace
+    from glagol.asr.jobs.eta import Throughput
     from glagol.asr.jobs.service import Jobs
 
 __all__ = [
@@ -112,13 +112,17 @@ async def lacks_of(request: AsrRequest, jobs: Jobs, job: Job) -> rendering.Lacks
 
 
 def view(
-    job: Job, pace: Pace, ahead: int | None, base: str, lacks: rendering.Lacks | None = None
+    job: Job,
+    throughput: Throughput,
+    ahead: int | None,
+    base: str,
+    lacks: rendering.Lacks | None = None,
 ) -> JobView:
     """What a caller sees of `job`.
 
     Args:
         job: As the queue has it.
-        pace: For the estimate.
+        throughput: For the estimate.
         ahead: Jobs due before it, when it waits and that was asked.
         base: The path of the request, which the links are relative to.
         lacks: What its recording lacks, when it is done and that was asked.
@@ -141,7 +145,7 @@ def view(
         expires_s=round(job.expires_s, 3) if job.expires_s else None,
         progress=Progress(round(job.done, 3), None if total_s is None else round(total_s, 3)),
         ahead=ahead,
-        eta_s=None if job.state in ENDED else pace.eta_s(ahead or 0, left_s),
+        eta_s=None if job.state in ENDED else throughput.eta_s(ahead or 0, left_s),
         error=job.trouble,
         complete=None if lacks is None else lacks.complete,
         warnings=None if lacks is None else lacks.warnings,

@@ -1,6 +1,6 @@
 """Job operations of the server: submit, read, cancel, replay, notify.
 
-Everything here may wait for a disk or a network, so an event loop calls it in a thread.
+All functions may wait for a disk or a network, so an event loop calls them in a thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from glagol.asr.jobs.eta import Pace
+from glagol.asr.jobs.eta import Throughput
 from glagol.asr.jobs.inputs import Inputs
 from glagol.asr.jobs.payload import KIND, NOTIFY, Work, made_s, name
 from glagol.asr.observability.audit import Audit
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["WAITING_MAX", "Jobs", "Sample", "open_jobs"]
 
 WAITING_MAX: Final = 10_000
-"""Jobs that may wait; the spool's quota usually comes first."""
+"""Jobs that may wait; usually the quota of the spool is reached first."""
 
 _PAGE: Final = 200
 _PUT_TRIES: Final = 3
@@ -48,9 +48,9 @@ class Sample:
     """The queue at one moment.
 
     Attributes:
-        reachable: Whether it answered.
-        depths: By kind.
-        oldest_s: How long the job has waited that waits longest, in seconds.
+        reachable: Whether the queue answered.
+        depths: Numbers of jobs by kind.
+        oldest_s: Seconds that the oldest queued job has waited.
     """
 
     reachable: bool = True
@@ -63,16 +63,16 @@ class Jobs:
     """The queue, the inputs, and the operator's policy for them.
 
     Attributes:
-        queue: Of this process, or shared.
-        inputs: Where the audio of jobs lies.
-        policy: The operator's, as it is now.
-        pace: How fast jobs go.
-        closing: Set when the process stops; streams of events end.
-        attempts: How many attempts of this process ended how.
-        deliveries: How many tries of webhooks of this process were taken, final, or again.
+        queue: The queue, of this process or shared.
+        inputs: The audio of the jobs.
+        policy: Returns the current policy.toml.
+        throughput: Measured speed of the jobs.
+        closing: Set when the process stops; ends event streams.
+        attempts: Ended attempts of this process, by result.
+        deliveries: Webhook attempts of this process, by verdict (`taken`, `final`, `again`).
         sample: Numbers of queued, running and failed jobs, a few seconds old.
-        traces: Where spans go; None while traces are off.
-        audit: Where every transcript of this process leaves a line.
+        traces: Receives spans; None while traces are off.
+        audit: The audit log, with a line for each transcript.
         waiting: Owners of the waiting jobs that this process put.
         clock: Unix seconds.
     """
@@ -80,7 +80,7 @@ class Jobs:
     queue: Queue
     inputs: Inputs
     policy: Callable[[], Policy]
-    pace: Pace = field(default_factory=Pace)
+    throughput: Throughput = field(default_factory=Throughput)
     closing: threading.Event = field(default_factory=threading.Event)
     attempts: Counts = field(default_factory=Counts)
     deliveries: Counts = field(default_factory=Counts)
@@ -94,7 +94,7 @@ class Jobs:
         """Check that the queue can be reached and has room for a job of `owner`.
 
         Args:
-            owner: As shares count it; see `glagol.web.access.owner.owner_of`.
+            owner: Owner of the request; see `glagol.web.access.owner.owner_of`.
 
         Raises:
             LimitError: `queue_full`; `share_used`, too many jobs of `owner` wait.
@@ -120,12 +120,12 @@ class Jobs:
     def submit(
         self, work: Work, file: BinaryIO, *, owner: str, idempotency_key: str
     ) -> tuple[Job, bool]:
-        """Keep the input and put the job; once this returns, the job survives a crash.
+        """Store the input and put the job; once this returns, the job survives a crash.
 
         Args:
             work: What to do.
-            file: The input, of any `Spool`; stays open.
-            owner: Whose job it is.
+            file: The input, a file of a `Spool`; stays open.
+            owner: Owner of the job.
             idempotency_key: The caller's; empty means none.
 
         Returns:
@@ -161,7 +161,7 @@ class Jobs:
         """A job of `owner`; None means any owner's.
 
         Raises:
-            InputError: `job_unknown`; `job_expired`, it is certain that its time is over.
+            InputError: `job_unknown`; `job_expired`, if it certainly existed and has expired.
             HostError: `queue_unreachable`.
         """
         job: Job | None = None
@@ -169,7 +169,7 @@ class Jobs:
             job = self.queue.get(job_id)
             if job.kind != KIND or owner not in (None, job.owner):
                 job = None
-        if job is None:  # another's is answered as one that is not there
+        if job is None:  # the job of another owner gets the same response as none
             made, kept_s = made_s(job_id), self.policy().jobs.result_ttl_s
             if made is not None and 0 <= made < self.clock() - kept_s:
                 raise _expired(job_id)
@@ -179,12 +179,12 @@ class Jobs:
         return job
 
     def end(self, job_id: str, owner: str | None) -> Job:
-        """Cancel a job of `owner`: now when it waits, after its current chunk when it runs.
+        """Cancel a job of `owner`: at once if it is queued, after its current chunk if it runs.
 
-        One that has ended is removed, with its result, its input and its deliveries.
+        A job that has ended is deleted, with its result, its input and its deliveries.
 
         Returns:
-            The job; one that was removed as it was.
+            The job; a deleted one as it was.
 
         Raises:
             InputError: `job_unknown`, `job_expired`.
@@ -200,7 +200,7 @@ class Jobs:
         return job
 
     def _remove(self, job: Job) -> None:
-        """Remove all that is kept of an ended job; its deliveries first, as they hold its text."""
+        """Delete an ended job with all its data; its deliveries first, as they contain its text."""
         for delivery_id in self._deliveries(job):
             with contextlib.suppress(InputError):  # it was forgotten meanwhile
                 self.queue.forget(delivery_id)
@@ -209,7 +209,7 @@ class Jobs:
         self.inputs.drop(job.id)
 
     def _deliveries(self, job: Job) -> list[str]:
-        """Ids of the webhook deliveries that tell about `job`, in whatever state they are."""
+        """Ids of the webhook deliveries about `job`, in any state."""
         with contextlib.suppress(IntegrityError):
             if not Work.decoded(job.payload).webhook_url:
                 return []
@@ -223,12 +223,12 @@ class Jobs:
                     if payload.read(each.payload).job_id == job.id:
                         found.append(each.id)
             before = page[-1].id
-            if page[-1].created_s < job.created_s:  # all others are older still
+            if page[-1].created_s < job.created_s:  # all further ones are older
                 break
         return found
 
     def replay(self, job_id: str, owner: str | None) -> Job:
-        """Let a failed job of `owner` wait again.
+        """Queue a failed job of `owner` again.
 
         Raises:
             InputError: `job_unknown`, `job_expired`; `job_state`, or its input is gone.
@@ -244,7 +244,7 @@ class Jobs:
     def notices(
         self, job: Job, event: Event, *, result: bytes = b"", trouble: Trouble | None = None
     ) -> tuple[NewJob, ...]:
-        """The delivery job of the webhook for `event` of `job`, or none."""
+        """The delivery job of the webhook for `event`; empty if `job` has no webhook."""
         work = Work.decoded(job.payload)
         if not work.webhook_url:
             return ()
@@ -262,12 +262,12 @@ class Jobs:
         return (payload.notify(notice, work.webhook_url, attempts=attempts, ttl_s=kept_s),)
 
     def settle(self, job: Job) -> None:
-        """Remove the input of a job that needs it no more; a failed one may be replayed."""
+        """Delete the input of a job that needs it no longer; a failed job may be replayed."""
         if job.state in SETTLED:
             self.inputs.drop(job.id)
 
     def is_over(self, job_id: str) -> bool:
-        """Whether the input of this job is not needed any more; False when the queue is silent."""
+        """Whether the job needs its input no longer; False if the queue cannot be reached."""
         try:
             return self.queue.get(job_id).state in SETTLED
         except InputError:
@@ -278,7 +278,7 @@ class Jobs:
     def delivered(
         self, delivery: Delivery, outcome: Outcome, began_s: float, ended_s: float
     ) -> None:
-        """Count a try of a webhook, and trace it."""
+        """Count an attempt of a webhook delivery, and trace it."""
         self.deliveries.add(outcome.verdict)
         if self.traces is not None:
             note = {"job_id": delivery.job_id}
@@ -290,13 +290,13 @@ class Jobs:
     def worked(
         self, job: Job, work: Work, began_s: float, note: Mapping[str, Any], timeline: Timeline
     ) -> None:
-        """Trace an attempt that is just over, and the wait before the first one.
+        """Trace an attempt that ended, and the wait before the first one.
 
         Args:
             job: As it was claimed.
-            work: What it asks for.
+            work: Its decoded payload.
             began_s: When the attempt began, by `clock`.
-            note: What the log line says.
+            note: Fields of the log line.
             timeline: The attempt's phases.
         """
         if self.traces is None:
@@ -307,7 +307,7 @@ class Jobs:
         self.traces.tell("job", work.traceparent, began_s, self.clock(), fields, timeline=timeline)
 
     def sweep(self) -> None:
-        """Forget what is over, with inputs that have no job any more.
+        """Delete expired jobs, and inputs that no job needs.
 
         Raises:
             HostError: `queue_unreachable`, `host_io`.
@@ -318,7 +318,7 @@ class Jobs:
         self.inputs.sweep(self.is_over)
 
     def _put(self, new: NewJob) -> Job:
-        """Put; retry when the answer is lost, so that an input is dropped only after a failure."""
+        """Put a job; retry if the answer was lost, since the job may have been stored."""
         for left in reversed(range(_PUT_TRIES)):
             try:
                 return self.queue.put(new)
@@ -330,10 +330,10 @@ class Jobs:
 
 
 def open_jobs(settings: Settings, policy: Callable[[], Policy]) -> Jobs:
-    """The queue and the inputs as the settings say.
+    """Open the queue and the inputs by the settings.
 
     Raises:
-        HostError: `queue_unreachable`, saying why there are no jobs.
+        HostError: `queue_unreachable`, with the reason why there is no job queue.
     """
     if not settings.state:
         raise _off("neither ASR_STATE nor HOME is set")
@@ -350,13 +350,13 @@ def _off(reason: str) -> HostError:
     return HostError(
         "queue_unreachable",
         f"this server keeps no jobs: {reason}",
-        "set ASR_STATE to a directory that it may write; synchronous requests work without",
+        "set ASR_STATE to a directory that the server can write; synchronous requests need none",
     )
 
 
 def _expired(job_id: str) -> InputError:
     return InputError(
         "job_expired",
-        f"the job {job_id} was kept as long as promised",
-        "send the audio again, and fetch the result sooner",
+        f"the job {job_id} has expired",
+        "send the audio again, and fetch the result earlier",
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from litestar.response import Response
 
-    from glagol.asr.http.options import Wish
+    from glagol.asr.http.options import RequestOptions
     from glagol.asr.http.spool import Place
     from glagol.asr.jobs.service import Jobs
 
@@ -66,9 +66,9 @@ async def job(request: AsrRequest, asked: steps.Asked) -> Response[bytes]:
         LimitError: `queue_full`, `share_used`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
-    jobs = _permit(request, asked.wish).jobs
+    jobs = _permit(request, asked.chosen).jobs
     await on_queue(request, jobs.admit, sharer_of(request))
-    with _arrival(request, jobs, asked.wish) as place:
+    with _arrival(request, jobs, asked.chosen) as place:
         return await accept(request, await steps.receive(request, asked, place))
 
 
@@ -81,11 +81,11 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
         LimitError: `queue_full`, `share_used`, `spool_full`.
         HostError: `queue_unreachable`, `disk_full`.
     """
-    body, wish, note = received.body, received.wish, note_of(request)
+    body, chosen, note = received.body, received.chosen, note_of(request)
     with body.file:
-        permit = _permit(request, wish)
+        permit = _permit(request, chosen)
         await on_queue(request, permit.jobs.admit, sharer_of(request))
-        note["model"] = wish.model.id
+        note["model"] = chosen.model.id
         audio_s = await _declared_s(request, received)
         made, replayed = await on_queue(
             request,
@@ -105,8 +105,8 @@ async def accept(request: AsrRequest, received: steps.Received) -> Response[byte
         return await routes.answer(request, permit.jobs, made, status, headers)
 
 
-def _permit(request: AsrRequest, wish: Wish) -> Permit:
-    """Check what needs no body; asked again when a form has added to the wish."""
+def _permit(request: AsrRequest, chosen: RequestOptions) -> Permit:
+    """Check what needs no body; called again when a form has added options."""
     jobs, key = jobs_of(request), request.headers.get("idempotency-key", "")
     if key and not _KEY.fullmatch(key):
         raise InputError(
@@ -114,18 +114,20 @@ def _permit(request: AsrRequest, wish: Wish) -> Permit:
             "Idempotency-Key is not 1..255 printable ASCII characters without spaces",
             "send a random one, such as a UUID",
         )
-    if wish.webhook_url:
-        jobs.check_webhook(wish.webhook_url)
-    if wish.summarize and not jobs.policy().summaries.url:
+    if chosen.webhook_url:
+        jobs.check_webhook(chosen.webhook_url)
+    if chosen.summarize and not jobs.policy().summaries.url:
         raise OptionError(
             "summarize", "this server knows no llm-server", "ask its operator for [summaries] url"
         )
     return Permit(jobs, key)
 
 
-def _arrival(request: AsrRequest, jobs: Jobs, wish: Wish) -> AbstractContextManager[Place]:
+def _arrival(
+    request: AsrRequest, jobs: Jobs, chosen: RequestOptions
+) -> AbstractContextManager[Place]:
     """Where the body goes; that of a resumable upload is there already."""
-    if wish.upload:
+    if chosen.upload:
         return nullcontext(ANYWHERE)
     announced = request.headers.get("content-length", "")
     size_bytes = int(announced) if announced.isascii() and announced.isdigit() else 0
@@ -138,35 +140,35 @@ async def _declared_s(request: AsrRequest, received: steps.Received) -> float | 
     Returns:
         Seconds that it says it is long; None when it does not say.
     """
-    wish = received.wish
+    chosen = received.chosen
     options = options_for(
         service_of(request),
-        wish.language,
+        chosen.language,
         word_timestamps=False,
-        channel=wish.channel,
-        track=wish.track,
+        channel=chosen.channel,
+        track=chosen.track,
     )
     with closing(await steps.opened(request, received.body, options)) as source:
         return source.declared_s
 
 
 def _work(request: AsrRequest, received: steps.Received, audio_s: float | None) -> Work:
-    body, wish, note = received.body, received.wish, note_of(request)
+    body, chosen, note = received.body, received.chosen, note_of(request)
     return Work(
-        model=wish.model.id,
-        language=wish.language,
-        word_timestamps=wish.word_timestamps,
-        format=wish.format,
+        model=chosen.model.id,
+        language=chosen.language,
+        word_timestamps=chosen.word_timestamps,
+        format=chosen.format,
         audio_sha256=body.sha256,
         size_bytes=body.size_bytes,
         audio_s=audio_s,
-        channel=wish.channel,
-        track=wish.track,
-        strict=wish.strict,
-        speakers=wish.speakers,
-        engine=wish.engine,
-        webhook_url=wish.webhook_url,
-        summarize=wish.summarize,
+        channel=chosen.channel,
+        track=chosen.track,
+        strict=chosen.strict,
+        speakers=chosen.speakers,
+        engine=chosen.engine,
+        webhook_url=chosen.webhook_url,
+        summarize=chosen.summarize,
         request_id=note["request_id"],
         traceparent=note.get("traceparent", ""),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from glagol.asr.jobs.maintenance import Janitor
 from glagol.asr.jobs.runner import Runner
-from glagol.jobs.webhooks.send import Terms
+from glagol.jobs.webhooks.send import WebhookSettings
 from glagol.jobs.webhooks.ssrf import Rules
 from glagol.jobs.webhooks.worker import Deliverer
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from glagol.speech.audio.jail.pool import Jail
     from glagol.speech.types import Options
 
-__all__ = ["Crew"]
+__all__ = ["JobThreads"]
 
 
-class Crew:
-    """All of them together; a server and a worker have one each.
+class JobThreads:
+    """All these threads; a server has one object, and so has a worker.
 
     Args:
         jobs: The queue.
-        engine: What transcribes; there is one runner for each of its threads.
-        jail: What opens recordings.
-        settings: The operator's.
+        engine: The inference workers; each has one runner.
+        jail: Opens recordings in child processes.
+        settings: Settings of the process.
     """
 
     def __init__(self, jobs: Jobs, engine: InferencePool, jail: Jail, settings: Settings) -> None:
@@ -52,10 +52,10 @@ class Crew:
             )
             return work.engine.added(asked)
 
-        def terms() -> Terms:
+        def webhook_settings() -> WebhookSettings:
             webhooks = jobs.policy().webhooks
             rules = Rules.of(webhooks.allow, webhooks.ports)
-            return Terms(webhooks.secrets, rules, settings.webhook_timeout_s)
+            return WebhookSettings(webhooks.secrets, rules, settings.webhook_timeout_s)
 
         self._jobs = jobs
         self._runners = [
@@ -63,18 +63,22 @@ class Crew:
         ]
         self._janitor = Janitor(jobs, worker=worker)
         self._deliverer = Deliverer(
-            jobs.queue, terms, worker=worker, on_try=jobs.delivered, alone=settings.owner_share
+            jobs.queue,
+            webhook_settings,
+            worker=worker,
+            on_try=jobs.delivered,
+            alone=settings.owner_share,
         )
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start all threads."""
         for runner in self._runners:
             runner.start()
         self._janitor.start()
         self._deliverer.start()
 
     def stop(self) -> None:
-        """Claim no more jobs and deliveries; streams of events end. Returns at once."""
+        """Claim no more jobs and deliveries; end event streams. Returns at once."""
         self._jobs.closing.set()
         self._deliverer.stop()
         self._janitor.stop()
@@ -82,10 +86,10 @@ class Crew:
             runner.stop()
 
     def close(self, patience_s: float) -> None:
-        """Wait at most `patience_s` until running work is settled, then close the queue.
+        """Wait at most `patience_s` until the threads have ended, then close the queue.
 
-        Call it when the engine is closed; then jobs are done, or given back. Deliveries that are
-        not over by then are given back.
+        Call it after the engine is closed: then each job is done or was given back. Deliveries
+        that are still in flight are given back.
         """
         self.stop()
         end = time.monotonic() + patience_s

@@ -15,7 +15,7 @@ __all__ = ["IDLE_S", "STREAMS_MAX", "Streams"]
 
 STREAMS_MAX: Final = 16
 IDLE_S: Final = 30.0
-"""A client that says nothing for so long, or does not read, is gone."""
+"""Seconds; the stream of a client that sends or reads nothing for so long is ended."""
 
 
 class Streams:
@@ -23,8 +23,8 @@ class Streams:
 
     Args:
         most: How many may be open at a time.
-        idle_s: How long a client may say nothing.
-        alone: The part of them that one owner may have alone.
+        idle_s: How long a client may send nothing.
+        alone: The part of them that one owner may have.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Streams:
         return len(self._feeds)
 
     def enter(self, feed: Feed, owner: str) -> None:
-        """Take a place of the share of `owner`.
+        """Register a stream, and take a place of its owner's share.
 
         Raises:
             LimitError: `share_used`, `busy`.
@@ -53,7 +53,7 @@ class Streams:
         self._feeds[feed] = owner
 
     def leave(self, feed: Feed) -> None:
-        """Give the place back, if there is one."""
+        """Unregister a stream and release its place; unknown streams are ignored."""
         owner = self._feeds.pop(feed, None)
         if owner is not None:
             self._places.leave(owner)
@@ -66,5 +66,5 @@ class Streams:
 
 
 def stopping() -> HostError:
-    """Why a stream ends when the server does."""
+    """The error that ends streams when the server stops."""
     return HostError("not_ready", "the server is stopping", "begin a new stream on another one")

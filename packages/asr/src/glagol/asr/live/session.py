@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from glagol.speech.pipeline.transcriber import Transcriber
     from glagol.speech.types import Array, Options, Segment, Transcript, Word
 
-__all__ = ["Listening"]
+__all__ = ["LiveSession"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ LOOK_S: Final = 0.2
 
 
 @dataclass(slots=True)
-class Listening:
+class LiveSession:
     """One stream; `run` is called once, in a thread of its own.
 
     Its model stays leased until the end of `run`: what cuts the audio belongs to it. A guess ends
@@ -108,7 +108,7 @@ class Listening:
             self.outbox.close()
 
     def _begin(self, recognizer: Transcriber) -> None:
-        self._live = recognizer.live(options=self.options, hear=self._hear)
+        self._live = recognizer.live(options=self.options, recognize=self._recognize)
 
     def _listened(self) -> Transcript:
         """Transcribe all blocks of the stream; returns the transcript."""
@@ -152,13 +152,13 @@ class Listening:
         if self.options.strict:
             refuse(findings.notices())
 
-    def _hear(self, samples: Array, start: int) -> list[Word]:
+    def _recognize(self, samples: Array, start: int) -> list[Word]:
         """The words of a chunk, by the engine's quick lane."""
         self._drop()
         live = self._live
         if live is None:
             raise AssertionError("a stream that ended transcribes nothing")
-        return self._asked(self._call(lambda _: live.hearing(samples, start)))
+        return self._asked(self._call(lambda _: live.decoder(samples, start)))
 
     def _asked(self, call: Call[T], late: Callable[[], bool] = lambda: False) -> T:
         """The value of a call, unless the client leaves first or it is too `late` for it.
@@ -177,7 +177,7 @@ class Listening:
                     f"there was no room for the model {self.model} within {ROOM_S:g} s",
                     "try again later, or use the default model",
                 ) from None
-            raise HostError("cancelled", "the client left", "begin a new stream") from None
+            raise HostError("cancelled", "the client disconnected", "begin a new stream") from None
         self.wait_s = max(self.wait_s, call.wait_s)
         self.work_s += call.work_s
         return value
@@ -207,14 +207,14 @@ class Listening:
         shown = self.start.partials and not self.options.redact  # half a number would be shown
         if late or not due or not shown or self._guess is not None:
             return  # another thread only ever takes `_guess` away: then the next block offers
-        sketch = live.open()
-        if sketch is None:
+        unfinished = live.open()
+        if unfinished is None:
             return
         stop, age = Interrupt(), self.outbox.age
         call = Call(
             model=self.model,
-            work=lambda found: sketch.segment(
-                found.begin(self.options)(sketch.samples, sketch.start, stop)
+            work=lambda found: unfinished.segment(
+                found.begin(self.options)(unfinished.samples, unfinished.start, stop)
             ),
             admitted=True,
             stop=stop,

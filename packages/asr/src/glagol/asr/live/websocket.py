@@ -1,4 +1,4 @@
-"""`WS /v1/stream`: the socket, its transcribing thread, and their limits."""
+"""`WS /v1/stream`: live transcription over a WebSocket, one thread per stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from glagol.asr.http.options import granted, language_of, model_of, phrases_of
 from glagol.asr.http.request import audited, options_for
 from glagol.asr.live import messages as live_wire
 from glagol.asr.live.bridge import Feed, Outbox
-from glagol.asr.live.session import Listening
+from glagol.asr.live.session import LiveSession
 from glagol.core.errors import HostError, InputError
 from glagol.web import errors
 from glagol.web.access.auth import RECHECK_S, recheck
@@ -44,7 +44,7 @@ async def stream(socket: AsrSocket) -> None:
     note: dict[str, Any] = socket.scope["state"]["note"]
     service = cast("Service", socket.app.state.service)
     feed = Feed(asyncio.get_running_loop())
-    # a browser that offers protocols, one of them its key, wants one of them taken
+    # a browser sends its key as a subprotocol, and requires that one subprotocol is accepted
     await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
     code = NORMAL
     try:
@@ -55,7 +55,7 @@ async def stream(socket: AsrSocket) -> None:
             fault = errors.record(error, socket.scope["path"], note)
             code = live_wire.CLOSE_BASE + fault.status
             last = live_wire.failed(fault, note["request_id"])
-        with suppress(Exception):  # a client that has left gets nothing
+        with suppress(Exception):  # the client may have disconnected
             async with asyncio.timeout(GOODBYE_S):
                 await socket.send_text(last.decode())
                 await socket.close(code, note.get("code", ""))
@@ -66,35 +66,35 @@ async def stream(socket: AsrSocket) -> None:
 async def _served(
     socket: AsrSocket, service: Service, feed: Feed, note: dict[str, Any]
 ) -> Transcript:
-    """One stream from its first message to its last final."""
+    """Run one stream, from its first message to its last final."""
     loop, idle_s = asyncio.get_running_loop(), service.streams.idle_s
     messages, outbox = _messages(socket, idle_s), Outbox(loop)
     first = await anext(messages)
     start = first if isinstance(first, live_wire.Start) else live_wire.Start()
-    listening = _listening(service, start, feed, outbox)
-    note["model"] = listening.model
-    listening.timeline = socket.scope["state"]["timeline"]
-    service.engine.admit(listening.model)
-    reading = asyncio.create_task(_read(messages, first, feed, listening.left))
+    session = _session(service, start, feed, outbox)
+    note["model"] = session.model
+    session.timeline = socket.scope["state"]["timeline"]
+    service.engine.admit(session.model)
+    reading = asyncio.create_task(_read(messages, first, feed, session.left))
     watching = asyncio.create_task(_watch_key(socket, feed))
-    transcribing = loop.run_in_executor(service.streams.threads, listening.run)
+    transcribing = loop.run_in_executor(service.streams.threads, session.run)
     try:
-        hello = live_wire.ready(note["request_id"], listening.model, listening.options.language)
+        hello = live_wire.ready(note["request_id"], session.model, session.options.language)
         await _send(socket, hello, idle_s)
         while (message := await outbox.take()) is not None:
             await _send(socket, message, idle_s)
         transcript = await transcribing
     finally:
-        listening.left.set()
+        session.left.set()
         feed.fail(_left())
         outbox.close()
         reading.cancel()
         watching.cancel()
-        await asyncio.wait([transcribing])  # the place is free when the thread is
-        transcribing.exception()  # it was raised above, or the client has left
+        await asyncio.wait([transcribing])  # the place is released only when the thread ends
+        transcribing.exception()  # it was raised above, or the client disconnected
     note.update(
-        wait_s=round(listening.wait_s, 3),
-        work_s=round(listening.work_s, 3),
+        wait_s=round(session.wait_s, 3),
+        work_s=round(session.work_s, 3),
         audio_s=transcript.duration_s,
         audio_sha256=feed.sha256,
         provenance=transcript.provenance,
@@ -103,7 +103,7 @@ async def _served(
     return transcript
 
 
-def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> Listening:
+def _session(service: Service, start: live_wire.Start, feed: Feed, outbox: Outbox) -> LiveSession:
     model = model_of(start.model or service.default, service.registry)
     asked = granted(
         EngineOptions(
@@ -124,7 +124,9 @@ def _listening(service: Service, start: live_wire.Start, feed: Feed, outbox: Out
     )
     options = asked.added(options)
     options = replace(options, pause_s=(start.pause_ms or service.settings.pause_ms) / 1000)
-    return Listening(service.engine, start, options, model.id, feed, outbox, Event(), service.jail)
+    return LiveSession(
+        service.engine, start, options, model.id, feed, outbox, Event(), service.jail
+    )
 
 
 async def _read(
@@ -133,7 +135,7 @@ async def _read(
     feed: Feed,
     left: Event,
 ) -> None:
-    """Pass the client's messages, and its protocol errors, to the feed."""
+    """Put the client's audio, and an error for a wrong message, into the feed."""
     try:
         message = first
         while not isinstance(message, live_wire.Finish):
@@ -162,11 +164,11 @@ async def _watch_key(socket: AsrSocket, feed: Feed) -> None:
 
 
 async def _messages(socket: AsrSocket, idle_s: float) -> AsyncIterator[live_wire.Message | bytes]:
-    """The client's messages.
+    """Receive the client's messages.
 
     Raises:
-        InputError: `request_invalid`, one is malformed or none comes.
-        HostError: `cancelled`, the client has left.
+        InputError: `request_invalid`, a message is malformed, or none arrives in `idle_s`.
+        HostError: `cancelled`, the client disconnected.
     """
     while True:
         try:
@@ -174,7 +176,7 @@ async def _messages(socket: AsrSocket, idle_s: float) -> AsyncIterator[live_wire
                 event = cast("dict[str, Any]", await socket.receive())
         except TimeoutError:
             raise InputError(
-                "request_invalid", f"nothing came for {idle_s:g} s", "send audio, or finish"
+                "request_invalid", f"no message arrived for {idle_s:g} s", "send audio, or finish"
             ) from None
         if event["type"] == "websocket.disconnect":
             raise _left()
@@ -194,9 +196,9 @@ async def _send(socket: AsrSocket, message: bytes, patience_s: float) -> None:
             await socket.send_text(message.decode())
     except TimeoutError:
         raise HostError(
-            "cancelled", "the client does not read its messages", "read them as they come"
+            "cancelled", "the client does not read its messages", "read them as they arrive"
         ) from None
 
 
 def _left() -> HostError:
-    return HostError("cancelled", "the client left", "begin a new stream")
+    return HostError("cancelled", "the client disconnected", "begin a new stream")

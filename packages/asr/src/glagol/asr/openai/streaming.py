@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from glagol.asr.inference.tasks import Job
     from glagol.speech.types import Segment
 
-__all__ = ["Mailbox", "respond"]
+__all__ = ["EventBuffer", "respond"]
 
 UNREAD_CHARACTERS_MAX: Final = 1 << 20
 KEEP_ALIVE_S: Final = 15.0
 
 
-class Mailbox:
+class EventBuffer:
     """Text on its way from the inference thread to the event loop.
 
     What was ever taken, joined, is the transcript's text so far.
@@ -83,7 +83,7 @@ class Mailbox:
 
 
 async def respond(
-    request: AsrRequest, job: Job, box: Mailbox, headers: Mapping[str, str]
+    request: AsrRequest, job: Job, box: EventBuffer, headers: Mapping[str, str]
 ) -> Stream:
     """The streamed answer to a job that waits in the queue and whose segments go to `box`.
 
@@ -100,7 +100,9 @@ async def respond(
         either: set[asyncio.Future[Any]] = {first, gone}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not first.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
+            raise HostError(
+                "cancelled", "the client disconnected before the response", "send it again"
+            )
         head = first.result()
     finally:
         gone.cancel()
@@ -108,7 +110,7 @@ async def respond(
     return sse.respond(_guarded(request, head, steps), headers)
 
 
-async def _steps(request: AsrRequest, job: Job, box: Mailbox) -> AsyncGenerator[bytes, None]:
+async def _steps(request: AsrRequest, job: Job, box: EventBuffer) -> AsyncGenerator[bytes, None]:
     """Events until the job is done; its error is raised."""
     result = asyncio.wrap_future(job.done)
     result.add_done_callback(lambda _: box.wake())

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from glagol.speech.speakers.types import Bounds
     from glagol.speech.types import Numbers, Task, Transcript, WindowRule
 
-__all__ = ["HANDLERS", "Ask", "read"]
+__all__ = ["HANDLERS", "TranscriptionRequest", "read"]
 
 STAND_IN: Final = "whisper-1"
 """The model name that OpenAI's tools send by default; it means the default model here."""
@@ -75,7 +75,7 @@ _SHOWN: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TranscriptionRequest:
     """What the caller asked for.
 
     Attributes:
@@ -110,7 +110,7 @@ def read(
     *,
     lenient: bool = False,
     task: Task = "transcribe",
-) -> Ask:
+) -> TranscriptionRequest:
     """Check the form's fields; an empty value counts as not given.
 
     Args:
@@ -146,7 +146,7 @@ def read(
             f"{form} cannot be streamed",
             f"use {', '.join(STREAMED)}, or stream=false",
         )
-    return Ask(
+    return TranscriptionRequest(
         model,
         language_of(single.get("language", ""), model),
         form,
@@ -296,7 +296,7 @@ async def _answer(request: AsrRequest, default: str, task: Task) -> Response[Any
     with steps.held(body.file):
         lenient = service.settings.openai_lenient == "on"
         ask = read(body.fields, service.registry, default, lenient=lenient, task=task)
-    box = streaming.Mailbox(asyncio.get_running_loop())
+    box = streaming.EventBuffer(asyncio.get_running_loop())
     job = await steps.enqueue(request, body, _order(ask, box))
     headers = {"glagol-model": ask.model.id, **_ignored(ask)}
     if ask.streamed:
@@ -323,7 +323,7 @@ def _translator(service: Service) -> str:
     return next(able, service.default)
 
 
-def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
+def _order(ask: TranscriptionRequest, box: streaming.EventBuffer) -> steps.Order:
     return steps.Order(
         ask.model.id,
         ask.language,
@@ -336,13 +336,13 @@ def _order(ask: Ask, box: streaming.Mailbox) -> steps.Order:
     )
 
 
-def _ignored(ask: Ask) -> dict[str, str]:
+def _ignored(ask: TranscriptionRequest) -> dict[str, str]:
     """The header that says what was left out; a client's own words are shortened and plain."""
     shown = [_UNPLAIN.sub("?", each[:_SHOWN]) for each in ask.ignored[:_SHOWN]]
     return {"glagol-ignored": ", ".join(shown)} if shown else {}
 
 
-def _render(ask: Ask, transcript: Transcript) -> bytes:
+def _render(ask: TranscriptionRequest, transcript: Transcript) -> bytes:
     if ask.form == DIARIZED:
         return msgspec.json.encode(diarized(transcript, _ours(transcript)))
     if ask.form not in (JSON, VERBOSE):
@@ -353,7 +353,7 @@ def _render(ask: Ask, transcript: Transcript) -> bytes:
     return msgspec.json.encode({"text": transcript.text, "usage": usage, **_ours(transcript)})
 
 
-def _event(ask: Ask, transcript: Transcript) -> bytes:
+def _event(ask: TranscriptionRequest, transcript: Transcript) -> bytes:
     """What the last event holds; its `usage` would be in tokens, which we do not count."""
     if ask.form == VERBOSE:
         return msgspec.json.encode(_verbose(ask, transcript))
@@ -369,7 +369,7 @@ def _ours(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def _verbose(ask: Ask, transcript: Transcript) -> dict[str, Any]:
+def _verbose(ask: TranscriptionRequest, transcript: Transcript) -> dict[str, Any]:
     """OpenAI's scores (no_speech_prob and the like) are absent: not every engine has them."""
     found: dict[str, Any] = {
         "task": ask.engine.task,

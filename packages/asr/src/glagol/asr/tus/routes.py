@@ -31,7 +31,7 @@ from glagol.asr.http.request import (
     uploads_of,
 )
 from glagol.asr.http.spool import BATCH_BYTES
-from glagol.asr.tus.store import Note
+from glagol.asr.tus.store import UploadInfo
 from glagol.core.errors import GlagolError, HostError, InputError
 from glagol.core.executors import call
 from glagol.web import errors
@@ -110,7 +110,7 @@ async def create(request: AsrRequest) -> Response[None]:
         if len(metadata) > METADATA_MAX:
             raise _wrong("Upload-Metadata", f"it is longer than {METADATA_MAX} bytes")
         kept = uploads_of(request)
-        note = Note(length, owner_of(request), metadata)
+        note = UploadInfo(length, owner_of(request), metadata)
         # creations wait for the disk, so they may not take all of its threads
         with service_of(request).bodies.held(sharer_of(request)):
             upload_id = await on_uploads(request, kept.create, note, sharer_of(request))

@@ -29,7 +29,7 @@ from glagol.asr.http.multipart import Upload
 from glagol.asr.http.spool import host_error
 from glagol.asr.jobs.inputs import FREE_BYTES_MIN
 from glagol.asr.tus import marks
-from glagol.asr.tus.promised import Promise, Promised
+from glagol.asr.tus.reservations import Reservation, Reservations
 from glagol.core import stored
 from glagol.core.errors import HostError, InputError, IntegrityError, LimitError
 from glagol.core.files import new_private_file, private_folder, sync_folder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import asyncio
     from typing import BinaryIO
 
-__all__ = ["EXPIRES_S", "Note", "Uploads", "Writer"]
+__all__ = ["EXPIRES_S", "UploadInfo", "Uploads", "Writer"]
 
 EXPIRES_S: Final = 86_400.0
 """An upload that was not touched for so long is forgotten."""
@@ -52,7 +52,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _NOTE: Final = ".json"
 
 
-class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UploadInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of an upload beside its bytes.
 
     Attributes:
@@ -74,7 +74,7 @@ class Uploads:
         limit_bytes: Of one upload.
         quota_bytes: Of all together, finished or not; asked whenever it matters.
         clock: Unix seconds, as the file system has them.
-        alone: The part of the quota that one owner may promise to fill alone.
+        alone: The part of the quota that one owner may reserve.
 
     Attributes:
         limit_bytes: Of one upload.
@@ -93,7 +93,7 @@ class Uploads:
         alone: float = ALONE,
     ) -> None:
         self._folder = folder
-        self._promised = Promised(alone)
+        self._reservations = Reservations(alone)
         self._swept_s = self._seen_s = -math.inf
         self.limit_bytes = limit_bytes
         self.writing: dict[str, asyncio.Task[int]] = {}
@@ -104,7 +104,7 @@ class Uploads:
         with _host_errors():
             private_folder(folder)
 
-    def create(self, note: Note, owner: str = "") -> str:
+    def create(self, note: UploadInfo, owner: str = "") -> str:
         """Begin an upload; its room is taken at once.
 
         Args:
@@ -127,19 +127,19 @@ class Uploads:
         upload_id = secrets.token_hex(16)
         with _host_errors():
             self._looked_around()
-            promise = Promise(owner or note.owner, note.length)
-            self._promised.begin(upload_id, promise, self._quota_bytes())
+            reservation = Reservation(owner or note.owner, note.length)
+            self._reservations.begin(upload_id, reservation, self._quota_bytes())
             try:
                 self._begin(upload_id, note)
             except BaseException:
-                self._promised.drop(upload_id)
+                self._reservations.drop(upload_id)
                 raise
-            self._promised.begun(upload_id)
+            self._reservations.begun(upload_id)
         return upload_id
 
-    def _begin(self, upload_id: str, note: Note) -> None:
+    def _begin(self, upload_id: str, note: UploadInfo) -> None:
         free = shutil.disk_usage(self._folder).free
-        if free - self._promised.missing < FREE_BYTES_MIN:
+        if free - self._reservations.missing < FREE_BYTES_MIN:
             raise HostError("disk_full", "no space left for the upload", "free space in ASR_STATE")
         self._path(upload_id).touch(mode=0o600, exist_ok=False)
         part = self._path(f".{upload_id}")
@@ -149,7 +149,7 @@ class Uploads:
         part.rename(self._path(upload_id + _NOTE))  # only now the upload exists
         sync_folder(self._folder)
 
-    def look(self, upload_id: str, owner: str) -> tuple[Note, int]:
+    def look(self, upload_id: str, owner: str) -> tuple[UploadInfo, int]:
         """An upload and how many bytes of it are there.
 
         Raises:
@@ -229,7 +229,7 @@ class Uploads:
     def drop(self, upload_id: str) -> None:
         """Forget an upload, if it is there."""
         self._hashes.pop(upload_id, None)
-        self._promised.drop(upload_id)
+        self._reservations.drop(upload_id)
         with _host_errors():
             self._path(upload_id + _NOTE).unlink(missing_ok=True)
             self._path(upload_id).unlink(missing_ok=True)
@@ -258,9 +258,11 @@ class Uploads:
                     if not (data.exists() and now - data.stat().st_mtime <= EXPIRES_S):
                         path.unlink()
 
-    def _read(self, upload_id: str) -> tuple[Note, int]:
+    def _read(self, upload_id: str) -> tuple[UploadInfo, int]:
         try:
-            note = stored.read(self._path(upload_id + _NOTE).read_bytes(), Note, "this upload")
+            note = stored.read(
+                self._path(upload_id + _NOTE).read_bytes(), UploadInfo, "this upload"
+            )
             before = self._marks.counted(upload_id, note.length)
             size = self._path(upload_id).stat().st_size
             # twice: a mark may come or go meanwhile, and what it held back may have been cut off
@@ -296,18 +298,18 @@ class Uploads:
         self._seen_s = now
         with os.scandir(self._folder) as entries:
             found = {entry.name: entry for entry in entries}
-        missing, promises = 0, {}
+        missing, reservations = 0, {}
         for upload_id in (name.removesuffix(_NOTE) for name in found if name.endswith(_NOTE)):
             with contextlib.suppress(InputError, IntegrityError, KeyError, FileNotFoundError):
                 # just removed, or a newer program's
-                known = self._promised.of(upload_id) or self._noted(upload_id)
+                known = self._reservations.of(upload_id) or self._noted(upload_id)
                 missing += known.length - found[upload_id].stat().st_size
-                promises[upload_id] = known
-        self._promised.seen(promises, missing)
+                reservations[upload_id] = known
+        self._reservations.seen(reservations, missing)
 
-    def _noted(self, upload_id: str) -> Promise:
+    def _noted(self, upload_id: str) -> Reservation:
         note, _ = self._read(upload_id)
-        return Promise(note.owner, note.length)
+        return Reservation(note.owner, note.length)
 
     def _path(self, name: str) -> Path:
         return self._folder / name

@@ -250,13 +250,13 @@ def apply(
         with target.changing(disk):
             generations = tuple(item.generation for item in target.generations())
             published = target.release(wanted.folder).is_dir()
-            situation = steps.Situation(target.running(), generations, published)
+            state = steps.InstallState(target.running(), generations, published)
             total = sum(entry.size for entry in wanted.carried)
             progress = Progress("apply", total, options.stream)
             begun = iter([first]) if first else iter(())
             applier = Applier(target, host, disk, trusted, _chained(begun, files), progress)
             _keep_signers(target, disk, options)
-            for step in steps.steps(wanted, situation):
+            for step in steps.steps(wanted, state):
                 if not isinstance(step, steps.Check | steps.Take):
                     applier.finish_reading()
                 applier.carry_out(step)

@@ -89,7 +89,7 @@ Step: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class InstallState:
     """What the target holds.
 
     Attributes:
@@ -125,23 +125,23 @@ class Wanted:
         return f"{self.index['name']}-{self.id[:12]}"
 
 
-def steps(wanted: Wanted, situation: Situation) -> tuple[Step, ...]:
+def steps(wanted: Wanted, state: InstallState) -> tuple[Step, ...]:
     """What `apply` will do, in order.
 
     Args:
         wanted: the bundle.
-        situation: the target.
+        state: the target.
 
     Returns:
         The steps. A release that is published already is only switched to; for one that runs
         already the bundle is only read.
     """
-    running = situation.running
+    running = state.running
     now = running.generation if running else 0
     carried = {entry.path for entry in wanted.carried}
     kept = [entry for entry in wanted.files if entry.path not in carried]
     found: list[Step] = [*map(Check, kept), *map(Take, wanted.carried)]
-    if not situation.published:
+    if not state.published:
         environment = wanted.index["environment"]
         linked = [entry for entry in wanted.files if not entry.path.startswith("store/")]
         found += [Stage(), *map(Link, linked), Write()]
@@ -150,6 +150,6 @@ def steps(wanted: Wanted, situation: Situation) -> tuple[Step, ...]:
             found += [Environment(llm["lock"], environment["uv"], "env-llm")]
         found += [Accept(), Publish(wanted.folder)]
     if running is None or running.folder != wanted.folder:
-        stale = tuple(number for number in situation.generations if number > now)
+        stale = tuple(number for number in state.generations if number > now)
         found += [Switch(wanted.folder, now + 1, stale), Confirm(wanted.folder, now)]
     return tuple(found)

@@ -79,7 +79,7 @@ def prepare(
     _check_golden(what, by_path)
     found = _licences(what, by_path)
     own = tuple(m.entry for m in taken if m.entry.path.startswith("src/packages/"))
-    material = sbom.Material(what, found, sources.checkout.commit, manifest, own)
+    inputs = sbom.SbomInputs(what, found, sources.checkout.commit, manifest, own)
     texts = {
         f"licences/{licence.subject}/{name.rpartition('dist-info/')[2]}": data
         for licence in found.values()
@@ -88,9 +88,9 @@ def prepare(
     texts["licences/LIST.tsv"] = classify.table(found.values())
     texts["licences/REVIEW.tsv"] = classify.questions(found.values())
     extra = [made(path, data) for path, data in texts.items()]
-    extra.append(made("sbom.cdx.json", sbom.bill(material)))
+    extra.append(made("sbom.cdx.json", sbom.bill(inputs)))
     entries = [member.entry for member in (*taken, *extra)]
-    extra.append(made("provenance.json", sbom.provenance(material, entries)))
+    extra.append(made("provenance.json", sbom.provenance(inputs, entries)))
     unpacked, sources_bytes = max(
         unpacked_bytes(_installed(what, by_path, python)) for python in pythons
     )

@@ -27,7 +27,7 @@ _NAMESPACE_URL = bytes.fromhex("6ba7b8119dad11d180b400c04fd430c8")
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class SbomInputs:
     """What a bundle was made from.
 
     Attributes:
@@ -45,12 +45,12 @@ class Material:
     own: tuple[Entry, ...] = ()
 
 
-def bill(material: Material) -> bytes:
+def bill(inputs: SbomInputs) -> bytes:
     """The bill of materials: the release, our packages, its wheels, its models with their files."""
-    release = material.plan.release
-    components = [_wheel(step.wheel, material.licences) for step in material.plan.wheels]
-    components += [_model(model, variants, material) for model, variants in material.plan.models]
-    components += own_packages(material.own, release.version)
+    release = inputs.plan.release
+    components = [_wheel(step.wheel, inputs.licences) for step in inputs.plan.wheels]
+    components += [_model(model, variants, inputs) for model, variants in inputs.plan.models]
+    components += own_packages(inputs.own, release.version)
     body: dict[str, Any] = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -65,7 +65,7 @@ def bill(material: Material) -> bytes:
                 "properties": [
                     {"name": "glagol:variant", "value": release.variant},
                     {"name": "glagol:manifest_version", "value": str(release.manifest_version)},
-                    {"name": "glagol:manifest_sha256", "value": material.manifest_sha256},
+                    {"name": "glagol:manifest_sha256", "value": inputs.manifest_sha256},
                 ],
             }
         },
@@ -78,9 +78,9 @@ def bill(material: Material) -> bytes:
     return canonical(body)
 
 
-def provenance(material: Material, files: list[Entry]) -> bytes:
+def provenance(inputs: SbomInputs, files: list[Entry]) -> bytes:
     """An in-toto statement: these files, made by this kind of build, from that commit and lock."""
-    plan = material.plan
+    plan = inputs.plan
     return canonical(
         {
             "_type": "https://in-toto.io/Statement/v1",
@@ -96,7 +96,7 @@ def provenance(material: Material, files: list[Entry]) -> bytes:
                     },
                     "internalParameters": {},
                     "resolvedDependencies": [
-                        {"uri": "urn:glagol:source", "digest": {"gitCommit": material.commit}},
+                        {"uri": "urn:glagol:source", "digest": {"gitCommit": inputs.commit}},
                         *(
                             {"uri": _purl(step.wheel), "digest": {"sha256": step.wheel.sha256}}
                             for step in plan.wheels
@@ -157,13 +157,13 @@ def _digest(files: Iterable[Entry]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _model(model: Any, variants: Any, material: Material) -> dict[str, Any]:
+def _model(model: Any, variants: Any, inputs: SbomInputs) -> dict[str, Any]:
     return {
         "type": "machine-learning-model",
         "bom-ref": f"model:{model.id}",
         "name": model.id,
         "version": model.version,
-        "licenses": [_licence(material.licences[model.id])],
+        "licenses": [_licence(inputs.licences[model.id])],
         "components": [
             {
                 "type": "file",

@@ -19,7 +19,7 @@ SHOWN_MAX: Final = 3
 
 
 class Existing(Enum):
-    """What happens to a result that exists."""
+    """What to do with a result that exists."""
 
     REFUSE = "refuse"
     SKIP = "skip"
@@ -33,7 +33,7 @@ class Job:
     Attributes:
         input: The recording.
         targets: Format name to file; empty means standard output.
-        done: Whether every result exists and is to be kept.
+        done: Whether every result exists and is skipped.
     """
 
     input: Input
@@ -49,15 +49,15 @@ def planned(
     *,
     folder: bool = False,
 ) -> tuple[Job, ...]:
-    """What each recording is written to.
+    """Plan the output files of each recording.
 
     Args:
         inputs: The recordings.
         forms: Names of formats.
         place: A folder, or with one recording and one format a file: a path with a suffix that
             is not a folder.
-        existing: What happens to a result that is there already.
-        folder: Whether `place` is a folder whatever it is called.
+        existing: What to do with results that exist.
+        folder: Whether `place` is a folder, even if its name has a suffix.
 
     Raises:
         InputError: `option_invalid`, two results would have one name; `output_exists`.
@@ -89,13 +89,13 @@ def planned(
         raise InputError(
             "output_exists",
             f"{', '.join(map(str, there[:SHOWN_MAX]))}{more} would be overwritten",
-            "add --skip-existing to do only the rest, or --force to write anew",
+            "add --skip-existing to do only the rest, or --force to overwrite",
         )
     return tuple(jobs)
 
 
 def _stems(inputs: Sequence[Input]) -> list[Path]:
-    """Names of results without suffix; recordings of one folder that differ in it keep theirs."""
+    """Result names without suffix; recordings that differ only in their suffix keep it."""
     plain = [each.folder / _stem(each.name) for each in inputs]
     twice = Counter(plain)
     return [

@@ -1,1 +1,1 @@
-"""One file for each command."""
+"""The subcommands of `glagol`, one module each."""

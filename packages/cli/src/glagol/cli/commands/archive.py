@@ -1,4 +1,4 @@
-"""`glagol archive`: a whole archive in, tables and files out."""
+"""`glagol archive`: transcribe a whole archive into tables and files, on Ray actors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["archive"]
 
 PARQUET: Final = "parquet"
-LIVELY_S, QUIET_S = 1.0, 60.0  # between two lines of progress, on a terminal and elsewhere
+LIVELY_S, QUIET_S = 1.0, 60.0  # seconds between two lines of progress: on a terminal, else
 READER_SLOTS: Final = 6
 RECOGNISERS_PER_READER: Final = 8
 HOUR_S, MINUTE_S = 3600, 60
@@ -46,7 +46,12 @@ HOUR_S, MINUTE_S = 3600, 60
     "--to", "target", required=True, help="Folder or s3://BUCKET/PREFIX of tables and files."
 )
 @click.option("--resume", is_flag=True, help="Do what an earlier run on this target has not done.")
-@click.option("--column", default="path", show_default=True, help="Of a list: names recordings.")
+@click.option(
+    "--column",
+    default="path",
+    show_default=True,
+    help="The column of a list that names the recordings.",
+)
 @click.option("-m", "--model", help="Model id or alias; the manifest's default otherwise.")
 @click.option("--variant", help="Variant id such as cpu-int8.")
 @click.option(
@@ -91,7 +96,9 @@ HOUR_S, MINUTE_S = 3600, 60
     type=click.IntRange(1, 10_000),
     help="Processes that open and cut recordings; one for 8 recognisers otherwise.",
 )
-@click.option("--address", default="", help="Of a Ray cluster; one on this machine otherwise.")
+@click.option(
+    "--address", default="", help="Address of a Ray cluster; without it one is started here."
+)
 @click.option("--dashboard", is_flag=True, help="Start Ray's dashboard with the cluster.")
 @click.option(
     "--start-timeout",
@@ -215,7 +222,7 @@ def _asked(source: str, given: dict[str, Any], needs: Any) -> Asked:
 
 @dataclass(slots=True)
 class _Shown:
-    """Progress and failures on stderr: hours done, speed, when it ends."""
+    """Progress and failures on stderr: recordings, hours, speed, time left."""
 
     quiet: bool
     began: float = field(default_factory=time.monotonic)
@@ -223,7 +230,7 @@ class _Shown:
     live: bool = field(default_factory=sys.stderr.isatty)
 
     def __call__(self, tally: Tally, source: Source | None, error: GlagolError | None) -> None:
-        """Show what changed, not too often."""
+        """Print a failure, and the progress if the last line is old enough."""
         if error is not None and source is not None:
             self._clear()
             report.failure(error, subject=source.name)
@@ -238,13 +245,13 @@ class _Shown:
             report.note(self.line(tally))
 
     def end(self, tally: Tally) -> None:
-        """The last line."""
+        """Print the last line."""
         if not self.quiet:
             self._clear()
             report.note(self.line(tally))
 
     def line(self, tally: Tally) -> str:
-        """The tally in words."""
+        """The progress as a line of text."""
         took = max(time.monotonic() - self.began, 1e-9)
         ended = tally.done + tally.copied + tally.failed
         total = tally.listed - tally.skipped

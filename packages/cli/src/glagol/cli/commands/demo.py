@@ -1,4 +1,4 @@
-"""`glagol demo`: the bundled clip through the default model, with its word error rate."""
+"""`glagol demo`: transcribe the bundled clip, and print its word error rate."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def demo(model: str | None, home: Path) -> None:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text; case and punctuation do not count."""
+    """The words of a text in lower case, without punctuation."""
     return re.findall(r"\w+", text.casefold())
 
 

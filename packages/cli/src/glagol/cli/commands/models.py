@@ -18,7 +18,7 @@ from glagol.models import history
 from glagol.models.home import load
 
 if TYPE_CHECKING:
-    from glagol.models.build_model import Order
+    from glagol.models.build_model import BuildOrder
     from glagol.registry.manifest.types import Model
     from glagol.registry.registry import Registry
 
@@ -257,18 +257,18 @@ def build(ids: tuple[str, ...], home: Path, **options: Any) -> int:
     return status
 
 
-def _order(home: Path, *, folder: Path | None, optional: bool, **options: Any) -> Order:
+def _order(home: Path, *, folder: Path | None, optional: bool, **options: Any) -> BuildOrder:
     """What `build` was asked for.
 
     Raises:
         UsageError: neither an ID nor --missing was given.
     """
-    from glagol.models.build_model import Order
+    from glagol.models.build_model import BuildOrder
 
     if optional and not options["missing"]:
         raise click.UsageError("give an ID, or --missing")
     folders = tuple(path for path in (folder, home.absolute()) if path is not None)
-    return Order(home=home.absolute(), folders=folders, optional=optional, **options)
+    return BuildOrder(home=home.absolute(), folders=folders, optional=optional, **options)
 
 
 for command in models_edit.COMMANDS:

@@ -1,7 +1,7 @@
 """`glagol models add|bump|retire|use|history|rollback`: the reviewed edits of `manifest.json`.
 
-Each takes the next manifest_version, writes its line into CHANGELOG.md, keeps the manifest before
-it in the archive (`glagol.models.history`), and with --dry-run only shows the difference.
+Each uses the next manifest_version, adds a line to CHANGELOG.md, stores the previous manifest in
+the archive (`glagol.models.history`), and with --dry-run only shows the difference.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def add(home: Path, dry_run: bool, **given: Any) -> None:
 
 
 def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dict[str, Any]:
-    """Plain values of a new entry from the options of `add`."""
+    """The fields of a new manifest entry, from the options of `add`."""
     import msgspec
 
     from glagol.llm.vllm import ENGINE
@@ -122,7 +122,7 @@ def _fields(given: dict[str, Any], origins: Sequence[Origin], home: Path) -> dic
 
 
 def _repo(origins: Sequence[Origin], home: Path) -> str:
-    """Where source files come from by default; a path of this machine never counts."""
+    """Origin of the source files without --repo: their first URL, or this repository."""
     for item in origins:
         if item.file.urls:
             return item.file.urls[0]
@@ -272,10 +272,10 @@ def rollback(
 
 
 def _old(registry: Registry, version: str | None, file: Path | None) -> Manifest:
-    """The manifest to go back to, out of the archive or out of a file.
+    """Read the manifest to restore, from the archive or from a file.
 
     Raises:
-        UsageError: both were given.
+        UsageError: Both a version and a file were given.
     """
     from glagol.registry.manifest.read import parse
 
@@ -287,7 +287,7 @@ def _old(registry: Registry, version: str | None, file: Path | None) -> Manifest
 
 
 def _complete(old: Manifest, registry: Registry, mirrors: Sequence[str]) -> None:
-    """See that the store has every artifact of a manifest, fetching from mirrors what it lacks.
+    """Check that the store has every artifact of a manifest; fetch missing ones from mirrors.
 
     Raises:
         IntegrityError: `artifact_missing`, naming model, file and digest.
@@ -325,8 +325,8 @@ def _pinned(manifest: Manifest) -> Iterator[tuple[Model, Artifact]]:
                     yield model, artifact
 
 
-def _strangers(manifest: Manifest, home: Path) -> Iterator[tuple[Path, str]]:
-    """Sources and known-answer clips in the home with other bytes than a model pins."""
+def _altered(manifest: Manifest, home: Path) -> Iterator[tuple[Path, str]]:
+    """Source files and known-answer clips whose bytes differ from what a model pins."""
     import hashlib
 
     digests: dict[Path, str] = {}
@@ -344,7 +344,7 @@ def _strangers(manifest: Manifest, home: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _store(model: Model, origins: Sequence[Origin], registry: Registry) -> None:
-    """Put source files that are artifacts themselves into the store."""
+    """Copy source files that are also artifacts into the store."""
     wanted = {artifact.sha256 for variant in model.variants for artifact in variant.artifacts}
     for item in origins:
         if item.path is not None and item.file.sha256 in wanted:
@@ -354,7 +354,7 @@ def _store(model: Model, origins: Sequence[Origin], registry: Registry) -> None:
 def _finish(
     home: Path, registry: Registry, after: Manifest, section: str, *, text: str = "", dry_run: bool
 ) -> None:
-    """Write the edit, or show it; say what was done."""
+    """Write the edited manifest, or with `dry_run` show the difference; print the change."""
     from glagol.registry.manifest.edit import changes
 
     said = text or "; ".join(changes(registry.manifest, after))
@@ -363,7 +363,7 @@ def _finish(
         output.show(difference.encode())
     else:
         click.echo(f"manifest_version {after.manifest_version}: {said}")
-    for path, name in _strangers(after, home):
+    for path, name in _altered(after, home):
         report.note(f"{path} is not the file that {name} pins: restore it, or bump {name}, too")
 
 

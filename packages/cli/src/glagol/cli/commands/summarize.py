@@ -1,4 +1,4 @@
-"""`glagol summarize`: a text or a transcript in, what matters of it out, by llm-server."""
+"""`glagol summarize`: summarise a text or a transcript with llm-server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def llm_options(command: Command) -> Command:
-    """Add the options that say where llm-server is."""
+    """Add the options --llm-url and --llm-key to a command."""
     url = click.option(
         "--llm-url",
         default=LLM_URL,
@@ -72,10 +72,10 @@ def summarize(
 
 
 def ask(source: Mapping[str, Any], url: str, key: str) -> bytes:
-    """Have something summarised, with a bar while it takes long; the summary's JSON.
+    """Send a source to llm-server, with a progress bar; returns the summary's JSON.
 
     Raises:
-        GlagolError: what llm-server says; `llm_unavailable` when it does not.
+        GlagolError: The error of llm-server; `llm_unavailable`, it does not respond.
     """
     from glagol.asr.summary_client import summary_of
 
@@ -89,7 +89,7 @@ def ask(source: Mapping[str, Any], url: str, key: str) -> bytes:
 
 
 def rendered(summary: bytes, form: Literal["json", "text"]) -> bytes:
-    """A summary's JSON as it is shown."""
+    """Format a summary's JSON as `json` or `text`."""
     if form == "json":
         return summary + b"\n"
     import msgspec
@@ -100,7 +100,7 @@ def rendered(summary: bytes, form: Literal["json", "text"]) -> bytes:
 
 
 def _read(name: str) -> bytes:
-    """The whole input.
+    """Read the whole input.
 
     Raises:
         InputError: `not_found`; `request_invalid`, it is too long.
@@ -124,10 +124,10 @@ def _read(name: str) -> bytes:
 
 
 def _source(data: bytes) -> dict[str, Any]:
-    """What is to be summarised: a transcript when it looks like one, else text.
+    """The source as llm-server takes it: a transcript if it has a transcript's fields, else text.
 
     Raises:
-        InputError: `request_invalid`, it is no text; `text_empty`.
+        InputError: `request_invalid`, it is not text; `text_empty`.
     """
     import msgspec
 

@@ -1,1 +1,1 @@
-"""The queue on Redis Streams."""
+"""The job queue on Redis Streams, for several machines."""

@@ -1,14 +1,14 @@
 """The queue on Redis Streams: any number of processes on any number of machines.
 
-A stream per kind holds the jobs that are due, its consumer group says which worker has which job,
-one sorted set holds delayed jobs, another the leases. Every transition is one run of `queue.lua`,
-which takes the server's TIME as its clock and changes the job's state, its stream entry (XACK and
-XDEL, or XCLAIM for a lease) and its followers together or not at all. All keys share one hash tag,
+A stream per kind holds the jobs that are due, its consumer group records which worker holds which
+job, one sorted set holds delayed jobs, another the leases. Every transition is one run of
+`queue.lua`, which uses the server's TIME and changes the job's state, its stream entry (XACK and
+XDEL, or XCLAIM for a lease) and its follow-up jobs in one transaction. All keys share one hash tag,
 so that they lie on one node of a cluster.
 
 Required of the server: Redis 7.0 or newer with `appendonly yes`, `appendfsync always` and
 `maxmemory-policy noeviction`. With `everysec`, its default, a crash can lose the last two seconds
-of what was acknowledged: while a slow sync runs, Redis answers before it writes. After a
+of acknowledged writes: while a slow sync runs, Redis answers before it writes. After a
 failover, a replica lacks writes that had not reached it. `caveat` reports unmet requirements.
 """
 
@@ -39,11 +39,13 @@ T = TypeVar("T")
 
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
-_BLOCK_S: Final = 0.5  # a delayed job may be put meanwhile, which rings no bell
+_BLOCK_S: Final = (
+    0.5  # a delayed job that is put meanwhile is no entry of the stream, so XREAD misses it
+)
 _SWEEP_MAX: Final = 1000
 _SWEEP_AT_ONCE: Final = 100  # so that one script does not hold the server for long
 _CONSUMER_IDLE_S: Final = 86400
-# answers of a server that is there but cannot take part now
+# errors of a server that is reachable and cannot work now
 _UNABLE: Final = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
@@ -59,15 +61,15 @@ _UNABLE_WORDS: Final = (
 
 
 class RedisQueue:
-    """The queue port on one Redis server.
+    """The job queue on one Redis server.
 
     Args:
         url: `redis://[[user]:password@]host[:port][/db]`, `rediss://...` or `unix://path`. The
-            password never gets into a message.
-        prefix: Of every key; queues with different prefixes are independent.
+            password is never part of a message.
+        prefix: Prefix of every key; queues with different prefixes are independent.
 
     Raises:
-        InputError: `setting_invalid`, the URL is none.
+        InputError: `setting_invalid`, the URL is not valid.
     """
 
     def __init__(self, url: str, *, prefix: str = "{glagol}") -> None:
@@ -77,13 +79,13 @@ class RedisQueue:
                 url,
                 socket_connect_timeout=_CONNECT_S,
                 socket_timeout=_ANSWER_S,
-                retry=Retry(NoBackoff(), 0),  # a claim that is sent twice would cost an attempt
+                retry=Retry(NoBackoff(), 0),  # a claim that is sent twice would use up an attempt
                 protocol=2,
                 decode_responses=False,
                 client_name="glagol",
             )
             pool.make_connection()
-        except (TypeError, ValueError):  # whose text may hold a part of the password
+        except (TypeError, ValueError):  # the error's text may hold a part of the password
             raise InputError(
                 "setting_invalid",
                 "the Redis URL cannot be read",
@@ -96,7 +98,7 @@ class RedisQueue:
         self._script = self._client.register_script(script())
 
     def put(self, new: NewJob) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check(new)
 
         def stored() -> Job:
@@ -108,7 +110,7 @@ class RedisQueue:
         return self._mended(stored)
 
     def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
-        """See the port."""
+        """See `Queue`."""
         exhausted = msgspec.json.encode(validation.EXHAUSTED)
 
         def claimed() -> Claim | None:
@@ -118,7 +120,7 @@ class RedisQueue:
         return self._mended(claimed)
 
     def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
-        """See the port."""
+        """See `Queue`."""
         end = time.monotonic() + timeout_s
         streams = [f"{self._prefix}:stream:{kind}" for kind in kinds]
         while True:
@@ -131,16 +133,16 @@ class RedisQueue:
                 self._client.xread(dict(zip(streams, newest, strict=True)), count=1, block=block_ms)
 
     def renew(self, claim: Claim) -> bool:
-        """See the port."""
+        """See `Queue`."""
         return bool(self._fenced("renew", claim, claim.lease_s)[0] == b"0")
 
     def progress(self, claim: Claim, done: float, total: float | None) -> bool:
-        """See the port."""
+        """See `Queue`."""
         far = (float(done), "" if total is None else float(total))
         return bool(self._fenced("renew", claim, claim.lease_s, *far)[0] == b"0")
 
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         return self._ended("finish", claim, result, *newcomers(follow))
 
@@ -151,28 +153,28 @@ class RedisQueue:
         retry_in_s: float | None,
         follow: Sequence[NewJob] = (),
     ) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         retry = "" if retry_in_s is None else retry_in_s
         why = msgspec.json.encode(trouble)
         return self._ended("fail", claim, why, retry, *newcomers(follow))
 
     def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         return self._ended("stop", claim, *newcomers(follow))
 
     def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
-        """See the port."""
+        """See `Queue`."""
         return self._ended("release", claim, delay_s)
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         return self._mended(lambda: job(self._known("cancel", job_id, *newcomers(follow))))
 
     def replay(self, job_id: str) -> Job:
-        """See the port."""
+        """See `Queue`."""
 
         def replayed() -> Job:
             word, *answer = self._run("replay", job_id)
@@ -185,11 +187,11 @@ class RedisQueue:
         return self._mended(replayed)
 
     def get(self, job_id: str) -> Job:
-        """See the port."""
+        """See `Queue`."""
         return self._mended(lambda: job(self._known("get", job_id)))
 
     def result(self, job_id: str) -> bytes | None:
-        """See the port."""
+        """See `Queue`."""
 
         def read() -> bytes | None:
             with self._reached():
@@ -207,7 +209,7 @@ class RedisQueue:
         self, *, kind: str, state: State | None = None, owner: str | None = None,
         before: str = "", limit: int = 50,
     ) -> list[Job]:  # fmt: skip
-        """See the port."""
+        """See `Queue`."""
         listed = "" if owner is None else f"o{owner}"
 
         def read() -> list[Job]:
@@ -219,40 +221,40 @@ class RedisQueue:
         return self._mended(read)
 
     def ahead(self, job: Job) -> int:
-        """See the port."""
+        """See `Queue`."""
         return int(self._run("ahead", job.id)[1] or 0)
 
     def depth(self, kind: str) -> Depth:
-        """See the port."""
+        """See `Queue`."""
         return dict(zip(COUNTED, self._run("depth", kind)[1:], strict=True))
 
     def sweep(self) -> list[Job]:
-        """See the port; also removes workers that were inactive for a day."""
+        """See `Queue`; also removes workers that were inactive for a day."""
         self._run("tidy", _CONSUMER_IDLE_S)
         gone: list[Job] = []
         while len(gone) < _SWEEP_MAX:
             answer = self._run("sweep", _SWEEP_AT_ONCE)[1:]
             for fields in answer:
-                with suppress(IntegrityError):  # it is forgotten, however it looked
+                with suppress(IntegrityError):  # an unreadable job is deleted, too
                     gone.append(job(fields[1:]))
             if len(answer) < _SWEEP_AT_ONCE:
                 break
         return gone
 
     def forget(self, job_id: str) -> Job:
-        """See the port; the server's append-only file keeps it until it is rewritten."""
+        """See `Queue`; the server's append-only file keeps it until it is rewritten."""
         return self._mended(lambda: job(self._known("forget", job_id)))
 
     def set_aside(self) -> int:
-        """See the port."""
+        """See `Queue`."""
         return self._set_aside
 
     def ping(self) -> None:
-        """See the port; writes a key, so that a full or read-only server is seen."""
+        """See `Queue`; writes a key, so that a full or read-only server is noticed."""
         self._run("ping")
 
     def caveat(self) -> str:
-        """See the port; reads INFO, and CONFIG where that is allowed."""
+        """See `Queue`; reads INFO, and CONFIG where that is allowed."""
         with self._reached():
             about: dict[str, Any] = self._client.info("persistence", "memory")
             try:
@@ -266,13 +268,11 @@ class RedisQueue:
             found.append(f"appendfsync is {fsync}, so a crash can lose the last seconds")
         policy = about.get("maxmemory_policy", "unknown")
         if about.get("maxmemory") and policy != "noeviction":
-            found.append(
-                f"maxmemory-policy is {policy}, so jobs are thrown away when memory is full"
-            )
+            found.append(f"maxmemory-policy is {policy}, so jobs are deleted when memory is full")
         return f"{self._place}: {'; '.join(found)}" if found else ""
 
     def close(self) -> None:
-        """See the port."""
+        """See `Queue`."""
         self._client.connection_pool.disconnect()
 
     def _run(self, *arguments: str | bytes | float) -> list[Any]:
@@ -307,7 +307,7 @@ class RedisQueue:
         """Run `call`; on an unreadable record run `mend` and retry once.
 
         Raises:
-            IntegrityError: `state_damaged`, it met some again.
+            IntegrityError: `state_damaged`, another unreadable record was found.
         """
         try:
             return call()

@@ -1,1 +1,1 @@
-"""The queue on SQLite."""
+"""The job queue in an SQLite file, for one machine."""

@@ -1,7 +1,7 @@
 """The queue on SQLite: one file, any number of threads and processes of one machine.
 
-What was acknowledged is on the disk. The file has to be on a local disk, and a queue that was
-opened before a fork must not be used after it.
+Acknowledged changes are on the disk. The file must be on a local disk, and a queue that was opened
+before a fork must not be used after it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from glagol.jobs.states import (
 
 __all__ = ["SqliteQueue"]
 
-_POLL_S: Final = 0.25  # how late a put of another process is seen, at most
+_POLL_S: Final = 0.25  # the longest delay until a put of another process is noticed
 _SWEEP_MAX: Final = 1000
 
 _READY: Final = f"""
@@ -80,11 +80,11 @@ _END: Final = "state = ?, trouble = ?, expires_s = ? + ttl_s, cancelling = 0"
 
 
 class SqliteQueue:
-    """The queue port on one SQLite file.
+    """The job queue in one SQLite file.
 
     Args:
-        path: The file; made, with its directory, when it is not there.
-        clock: Unix seconds. Every process of the machine must see the same.
+        path: The file; created, with its directory, if it does not exist.
+        clock: Unix seconds; all processes of the machine must use the same clock.
 
     Raises:
         HostError: `queue_unreachable`, the file is of a newer schema or locked for 10 s;
@@ -98,7 +98,7 @@ class SqliteQueue:
         self._changed = threading.Condition()
 
     def put(self, new: NewJob) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check(new)
         with self._database.writing() as db:
             if new.idempotency_key:
@@ -117,8 +117,8 @@ class SqliteQueue:
         return job
 
     def claim(self, worker: str, kinds: Sequence[str], lease_s: float) -> Claim | None:
-        """See the port."""
-        with self._database.reading() as db:  # idle workers leave the writer's lock alone
+        """See `Queue`."""
+        with self._database.reading() as db:  # idle workers do not take the writer's lock
             idle = _ready(db, kinds, self._clock()) is None
             if idle and not file_clock.stepped_back(db, self._clock()):
                 return None
@@ -126,12 +126,12 @@ class SqliteQueue:
         with self._database.writing() as db:
             now = self._now(db)
             while job is None and (seq := _ready(db, kinds, now)) is not None:
-                if not _buried(db, seq, now):
+                if not _ended_without_worker(db, seq, now):
                     job = _claimed(db, seq, worker, lease_s, now)
         return None if job is None else Claim(job, worker, lease_s)
 
     def wait(self, kinds: Sequence[str], timeout_s: float) -> None:
-        """See the port."""
+        """See `Queue`."""
         end = time.monotonic() + timeout_s
         while True:
             with self._changed:
@@ -146,7 +146,7 @@ class SqliteQueue:
                 self._changed.wait_for(lambda: self._puts != puts, min(left, _POLL_S))  # noqa: B023
 
     def renew(self, claim: Claim) -> bool:
-        """See the port."""
+        """See `Queue`."""
         with self._database.writing() as db:
             now = self._now(db)
             job = held(db, claim)
@@ -155,7 +155,7 @@ class SqliteQueue:
         return not job.cancelling
 
     def progress(self, claim: Claim, done: float, total: float | None) -> bool:
-        """See the port."""
+        """See `Queue`."""
         with self._database.writing() as db:
             now = self._now(db)
             values = (done, total, now + claim.lease_s)
@@ -164,7 +164,7 @@ class SqliteQueue:
         return not job.cancelling
 
     def finish(self, claim: Claim, result: bytes, follow: Sequence[NewJob] = ()) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._now(db)
@@ -184,7 +184,7 @@ class SqliteQueue:
         retry_in_s: float | None,
         follow: Sequence[NewJob] = (),
     ) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         why = msgspec.json.encode(trouble)
         with self._database.writing() as db:
@@ -201,7 +201,7 @@ class SqliteQueue:
         return job
 
     def stop(self, claim: Claim, follow: Sequence[NewJob] = ()) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._now(db)
@@ -211,7 +211,7 @@ class SqliteQueue:
         return job
 
     def release(self, claim: Claim, delay_s: float = 0.0) -> Job:
-        """See the port."""
+        """See `Queue`."""
         with self._database.writing() as db:
             now = self._now(db)
             job = held(db, claim)
@@ -223,7 +223,7 @@ class SqliteQueue:
         return job
 
     def cancel(self, job_id: str, follow: Sequence[NewJob] = ()) -> Job:
-        """See the port."""
+        """See `Queue`."""
         validation.check_followers(follow)
         with self._database.writing() as db:
             now = self._now(db)
@@ -237,7 +237,7 @@ class SqliteQueue:
         return job
 
     def replay(self, job_id: str) -> Job:
-        """See the port."""
+        """See `Queue`."""
         with self._database.writing() as db:
             now = self._now(db)
             job = get(db, job_id)
@@ -248,12 +248,12 @@ class SqliteQueue:
         return job
 
     def get(self, job_id: str) -> Job:
-        """See the port."""
+        """See `Queue`."""
         with self._database.reading() as db:
             return get(db, job_id)
 
     def result(self, job_id: str) -> bytes | None:
-        """See the port."""
+        """See `Queue`."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT bytes FROM result JOIN job USING (seq) WHERE id = ?", (job_id,)
@@ -264,7 +264,7 @@ class SqliteQueue:
         self, *, kind: str, state: State | None = None, owner: str | None = None,
         before: str = "", limit: int = 50,
     ) -> list[Job]:  # fmt: skip
-        """See the port."""
+        """See `Queue`."""
         tests, values = ["kind = ?"], [kind]
         for test, value in (("state = ?", state), ("owner = ?", owner)):
             if value is not None:
@@ -286,7 +286,7 @@ class SqliteQueue:
         return [read(row) for row in rows]
 
     def ahead(self, job: Job) -> int:
-        """See the port."""
+        """See `Queue`."""
         with self._database.reading() as db:
             row = db.execute(
                 "SELECT count(*) FROM job AS other, job AS mine "  # noqa: S608 - constants
@@ -297,7 +297,7 @@ class SqliteQueue:
         return int(row[0])
 
     def depth(self, kind: str) -> Depth:
-        """See the port."""
+        """See `Queue`."""
         with self._database.reading() as db:
             rows = db.execute(
                 "SELECT state, count(*) FROM job WHERE kind = ? "  # noqa: S608 - constants
@@ -307,7 +307,7 @@ class SqliteQueue:
         return dict.fromkeys(COUNTED, 0) | dict(rows)
 
     def sweep(self) -> list[Job]:
-        """See the port."""
+        """See `Queue`."""
         with self._database.reading() as db:
             idle = not db.execute(_OVER, (self._clock(), 1)).fetchall()
         if idle:
@@ -321,7 +321,7 @@ class SqliteQueue:
         return [read(row[:-1]) for row in rows]
 
     def forget(self, job_id: str) -> Job:
-        """See the port."""
+        """See `Queue`."""
         with self._database.writing() as db:
             job = get(db, job_id)
             [(seq,)] = db.execute("SELECT seq FROM job WHERE id = ?", (job_id,)).fetchall()
@@ -330,24 +330,24 @@ class SqliteQueue:
         return job
 
     def set_aside(self) -> int:
-        """See the port; the file's types leave nothing that cannot be read."""
+        """See `Queue`; always 0, since the columns' types admit no unreadable record."""
         return 0
 
     def ping(self) -> None:
-        """See the port; takes the writer's lock, so that a full or read-only disk is seen."""
+        """See `Queue`; takes the writer's lock, so that a full or read-only disk is noticed."""
         with self._database.writing():
             pass
 
     def caveat(self) -> str:
-        """See the port."""
+        """See `Queue`."""
         return ""
 
     def close(self) -> None:
-        """See the port."""
+        """See `Queue`."""
         self._database.close()
 
     def _now(self, db: sqlite3.Connection) -> float:
-        """The time of a transaction that writes."""
+        """The time for a transaction that writes (see `glagol.jobs.sqlite.clock`)."""
         return file_clock.now(db, self._clock())
 
     def _wake(self) -> None:
@@ -372,8 +372,8 @@ def _claimed(db: sqlite3.Connection, seq: int, worker: str, lease_s: float, now:
     return read(rows[0])
 
 
-def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
-    """End a job with an expired lease and no attempt left, or cancelled; whether it ended."""
+def _ended_without_worker(db: sqlite3.Connection, seq: int, now: float) -> bool:
+    """End a job whose lease expired, if no attempt is left or it was cancelled; True if ended."""
     job = read(db.execute(f"{SELECT} WHERE seq = ?", (seq,)).fetchone())
     if job.state != RUNNING or not (job.cancelling or job.attempt >= job.attempts_max):
         return False
@@ -381,18 +381,18 @@ def _buried(db: sqlite3.Connection, seq: int, now: float) -> bool:
         _orphan(db, job, None, now)
     else:
         why = msgspec.json.encode(validation.EXHAUSTED)
-        _bequeath(db, update(db, _END, (FAILED, why, now), now, job), now)
+        _put_follow_up(db, update(db, _END, (FAILED, why, now), now, job), now)
     return True
 
 
 def _orphan(db: sqlite3.Connection, job: Job, why: bytes | None, now: float) -> Job:
     """Cancel a job that no worker holds."""
     job = update(db, _END, (CANCELLED, why, now), now, job)
-    _bequeath(db, job, now)
+    _put_follow_up(db, job, now)
     return job
 
 
-def _bequeath(db: sqlite3.Connection, job: Job, now: float) -> None:
+def _put_follow_up(db: sqlite3.Connection, job: Job, now: float) -> None:
     kind, ttl_s = db.execute("SELECT heir_kind, ttl_s FROM job WHERE id = ?", (job.id,)).fetchone()
     if kind:
         insert(db, [validation.orphan_follow_up(job, kind, ttl_s)], now)

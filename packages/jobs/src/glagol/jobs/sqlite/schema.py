@@ -1,4 +1,4 @@
-"""The table of jobs in SQLite: its schema, and reading, adding and changing one row.
+"""The schema of the job queue in SQLite, and functions that read, add and change rows.
 
 Every function takes a connection; functions that write need it in a transaction.
 """
@@ -31,8 +31,8 @@ __all__ = [
 
 SCHEMA_VERSION: Final = 1
 LIVE: Final = f"state IN ({sql(QUEUED, RUNNING)})"
-"""Of jobs that may be claimed; the index `by_due` is on exactly this, so queries repeat it."""
-# Payloads live apart: SQLite writes a row whole, and a lease is renewed every few seconds.
+"""Condition of jobs that may be claimed; queries repeat it, since the index `by_due` needs it."""
+# Payloads have their own table: SQLite rewrites whole rows, and a lease is renewed often.
 SCHEMA: Final = f"""
 CREATE TABLE job (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
@@ -67,7 +67,7 @@ _INSERT: Final = f"""
 
 
 def insert(db: sqlite3.Connection, jobs: Iterable[NewJob], now: float) -> None:
-    """Add jobs; one whose id is there already is left as it is."""
+    """Add jobs; one whose id exists is left unchanged."""
     for new in jobs:
         rows = db.execute(
             _INSERT,
@@ -85,10 +85,10 @@ def delete(db: sqlite3.Connection, seqs: Iterable[int]) -> None:
 
 
 def held(db: sqlite3.Connection, claim: Claim) -> Job:
-    """The job of a claim that holds it.
+    """The job of a claim, if the claim still holds it.
 
     Raises:
-        LeaseLostError: It does not.
+        LeaseLostError: It does not hold it.
     """
     row = db.execute(f"{SELECT} WHERE id = ?", (claim.job.id,)).fetchone()
     job = None if row is None else read(row)
@@ -98,28 +98,28 @@ def held(db: sqlite3.Connection, claim: Claim) -> Job:
 
 
 def update(db: sqlite3.Connection, sets: str, values: Sequence[Any], now: float, job: Job) -> Job:
-    """Change columns of a row, and note that it changed.
+    """Change columns of a job, its time of change and its version.
 
     Args:
         db: In a transaction.
-        sets: `column = ?` and the like, separated by commas; constants of ours.
-        values: Of its question marks.
+        sets: Assignments such as `column = ?`, separated by commas; constants only.
+        values: For its question marks.
         now: Unix seconds.
-        job: Which.
+        job: The job to change.
 
     Returns:
-        The job as it became.
+        The changed job.
     """
     rows = db.execute(
         f"UPDATE job SET {sets}, changed_s = ?, version = version + 1 "  # noqa: S608 - constants
         f"WHERE id = ? RETURNING {FIELDS}",
         (*values, now, job.id),
-    ).fetchall()  # all, so that the statement is over before the transaction is
+    ).fetchall()  # all rows, so that the statement ends before the transaction
     return read(rows[0])
 
 
 def get(db: sqlite3.Connection, job_id: str) -> Job:
-    """The job of this name.
+    """The job with this id.
 
     Raises:
         InputError: `job_unknown`.
@@ -136,5 +136,5 @@ def read(row: Sequence[Any]) -> Job:
     why = fields["trouble"]
     fields["trouble"] = None if why is None else msgspec.json.decode(why, type=Trouble)
     fields["cancelling"] = bool(fields["cancelling"])
-    # RETURNING gives a whole number as it was bound, not as its column keeps it
+    # RETURNING gives a number in the type it was bound with, not in its column's type
     return msgspec.convert(fields, Job)

@@ -26,12 +26,12 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a job.
 
     Attributes:
-        event: What.
-        job_id: To which job.
-        owner: Whose job it is.
+        event: What happened.
+        job_id: The job.
+        owner: The job's owner.
         result: The transcript as a JSON object, when the job is done; empty otherwise.
-        trouble: Why it failed; None otherwise.
-        link: Where the result is: a path such as `/v1/jobs/ID/result`, or a whole address.
+        trouble: Why it failed; None if it did not.
+        link: URL of the result: a path such as `/v1/jobs/ID/result`, or absolute.
         traceparent: The trace of the request that made the job (W3C); empty means none.
     """
 
@@ -51,8 +51,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         url: The receiver.
         job_id: The job that the event is about.
         event: What happened to it.
-        body: The JSON text that is sent, the same in every try.
-        attempts: How often it is tried.
+        body: The JSON text that is sent, the same in every attempt.
+        attempts: Attempts at most.
         traceparent: See `Notice`.
     """
 
@@ -70,7 +70,7 @@ class _JobField(msgspec.Struct, frozen=True):
 
 
 class _Lacks(msgspec.Struct, frozen=True):
-    """Fields of a result about what its recording lacks."""
+    """Fields of a result that say which audio is missing."""
 
     complete: bool | None = None
     warnings: msgspec.Raw = msgspec.Raw()
@@ -94,17 +94,17 @@ class _Body(msgspec.Struct, frozen=True):
 def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400.0) -> NewJob:
     """Make the delivery job of a webhook; pass it as `follow` to finish, fail or cancel.
 
-    The body holds a result of up to 64 KiB, or the link of a longer one, and in both cases what the
-    recording lacks.
+    The body holds a result of up to 64 KiB, or the link of a longer one, and in both cases the
+    warnings about missing audio.
 
     Args:
         notice: What happened.
-        url: The receiver; `guard.check_url` has seen it when the request came.
+        url: The receiver; `ssrf.check_url` checked it when the request was accepted.
         attempts: How often the delivery is tried.
         ttl_s: How long an ended delivery stays listed.
 
     Returns:
-        A job of `KIND`. Its id is the `webhook-id` of every try.
+        A job of `KIND`. Its id is the `webhook-id` of every attempt.
     """
     inline = 0 < len(notice.result) <= INLINE_BYTES_MAX
     lacks = msgspec.json.decode(notice.result, type=_Lacks) if notice.result else _Lacks()
@@ -137,7 +137,7 @@ def notify(notice: Notice, url: str, *, attempts: int = 10, ttl_s: float = 86400
 
 
 def read(payload: bytes) -> Delivery:
-    """The delivery that a job of `KIND` carries.
+    """Decode the payload of a job of `KIND`.
 
     Raises:
         IntegrityError: `state_too_new`, `state_damaged`.

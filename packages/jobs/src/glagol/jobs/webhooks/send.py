@@ -28,7 +28,7 @@ from glagol.jobs.webhooks.ssrf import (
     check_url,
 )
 
-__all__ = ["Outcome", "Terms", "send", "trust"]
+__all__ = ["Outcome", "WebhookSettings", "send", "trust"]
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
 _AGAIN: Final = frozenset({408, 425, 429})
@@ -37,7 +37,7 @@ Verdict = Literal["taken", "again", "final"]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WebhookSettings:
     """The operator's settings of webhooks.
 
     Attributes:
@@ -76,7 +76,7 @@ async def send(
     delivery: Delivery,
     message_id: str,
     sent_s: float,
-    terms: Terms,
+    settings: WebhookSettings,
     *,
     tls: ssl.SSLContext,
     resolve: Resolver,
@@ -87,21 +87,21 @@ async def send(
         delivery: What and where.
         message_id: The `webhook-id`.
         sent_s: Unix seconds now.
-        terms: The operator's.
+        settings: The operator's.
         tls: See `trust`.
         resolve: From name and port to addresses.
     """
-    if not terms.secrets:
+    if not settings.secrets:
         return Outcome("again", "unsigned")
     body = delivery.body.encode()
-    headers = signing.headers(terms.secrets, message_id, int(sent_s), body)
+    headers = signing.headers(settings.secrets, message_id, int(sent_s), body)
     if delivery.traceparent:
         headers["traceparent"] = delivery.traceparent
     try:
-        target = check_url(delivery.url, terms.rules)
-        async with asyncio.timeout(terms.timeout_s):
+        target = check_url(delivery.url, settings.rules)
+        async with asyncio.timeout(settings.timeout_s):
             status, answered = await _post(
-                target, headers, body, GuardedBackend(terms.rules, resolve), tls
+                target, headers, body, GuardedBackend(settings.rules, resolve), tls
             )
     except InputError:
         return Outcome("final", "refused")

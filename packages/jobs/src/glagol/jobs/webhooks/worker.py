@@ -28,7 +28,7 @@ from glagol.core.shares import ALONE, Shares
 from glagol.jobs.backoff import DELIVERY
 from glagol.jobs.queue import Claim, Job, LeaseLostError, Queue, Trouble
 from glagol.jobs.webhooks.payload import KIND, Delivery, read
-from glagol.jobs.webhooks.send import Outcome, Terms, send, trust
+from glagol.jobs.webhooks.send import Outcome, WebhookSettings, send, trust
 from glagol.jobs.webhooks.ssrf import Resolver, system_resolver
 
 __all__ = ["Attempt", "Deliverer", "attempts_of"]
@@ -82,7 +82,7 @@ class Deliverer:
 
     Args:
         queue: Where deliveries wait.
-        terms: Asked before every try.
+        settings: Asked before every try.
         worker: This process's name in the queue.
         on_try: Called after every try with the delivery, its outcome, and the Unix seconds when it
             began and ended; for metrics and traces. Must not raise.
@@ -94,7 +94,7 @@ class Deliverer:
     def __init__(
         self,
         queue: Queue,
-        terms: Callable[[], Terms],
+        settings: Callable[[], WebhookSettings],
         *,
         worker: str,
         on_try: OnTry = lambda *_: None,
@@ -103,7 +103,7 @@ class Deliverer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
-        self._terms = terms
+        self._settings = settings
         self._worker = worker
         self._on_try = on_try
         self._threads = ThreadPoolExecutor(QUEUE_THREADS, thread_name_prefix="deliverer")
@@ -158,7 +158,7 @@ class Deliverer:
     async def _claimed(self) -> Claim | None:
         """The next delivery; None after waiting for one in vain."""
         try:
-            lease_s = self._terms().timeout_s + LEASE_MARGIN_S
+            lease_s = self._settings().timeout_s + LEASE_MARGIN_S
             claim = await self._in_thread(self._queue.claim, self._worker, [KIND], lease_s)
             if claim is None:
                 await self._in_thread(self._queue.wait, [KIND], WAIT_S)
@@ -220,7 +220,7 @@ class Deliverer:
         try:
             began_s = self._clock()
             outcome = await send(
-                delivery, job.id, began_s, self._terms(), tls=self._tls, resolve=self._resolve
+                delivery, job.id, began_s, self._settings(), tls=self._tls, resolve=self._resolve
             )
             self._on_try(delivery, outcome, began_s, self._clock())
             return outcome, began_s

@@ -1,8 +1,8 @@
 """A client's connection: uvicorn's protocol with limits for heads and a direct path for bodies.
 
-uvicorn parses a request by llhttp, as `exchange` parses vLLM's answer, and limits neither the size
-of a head nor the time until it is complete; here both are limited. A slow body is waited for. While
-a client does not read, nothing is written to it.
+uvicorn parses requests with llhttp, as `exchange` parses vLLM's responses, but limits neither the
+size of a head nor the time until it is complete; this class limits both. A body has no time limit.
+While a client does not read, nothing is written to it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from glagol.web.bind import CONNECTIONS_MAX
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-__all__ = ["Bounds", "Connection", "Outlet"]
+__all__ = ["BodyWriter", "Bounds", "Connection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Bounds:
     """Limits of a client.
 
     Attributes:
-        connections: At one time; one more is answered 503.
-        head_s: For a head to arrive, since the connection was made or the answer before was sent.
-        head_bytes: Of a head, and of whatever else is not body.
-        headers: Of a request.
-        pipelined: Requests that wait for the answer before theirs.
+        connections: Concurrent connections; a further one gets 503.
+        head_s: Seconds until a head is complete, from the connection or the previous response.
+        head_bytes: Bytes of a head, and of all else that is not body.
+        headers: Header fields of a request.
+        pipelined: Requests that wait for the response to an earlier one.
     """
 
     connections: int = CONNECTIONS_MAX
@@ -46,14 +46,14 @@ class Bounds:
     pipelined: int = 8
 
 
-class Outlet:
+class BodyWriter:
     """Write body chunks straight to the transport, bypassing ASGI's `send`.
 
-    It is `scope["state"]["outlet"]`, for a body without a length; the head before it and the end
-    after it are sent as ASGI messages.
+    It is `scope["state"]["body_writer"]`, for a body without a length; the head before it and
+    the end after it are sent as ASGI messages.
 
     Attributes:
-        last: What was written last.
+        last: The last chunk.
     """
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
@@ -64,7 +64,7 @@ class Outlet:
         """Write at least one byte, or drop it when the client has disconnected.
 
         Returns:
-            Whether the client keeps up; when it does not, `drain` comes before more.
+            Whether the client keeps up; if not, call `drain` before the next write.
         """
         self.last = chunk
         cycle = self._cycle
@@ -81,10 +81,10 @@ class Connection(HttpToolsProtocol):
     """One connection, for as many requests as the client sends.
 
     Args:
-        config: uvicorn's, loaded.
-        state: Of the server, shared by its connections.
-        bounds: What the client may take.
-        left: Called when the connection is over.
+        config: uvicorn's configuration, loaded.
+        state: State of the server, shared by its connections.
+        bounds: Limits of the client.
+        left: Called when the connection is closed.
     """
 
     def __init__(
@@ -93,7 +93,9 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, state, {})
         self._bounds = bounds
         self._left = left
-        self._running: RequestResponseCycle | None = None  # uvicorn knows the one read last
+        self._running: RequestResponseCycle | None = (
+            None  # uvicorn's `cycle` is the request read last
+        )
         self._deadline: asyncio.TimerHandle | None = None
         self._loose = 0  # bytes since the last piece of a body, or the end of a request
         self._in_head = True
@@ -118,7 +120,7 @@ class Connection(HttpToolsProtocol):
         self._left()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio callback for each read; bounds all bytes that are not body.
+        """asyncio callback for each read; limits the bytes that are not body.
 
         It replaces uvicorn's method, which drops the body of a request with an `Upgrade` offer;
         Java's client sends one with every request.
@@ -144,7 +146,7 @@ class Connection(HttpToolsProtocol):
             self._feed(b"".join([line, *kept, b"\r\n", data[offered.args[0] :]]))
 
     def on_message_begin(self) -> None:
-        """By the parser."""
+        """Parser callback."""
         self._in_head = True
         super().on_message_begin()
 
@@ -161,13 +163,13 @@ class Connection(HttpToolsProtocol):
         """
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             return
-        self._weigh()
+        self._check_head()
         self._stop_waiting()
         self._in_head = self._body_begun = False
         self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         waiting = len(self.pipeline)
         super().on_headers_complete()
-        self.scope["state"]["outlet"] = Outlet(self.cycle)
+        self.scope["state"]["body_writer"] = BodyWriter(self.cycle)
         if len(self.pipeline) > waiting:  # uvicorn stops reading, and would miss a disconnect
             self.flow.resume_reading()
 
@@ -175,7 +177,7 @@ class Connection(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _weigh(self) -> None:
+    def _check_head(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self._bounds.head_bytes or len(self.headers) > self._bounds.headers:
             self._fault = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -184,28 +186,28 @@ class Connection(HttpToolsProtocol):
             raise _RefusedError
 
     def on_body(self, body: bytes) -> None:
-        """By the parser."""
+        """Parser callback."""
         self._loose, self._body_begun = 0, True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """By the parser."""
+        """Parser callback."""
         if not self.parser.should_upgrade():
             self._loose = 0
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """The answer was sent: start the timer for the next head.
+        """uvicorn callback: the response was sent; start the timer for the next head.
 
-        A client that waited for `100 Continue` and got the final answer may or may not send its
-        body, so the next bytes would be ambiguous: the connection is closed then.
+        A client that waited for `100 Continue` and got the final response may or may not send its
+        body. The next bytes would be ambiguous, so the connection is closed.
         """
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
             return
         if not self.cycle.response_complete:
-            return  # the one read last waits or runs
+            return  # the request read last waits or runs
         if self.cycle.more_body and self.expect_100_continue and not self._body_begun:
             self._close()
         else:
@@ -242,9 +244,9 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
         self._stop_waiting()
         left = self.transport.get_write_buffer_size()
-        self._deadline = self.loop.call_later(self._bounds.head_s, self._see_off, left)
+        self._deadline = self.loop.call_later(self._bounds.head_s, self._abort_if_stuck, left)
 
-    def _see_off(self, before: int) -> None:
+    def _abort_if_stuck(self, before: int) -> None:
         left = self.transport.get_write_buffer_size()
         if left < before:
             self._close()
@@ -252,7 +254,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer and close the connection; in the middle of another answer, only end it."""
+        """Send an error and close the connection; during another response, abort it."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
         else:

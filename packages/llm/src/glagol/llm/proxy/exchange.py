@@ -19,7 +19,7 @@ from glagol.core.errors import HostError, InputError
 from glagol.llm.vllm.client import unavailable
 
 if TYPE_CHECKING:
-    from glagol.llm.proxy.connection import Outlet
+    from glagol.llm.proxy.connection import BodyWriter
 
 __all__ = ["Address", "Incoming", "exchange"]
 
@@ -55,7 +55,7 @@ class Incoming(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._over = False
-        self._outlet: Outlet | None = None
+        self._body_writer: BodyWriter | None = None
         self._broken: HostError | None = None
         self.status = 0
         self.kind = ""
@@ -83,21 +83,21 @@ class Incoming(asyncio.Protocol):
         self._parts.clear()
         return chunk
 
-    async def pour(self, outlet: Outlet) -> None:
+    async def pour(self, body_writer: BodyWriter) -> None:
         """Forward the body as it arrives, within the same turn of the event loop.
 
         Args:
-            outlet: Where to; while it does not keep up, nothing is read.
+            body_writer: Where to; while it does not keep up, nothing is read.
 
         Raises:
             HostError: `llm_unavailable`, the connection broke before the end.
         """
-        self._outlet = outlet
+        self._body_writer = body_writer
         while self._parts or not self._over:
             if not self._parts:
                 await self._more()
-            self._sent(outlet)
-            await outlet.drain()
+            self._sent(body_writer)
+            await body_writer.drain()
 
     async def whole(self) -> bytes:
         """The body, when all of it has arrived.
@@ -110,13 +110,13 @@ class Incoming(asyncio.Protocol):
             parts.append(chunk)
         return b"".join(parts)
 
-    def _sent(self, outlet: Outlet) -> bool:
+    def _sent(self, body_writer: BodyWriter) -> bool:
         """Forward what has arrived; returns whether the client keeps up."""
         if not self._parts:
             return True
         chunk = b"".join(self._parts)
         self._parts.clear()
-        return outlet.write(chunk)
+        return body_writer.write(chunk)
 
     async def _more(self) -> None:
         if self._broken is not None:
@@ -143,8 +143,8 @@ class Incoming(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._broken = unavailable(f"it does not speak HTTP ({error})")
         keeps_up = self._waiter is not None
-        if keeps_up and self._outlet is not None:
-            keeps_up = self._sent(self._outlet)
+        if keeps_up and self._body_writer is not None:
+            keeps_up = self._sent(self._body_writer)
             if keeps_up and not self._over and self._broken is None:
                 return  # the waiting coroutine has nothing to do
         if not keeps_up and not self._paused:

@@ -1,7 +1,7 @@
-"""Forward a request to vLLM byte for byte, and its answer back.
+"""Forward a request to vLLM byte for byte, and its response back.
 
-The body is unchanged. A streamed answer is forwarded chunk by chunk; any other answer is kept until
-it is complete, so that a crash of vLLM gives a 503 and not half a JSON. When the client leaves, the
+A streamed response is forwarded chunk by chunk. Any other response is buffered until it is
+complete, so that a crash of vLLM gives a 503 and not half a JSON. When the client disconnects, the
 connection to vLLM is closed, and vLLM stops generating.
 """
 
@@ -19,24 +19,24 @@ from glagol.llm.vllm.client import unavailable
 from glagol.web import errors, sse
 
 if TYPE_CHECKING:
-    from glagol.llm.proxy.connection import Outlet
+    from glagol.llm.proxy.connection import BodyWriter
     from glagol.web.request_log import Receive, Scope, Send
 
-__all__ = ["Passing"]
+__all__ = ["ForwardedRequest"]
 
 _NOT_FOUND, _SERVER_ERRORS = 404, 500
-_NO_ROUTE: Final = b'{"detail":"Not Found"}'  # vLLM's router, which knows no error shape
+_NO_ROUTE: Final = b'{"detail":"Not Found"}'  # from vLLM's router, not in OpenAI's error format
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class ForwardedRequest:
     """One forwarded request, as an ASGI application that a handler returns.
 
     Attributes:
-        address: Of vLLM.
-        path: The same there as here.
-        body: The request's.
-        done: Called once, when the request is over in whatever way.
+        address: Socket and key of vLLM.
+        path: Path of the request, the same at vLLM.
+        body: Body of the request.
+        done: Called once, when the request has ended for any reason.
     """
 
     address: Address
@@ -45,11 +45,11 @@ class Passing:
     done: Callable[[], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and the answer back.
+        """Forward the request, and the response.
 
         Raises:
-            HostError: `llm_unavailable`, before anything was answered; `cancelled`, the client
-                left before anything was answered.
+            HostError: `llm_unavailable` or, if the client disconnected, `cancelled`; both only
+                before the response began.
             InputError: `not_found`, the model does not serve this route.
         """
         answer = _Answer(send, scope)
@@ -62,7 +62,9 @@ class Passing:
                 work.result()
                 return
             if not answer.begun:
-                raise HostError("cancelled", "the client left before the answer", "send it again")
+                raise HostError(
+                    "cancelled", "the client disconnected before the response", "send it again"
+                )
             scope["state"]["note"]["code"] = "cancelled"
         finally:
             self.done()
@@ -78,7 +80,7 @@ class Passing:
             async with exchange(self.address, self.path, self.body, kind) as incoming:
                 if incoming.kind.startswith("text/event-stream"):
                     await answer.start(incoming.status, {"content-type": incoming.kind})
-                    await incoming.pour(answer.outlet)
+                    await incoming.pour(answer.body_writer)
                     await answer.end()
                     return
                 body = await incoming.whole()
@@ -97,12 +99,12 @@ class Passing:
 
 
 class _Answer:
-    """The way back to the client."""
+    """The response to the client, with the state of what was sent."""
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
         self._scope = scope
-        self.outlet: Outlet = scope["state"]["outlet"]
+        self.body_writer: BodyWriter = scope["state"]["body_writer"]
         self.begun = False
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -114,12 +116,12 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
     async def fail(self, error: HostError) -> None:
-        """An error before the answer is raised; in the middle of a stream it is its last event."""
+        """Raise an error if the response has not begun; else send it as the last event."""
         if not self.begun:
             raise error
         note: dict[str, Any] = self._scope["state"]["note"]
         fault = errors.record(error, self._scope["path"], note)
-        last = self.outlet.last
+        last = self.body_writer.last
         lead = b"" if last.endswith(b"\n\n") or not last else b"\n\n"
         await self.end(lead + sse.event(errors.openai_body(fault)))
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["Listener"]
 
 _BOUNDS: Final = Bounds()
-FAREWELL_S: Final = 2.0  # for a request that is cut off to close what it holds
+FAREWELL_S: Final = 2.0  # for an aborted request to close its files and connections
 
 
 class Listener:
     """HTTP/1.1 on a socket.
 
     Args:
-        app: The application.
-        bound: Where to listen; closed at the end.
-        bounds: What clients may take.
+        app: The ASGI application.
+        bound: Bound socket to listen on; closed at the end.
+        bounds: Limits of a client.
     """
 
     def __init__(self, app: Asgi, bound: socket.socket, bounds: Bounds = _BOUNDS) -> None:
@@ -47,7 +47,7 @@ class Listener:
             log_config=None,
             log_level="error",
             access_log=False,
-            proxy_headers=False,  # the real peer decides what is open to this machine
+            proxy_headers=False,  # the peer's address decides what needs no key
             timeout_keep_alive=math.ceil(bounds.head_s),
         )
         self._socket = bound
@@ -57,7 +57,7 @@ class Listener:
         self._left = asyncio.Event()
 
     def stop(self) -> None:
-        """Accept nothing more; `serve` returns when requests under way are answered."""
+        """Accept no more connections; `serve` returns when requests in flight have ended."""
         self._stopping.set()
 
     async def serve(self) -> None:

@@ -1,1 +1,1 @@
-"""Summaries: transcripts, pieces, prompts, notes, merging, the report."""
+"""Summaries of long transcripts: split into pieces, take notes of each, merge, report."""

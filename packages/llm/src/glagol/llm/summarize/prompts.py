@@ -1,4 +1,4 @@
-"""The instructions that a model is given: text files of this package, named by their digests."""
+"""Load the prompt instructions of a summary: text files of this package, with their digests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ERROR_CHARACTERS_MAX: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the steps of a summary begin with, in one language.
+    """Instructions of the steps of a summary, in one language.
 
     Attributes:
         map: For a piece of the transcript.
         reduce: For notes on several pieces.
-        repair: Added when an answer had not its form; `{error}` stands for what was wrong.
+        repair: Added when an answer was malformed; `{error}` is replaced by the error.
         sha256: Digest of each file by its name.
     """
 
@@ -32,13 +32,13 @@ class Instructions:
     sha256: dict[str, str]
 
     def repaired(self, prompt: str, error: str) -> str:
-        """`prompt`, asked again because of `error`; of that no more than 160 characters."""
+        """`prompt` for another attempt, with at most 160 characters of `error`."""
         return f"{prompt}\n\n{self.repair.replace('{error}', error[:_ERROR_CHARACTERS_MAX])}"
 
 
 @cache
 def instructions(language: Language) -> Instructions:
-    """The instructions in a language."""
+    """Load the instructions in a language."""
     folder = resources.files("glagol.llm.summarize") / "texts"
     names = {step: f"{step}.{language}.txt" for step in ("map", "reduce", "repair")}
     data = {step: (folder / name).read_bytes() for step, name in names.items()}
@@ -49,7 +49,7 @@ def instructions(language: Language) -> Instructions:
 
 
 def language_of(text: str) -> Language:
-    """Russian when a third of the letters is Cyrillic: Russian speech is full of Latin names."""
+    """Russian if a third of the letters is Cyrillic, since it contains many Latin names."""
     letters = [letter for letter in text if letter.isalpha()]
     cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in letters)
     return "ru" if 3 * cyrillic >= len(letters) and letters else "en"

@@ -1,8 +1,8 @@
 """Quote untrusted text inside a prompt, so that nothing in it can end the quotation.
 
-Square brackets belong to the prompt (labels, fences) and angle brackets to chat templates
-(`<|im_end|>`, `</think>`). Inside the fence both are replaced, and every label has a line of its
-own, so a transcript cannot close the fence, imitate another segment, or switch the role.
+Prompts use square brackets for labels and fences, and chat templates use angle brackets
+(`<|im_end|>`, `</think>`). Both are replaced in quoted text, and each segment is one line. So a
+transcript cannot close the fence, imitate another segment, or switch the role.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _OTHERWISE: Final = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›"})
 
 
 def plain(text: str) -> str:
-    """`text` on one line, without the characters that mean something in a prompt."""
+    """`text` on one line, with the brackets that have a meaning in a prompt replaced."""
     words = "".join(char if char.isprintable() else " " for char in text).split()
     return " ".join(words).translate(_OTHERWISE)
 
 
 def transcript(piece: Piece) -> str:
-    """A piece of a transcript as the model sees it: context first, then what it owns."""
+    """Quote a piece of a transcript for the prompt: its context, then its own segments."""
     parts = [_fenced("transcript", piece.owned)]
     if piece.context:
         parts.insert(0, _fenced("context", piece.context))
@@ -33,7 +33,7 @@ def transcript(piece: Piece) -> str:
 
 
 def notes(piece: Piece) -> str:
-    """Notes on pieces as the model sees them when they are brought together."""
+    """Quote notes for the prompt that merges them."""
     return _fenced("notes", piece.owned)
 
 

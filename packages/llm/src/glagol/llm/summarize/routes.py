@@ -1,8 +1,8 @@
-"""`POST /v1/summarize`: a text, a transcript or a job of asr-server as a summary.
+"""`POST /v1/summarize`: summarise a text, a transcript or a job of asr-server.
 
-With `stream` the answer is server-sent events: `progress`, a comment now and then while the model
-works, at last `result` or `error` with the very envelope of the plain answer. When the client
-leaves, every request to the model ends.
+With `stream` the response is server-sent events: `progress`, keep-alive comments while the model
+works, and at the end `result` or `error` with the same envelope as without `stream`. When the
+client disconnects, all its requests to the model are cancelled.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from glagol.llm.summarize.merge import Progress, Summarizer
     from glagol.llm.summarize.transcripts import Transcript
 
-__all__ = ["HANDLERS", "Desk"]
+__all__ = ["HANDLERS", "SummaryService"]
 
 BODY_BYTES_MAX: Final = 64 << 20
 KEEP_ALIVE_S: Final = 15.0
@@ -44,15 +44,15 @@ Work: TypeAlias = Callable[[], Coroutine[Any, Any, Report]]
 
 
 @dataclass(slots=True)
-class Desk:
+class SummaryService:
     """What the handler needs; kept as `app.state.summaries`.
 
     Attributes:
-        summarizer: Gives the one of the model that serves; raises while none does.
-        models: Names that a request may give the model.
-        recordings: Where jobs' transcripts come from.
-        places: Summaries that may be under way at one time.
-        busy: Summaries under way.
+        summarizer: Returns the summarizer of the served model; raises while there is none.
+        models: Accepted names of the model.
+        recordings: Fetches the transcripts of jobs from asr-server.
+        places: How many summaries may be in flight.
+        busy: Summaries in flight.
     """
 
     summarizer: Callable[[], Summarizer]
@@ -62,7 +62,7 @@ class Desk:
     busy: int = 0
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SummaryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The request's body: exactly one of `text`, `transcript` and `job`.
 
     Attributes:
@@ -118,68 +118,72 @@ async def summarize(request: LlmRequest) -> Response[Any]:
         LimitError: `busy`, `prompt_too_long`.
         HostError: `llm_unavailable`, `llm_output_invalid`, `queue_unreachable`, `cancelled`.
     """
-    desk = cast("Desk", request.app.state.summaries)
-    wish = _wish(await request.body(), desk)
-    streamed = wish.stream or "text/event-stream" in request.headers.get("accept", "")
-    summarizer = desk.summarizer()
-    if desk.busy >= desk.places:
-        raise LimitError("busy", f"{desk.places} summaries are under way", "try again later")
-    transcript = await _transcript(request, wish, desk)
+    service = cast("SummaryService", request.app.state.summaries)
+    asked = _parsed(await request.body(), service)
+    streamed = asked.stream or "text/event-stream" in request.headers.get("accept", "")
+    summarizer = service.summarizer()
+    if service.busy >= service.places:
+        raise LimitError("busy", f"{service.places} summaries are under way", "try again later")
+    transcript = await _transcript(request, asked, service)
     seen: asyncio.Queue[Progress] = asyncio.Queue()
     work = partial(
-        summarizer.run, transcript, language=_language(wish), on_progress=seen.put_nowait
+        summarizer.run, transcript, language=_language(asked), on_progress=seen.put_nowait
     )
     if streamed:
-        return sse.respond(_events(request, desk, work, seen))
-    async with _running(desk, work) as task:
+        return sse.respond(_events(request, service, work, seen))
+    async with _running(service, work) as task:
         report = await _unless_gone(request, task)
     return Response(_envelope_of(request, report), media_type="application/json")
 
 
-def _wish(body: bytes, desk: Desk) -> Wish:
+def _parsed(body: bytes, service: SummaryService) -> SummaryRequest:
     remedy = "send JSON with one of text, transcript and job"
     try:
-        wish = msgspec.json.decode(body, type=Wish)
+        asked = msgspec.json.decode(body, type=SummaryRequest)
     except msgspec.DecodeError as error:
         raise InputError("request_invalid", f"the body is wrong: {error}", remedy) from error
-    if sum(given is not None for given in (wish.text, wish.transcript, wish.job)) != 1:
-        raise InputError("request_invalid", "not exactly one source is given", remedy)
-    _language(wish)
-    if wish.model is not None and wish.model not in desk.models:
-        known = ", ".join(desk.models)
+    if sum(given is not None for given in (asked.text, asked.transcript, asked.job)) != 1:
         raise InputError(
-            "model_unknown", f"{wish.model[:128]!r} is not served here", f"use {known}"
+            "request_invalid", "not exactly one of text, transcript and job is given", remedy
         )
-    return wish
+    _language(asked)
+    if asked.model is not None and asked.model not in service.models:
+        known = ", ".join(service.models)
+        raise InputError(
+            "model_unknown", f"{asked.model[:128]!r} is not served here", f"use {known}"
+        )
+    return asked
 
 
-def _language(wish: Wish) -> Language | None:
+def _language(asked: SummaryRequest) -> Language | None:
     for known in LANGUAGES:
-        if wish.language == known:
+        if asked.language == known:
             return known
-    if wish.language is not None:
+    if asked.language is not None:
         raise InputError(
             "option_invalid", "the language is unknown", f"use one of {', '.join(LANGUAGES)}"
         )
     return None
 
 
-async def _transcript(request: LlmRequest, wish: Wish, desk: Desk) -> Transcript:
-    if wish.job is not None:
+async def _transcript(
+    request: LlmRequest, asked: SummaryRequest, service: SummaryService
+) -> Transcript:
+    if asked.job is not None:
         key = request.headers.get("authorization", "")
-        return await desk.recordings.transcript(wish.job, key)
-    return from_plain(wish.text) if wish.text is not None else from_value(wish.transcript)
+        return await service.recordings.transcript(asked.job, key)
+    return from_plain(asked.text) if asked.text is not None else from_value(asked.transcript)
 
 
 @asynccontextmanager
-async def _running(desk: Desk, work: Work) -> AsyncIterator[asyncio.Task[Report]]:
-    """The summary as a task that does not outlive the block."""
-    desk.busy += 1
+async def _running(service: SummaryService, work: Work) -> AsyncIterator[asyncio.Task[Report]]:
+    """Run the summary as a task that is cancelled at the end of the block."""
+    service.busy += 1
     task: asyncio.Task[Report] = asyncio.create_task(work())
     try:
         yield task
     finally:
-        desk.busy -= 1
+        service.busy -= 1
         task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await task
@@ -191,7 +195,9 @@ async def _unless_gone(request: LlmRequest, task: asyncio.Task[Report]) -> Repor
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise HostError("cancelled", "the client left before the answer", "send it again")
+            raise HostError(
+                "cancelled", "the client disconnected before the response", "send it again"
+            )
         return task.result()
     finally:
         gone.cancel()
@@ -203,11 +209,11 @@ async def _disconnected(request: LlmRequest) -> None:
 
 
 async def _events(
-    request: LlmRequest, desk: Desk, work: Work, seen: asyncio.Queue[Progress]
+    request: LlmRequest, service: SummaryService, work: Work, seen: asyncio.Queue[Progress]
 ) -> AsyncIterator[bytes]:
-    """Progress as it is made, then the envelope."""
+    """Progress events, then the envelope."""
     note = request.scope["state"]["note"]
-    async with _running(desk, work) as task:
+    async with _running(service, work) as task:
         gone = asyncio.create_task(_disconnected(request))
         try:
             while not (task.done() and seen.empty()):
@@ -226,7 +232,7 @@ async def _events(
                 if not task.done():
                     yield sse.comment("the model is busy")
             yield sse.event(_envelope_of(request, task.result()), name="result")
-        except (asyncio.CancelledError, GeneratorExit):  # the framework saw the client leave
+        except (asyncio.CancelledError, GeneratorExit):  # the framework noticed the disconnect
             note["code"] = "cancelled"
             raise
         except Exception as error:  # noqa: BLE001 - the status is sent already
@@ -238,7 +244,7 @@ async def _events(
 
 
 def _envelope_of(request: LlmRequest, report: Report) -> bytes:
-    """The envelope; the log learns counts and digests."""
+    """The response's envelope; also adds counts and digests to the request's log line."""
     request.scope["state"]["note"].update(
         coverage=report.coverage, citations=report.citations, provenance=report.provenance
     )

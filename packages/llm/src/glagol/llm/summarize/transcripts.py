@@ -1,4 +1,4 @@
-"""What may be summarised: plain text, or a transcript as this project's recogniser writes it."""
+"""Read the input of a summary: plain text, or a transcript as asr-server writes it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Transcript:
     """The input of a summary.
 
     Attributes:
-        segments: In order, with ids `s1`, `s2`, ...; at least one says something.
-        language: As the transcript names it; None when it does not.
+        segments: In order, with ids `s1`, `s2`, ...; at least one is not blank.
+        language: Language of the transcript; None if it names none.
     """
 
     segments: tuple[Segment, ...]
@@ -29,7 +29,7 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """Everything that was said."""
+        """The texts of all segments."""
         return "".join(segment.text for segment in self.segments)
 
 
@@ -48,19 +48,19 @@ class _Transcript(msgspec.Struct, frozen=True):
 
 
 def from_plain(text: str) -> Transcript:
-    """A text, one segment for each line.
+    """Make a transcript of plain text, with one segment per line.
 
     Raises:
         InputError: `text_empty`.
     """
-    return _sound(Transcript(from_text(text)))
+    return _not_blank(Transcript(from_text(text)))
 
 
 def from_json(data: bytes) -> Transcript:
-    """A transcript's JSON, with or without the envelope of an HTTP answer.
+    """Read a transcript's JSON, with or without the envelope of an HTTP response.
 
     Raises:
-        InputError: `request_invalid`, it is none; `text_empty`, it says nothing.
+        InputError: `request_invalid`, it is no transcript; `text_empty`, all its text is blank.
     """
     try:
         value = msgspec.json.decode(data)
@@ -70,10 +70,10 @@ def from_json(data: bytes) -> Transcript:
 
 
 def from_value(value: Any) -> Transcript:
-    """A transcript from decoded JSON, see `from_json`.
+    """Make a transcript of decoded JSON, see `from_json`.
 
     Raises:
-        InputError: `request_invalid`, it is none; `text_empty`, it says nothing.
+        InputError: `request_invalid`, it is no transcript; `text_empty`, all its text is blank.
     """
     if isinstance(value, dict) and isinstance(value.get("data"), dict):
         value = value["data"]
@@ -82,12 +82,12 @@ def from_value(value: Any) -> Transcript:
     except msgspec.ValidationError as error:
         raise InputError("request_invalid", f"not a transcript: {error}", _REMEDY) from error
     if not found.segments:
-        return _sound(Transcript(from_text(found.text), found.language))
+        return _not_blank(Transcript(from_text(found.text), found.language))
     segments = tuple(
         Segment(f"s{number}", segment.text, segment.start, segment.end, _speaker(segment))
         for number, segment in enumerate(found.segments, 1)
     )
-    return _sound(Transcript(segments, found.language))
+    return _not_blank(Transcript(segments, found.language))
 
 
 def _speaker(segment: _Segment) -> str:
@@ -96,7 +96,7 @@ def _speaker(segment: _Segment) -> str:
     return "" if segment.channel is None else str(segment.channel)
 
 
-def _sound(transcript: Transcript) -> Transcript:
+def _not_blank(transcript: Transcript) -> Transcript:
     if not any(segment.text.strip() for segment in transcript.segments):
         raise InputError("text_empty", "there is nothing to summarise", _REMEDY)
     return transcript

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from glagol.llm.vllm.client import Upstream
     from glagol.llm.vllm.process import Child
 
-__all__ = ["Keeper", "Vllm"]
+__all__ = ["Supervisor", "Vllm"]
 
 START_S: Final = 1800.0  # large weights from a slow disk
 PAUSE_S, PAUSE_MAX_S = 1.0, 60.0
@@ -52,7 +52,7 @@ class Vllm(Protocol):
         """
 
 
-class Keeper:
+class Supervisor:
     """Keeps one vLLM process alive.
 
     Args:

@@ -16,17 +16,23 @@ if TYPE_CHECKING:
     from glagol.speech.segmentation.cutter import Piece
     from glagol.speech.segmentation.planner import Chunk, Rule
 
-__all__ = ["Hear", "Listener", "Pieces", "Sketch", "Turns"]
+__all__ = [
+    "ChannelCutter",
+    "ChannelStream",
+    "DialogueMerger",
+    "UnfinishedSpeech",
+    "WindowRecognizer",
+]
 
 
-class Hear(Protocol):
+class WindowRecognizer(Protocol):
     """Recognises the words of one window."""
 
     def __call__(self, samples: Array, start: int) -> list[Word]:
         """Words of samples float32 [n] that begin at sample `start` of the recording."""
 
 
-class Pieces(Protocol):
+class ChannelCutter(Protocol):
     """Cuts one channel; `Cutter` is one."""
 
     @property
@@ -47,27 +53,31 @@ class Pieces(Protocol):
         """As `Cutter.open`, float32 [n]."""
 
 
-P = TypeVar("P", bound=Pieces)
+P = TypeVar("P", bound=ChannelCutter)
 
 
-class Listener(Generic[P]):
-    """Samples of one channel in, segments out as soon as they are final.
+class ChannelStream(Generic[P]):
+    """Transcribes one channel: takes samples, gives segments as soon as they are final.
 
-    Every yield is a step: a piece was recognised, or a while of audio was found to complete none.
-    What comes out does not depend on how the samples are divided into blocks.
+    Every yield is a step: a piece was recognised, or some audio was read that completes no piece.
+    The segments do not depend on how the samples are divided into blocks.
 
     Args:
-        cutter: a fresh one.
-        hear: recognises a piece.
-        rule: of the cutter; its lead is the common audio of two pieces at a cut inside speech.
-        channel: number that the segments carry; None for none.
+        cutter: a new one.
+        recognize: recognises a piece.
+        rule: of the cutter; at a cut inside speech two pieces share `lead` seconds of audio.
+        channel: number in the segments; None for none.
     """
 
-    def __init__(self, cutter: P, hear: Hear, *, rule: Rule, channel: int | None = None) -> None:
+    def __init__(
+        self, cutter: P, recognize: WindowRecognizer, *, rule: Rule, channel: int | None = None
+    ) -> None:
         self.cutter = cutter
-        self._hear = hear
+        self._recognize = recognize
         self._joiner = _Joiner(rule.lead)
-        self._sketch = round((rule.window - 1.0) * SAMPLE_RATE)  # guesses read no more
+        self._partial_samples = round(
+            (rule.window - 1.0) * SAMPLE_RATE
+        )  # a partial result reads no more
         self._stream = SegmentStream()
         self._channel = channel
 
@@ -82,26 +92,30 @@ class Listener(Generic[P]):
             yield self._step(piece)
 
     def finish(self) -> Iterator[list[Segment]]:
-        """The recording is over: the remaining steps, the last one without a piece."""
+        """End the recording: the remaining steps, the last one without a piece."""
         for piece in self.cutter.finish():
             yield self._step(piece)
         yield self._named(self._stream.finish())
 
-    def open(self) -> Sketch | None:
-        """What a partial result of the unfinished audio needs, during speech; None in silence."""
+    def open(self) -> UnfinishedSpeech | None:
+        """The audio that no final segment covers, for a partial result; None in silence."""
         samples = self.cutter.open()
         if not len(samples):
             return None
         kept, joiner = self._stream.words, replace(self._joiner)
-        if len(samples) > self._sketch:  # speech without a pause: its end will do
-            samples, kept, joiner = samples[-self._sketch :], (), _Joiner(self._joiner.lead)
+        if len(samples) > self._partial_samples:  # speech without a pause: take its end only
+            samples, kept, joiner = (
+                samples[-self._partial_samples :],
+                (),
+                _Joiner(self._joiner.lead),
+            )
         start = self.cutter.total - len(samples)
-        return Sketch(samples, start, kept, joiner, self._channel)
+        return UnfinishedSpeech(samples, start, kept, joiner, self._channel)
 
     def _step(self, piece: Piece | None) -> list[Segment]:
         found: list[Segment] = []
         if piece is not None:
-            words = self._hear(piece.samples, piece.chunk.window.start)
+            words = self._recognize(piece.samples, piece.chunk.window.start)
             found = self._stream.push(self._joiner.words(piece.chunk, words))
             if piece.chunk.pause:  # the next word comes after a silence that ends a segment
                 found += self._stream.finish()
@@ -115,8 +129,8 @@ class Listener(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
-    """The end of a recording as it was at one moment; it changes nothing of the recording.
+class UnfinishedSpeech:
+    """A snapshot of the audio that no segment covers yet; using it changes no later result.
 
     Attributes:
         samples: not transcribed yet, float32 [n].
@@ -130,9 +144,9 @@ class Sketch:
     _channel: int | None
 
     def segment(self, words: Sequence[Word]) -> Segment | None:
-        """What is said since the last segment, given the words of `samples`; None: nothing.
+        """The partial segment, given the words of `samples`; None if there are no words.
 
-        The segment that comes in the end may differ.
+        The final segment may differ.
         """
         spoken = [*self._kept, *self._joiner.new(words)]
         if not spoken:
@@ -141,7 +155,7 @@ class Sketch:
         return Segment(start, max(start, end), text_of(spoken), channel=self._channel)
 
 
-class Turns:
+class DialogueMerger:
     """Merge the segments of several channels by start; equal ones by channel."""
 
     def __init__(self) -> None:
@@ -149,11 +163,11 @@ class Turns:
         self._count = 0
 
     def push(self, segments: Iterable[Segment], frontiers: Sequence[float]) -> list[Segment]:
-        """Take one channel's next segments; give those that no channel can precede any more.
+        """Take one channel's next segments; return those that no later segment can precede.
 
         Args:
             segments: of one channel, in its order.
-            frontiers: of each channel, seconds (see `Listener.frontier`).
+            frontiers: of each channel, seconds (see `ChannelStream.frontier`).
         """
         for segment in segments:
             key = (segment.start, segment.channel or 0, self._count)
@@ -166,7 +180,7 @@ class Turns:
         return out
 
     def finish(self) -> list[Segment]:
-        """All that is left."""
+        """The remaining segments, in order."""
         return [heapq.heappop(self._waiting)[-1] for _ in range(len(self._waiting))]
 
 
@@ -179,11 +193,11 @@ class _Joiner:
     _last: Word | None = None
 
     def new(self, words: Sequence[Word]) -> Sequence[Word]:
-        """Those of the next piece's words that the last one did not have."""
+        """The words of the next piece that the piece before did not have."""
         return words if self._seam is None else after(words, self._seam, self._last)
 
     def words(self, chunk: Chunk, words: Sequence[Word]) -> list[Word]:
-        """The words that the next chunk answers for."""
+        """The words of the next piece that belong to its own part of the recording."""
         core, window = chunk.core, chunk.window
         kept = list(self.new(words) if window.start < core.start else words)
         self._seam = None

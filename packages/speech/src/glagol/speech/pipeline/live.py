@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from glagol.speech.pipeline.hearing import spoken
+from glagol.speech.pipeline.channel_decoder import spoken
 from glagol.speech.text.writing import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from glagol.speech.pipeline.channels import Listener, Sketch
-    from glagol.speech.pipeline.hearing import Hearing
+    from glagol.speech.pipeline.channel_decoder import ChannelDecoder
+    from glagol.speech.pipeline.channels import ChannelStream, UnfinishedSpeech
     from glagol.speech.segmentation.cutter import Cutter
     from glagol.speech.types import Array, Notice, Options, Segment, Transcript
 
@@ -29,21 +29,21 @@ class Live:
     `short_audio_s=0`, however the samples are divided: both ways are one code.
 
     Args:
-        listener: fresh, of one channel.
-        hearing: what recognises its windows.
+        stream: fresh, of one channel.
+        decoder: what recognises its windows.
         whole: makes the transcript of all segments and the digest of the audio.
         options: what the caller chose.
     """
 
     def __init__(
         self,
-        listener: Listener[Cutter],
-        hearing: Hearing,
+        stream: ChannelStream[Cutter],
+        decoder: ChannelDecoder,
         whole: Callable[[tuple[Segment, ...], str | None], Transcript],
         options: Options,
     ) -> None:
-        self._listener = listener
-        self.hearing = hearing
+        self._stream = stream
+        self.decoder = decoder
         self._whole = whole
         self._options = options
         self._writer = Writer(options)
@@ -51,20 +51,20 @@ class Live:
     @property
     def total(self) -> int:
         """Samples taken so far."""
-        return self._listener.cutter.total
+        return self._stream.cutter.total
 
     def push(self, samples: Array) -> Iterator[Segment]:
         """Take the next samples float32 [n] at 16 kHz; give the segments that are final now."""
-        for segments in self._listener.push(samples):
+        for segments in self._stream.push(samples):
             yield from self._final(segments)
 
-    def open(self) -> Sketch | None:
+    def open(self) -> UnfinishedSpeech | None:
         """What a partial result needs during speech; None in silence."""
-        return self._listener.open()
+        return self._stream.open()
 
     def finish(self) -> Iterator[Segment]:
         """The audio is over: the remaining finals."""
-        for segments in self._listener.finish():
+        for segments in self._stream.finish():
             yield from self._final(segments)
         yield from self._final([], last=True)
 
@@ -82,6 +82,6 @@ class Live:
         return replace(whole, warnings=(*warnings, *whole.warnings))
 
     def _final(self, segments: list[Segment], *, last: bool = False) -> Iterator[Segment]:
-        language = spoken([self.hearing], self._options)
+        language = spoken([self.decoder], self._options)
         for segment in self._writer.push(segments, language, last=last):
             yield segment if self._options.word_timestamps else replace(segment, words=())

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from glagol.speech.pipeline.blocks import opening, watched
-from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing
+from glagol.speech.pipeline.channel_decoder import ChannelDecoder
+from glagol.speech.pipeline.channels import ChannelStream, DialogueMerger
 from glagol.speech.pipeline.speaking import spoken, tapped
 from glagol.speech.pipeline.whole import ruled, uncut_s, whole
 from glagol.speech.segmentation.cutter import Cutter, Piece
@@ -164,20 +164,20 @@ def joined(
         audio_sha256: digest of the recording's file.
     """
     wide = options if plan.diarization is None else replace(options, word_timestamps=True)
-    hearings = [Hearing(_Recognised(iter(each))) for each in hypotheses]
+    decoders = [ChannelDecoder(_Recognised(iter(each))) for each in hypotheses]
     split = options.channel == "split"
-    turns = Turns()
+    turns = DialogueMerger()
     segments = []
-    for number, (cut, hearing) in enumerate(zip(plan.cuts, hearings, strict=True)):
+    for number, (cut, decoder) in enumerate(zip(plan.cuts, decoders, strict=True)):
         replayed = _Replayed(cut)
         channel = number if split else None
-        listener = Listener(replayed, hearing, rule=ruled(rule, options), channel=channel)
-        for found in listener.finish():
+        stream = ChannelStream(replayed, decoder, rule=ruled(rule, options), channel=channel)
+        for found in stream.finish():
             segments += turns.push(found, [0.0] * len(plan.cuts))
     segments += turns.finish()
     if not wide.word_timestamps:
         segments = [replace(segment, words=()) for segment in segments]
-    transcript = whole(provenance, tuple(segments), plan.cuts, wide, hearings, audio_sha256)
+    transcript = whole(provenance, tuple(segments), plan.cuts, wide, decoders, audio_sha256)
     transcript = replace(transcript, warnings=(*plan.warnings, *transcript.warnings))
     return spoken(transcript, plan.diarization, options) if plan.diarization else transcript
 
@@ -201,7 +201,7 @@ class _Channel:
 
 @dataclass(frozen=True, slots=True)
 class _Replayed:
-    """Replays the pieces of a channel to a `Listener`, as a cutter would, without samples."""
+    """Replays the pieces of a channel to a `ChannelStream`, as a cutter would, without samples."""
 
     cut: Cut
     needed: int = 0

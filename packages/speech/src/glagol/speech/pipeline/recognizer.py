@@ -1,4 +1,4 @@
-"""Speech recognition of a whole file: the package's front door."""
+"""Transcribe a recording or a live stream: the package's main entry point."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from glagol.speech.engines.families import FAMILIES, family_of
 from glagol.speech.phrases.spelling import noticed
 from glagol.speech.pipeline import speaking
 from glagol.speech.pipeline.blocks import opening, stop_if, watched
-from glagol.speech.pipeline.channels import Listener, Turns
-from glagol.speech.pipeline.hearing import Hearing, spoken
+from glagol.speech.pipeline.channel_decoder import ChannelDecoder, spoken
+from glagol.speech.pipeline.channels import ChannelStream, DialogueMerger
 from glagol.speech.pipeline.live import LIVE_FRAMES, Live
 from glagol.speech.pipeline.options import granted, request_of
 from glagol.speech.pipeline.provenance import known
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from glagol.runtime.session import Interrupt
     from glagol.speech.audio.source import AudioSource, Opener
     from glagol.speech.engines.base import Family, TranscriptionEngine
-    from glagol.speech.pipeline.channels import Hear
+    from glagol.speech.pipeline.channels import WindowRecognizer
     from glagol.speech.vad.families import Detector
 
 
@@ -132,14 +132,14 @@ class Recognizer:
         """What the engine did since the model was opened."""
         return self.engine.tally
 
-    def begin(self, options: Options) -> Hearing:
+    def begin(self, options: Options) -> ChannelDecoder:
         """What recognises the windows of one channel of one transcription, in order.
 
         Raises:
             InputError: an option is wrong.
         """
         options = granted(options, self.model.id, self.engine.traits)
-        return Hearing(self.engine.begin(request_of(options)))
+        return ChannelDecoder(self.engine.begin(request_of(options)))
 
     def transcribe(
         self,
@@ -251,23 +251,23 @@ class Recognizer:
         """As `steps`, of options that were granted; without speakers."""
         split = options.channel == "split"
         yield from opening(source, cancelled)
-        hearings = [self.begin(options) for _ in range(source.channels)]
+        decoders = [self.begin(options) for _ in range(source.channels)]
         short_s = uncut_s(options)
         listeners = [
-            self._listener(hearing, options, short_s, channel if split else None)
-            for channel, hearing in enumerate(hearings)
+            self._stream_of(decoder, options, short_s, channel if split else None)
+            for channel, decoder in enumerate(decoders)
         ]
         found: list[Segment] = []
-        turns, writer = Turns(), Writer(options)
+        turns, writer = DialogueMerger(), Writer(options)
 
         def step(segments: list[Segment], *, last: bool = False) -> Step:
-            ordered = turns.push(segments, [listener.frontier for listener in listeners])
+            ordered = turns.push(segments, [stream.frontier for stream in listeners])
             ordered += turns.finish() if last else []
-            ordered = writer.push(ordered, spoken(hearings, options), last=last)
+            ordered = writer.push(ordered, spoken(decoders, options), last=last)
             shown = tuple(s if options.word_timestamps else replace(s, words=()) for s in ordered)
             found.extend(shown)
             total_s = listeners[0].cutter.total / SAMPLE_RATE if last else source.declared_s
-            settled = min(listener.cutter.settled for listener in listeners)
+            settled = min(stream.cutter.settled for stream in listeners)
             return Step(shown, Progress(settled / SAMPLE_RATE, total_s))
 
         with closing(source):
@@ -275,30 +275,30 @@ class Recognizer:
                 if block is None:
                     yield replace(step([]), waiting=True)
                     continue
-                for listener, samples in zip(listeners, block.T if split else [block], strict=True):
-                    for segments in listener.push(np.ascontiguousarray(samples)):
+                for stream, samples in zip(listeners, block.T if split else [block], strict=True):
+                    for segments in stream.push(np.ascontiguousarray(samples)):
                         yield step(segments)
                         stop_if(cancelled)
-        for listener in listeners:
-            for segments in listener.finish():
+        for stream in listeners:
+            for segments in stream.finish():
                 yield step(segments)
                 stop_if(cancelled)
         yield step([], last=True)
-        cutters = [listener.cutter for listener in listeners]
-        transcript = self._whole(tuple(found), cutters, options, hearings, audio_sha256)
+        cutters = [stream.cutter for stream in listeners]
+        transcript = self._whole(tuple(found), cutters, options, decoders, audio_sha256)
         return replace(transcript, warnings=(*source.warnings, *transcript.warnings))
 
     def live(
         self,
         *,
         options: Options = Options(),  # noqa: B008 - frozen
-        hear: Hear | None = None,
+        recognize: WindowRecognizer | None = None,
     ) -> Live:
         """Begin to transcribe audio that is still being spoken.
 
         Args:
             options: what the caller chose. Voice activity always decides: there is no short audio.
-            hear: what recognises a window, `words` if not given.
+            recognize: what recognises a window, `words` if not given.
 
         Returns:
             The transcription; it may be used by one thread at a time.
@@ -307,14 +307,14 @@ class Recognizer:
             InputError: an option is wrong.
         """
         options = granted(options, self.model.id, self.engine.traits)
-        hearing = self.begin(options)
-        listener = self._listener(hear or hearing, options, 0.0, None, block_frames=LIVE_FRAMES)
+        decoder = self.begin(options)
+        stream = self._stream_of(recognize or decoder, options, 0.0, None, block_frames=LIVE_FRAMES)
 
         def finished(segments: tuple[Segment, ...], sha256: str | None) -> Transcript:
-            cutters = [listener.cutter]
-            return self._whole(segments, cutters, options, [hearing], sha256)
+            cutters = [stream.cutter]
+            return self._whole(segments, cutters, options, [decoder], sha256)
 
-        return Live(listener, hearing, finished, options)
+        return Live(stream, decoder, finished, options)
 
     def words(self, samples: Array, start: int, stop: Interrupt | None = None) -> list[Word]:
         """Words of one window float32 [n] alone, no longer than the engine's, at sample `start`.
@@ -322,7 +322,7 @@ class Recognizer:
         Raises:
             HostError: `cancelled`, by `stop`.
         """
-        return Hearing(self.engine.begin(Request()))(samples, start, stop)
+        return ChannelDecoder(self.engine.begin(Request()))(samples, start, stop)
 
     def close(self) -> None:
         """Give back what the engine holds; no call may follow."""
@@ -344,27 +344,27 @@ class Recognizer:
         segments: tuple[Segment, ...],
         cutters: Sequence[Cutter],
         options: Options,
-        hearings: Sequence[Hearing],
+        decoders: Sequence[ChannelDecoder],
         sha256: str | None,
     ) -> Transcript:
         """The transcript, with what became of expected phrases, and how numbers are written."""
-        found = whole(self.provenance, segments, cutters, options, hearings, sha256)
+        found = whole(self.provenance, segments, cutters, options, decoders, sha256)
         if options.phrases:
             phrases = self.engine.expected(options.phrases)
             notices = dict.fromkeys((*found.warnings, *noticed(phrases)))
             found = replace(found, phrases=phrases, warnings=tuple(notices))
         return described(found, options)
 
-    def _listener(
+    def _stream_of(
         self,
-        hear: Hear,
+        recognize: WindowRecognizer,
         options: Options,
         short_s: float,
         channel: int | None,
         *,
         block_frames: int = BLOCK_FRAMES,
-    ) -> Listener[Cutter]:
+    ) -> ChannelStream[Cutter]:
         rule = ruled(self.rule, options)
         short_s = 0.0 if self.engine.traits.needs_speech else short_s
         cutter = Cutter(self.vad, rule=rule, short_s=short_s, block_frames=block_frames)
-        return Listener(cutter, hear, rule=rule, channel=channel)
+        return ChannelStream(cutter, recognize, rule=rule, channel=channel)

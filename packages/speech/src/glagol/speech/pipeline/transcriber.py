@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from glagol.runtime.batching import Tally
     from glagol.speech.audio.source import AudioSource
-    from glagol.speech.pipeline.channels import Hear
-    from glagol.speech.pipeline.hearing import Hearing
+    from glagol.speech.pipeline.channel_decoder import ChannelDecoder
+    from glagol.speech.pipeline.channels import WindowRecognizer
     from glagol.speech.pipeline.live import Live
     from glagol.speech.types import Options, Step, Transcript
 
@@ -35,8 +35,8 @@ class Transcriber(Protocol):
     ) -> Generator[Step, None, Transcript]:
         """As `glagol.speech.pipeline.recognizer.Recognizer.steps`."""
 
-    def live(self, *, options: Options = ..., hear: Hear | None = None) -> Live:
+    def live(self, *, options: Options = ..., recognize: WindowRecognizer | None = None) -> Live:
         """As `glagol.speech.pipeline.recognizer.Recognizer.live`."""
 
-    def begin(self, options: Options) -> Hearing:
+    def begin(self, options: Options) -> ChannelDecoder:
         """As `glagol.speech.pipeline.recognizer.Recognizer.begin`."""

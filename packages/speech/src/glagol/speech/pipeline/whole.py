@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from glagol.speech.pipeline.hearing import searched, spoken
+from glagol.speech.pipeline.channel_decoder import searched, spoken
 from glagol.speech.segmentation.planner import combined
 from glagol.speech.types import SAMPLE_RATE, Coverage, Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from glagol.speech.pipeline.hearing import Hearing
+    from glagol.speech.pipeline.channel_decoder import ChannelDecoder
     from glagol.speech.segmentation.planner import Rule
     from glagol.speech.types import Options, Provenance, Segment
 
@@ -63,7 +63,7 @@ def whole(
     segments: tuple[Segment, ...],
     cut: Sequence[Finished],
     options: Options,
-    hearings: Sequence[Hearing],
+    decoders: Sequence[ChannelDecoder],
     sha256: str | None,
 ) -> Transcript:
     """The transcript of a recording, without the warnings about its sound.
@@ -73,7 +73,7 @@ def whole(
         segments: all, in order.
         cut: the channels.
         options: what the caller chose.
-        hearings: of the channels, after their last window.
+        decoders: of the channels, after their last window.
         sha256: digest of the recording's file, if known.
     """
     coverages = [
@@ -85,9 +85,9 @@ def whole(
         text=" ".join(segment.text for segment in segments),
         segments=segments,
         duration_s=round(cut[0].total / SAMPLE_RATE, 3),
-        language=spoken(hearings, options),
+        language=spoken(decoders, options),
         coverage=_sum(coverages) if split else coverages[0],
-        warnings=tuple(dict.fromkeys(each for h in hearings for each in h.warnings)),
+        warnings=tuple(dict.fromkeys(each for h in decoders for each in h.warnings)),
         provenance=searched(
             replace(
                 provenance,
@@ -95,7 +95,7 @@ def whole(
                 chunk_plan_sha256=combined(plans) if split else plans[0],
                 audio_sha256=sha256,
             ),
-            hearings,
+            decoders,
         ),
     )
 

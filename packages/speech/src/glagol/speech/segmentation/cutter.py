@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glagol.speech.segmentation.planner import Chunk, PlanDigest, Planner, Rule
-from glagol.speech.segmentation.ring_buffer import Tape
+from glagol.speech.segmentation.ring_buffer import RingBuffer
 from glagol.speech.types import SAMPLE_RATE, Array, Span
 from glagol.speech.vad.model import BLOCK_FRAMES
 
@@ -57,7 +57,7 @@ class Cutter:
         block_frames: int = BLOCK_FRAMES,
     ) -> None:
         self._short = round(min(short_s, rule.window) * SAMPLE_RATE)
-        self._tape, self._planner = Tape(), Planner(rule)
+        self._buffer, self._planner = RingBuffer(), Planner(rule)
         self._stream = vad.stream(block_frames=block_frames)
         self._machine = vad.spans()
         self._digest = PlanDigest()
@@ -113,7 +113,7 @@ class Cutter:
         planner = self._planner
         if not self.used_vad or not (planner.speaking or self._machine.speaking):
             return np.zeros(0, np.float32)
-        return self._tape.read(Span(max(planner.needed, self._tape.start), self._tape.end))
+        return self._buffer.read(Span(max(planner.needed, self._buffer.start), self._buffer.end))
 
     def _whole(self) -> Iterator[Piece]:
         samples = np.concatenate([*self._head, np.zeros(0, np.float32)])
@@ -126,16 +126,16 @@ class Cutter:
         yield self._piece(Chunk(whole, whole), samples)
 
     def _advance(self, samples: Array) -> Iterator[Piece | None]:
-        self._tape.append(samples)
+        self._buffer.append(samples)
         for activity in self._stream.push(samples):
             self._planner.observe(activity)
             spans = self._machine.push(activity.probabilities.tolist())
             chunk = None
             for chunk in self._planner.advance(spans, self._machine.settled):
-                yield self._piece(chunk, self._tape.read(chunk.window))
+                yield self._piece(chunk, self._buffer.read(chunk.window))
             if chunk is None:
                 yield None
-            self._tape.forget(self._planner.needed)
+            self._buffer.forget(self._planner.needed)
 
     def _end(self) -> Iterator[Piece]:
         spans = []
@@ -144,7 +144,7 @@ class Cutter:
             spans += self._machine.push(activity.probabilities.tolist())
         spans += self._machine.finish(self.total)
         for chunk in self._planner.finish(spans, self.total):
-            yield self._piece(chunk, self._tape.read(chunk.window))
+            yield self._piece(chunk, self._buffer.read(chunk.window))
         self.decoded, self.dropped = self._planner.decoded, self._planner.dropped
 
     def _piece(self, chunk: Chunk, samples: Array) -> Piece:

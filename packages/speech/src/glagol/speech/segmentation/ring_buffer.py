@@ -9,7 +9,7 @@ import numpy as np
 from glagol.speech.types import Array, Span
 
 
-class Tape:
+class RingBuffer:
     """Samples of a recording by absolute position.
 
     Attributes:

@@ -1,8 +1,8 @@
-"""The layer that checks key, scope and limits of a request before it reads the body.
+"""Check key, scope and limits of a request before its body is read.
 
-It sits inside `Observed`, which gives the request its id and logs it, and around the application.
-With keys on, a request needs `Authorization: Bearer KEY`, the scope of its route, and room in the
-key's limits. With keys off, only the rate of a client's address can be limited.
+This ASGI layer is inside `Observed`, which gives the request its id and logs it. With keys on, a
+request needs `Authorization: Bearer KEY` and the scope of its route, and must be within the key's
+limits. With keys off, only the rate of a client's address can be limited.
 
 A long request, such as a stream, calls `recheck` regularly, so that a revoked key ends it.
 """
@@ -38,7 +38,7 @@ __all__ = [
     "RECHECK_S",
     "Access",
     "Caller",
-    "Doors",
+    "PathRules",
     "Signed",
     "caller_of",
     "recheck",
@@ -47,7 +47,7 @@ __all__ = [
 
 KEY_PROTOCOL: Final = "glagol.key."
 RECHECK_S: Final = 1.0
-"""How often a request that lasts looks whether its key still counts."""
+"""How often a long request checks that its key is still valid."""
 
 _REALM: Final = 'Bearer realm="glagol"'
 _FORWARDED: Final = (b"forwarded", b"via", b"x-forwarded-", b"x-real-ip")
@@ -57,7 +57,7 @@ Signed = Callable[[Mapping[str, Any], Keyring], Key | None]
 
 
 def signed_by_nothing(_scope: Mapping[str, Any], _ring: Keyring) -> None:
-    """No request stands for a key that it does not send."""
+    """No session: a request has only the key that it sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class Caller:
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller:
-    """The caller of a request; `note["key"]` of the scope's state holds its name too."""
+    """The caller of a request; its name is also in `note["key"]` of the scope's state."""
     caller: Caller = scope.get("state", {}).get("caller", Caller())
     return caller
 
 
 def recheck(scope: Mapping[str, Any]) -> None:
-    """Check that the key of a request still allows it; without keys it does.
+    """Check that the key of a request is still valid; always true while keys are off.
 
     Raises:
         InputError: `key_refused`, it was revoked or changed, or it expired.
@@ -93,15 +93,15 @@ def recheck(scope: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class PathRules:
     """Paths that need no key, and the scopes that other paths need.
 
     Attributes:
         open: Paths that need no key.
-        local: Paths that need this scope; no key from this machine where the policy says so.
-        scopes: Beginnings of paths with their scope, the longest first; what begins like none of
-            them needs any key.
-        open_below: Beginnings of paths that need no key.
+        local: Scope of paths that, where the policy says so, need no key from this machine.
+        scopes: Path prefixes with their scope, the longest first; other paths need a key of any
+            scope.
+        open_below: Path prefixes that need no key.
     """
 
     open: frozenset[str]
@@ -114,31 +114,31 @@ class Doors:
         return path in self.open or path.startswith(self.open_below)
 
     def scope_of(self, path: str) -> Scope | None:
-        """What a key must be allowed to do for `path`; None means any key."""
+        """The scope that a key needs for `path`; None means any key."""
         if path in self.local:
             return self.local[path]
         return next((scope for start, scope in self.scopes if path.startswith(start)), None)
 
 
 class Access:
-    """Keys and limits around an ASGI application; HTTP and WebSocket alike.
+    """ASGI layer that checks keys and limits, of HTTP and WebSocket alike.
 
     Args:
         app: The application.
-        doors: Its paths.
-        keys: Gives the current keys; None while keys are off.
-        policy: The limits of callers that have none of their own, as it is now.
-        speaker: The shape of errors by path.
-        signed: Finds the key that a request without an Authorization header stands for, such as by
-            the cookie of a page; None where it stands for none.
+        path_rules: Which paths need which scope.
+        keys: Returns the current keys; None while keys are off.
+        policy: Returns the current policy, with the limits of callers that have none of their own.
+        speaker: The format of error responses by path.
+        signed: Finds the key of a request without an Authorization header, such as by a session
+            cookie; None if there is none.
         clock: Monotonic seconds.
-        now: The time that keys expire by.
+        now: The current time, for the expiry of keys.
     """
 
     def __init__(
         self,
         app: Asgi,
-        doors: Doors,
+        path_rules: PathRules,
         keys: Callable[[], Keyring | None],
         policy: Callable[[], Policy],
         speaker: errors.Speaker,
@@ -148,7 +148,7 @@ class Access:
         now: Callable[[], datetime] = now_utc,
     ) -> None:
         self._app = app
-        self._doors = doors
+        self._path_rules = path_rules
         self._keys = keys
         self._policy = policy
         self._speaker = speaker
@@ -159,7 +159,7 @@ class Access:
         self._concurrency = Concurrency()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Let one request through, or answer it."""
+        """Pass one request on, or refuse it."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -174,16 +174,20 @@ class Access:
         """The key that the request may use; None when it needs none."""
         path = plain(scope["path"])
         ring = self._keys()
-        if ring is None or self._doors.is_open(path):
+        if ring is None or self._path_rules.is_open(path):
             return None
-        if path in self._doors.local and self._policy().metrics.without_key and _from_here(scope):
+        if (
+            path in self._path_rules.local
+            and self._policy().metrics.without_key
+            and _from_here(scope)
+        ):
             return None
         key = self._signed(scope, ring) if not header(scope, b"authorization") else None
         if key is None:
             key = ring.find(_bearer(scope))
         if key is None or key.expired(self._now()):
             raise _Refused(_key_refused())
-        wanted = self._doors.scope_of(path)
+        wanted = self._path_rules.scope_of(path)
         if not key.may(wanted):
             raise _Refused(
                 InputError(
@@ -200,7 +204,7 @@ class Access:
         state = scope.setdefault("state", {})
         limits = self._policy().limits
         if key is None:
-            if self._keys() is None and not self._doors.is_open(plain(scope["path"])):
+            if self._keys() is None and not self._path_rules.is_open(plain(scope["path"])):
                 self._take(f"@{client_of(scope)}", limits.client_rate_per_minute)
             yield
             return
@@ -251,7 +255,7 @@ class _Refused(Exception):  # noqa: N818 - never leaves this module
 
 
 def _bearer(scope: AsgiScope) -> str:
-    """The key's text; a browser cannot give a WebSocket headers, so a subprotocol may hold it."""
+    """The key's text; a browser cannot set headers of a WebSocket, so a subprotocol may hold it."""
     given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
     if not given and scope["type"] == "websocket":
         offered = [p for p in scope.get("subprotocols", ()) if p.startswith(KEY_PROTOCOL)]
@@ -261,7 +265,7 @@ def _bearer(scope: AsgiScope) -> str:
         raise _Refused(
             InputError(
                 "key_missing",
-                "this server wants a key",
+                "this server requires a key",
                 "send the header Authorization: Bearer KEY",
             )
         )
@@ -269,7 +273,7 @@ def _bearer(scope: AsgiScope) -> str:
 
 
 def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
-    """Response headers of RFC 6750 and RFC 6585."""
+    """Response headers of a refusal, by RFC 6750 and RFC 6585."""
     if isinstance(error, RateLimitError):
         return [(b"retry-after", str(error.retry_after_s).encode())]
     if error.code == "key_missing":
@@ -282,8 +286,8 @@ def _challenge(error: GlagolError) -> list[tuple[bytes, bytes]]:
 def _from_here(scope: AsgiScope) -> bool:
     """Whether the request seems to come from a process of this machine, not through a proxy.
 
-    A local proxy that adds no header looks the same (nginx's plain `proxy_pass` sends
-    the server's own address as Host), so the policy must have ruled one out.
+    A local proxy that adds no header cannot be distinguished (nginx's plain `proxy_pass` sends
+    the server's own address as Host), so the policy must exclude it.
     """
     if any(name.lower().startswith(_FORWARDED) for name, _ in scope["headers"]):
         return False

@@ -1,7 +1,7 @@
-"""Minimum rate for request bodies: a client that sends a byte a minute is ended.
+"""Minimum rate for request bodies: a request that sends its body too slowly is refused.
 
-A request has `GRACE_S` seconds of patience. Waiting for the body uses it up, and each byte that
-arrives gives `1 / rate` seconds back, up to `GRACE_S`. So a body may pause for `GRACE_S` at any
+A request has a budget of `GRACE_S` seconds. Waiting for the body uses it, and each byte that
+arrives adds `1 / rate` seconds, up to `GRACE_S`. A body may therefore pause for `GRACE_S` at any
 time, and over a longer time it must bring at least `rate` bytes per second. Only the time that the
 application waits for the client counts, not the time that it works. Apache's module reqtimeout has
 the same rule with the same default values.
@@ -26,11 +26,11 @@ GRACE_S: Final = 20.0
 
 
 class BodyRate:
-    """The rule for the bodies of one server.
+    """The minimum rate for all request bodies of one server.
 
     Args:
         rate: Bytes per second that a body must bring; 0 for no limit.
-        grace_s: Seconds of patience.
+        grace_s: Seconds of budget.
         clock: Monotonic seconds.
     """
 
@@ -44,10 +44,10 @@ class BodyRate:
         self._waiting: set[asyncio.Timeout] = set()
 
     def around(self, app: Asgi) -> Asgi:
-        """The application, whose `receive` raises once a body comes too slowly.
+        """Wrap the application, so that its `receive` raises when a body comes too slowly.
 
-        It raises `body_too_slow`, and `not_ready` when the server stops meanwhile; the application
-        answers either as any other error.
+        It raises `body_too_slow`, or `not_ready` when the server stops meanwhile; the application
+        answers both like any other error.
         """
 
         async def ruled(scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,22 +58,22 @@ class BodyRate:
         return ruled
 
     def stop(self, within_s: float) -> None:
-        """Let bodies that are not there within `within_s` fail: the server is stopping."""
+        """The server is stopping: bodies that are not complete within `within_s` seconds fail."""
         self._end_s = self._clock() + within_s
         end = asyncio.get_running_loop().time() + within_s
         for each in self._waiting:
             due = each.when()
             each.reschedule(end if due is None else min(due, end))
 
-    async def message(self, receive: Receive, patience_s: float) -> tuple[Any, float]:
-        """The next message, and the patience that is left after it.
+    async def message(self, receive: Receive, budget_s: float) -> tuple[Any, float]:
+        """The next message, and the seconds of budget that are left after it.
 
         Raises:
             LimitError: `body_too_slow`.
             HostError: `not_ready`, the server is stopping.
         """
         began = self._clock()
-        limit_s = min(patience_s if self._rate else math.inf, max(0.0, self._end_s - began))
+        limit_s = min(budget_s if self._rate else math.inf, max(0.0, self._end_s - began))
         try:
             async with asyncio.timeout(None if limit_s == math.inf else limit_s) as waiting:
                 self._waiting.add(waiting)
@@ -85,11 +85,11 @@ class BodyRate:
             raise self._late() from None
         now = self._clock()
         if self._rate:
-            patience_s += began - now + len(message.get("body", b"")) / self._rate
-        return message, min(max(patience_s, 0.0), self._grace_s)
+            budget_s += began - now + len(message.get("body", b"")) / self._rate
+        return message, min(max(budget_s, 0.0), self._grace_s)
 
     def begin(self) -> float:
-        """The patience with a body that begins."""
+        """The budget of a new body, in seconds."""
         return self._grace_s
 
     def _late(self) -> LimitError | HostError:
@@ -110,13 +110,13 @@ class _Body:
     def __init__(self, rule: BodyRate, receive: Receive) -> None:
         self._rule = rule
         self._receive = receive
-        self._patience_s = rule.begin()
+        self._budget_s = rule.begin()
         self._over = False
 
     async def receive(self) -> Any:
         """The next message; after the end of the body there is no limit."""
         if self._over:
             return await self._receive()
-        message, self._patience_s = await self._rule.message(self._receive, self._patience_s)
+        message, self._budget_s = await self._rule.message(self._receive, self._budget_s)
         self._over = not message.get("more_body", False)
         return message

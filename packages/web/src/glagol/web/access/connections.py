@@ -1,17 +1,17 @@
 """Close idle and surplus connections of a server, fairly between addresses.
 
-The HTTP library (granian) bounds how many connections there are and how long a head may take, but
-it waits for ever for the first byte, and it does not know which connection carries a request. So a
-thread lists the sockets that this process has accepted four times a second, and a layer around the
-application notes which of them carry a request. A connection without a request is shut down:
+The HTTP library (granian) limits the number of connections and the time of a request head, but it
+waits without limit for the first byte. So four times a second a thread lists the sockets that this
+process has accepted, and an ASGI layer records which of them carry a request. A connection without
+a request is shut down:
 
 - after `SILENT_S`, if it never had one: silence, half a head, HTTP/2 without a stream;
-- after `IDLE_S`, if it had one and nothing of the answer is still on its way;
-- the oldest first, when an address has more than its share, or all have more than there is room.
+- after `IDLE_S`, if it had one and its client takes no more bytes of the response;
+- the oldest first, if an address has more than its share, or if there are more than allowed.
 
 The thread finds the sockets in the list of open files and works on a duplicate of each descriptor,
-so it cannot hit another file when the library closes its own meanwhile. For the library, shutting a
-socket down looks like a disconnect of the client.
+so it cannot shut down another file if the library closes its own descriptor meanwhile. To the
+library, the shutdown of a socket looks like a disconnect of the client.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Peer(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """What is known of one connection.
+    """State of one connection.
 
     Attributes:
         peer: Its client.
         address: As shares count it.
-        since_s: When it was seen first, its last request ended, or its client last took bytes.
-        requests: Under way.
-        used: Whether it ever had one.
+        since_s: When it was first seen, its last request ended, or its client last took bytes.
+        requests: In flight.
+        used: Whether it ever had a request.
         unsent: Bytes of answers that the client had not taken at the last look.
         descriptor: Of its socket, at the last look.
         inode: Of its socket; 0 before the first look.
@@ -87,11 +87,11 @@ class Connections:
     """The connections of one server.
 
     Args:
-        port: Where it listens.
-        most: Connections that there is room for.
+        port: TCP port that the server listens on.
+        most: How many connections are allowed.
         alone: The part of them that one address may have alone.
-        silent_s: How long a connection may have no request.
-        idle_s: How long it may stay after its last one.
+        silent_s: How long a connection may wait for its first request.
+        idle_s: How long it may stay open after its last request.
         clock: Monotonic seconds.
     """
 
@@ -132,7 +132,7 @@ class Connections:
         self._over.set()
 
     def around(self, app: Asgi) -> Asgi:
-        """The application, with a note for each request of the connection that it came by.
+        """Wrap the application, to record which connection carries each request.
 
         Requests of different addresses begin in turns.
         """
@@ -153,7 +153,7 @@ class Connections:
         peer = _named(str(client[0]), int(client[1]))
         with self._lock:
             found = self._known.get(peer)
-            if found is None:  # it came after the last look
+            if found is None:  # accepted after the last look
                 found = self._known[peer] = _new(peer, self._clock())
             found.requests += 1
             found.used = True
@@ -208,7 +208,7 @@ class Connections:
         return True
 
     def _too_many(self, here: list[_Connection]) -> list[_Connection]:
-        """Connections without a request that take the places of others, the oldest first."""
+        """Connections without a request that exceed the limit or a share, the oldest first."""
         held, used = Counter(each.address for each in here), len(here)
         idle = [each for each in here if not each.requests]
         found = []
@@ -222,7 +222,7 @@ class Connections:
         return found
 
     def _accepted(self) -> Iterator[tuple[Peer, tuple[int, int]]]:
-        """Clients of the connections that are open; descriptors and inodes of their sockets."""
+        """Clients of all open connections, with descriptor and inode of their sockets."""
         before, self._sockets = self._sockets, {}
         with os.scandir(_FILES) as entries:
             names = [entry.name for entry in entries]
@@ -244,7 +244,7 @@ class Connections:
     def _shut(self, connections: Iterable[_Connection], reason: str) -> None:
         for each in connections:
             with self._lock:
-                if each.requests:  # one came just now
+                if each.requests:  # a request arrived meanwhile
                     continue
             with _duplicate(each.descriptor) as found:
                 if found is not None and _of(found, self._port) == each.peer:
@@ -272,7 +272,7 @@ def _new(peer: Peer, now: float) -> _Connection:
 
 @contextmanager
 def _duplicate(descriptor: int) -> Iterator[socket.socket | None]:
-    """A socket of its own for the same connection; None if it is closed or no socket."""
+    """Duplicate a descriptor as a socket; None if it is closed or no socket."""
     found = None
     try:
         copy = os.dup(descriptor)
@@ -284,7 +284,7 @@ def _duplicate(descriptor: int) -> Iterator[socket.socket | None]:
         pass
     try:
         yield found
-    except OSError:  # the client left meanwhile
+    except OSError:  # the client disconnected meanwhile
         pass
     finally:
         if found is not None:
@@ -292,7 +292,7 @@ def _duplicate(descriptor: int) -> Iterator[socket.socket | None]:
 
 
 def _peer(descriptor: int, port: int) -> Peer | None:
-    """The client of the connection that a descriptor is, if `port` accepted it."""
+    """The client of a descriptor's connection; None if `port` did not accept it."""
     peer = None
     with _duplicate(descriptor) as found:
         if found is not None:
@@ -311,9 +311,9 @@ def _of(found: socket.socket, port: int) -> Peer | None:
 
 
 def _named(host: str, port: int) -> Peer:
-    """A client by one name, however the library and the system write its address.
+    """The client in one spelling, since the library and the system write addresses differently.
 
-    An IPv6 socket knows an IPv4 client as `::ffff:192.0.2.1`, a link-local one has a zone.
+    An IPv6 socket reports an IPv4 client as `::ffff:192.0.2.1`, and a link-local one with a zone.
     """
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
@@ -321,7 +321,7 @@ def _named(host: str, port: int) -> Peer:
 
 
 def _unsent(descriptor: int) -> int:
-    """Bytes that the system holds for the client."""
+    """Bytes that wait in the socket's send buffer for the client."""
     try:
         with_length = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
     except OSError:

@@ -21,7 +21,7 @@ def client_of(scope: Mapping[str, Any]) -> str:
 
 
 def network_of(host: str) -> str:
-    """`host` as `client_of` gives it; what is no address stays as it is."""
+    """`host` as `client_of` returns it; a text that is no IP address is returned unchanged."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

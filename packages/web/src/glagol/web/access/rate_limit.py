@@ -1,10 +1,10 @@
 """Limits of one caller: requests per minute, and concurrent requests.
 
-The state is in the memory of this process. The rate is the generic cell rate algorithm: a caller
-may send a whole minute's requests at once, and its allowance refills evenly. The state is one
-number per caller.
+The state is in the memory of this process. The rate limit is the generic cell rate algorithm
+(GCRA): a caller may send the requests of a whole minute at once, and its allowance refills evenly.
+The state is one number per caller.
 
-Source of the algorithm: ITU-T I.371, the virtual scheduling form of GCRA.
+Source of the algorithm: ITU-T I.371, virtual scheduling.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RateLimitError(LimitError):
 
 
 class Rate:
-    """Requests per minute of each caller; the least recent caller is dropped first."""
+    """Requests per minute of each caller; beyond `callers_max` the least recent is forgotten."""
 
     def __init__(self, callers_max: int = CALLERS_MAX) -> None:
         self._callers_max = callers_max
@@ -51,7 +51,7 @@ class Rate:
             now_s: Monotonic seconds.
 
         Raises:
-            RateLimitError: It made too many; this one is not counted.
+            RateLimitError: It sent too many; this request is not counted.
         """
         if per_minute == 0:
             return
@@ -67,7 +67,7 @@ class Rate:
 
 
 class Concurrency:
-    """Requests at one time of each caller."""
+    """Concurrent requests of each caller."""
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
@@ -76,11 +76,11 @@ class Concurrency:
         """A request begins; `leave` must follow.
 
         Args:
-            caller: Whose.
+            caller: Name of the caller.
             limit: How many may run; 0 means any number.
 
         Raises:
-            RateLimitError: That many are running already.
+            RateLimitError: As many are running already.
         """
         if limit and self._running[caller] >= limit:
             raise RateLimitError(f"more than {limit} requests at one time", 1)

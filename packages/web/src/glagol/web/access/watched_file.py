@@ -1,7 +1,7 @@
 """A small file that an operator may change while the process runs.
 
-It is read again when a request needs it, at most once a second. A change that cannot be read is
-logged once and the values before it stay, so that a typing error stops nothing.
+When a request needs it, the file is checked for a change, at most once a second. A change that
+cannot be parsed is logged once, and the previous values stay in use.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Reloaded(Generic[T]):
 
     Args:
         path: The file; it may be absent.
-        parse: From its bytes (None when it is absent) to the value; raises InputError.
+        parse: Makes the value from its bytes (None if it is absent); raises InputError.
         clock: Monotonic seconds.
 
     Raises:
-        InputError: `setting_invalid`, the file is there and cannot be used.
+        InputError: `setting_invalid`, the file exists and cannot be used.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Reloaded(Generic[T]):
         self._value = parse(self._read())
 
     def current(self) -> T:
-        """What the file says now, or said when it last could be read."""
+        """The value of the file, or of its last version that could be parsed."""
         with self._lock:
             now = self._clock()
             if now - self._looked_s >= LOOK_S:
@@ -73,7 +73,7 @@ class Reloaded(Generic[T]):
             journal.write("changed file read", file=self._path.name)
 
     def _look(self) -> Stamp | str:
-        """Identity of the content (three file attributes); an editor changes at least one."""
+        """Three file attributes, of which every edit changes at least one; None if it is absent."""
         try:
             status = self._path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -89,8 +89,8 @@ class Reloaded(Generic[T]):
             if self._path.is_symlink():
                 raise InputError(
                     "setting_invalid",
-                    f"{self._path.name} is a link to a file that is not there",
-                    "bring the file back, or remove the link",
+                    f"{self._path.name} is a link to a file that does not exist",
+                    "restore the file, or remove the link",
                 ) from error
             return None
         except OSError as error:

@@ -1,8 +1,8 @@
 """`glagol mcp`: search and answers as tools of the Model Context Protocol, over stdin and stdout.
 
-It asks rag-server with the key that it is given, so a program sees what the key may see, and there
-is no tool that changes anything. Source: the specification of 2025-06-18, of which this is the part
-for tools: JSON-RPC 2.0, one message a line.
+It sends requests to rag-server with the given key, so a client can read what the key may read, and
+no tool changes anything. Source: the part for tools of the specification of 2025-06-18: JSON-RPC
+2.0, one message per line.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ _TOOLS: Final = (
 )
 @click.option("--key", default="", envvar="RAG_KEY", help="Bearer key [RAG_KEY].")
 def mcp(url: str, key: str) -> int:
-    """Give a program that speaks MCP search and answers, over stdin and stdout.
+    """Serve search and answers to an MCP client, over stdin and stdout.
 
     It can read what the key may see, and change nothing.
     """
@@ -108,11 +108,11 @@ def mcp(url: str, key: str) -> int:
 
 
 def answers(lines: Iterable[bytes], request: Callable[..., httpx.Response]) -> Iterable[bytes]:
-    """The answer to each message that asks for one.
+    """The response to each message that needs one.
 
     Args:
         lines: JSON-RPC messages.
-        request: Asks rag-server, as `httpx.Client.request`.
+        request: Sends a request to rag-server, as `httpx.Client.request` does.
     """
     for line in lines:
         if not line.strip():

@@ -14,7 +14,7 @@ from torch import Tensor
 from glagol.forge.families.gigaam.reference import TwoHeadModel
 from glagol.forge.nano.speech.clips import Clip
 from glagol.forge.nano.train.batches import Batch, Loader, Position
-from glagol.forge.nano.train.optim import Course, Optimiser
+from glagol.forge.nano.train.optim import Optimiser, Schedule
 
 Objective = Callable[[TwoHeadModel, Batch], tuple[Tensor, Tensor]]
 Report = Callable[[str], None]
@@ -25,7 +25,7 @@ Judge = Callable[[TwoHeadModel], str]
 class Settings:
     """How one phase runs; ``minutes`` of wall clock or ``steps``, whichever is given.
 
-    ``until`` ends the phase at a share of its course, where the next one takes over at the
+    ``until`` ends the phase at a share of its schedule, where the next one takes over at the
     learning rate reached.
     """
 
@@ -110,7 +110,7 @@ class Trainer:
     def run(self, read: Callable[[], list[Clip]], judge: Judge, report: Report) -> Tally:
         """Train until the budget is spent; save and judge every few minutes."""
         settings, tally = self.settings, self.tally
-        course = Course(settings.peak_rate)
+        schedule = Schedule(settings.peak_rate)
         start = Position(tally.epoch, tally.index)
         loader = Loader(read, settings.batch_seconds, settings.seed, start)
         judged = tally.seconds
@@ -119,7 +119,7 @@ class Trainer:
             while (progress := tally.progress(settings)) < settings.until:
                 began = time.monotonic()
                 batch, position = loader.take()
-                loss, finite = self._step(batch, course.rate(progress))
+                loss, finite = self._step(batch, schedule.rate(progress))
                 tally.step += 1
                 tally.audio_seconds += batch.seconds
                 tally.epoch, tally.index = position.epoch, position.index
@@ -128,7 +128,7 @@ class Trainer:
                 if not finite:
                     report(f"step {tally.step}: a gradient that is not finite was left out")
                 if tally.step % 100 == 0 or tally.step in (1, 10):
-                    report(_line(tally, losses, course.rate(progress), loader.waiting))
+                    report(_line(tally, losses, schedule.rate(progress), loader.waiting))
                     losses = []
                 if tally.seconds - judged > 60 * settings.judge_minutes:
                     judged = tally.seconds

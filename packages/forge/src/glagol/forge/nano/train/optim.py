@@ -137,7 +137,7 @@ def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
 
 
 @dataclass(frozen=True)
-class Course:
+class Schedule:
     """Learning rate by progress 0..1: linear rise, then a cosine down to ``floor``."""
 
     peak: float

@@ -1,9 +1,9 @@
-"""What uploads promise to fill, and whose promises they are.
+"""Room in the spool that resumable uploads reserve, with a share for each owner.
 
-An upload takes its room when it begins, in bytes and as one of `UPLOADS_MAX`; it counts as at least
-`LEAST_BYTES`, so that uploads of nothing are not free. Each owner has a share of both. Without keys
-the notes on the disk have no owner; then this process remembers which address began which upload,
-and those of before its start belong to no address.
+An upload reserves its length in bytes, and one of `UPLOADS_MAX` places, when it begins. It counts
+as at least `LEAST_BYTES`, so that empty uploads are not free. Each owner has a share of both.
+Without keys the files on the disk name no owner; then this process remembers which client address
+began which upload, and uploads from before its start belong to no address.
 """
 
 from __future__ import annotations
@@ -15,64 +15,64 @@ from typing import Final, NamedTuple
 from glagol.core.errors import LimitError
 from glagol.core.shares import ALONE, allowed, refusal
 
-__all__ = ["LEAST_BYTES", "UPLOADS_MAX", "Promise", "Promised"]
+__all__ = ["LEAST_BYTES", "UPLOADS_MAX", "Reservation", "Reservations"]
 
 UPLOADS_MAX: Final = 1024
 LEAST_BYTES: Final = 64 * 1024
 _REMEDY: Final = "finish and delete one of yours, then try again"
 
 
-class Promise(NamedTuple):
-    """What one upload promises: whose it is, as shares count it, and its length in bytes."""
+class Reservation(NamedTuple):
+    """Room of one upload: its owner, as shares count it, and its length in bytes."""
 
     owner: str
     length: int
 
 
-class Promised:
-    """The promises of the uploads that are there; safe from any thread.
+class Reservations:
+    """The reservations of all uploads that exist; safe from any thread.
 
     Args:
-        alone: The part that one owner may have alone.
+        alone: The part of all room that one owner may reserve.
 
     Attributes:
-        missing: Bytes of them that have not come yet, as of the last `seen`.
+        missing: Reserved bytes that have not arrived, as of the last `seen`.
     """
 
     def __init__(self, alone: float = ALONE) -> None:
         self.missing = 0
         self._alone = alone
-        self._known: dict[str, Promise] = {}
+        self._known: dict[str, Reservation] = {}
         self._beginning: set[str] = set()  # not on the disk yet
         self._lock = threading.Lock()
 
-    def of(self, upload_id: str) -> Promise | None:
-        """The promise of an upload, if it is known; a promise never changes."""
+    def of(self, upload_id: str) -> Reservation | None:
+        """The reservation of an upload, if it is known; it never changes."""
         return self._known.get(upload_id)
 
-    def seen(self, uploads: Mapping[str, Promise], missing: int) -> None:
+    def seen(self, uploads: Mapping[str, Reservation], missing: int) -> None:
         """Record all uploads that are on the disk, from any process."""
         with self._lock:
             own = {each: self._known[each] for each in self._beginning}
             self._known = {**uploads, **own}
             self.missing = missing + sum(each.length for each in own.values())
 
-    def begin(self, upload_id: str, promise: Promise, quota_bytes: int) -> None:
-        """Take the room of a new upload; `begun` must follow, or `drop`.
+    def begin(self, upload_id: str, reservation: Reservation, quota_bytes: int) -> None:
+        """Reserve room for a new upload; `begun` or `drop` must follow.
 
         Args:
             upload_id: Its id.
-            promise: What it promises.
-            quota_bytes: What all may promise together.
+            reservation: Its owner and length.
+            quota_bytes: What all uploads may reserve together.
 
         Raises:
             LimitError: `spool_full`, `share_used`, `busy`.
         """
         with self._lock:
-            self._admit(promise, quota_bytes)
-            self._known[upload_id] = promise
+            self._admit(reservation, quota_bytes)
+            self._known[upload_id] = reservation
             self._beginning.add(upload_id)
-            self.missing += promise.length
+            self.missing += reservation.length
 
     def begun(self, upload_id: str) -> None:
         """The upload is on the disk."""
@@ -85,7 +85,7 @@ class Promised:
             self._known.pop(upload_id, None)
             self._beginning.discard(upload_id)
 
-    def _admit(self, new: Promise, quota_bytes: int) -> None:
+    def _admit(self, new: Reservation, quota_bytes: int) -> None:
         least = min(LEAST_BYTES, quota_bytes // UPLOADS_MAX)
         mine = [max(p.length, least) for p in self._known.values() if p.owner == new.owner]
         used = sum(max(p.length, least) for p in self._known.values())

@@ -1,4 +1,4 @@
-"""The words of one channel's windows, by one decoding."""
+"""Recognise the windows of one channel in order, with the engine's state of that channel."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from glagol.speech.engines.base import Decoding
     from glagol.speech.types import Notice, Options, Provenance, SearchProvenance
 
-__all__ = ["Hearing", "searched", "spoken"]
+__all__ = ["ChannelDecoder", "searched", "spoken"]
 
 
 @dataclass(slots=True)
-class Hearing:
-    """Gives the windows of one channel to a decoding, in order.
+class ChannelDecoder:
+    """Recognises the windows of one channel, in order; calling it recognises the next one.
 
     Attributes:
         decoding: the engine's state of this channel.
         language: of the last window that was recognised, BCP 47; empty before.
-        search: how texts were chosen so far; None where there was no choice.
-        warnings: what could not be done as it was asked for, each once.
+        search: how the texts were searched so far; None where the engine does not search.
+        warnings: what could not be done as requested, each once.
     """
 
     decoding: Decoding
@@ -40,7 +40,7 @@ class Hearing:
         Args:
             samples: float32 [n], at most as long as the engine's window.
             start: position of the first sample in the recording.
-            stop: set by another thread to give up.
+            stop: set by another thread to cancel.
 
         Returns:
             Words with times in seconds of the recording.
@@ -58,15 +58,15 @@ class Hearing:
         ]
 
 
-def spoken(hearings: Iterable[Hearing], options: Options) -> str:
-    """The spoken language, by the engine; by the caller's options where the engine gives none."""
+def spoken(decoders: Iterable[ChannelDecoder], options: Options) -> str:
+    """The language that the engine reports; where it reports none, that of the options."""
     asked = UNDETERMINED if options.language == AUTO else options.language
-    return next((each.language for each in hearings if each.language), asked)
+    return next((each.language for each in decoders if each.language), asked)
 
 
-def searched(provenance: Provenance, hearings: Iterable[Hearing]) -> Provenance:
-    """The provenance with what the engine's searches came to, where it made any."""
-    search = _warmest(hearing.search for hearing in hearings)
+def searched(provenance: Provenance, decoders: Iterable[ChannelDecoder]) -> Provenance:
+    """Add the result of the engine's searches to the provenance, if there were any."""
+    search = _warmest(decoder.search for decoder in decoders)
     if search is None:
         return provenance
     known = {each.name: getattr(provenance, each.name) for each in fields(provenance)}
@@ -74,6 +74,6 @@ def searched(provenance: Provenance, hearings: Iterable[Hearing]) -> Provenance:
 
 
 def _warmest(searches: Iterable[SearchProvenance | None]) -> SearchProvenance | None:
-    """Of several searches of one transcription that with the highest temperature; None for none."""
+    """The search with the highest temperature; None if there was none."""
     made = [search for search in searches if search is not None]
     return max(made, key=lambda search: search.temperature) if made else None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from glagol.web import drain_body
-from glagol.web.drain_body import Lingering
+from glagol.web.drain_body import BodyDrain
 
 
 class Sender:
@@ -41,7 +41,7 @@ def left(sender: Sender, status: int = 401, reads: int = 0, **headers: str) -> i
 
     async def run() -> None:
         scope = {"type": "http", "headers": given}
-        await asyncio.wait_for(Lingering(app)(scope, sender.receive, send), 30)
+        await asyncio.wait_for(BodyDrain(app)(scope, sender.receive, send), 30)
 
     asyncio.run(run())
     assert answered == [status]
