@@ -2,7 +2,7 @@
 
 ONNX Runtime multiplies unsigned activations by signed weights. On x86-64 without VNNI its kernels
 add two products in 16 bits, which saturate, and the error of int8 doubles
-(docs/adr/0017-words-everywhere-bits-inside-a-class.md has the figures). With AVX2 our library
+(docs/adr/0017-determinism-by-instruction-set.md has the figures). With AVX2 our library
 multiplies exactly.
 """
 
