@@ -6,7 +6,7 @@ import pytest
 
 from speech.audio import variations
 
-COUNT, SEED, PARTS = 352, 7, 4
+COUNT, SEED, PARTS = 352, 7, 8
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from av.error import FFmpegError
 
+from glagol.core.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -130,10 +132,22 @@ class Frames:
                 continue
             for frame in cast("list[AudioFrame]", decoded):
                 self._watch.progress()
-                self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
+                if not self._counts(frame):
+                    self._note(packet)
+                    break
                 if frame.samples:
                     yield self._framed(frame)
                     self.end = packet.pos + packet.size if packet.pos else self.end
+
+    def _counts(self, frame: AudioFrame) -> bool:
+        """Count a frame; behind sound one that no recorder writes is junk, and does not count."""
+        try:
+            self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
+        except InputError:
+            if not self.samples:
+                raise
+            return False
+        return True
 
     def _packets(self) -> Iterator[Packet[Any]]:
         """Packets of the track, beyond errors of the demuxer; the last one is empty."""
