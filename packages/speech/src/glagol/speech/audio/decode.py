@@ -145,9 +145,10 @@ class Decoded(Iterator[Array]):
         if seconds == 0:
             _without_samples(self._stated.missing or _promised(self.declared_s), frames.lost)
         if 2 * frames.holes > frames.samples:
+            first = next((n.at_s for n in self._findings.notices() if n.at_s is not None), 0.0)
             raise InputError(
                 "audio_not_finite",
-                "most samples are not finite numbers (NaN or infinity)",
+                f"the samples near {first:.2f} s and most others are not finite (NaN or infinity)",
                 "export the recording again; 16-bit PCM cannot hold such values",
             )
         if seconds < MIN_SECONDS:
