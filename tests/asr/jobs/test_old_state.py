@@ -68,7 +68,7 @@ def _read_on(old: Old, home: Path, folder: Path, hook: Receiver, **settings: Any
     assert not server.lines("unexpected exception")
     assert log.read_bytes().startswith(before)
     report = audit_log.verify(log)
-    assert (report.fault, report.lines - before.count(b"\n")) == ("", 5)
+    assert (report.fault, report.lines - before.count(b"\n")) == ("", 6)
     assert {line.get("owner") for line in audit_log.lines(log)} == {"anna"}
 
 
