@@ -77,9 +77,8 @@ def silence(seconds: float, rate: int = 16_000) -> bytes:
 
 
 def not_finite() -> bytes:
-    """A float WAV with one NaN in it."""
-    data = np.zeros(16_000, np.float32)
-    data[8_000] = np.nan
+    """A float WAV of NaN; a few among samples would be damage."""
+    data = np.full(16_000, np.nan, np.float32)
     return wav(data, 16_000, kind=FLOAT)
 
 

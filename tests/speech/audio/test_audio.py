@@ -120,14 +120,12 @@ def half_a_webm() -> bytes:
 
 def not_a_number() -> bytes:
     samples = made.tone(1.0)
-    samples[8_000] = np.nan
+    samples[7_000:] = np.nan
     return made.float_wav(samples)
 
 
 def infinity() -> bytes:
-    samples = made.tone(1.0)
-    samples[-1] = np.inf
-    return made.float_wav(samples)
+    return made.float_wav(np.full(16_000, np.inf, np.float32))
 
 
 def blink() -> bytes:
@@ -161,6 +159,19 @@ def test_bad_files_are_refused_by_name(
     assert caught.value.message
     assert caught.value.remedy
     assert capfd.readouterr().err == ""  # FFmpeg keeps its opinions to itself
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 3e38])
+def test_some_samples_that_are_no_numbers_are_silence_and_reported(wrong: float) -> None:
+    samples = made.tone(2.0)
+    samples[16_000:16_800] = wrong
+    source = decode(io.BytesIO(made.float_wav(samples)), max_seconds=60.0)
+    found = np.concatenate(list(source))
+    assert len(found) == 32_000
+    assert np.abs(found[16_100:16_700]).max() < 0.01
+    (notice,) = source.warnings
+    assert (notice.code, notice.missing_s) == ("audio_damaged", 0.05)
+    assert notice.at_s == pytest.approx(1.0, abs=0.1)
 
 
 CUT: list[tuple[Callable[[], bytes], float, float | None]] = [

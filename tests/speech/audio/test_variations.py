@@ -6,7 +6,7 @@ import pytest
 
 from speech.audio import variations
 
-COUNT, SEED, PARTS = 324, 7, 4
+COUNT, SEED, PARTS = 352, 7, 8
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -20,7 +20,7 @@ def test_every_variation_keeps_its_times_and_reports_its_losses(part: int) -> No
 
 def test_every_kind_is_tried() -> None:
     """As often as its weight says, with any number of cases."""
-    names = [make().name.split()[0] for make in variations.cases(36, SEED)]
+    names = [make().name.split()[0] for make in variations.cases(44, SEED)]
     assert {name: names.count(name) for name in names} == {
         name: weight for name, (_, weight) in variations.KINDS.items()
     }

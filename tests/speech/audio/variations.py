@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -23,61 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from glagol.core.errors import GlagolError
 from glagol.speech.audio.decode import decode
-from speech.made import RATE, Samples
-from speech.recordings import BURST_S, BURSTS, PICTURES, SECONDS, Make, bursts, bursts_at, recording
+from speech.audio.damage import ahead, counts, hurt, unpaged
+from speech.audio.forms import ALL, NOISY, PLAIN, STAMPED, STEREO, Case, hum, make_of, plain
+from speech.made import RATE
+from speech.recordings import BURST_S, BURSTS, PICTURES, SECONDS, bursts, bursts_at, recording
 
 APART_S = 0.05
 LOST_S = 0.15
-
-STAMPED = [
-    *(("mp4", "aac", 44_100), ("mp4", "libmp3lame", 44_100), ("mov", "alac", 44_100)),
-    *(("mp4", "libopus", 48_000), ("mov", "aac", 48_000), ("matroska", "aac", 44_100)),
-    *(("matroska", "libopus", 48_000), ("matroska", "pcm_s16le", 48_000)),
-    *(("matroska", "flac", 44_100), ("webm", "libopus", 48_000), ("webm", "vorbis", 44_100)),
-    *(("mpegts", "aac", 44_100), ("mpegts", "mp2", 48_000), ("mpegts", "ac3", 48_000)),
-    *(("mpegts", "libopus", 48_000), ("flv", "aac", 44_100), ("flv", "libmp3lame", 44_100)),
-    *(("flv", "pcm_s16le", 44_100), ("asf", "libmp3lame", 44_100), ("vob", "mp2", 48_000)),
-]
-"""Container, codec, rate: every packet has a time stamp of its own."""
-
-PLAIN = [
-    *(("wav", "pcm_s16le", 16_000), ("wav", "pcm_s24le", 44_100), ("wav", "pcm_mulaw", 8_000)),
-    *(("wav", "pcm_u8", 11_025), ("wav", "pcm_f32le", 48_000), ("wav", "pcm_alaw", 8_000)),
-    *(("w64", "pcm_s24le", 48_000), ("aiff", "pcm_s16be", 44_100), ("caf", "alac", 44_100)),
-    *(("caf", "pcm_s16be", 44_100), ("au", "pcm_s16be", 16_000), ("flac", "flac", 44_100)),
-    *(("mp3", "libmp3lame", 44_100), ("mp3", "libmp3lame", 16_000), ("adts", "aac", 44_100)),
-    *(("ogg", "libopus", 48_000), ("ogg", "vorbis", 44_100), ("ogg", "flac", 44_100)),
-    *(("avi", "pcm_s16le", 44_100), ("avi", "libmp3lame", 44_100)),
-]
-ALL = STAMPED + PLAIN
-STEREO = [form for form in ALL if form[1] != "vorbis"]
-NOISY = ("pcm", "libopus")
-"""Codecs whose damage is noise, not silence."""
-
-Row = tuple[str, str, int]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A recording, and what must come of it.
-
-    Attributes:
-        name: of the kind and its variation.
-        data: the bytes.
-        starts: when bursts begin, seconds.
-        notices: the codes of the notices, in any order.
-        maybe: codes that may be there, too.
-        noise: whether other sound may be found.
-        track: which one is decoded.
-    """
-
-    name: str
-    data: bytes
-    starts: tuple[float, ...]
-    notices: frozenset[str] = frozenset()
-    maybe: frozenset[str] = frozenset()
-    noise: bool = False
-    track: int | None = None
 
 
 def check(case: Case) -> str:
@@ -99,26 +51,17 @@ def check(case: Case) -> str:
     return ""
 
 
-def _make(row: Row) -> Make:
-    return Make(*row)
-
-
-def _plain(row: Row, chance: random.Random) -> bytes:
-    make = replace(_make(row), picture=row[0] in PICTURES and chance.random() < 0.3)
-    return recording(make, bursts(row[2]))
-
-
 def whole(chance: random.Random) -> Case:
     """Nothing is wrong: there is no notice."""
     row = chance.choice(ALL)
-    return Case(f"whole {row}", _plain(row, chance), BURSTS)
+    return Case(f"whole {row}", plain(row, chance), BURSTS)
 
 
 def late(chance: random.Random) -> Case:
     """The sound begins later than the picture."""
     row = chance.choice([row for row in STAMPED if row[0] in PICTURES])
     by = chance.uniform(0.1, 9.0)
-    make = replace(_make(row), late_s=by, picture=True)
+    make = replace(make_of(row), late_s=by, picture=True)
     starts = tuple(start + by for start in BURSTS)
     return Case(f"late {row} {by:.3f}", recording(make, bursts(row[2])), starts)
 
@@ -127,7 +70,9 @@ def pause(chance: random.Random) -> Case:
     """Time stamps jump at some second and continue later."""
     row = chance.choice(STAMPED)
     at, by = chance.choice([0.6, 0.8, 1.3, 1.9]), chance.choice([0.2, 0.35, 0.6, 1.5, 20.0])
-    make = replace(_make(row), pause=(at, by), picture=row[0] in PICTURES and chance.random() < 0.5)
+    make = replace(
+        make_of(row), pause=(at, by), picture=row[0] in PICTURES and chance.random() < 0.5
+    )
     starts = tuple(start + (by if start >= at else 0.0) for start in BURSTS)
     notices = frozenset({"audio_gap"} if by > 0.5 else ())
     return Case(f"pause {row} {at} {by}", recording(make, bursts(row[2])), starts, notices)
@@ -138,7 +83,7 @@ def lost(chance: random.Random) -> Case:
     row = chance.choice(STAMPED)
     length = chance.choice([0.1, 0.2, 0.6])
     at = 1.2 + chance.uniform(0.0, 0.85 - length)
-    make = replace(_make(row), lost=(at, at + length))
+    make = replace(make_of(row), lost=(at, at + length))
     notices = frozenset({"audio_gap"} if length > 0.5 else ())
     return Case(f"lost {row} {at:.2f} {length}", recording(make, bursts(row[2])), BURSTS, notices)
 
@@ -149,7 +94,7 @@ def jitter(chance: random.Random) -> Case:
     by = chance.uniform(0.001, 0.018)
     return Case(
         f"jitter {row} {by:.3f}",
-        recording(replace(_make(row), jitter_s=by), bursts(row[2])),
+        recording(replace(make_of(row), jitter_s=by), bursts(row[2])),
         BURSTS,
     )
 
@@ -159,7 +104,7 @@ def spoilt(chance: random.Random) -> Case:
     rows = [row for row in STAMPED if row[1] != "ac3"] + [("adts", "aac", 44_100)]
     row = chance.choice(rows)
     at, length = chance.uniform(1.25, 1.7), chance.choice([0.03, 0.15])
-    data = recording(replace(_make(row), spoilt=(at, at + length)), bursts(row[2]))
+    data = recording(replace(make_of(row), spoilt=(at, at + length)), bursts(row[2]))
     noise = row[1].startswith(NOISY)
     maybe = frozenset({"audio_damaged", "audio_gap"})
     return Case(f"spoilt {row} {at:.2f}", data, BURSTS, maybe=maybe, noise=noise)
@@ -175,7 +120,7 @@ def behind(chance: random.Random) -> Case:
         "text": ("не звук\n".encode() * (size // 15 + 1))[:size],
         "random": chance.randbytes(size),
     }
-    data = _plain(row, chance) + made[kind]
+    data = plain(row, chance) + made[kind]
     maybe = frozenset(("audio_damaged", "audio_truncated") if kind != "zeros" else ())
     noise = kind == "random" and row[0] in ("mp3", "adts")
     return Case(f"behind {row} {kind} {size}", data, BURSTS, maybe=maybe, noise=noise)
@@ -188,7 +133,7 @@ def tags(chance: random.Random) -> Case:
     size = chance.choice([100, 40_000, 300_000])
     body = (bait + chance.randbytes(50)) * (size // 54)
     ahead = b"ID3\4\0\0" + bytes(len(body) >> shift & 127 for shift in (21, 14, 7, 0)) + body
-    data = recording(_make(row), bursts(row[2]))
+    data = recording(make_of(row), bursts(row[2]))
     ends = [_ape(chance, size), _lyrics(), b"TAG" + bytes(125), bytes(2_000)]
     chance.shuffle(ends)
     count = chance.randrange(4)
@@ -221,8 +166,8 @@ def joined(chance: random.Random) -> Case:
         ]
     )
     seconds, count = chance.choice([2.8, 3.4]), chance.choice([1, 1, 2, 5])
-    first = recording(_make(row), bursts(row[2], seconds=seconds))
-    second = recording(_make(row), bursts(row[2]))
+    first = recording(make_of(row), bursts(row[2], seconds=seconds))
+    second = recording(make_of(row), bursts(row[2]))
     length = len(np.concatenate(list(decode(io.BytesIO(first), max_seconds=60.0)))) / RATE
     later = _packets_s(first) if row[0] == "mp3" else length
     begins = [0.0, *(length + number * later for number in range(count))]
@@ -245,7 +190,7 @@ def cut(chance: random.Random) -> Case:
     row = chance.choice(
         [row for row in ALL if row[0] not in tables and row[1] not in ("flac", "vorbis")]
     )
-    data = _plain(row, chance)
+    data = plain(row, chance)
     share = chance.uniform(0.55, 0.75)
     notices = frozenset() if row[0] in silent else frozenset({"audio_truncated"})
     maybe = frozenset({"audio_truncated", "audio_damaged", "audio_gap", "silent"})
@@ -256,7 +201,7 @@ def cut(chance: random.Random) -> Case:
 def sizes(chance: random.Random) -> Case:
     """Sizes of a WAV are off: by some bytes, by half, by a placeholder, by a wrap."""
     row = chance.choice([row for row in PLAIN if row[0] == "wav"])
-    data = bytearray(recording(_make(row), bursts(row[2]) + _hum(row[2])))
+    data = bytearray(recording(make_of(row), bursts(row[2]) + hum(row[2])))
     at = data.index(b"data") + 4
     size = int.from_bytes(data[at : at + 4], "little")
     kind = chance.choice(["riff", "more", "placeholder", "half"])
@@ -276,17 +221,11 @@ def sizes(chance: random.Random) -> Case:
     return Case(f"sizes {row} {kind}", bytes(data), BURSTS, notices)
 
 
-def _hum(rate: int) -> Samples:
-    """The noise of a microphone in silence."""
-    at = np.arange(round(SECONDS * rate)) / rate
-    return (0.02 * np.sin(2 * np.pi * 120 * at)).astype(np.float32)
-
-
 def phases(chance: random.Random) -> Case:
     """Two channels with opposite phases, perhaps not equally loud."""
     row = chance.choice(STEREO)
     sound, level = bursts(row[2]), chance.choice([1.0, 0.95, 0.9])
-    data = recording(_make(row), np.stack([sound, -level * sound], axis=1))
+    data = recording(make_of(row), np.stack([sound, -level * sound], axis=1))
     notices = frozenset({"channels_cancel"})
     maybe = notices  # three bursts of 40 ms are less than what is worth a word
     return Case(f"phases {row} {level}", data, BURSTS, maybe=maybe)
@@ -298,7 +237,7 @@ def tracks(chance: random.Random) -> Case:
     row = chance.choice(rows)
     sound, silence = bursts(row[2]), np.zeros(round(SECONDS * row[2]), np.float32)
     kind = chance.choice(["flag", "asked", "silent"])
-    make = replace(_make(row), picture=chance.random() < 0.5)
+    make = replace(make_of(row), picture=chance.random() < 0.5)
     if kind == "flag":
         data = recording(make, silence, sound, default=1)
         return Case(f"tracks {row} {kind}", data, BURSTS)
@@ -320,10 +259,14 @@ KINDS: dict[str, tuple[Callable[[random.Random], Case], int]] = {
     "joined": (joined, 2),
     "cut": (cut, 4),
     "sizes": (sizes, 3),
+    "counts": (counts, 3),
+    "ahead": (ahead, 2),
+    "hurt": (hurt, 2),
+    "unpaged": (unpaged, 1),
     "phases": (phases, 2),
     "tracks": (tracks, 2),
 }
-"""Of each kind, how many of 36 cases are of it."""
+"""Of each kind, how many of 44 cases are of it."""
 
 
 def cases(count: int, seed: int) -> list[Callable[[], Case]]:

@@ -60,6 +60,7 @@ class WatchedFile:
 
     def __init__(self, file: BinaryIO, cancelled: Callable[[], bool] | None = None) -> None:
         self._file = file
+        self._start = 0
         self._at = file.seek(0)
         self._calls = 0
         self._furthest = 0
@@ -92,8 +93,16 @@ class WatchedFile:
         """
         self.call()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.end}[whence]
-        self._at = self._file.seek(base + offset)
+        if base + offset < 0:
+            raise ValueError(f"there is no position {base + offset}")
+        self._at = self._file.seek(self._start + base + offset) - self._start
         return self._at
+
+    def skip(self, size: int) -> None:
+        """Leave out the first bytes; positions, `end` and `patches` count from behind them."""
+        self._start += size
+        self.end -= size
+        self.seek(0)
 
     def tell(self) -> int:
         """Where the next byte is read."""

@@ -24,7 +24,7 @@ from glagol.speech.audio.channels import apart, mixed
 from glagol.speech.audio.endings import declared_s, ending, loud_track
 from glagol.speech.audio.findings import SILENT, Findings, silent
 from glagol.speech.audio.frames import Frame, Frames, Wide
-from glagol.speech.audio.promises.read import stated
+from glagol.speech.audio.promises.read import begin, stated
 from glagol.speech.audio.resample import resampled
 from glagol.speech.audio.timeline import Timeline
 from glagol.speech.types import SAMPLE_RATE, Array, Notice
@@ -64,7 +64,9 @@ class Decoded(Iterator[Array]):
         self._findings = Findings()
         self._file = WatchedFile(file, cancelled)
         _check_bytes(self._file)
+        self._file.skip(begin(self._file))
         self._stated = stated(self._file)
+        self._file.skip(self._stated.skip)
         self._file.end = self._stated.end or self._file.end
         self._file.patches = self._stated.patches
         self._max_seconds = max_seconds
@@ -139,10 +141,17 @@ class Decoded(Iterator[Array]):
         """Judge the whole.
 
         Raises:
-            InputError: there is no sound, or too little.
+            InputError: there is no sound, or too little, or most of it is no numbers.
         """
         if seconds == 0:
             _without_samples(self._stated.missing or _promised(self.declared_s), frames.lost)
+        if 2 * frames.holes > frames.samples:
+            first = next((n.at_s for n in self._findings.notices() if n.at_s is not None), 0.0)
+            raise InputError(
+                "audio_not_finite",
+                f"the samples near {first:.2f} s and most others are not finite (NaN or infinity)",
+                "export the recording again; 16-bit PCM cannot hold such values",
+            )
         if seconds < MIN_SECONDS:
             raise InputError(
                 "audio_too_short",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import av
@@ -18,6 +19,7 @@ from glagol.speech.audio.findings import (
     undecoded,
 )
 from glagol.speech.audio.frames import Frames
+from glagol.speech.audio.timeline import GAP_MAX_SECONDS, START_MAX_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +41,9 @@ CUT_FRAMES = 2
 
 CUT_BYTES = 4_096
 """Fewer bytes after the last frame are the rest of a frame, or padding."""
+
+TAGGED = re.compile(r"(\d{2,4}):(\d\d):(\d\d\.\d{3,9})")
+"""Duration of a track, as Matroska's writers put it into its tags."""
 
 STATING = frozenset({"matroska,webm", "flv"})
 """Containers (FFmpeg's names) whose header states a duration; others show what is there only."""
@@ -89,6 +94,10 @@ def ending(
             what = f"the header states {stated.seconds:.2f} s, the file has {seconds:.2f} s"
             return [*found, truncated(what, seconds, missing_s)]
         return found
+    length = _written(container, stream)
+    if length is not None and COUNTED_SECONDS <= length - seconds <= GAP_MAX_SECONDS:
+        what = f"it states {length:.2f} s, {seconds:.2f} s can be decoded"
+        return [*found, truncated(what, seconds, length - seconds)]
     if 0 < frames.lost <= CUT_FRAMES and not junk:
         found.append(truncated("its last frame is cut", seconds, frames.lost_s or None))
     elif junk or frames.lost or (frames.broken and size - (frames.end or size) > CUT_BYTES):
@@ -139,6 +148,18 @@ def _missing_s(
         return None
     length = _length(container, stream)
     return None if length is None else max(0.0, length - seconds)
+
+
+def _written(container: InputContainer, stream: AudioStream) -> float | None:
+    """When the track ends by the container's clock; None where it is not zero-based or unknown."""
+    start = (container.start_time or 0) / MICROSECONDS
+    if container.format.name not in STATING or start > START_MAX_SECONDS:
+        return None
+    tag = TAGGED.fullmatch(stream.metadata.get("DURATION", ""))
+    if tag is not None:
+        hours, minutes, tagged = map(float, tag.groups())
+        return 3_600 * hours + 60 * minutes + tagged
+    return _length(container, stream)
 
 
 def _length(container: InputContainer, stream: AudioStream) -> float | None:

@@ -32,6 +32,9 @@ Wide: TypeAlias = "npt.NDArray[np.float64]"
 FULL_SCALE = {"u8": 128.0, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63, "flt": 1.0, "dbl": 1.0}
 """Divisors by FFmpeg sample format; 24-bit sound arrives in the upper bits of s32."""
 
+LOUDEST = 1e6
+"""Of a sample of a float; what is larger, or NaN, is damage."""
+
 TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 """Of samples by FFmpeg sample format, in the byte order of the machine."""
 
@@ -67,6 +70,7 @@ class Frame:
         stamp: when the first one is due, seconds by the container's clock; None when unknown.
         lost: whether packets before it could not be decoded.
         lost_s: how long those say they are, seconds.
+        hole_s: how much of it was no number, and is silence now, seconds.
     """
 
     rate: int
@@ -74,6 +78,7 @@ class Frame:
     stamp: float | None
     lost: bool = False
     lost_s: float = 0.0
+    hole_s: float = 0.0
 
 
 class Frames:
@@ -90,6 +95,8 @@ class Frames:
         lost: packets since the last frame that could not be decoded.
         lost_s: how long those say they are, seconds.
         broken: whether the demuxer found something else than packets since the last frame.
+        samples: how many there were in all channels.
+        holes: how many of them were no numbers.
         end: where the last frame's packet ends, bytes; 0 when that is unknown.
     """
 
@@ -103,7 +110,8 @@ class Frames:
         self._tag = False
         self._tags_s = 0.0
         self._counted = container.format.name == "mp3"  # its stamps count packets, tags too
-        self._seconds = 0.0
+        self.samples = 0
+        self.holes = 0
         self.lost = 0
         self.lost_s = 0.0
         self.broken = False
@@ -113,7 +121,7 @@ class Frames:
         """Frames in their order.
 
         Raises:
-            InputError: audio_unreadable, audio_not_finite.
+            InputError: audio_unreadable.
             LimitError: audio_too_long.
         """
         for packet in self._packets():
@@ -124,10 +132,22 @@ class Frames:
                 continue
             for frame in cast("list[AudioFrame]", decoded):
                 self._watch.progress()
-                self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
+                if not self._counts(frame):
+                    self._note(packet)
+                    break
                 if frame.samples:
                     yield self._framed(frame)
                     self.end = packet.pos + packet.size if packet.pos else self.end
+
+    def _counts(self, frame: AudioFrame) -> bool:
+        """Count a frame; behind sound one that no recorder writes is junk, and does not count."""
+        try:
+            self._sound.frame(frame.sample_rate, frame.layout.nb_channels, frame.samples)
+        except InputError:
+            if not self.samples:
+                raise
+            return False
+        return True
 
     def _packets(self) -> Iterator[Packet[Any]]:
         """Packets of the track, beyond errors of the demuxer; the last one is empty."""
@@ -138,7 +158,7 @@ class Frames:
                     self._watch.call()
                     errors = 0
                     yield packet
-            except FFmpegError as error:
+            except (FFmpegError, IndexError) as error:  # a stream that PyAV does not know yet
                 self._watch.call()
                 errors += 1
                 self.broken |= not isinstance(error, BlockingIOError)  # padding behind the end
@@ -163,24 +183,23 @@ class Frames:
         stamp = None
         if frame.pts is not None and frame.time_base is not None:
             stamp = float(frame.pts * frame.time_base) - self._tags_s
+        samples, holes = _numbers(_samples(frame))
         found = Frame(
             frame.sample_rate,
-            _samples(frame, self._seconds),
+            samples,
             stamp,
             self.broken or self.lost > 0,
             self.lost_s,
+            holes / samples.shape[1] / frame.sample_rate,
         )
+        self.samples += samples.size
+        self.holes += holes
         self.lost, self.lost_s, self.broken, self._tag = 0, 0.0, False, False
-        self._seconds += frame.samples / frame.sample_rate
         return found
 
 
-def _samples(frame: AudioFrame, position: float) -> Wide:
-    """All channels of a frame of any sample format, float64 [n, C], full scale is 1.
-
-    Raises:
-        InputError: audio_not_finite, naming the position.
-    """
+def _samples(frame: AudioFrame) -> Wide:
+    """All channels of a frame of any sample format, float64 [n, C], full scale is 1."""
     channels, name = frame.layout.nb_channels, frame.format.name.removesuffix("p")
     planar = frame.format.is_planar
     planes = frame.planes[: channels if planar else 1]  # PyAV counts one too many of 8 channels
@@ -188,12 +207,14 @@ def _samples(frame: AudioFrame, position: float) -> Wide:
     raw = [np.frombuffer(memoryview(plane), TYPES[name], count) for plane in planes]
     samples = np.stack(raw, axis=1) if planar else raw[0].reshape(-1, channels)
     offset = 128.0 if name == "u8" else 0.0
-    exact: Wide = (samples.astype(np.float64) - offset) / FULL_SCALE[name]
-    if samples.dtype.kind == "f" and not (finite := np.isfinite(exact).all(axis=1)).all():
-        position += int(np.argmin(finite)) / frame.sample_rate
-        raise InputError(
-            "audio_not_finite",
-            f"the samples near {position:.2f} s are not finite numbers (NaN or infinity)",
-            "export the recording again; 16-bit PCM cannot hold such values",
-        )
+    with np.errstate(invalid="ignore"):  # NaN that signals
+        exact: Wide = (samples.astype(np.float64) - offset) / FULL_SCALE[name]
     return exact
+
+
+def _numbers(samples: Wide) -> tuple[Wide, int]:
+    """The samples with silence for what is no number, and how many of those there are."""
+    good = np.abs(samples) <= LOUDEST
+    if good.all():
+        return samples, 0
+    return np.where(good, samples, 0.0), int(good.size - np.count_nonzero(good))

@@ -76,7 +76,7 @@ def container(
         Blocks float32 [n], mono 16 kHz.
 
     Raises:
-        InputError: audio_unreadable, audio_without_sound, audio_not_finite, option_invalid.
+        InputError: audio_unreadable, audio_without_sound, option_invalid.
         Exception: whatever `read` raises.
     """
     bound_memory()

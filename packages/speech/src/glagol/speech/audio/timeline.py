@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from glagol.speech.audio.findings import Findings
     from glagol.speech.audio.frames import Frame, Wide
 
-__all__ = ["GAP_MAX_SECONDS", "Timeline", "origin_of"]
+__all__ = ["GAP_MAX_SECONDS", "START_MAX_SECONDS", "Timeline", "origin_of"]
 
 TOLERANCE_SECONDS = 0.04
 """How far stamps may be off: rounding, jitter, encoder delay."""
@@ -134,6 +134,8 @@ class Timeline:
             yield from self._filled(low, frame)
         elif frame.lost:
             self._findings.damaged(self._position, frame.lost_s)
+        if frame.hole_s:
+            self._findings.damaged(self._position, frame.hole_s)
         if high < -self._ahead - TOLERANCE_SECONDS:
             samples = samples[self._overlapping(-high, rate) :]
         elif high > -TOLERANCE_SECONDS:

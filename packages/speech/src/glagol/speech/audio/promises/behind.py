@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from glagol.speech.audio.frames import Wide
     from glagol.speech.audio.promises.stated import Seekable
 
-__all__ = ["PCM", "Form", "sounds_alike"]
+__all__ = ["BEHIND_SECONDS", "PCM", "Form", "extended", "form_of"]
 
 PCM = frozenset({1, 3, 6, 7})
 """Format tags whose bytes are seconds: integers, floats, A-law, mu-law (RFC 2361)."""
+
+EXTENSIBLE = 0xFFFE
+"""Format tag that says: the tag stands behind the fields that all forms have."""
 
 PLACES = 8
 PLACE_BYTES = 1 << 15
@@ -30,16 +33,27 @@ LIKENESS = 0.5
 LOUDER = 8.0
 """How much louder than the sound before it may be."""
 
+QUIET = 1e-3
+"""A level from which nothing follows: the stated part is silence, or hardly a sample."""
+
+
+BEHIND_SECONDS = 0.5
+"""Less sound than this behind the stated end is not worth a word."""
+
+SCAN_BYTES = 1 << 20
+SCANNED_MAX = 64 << 20
+"""Behind so many zeros there is no sound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Samples of a WAV: format tag, channels, Hz, bytes of one in all channels, bits."""
+    """Samples: format tag of WAV, channels, Hz, bytes of one in all channels, byte order."""
 
     tag: int
     channels: int
     rate: int
     align: int
-    bits: int
+    big: bool = False
 
     @property
     def bytes_per_second(self) -> int:
@@ -47,7 +61,56 @@ class Form:
         return self.rate * self.align
 
 
-def sounds_alike(file: Seekable, form: Form, start: int, size: int, behind: int) -> bool:
+def form_of(body: bytes) -> Form | None:
+    """Of the content of a `fmt ` chunk, at least 16 bytes; None for less."""
+    if len(body) < 16:
+        return None
+    tag, channels = body[0] | body[1] << 8, body[2] | body[3] << 8
+    if tag == EXTENSIBLE and len(body) >= 26:
+        tag = body[24] | body[25] << 8
+    rate = int.from_bytes(body[4:8], "little")
+    align = body[12] | body[13] << 8
+    return Form(tag, channels, rate, align)
+
+
+def extended(
+    file: Seekable, form: Form | None, start: int, size: int, rest: int, end: int
+) -> tuple[int, str]:
+    """How many bytes of sound there are, and a remark where they are not those that are stated.
+
+    Args:
+        file: seekable.
+        form: of the samples; None when it is unknown.
+        start: where the sound begins.
+        size: how many bytes of it are stated.
+        rest: where the bytes begin that belong to nothing.
+        end: where the file ends.
+    """
+    behind = end - rest
+    if form is None or form.bytes_per_second <= 0:
+        return size, ""
+    if behind < BEHIND_SECONDS * form.bytes_per_second or _zeros(file, rest, behind):
+        return size, ""
+    what = f"its header states {size} bytes of sound, and {behind} bytes stand behind them"
+    inside = size - size % form.align
+    if _sounds_alike(file, form, start, inside, end - start - inside):
+        whole = end - start
+        return whole - whole % form.align, f"{what} that sound like it: all are transcribed"
+    return size, f"{what} that are no chunk and do not sound like it: they are left out"
+
+
+def _zeros(file: Seekable, start: int, size: int) -> bool:
+    """Whether there is nothing else."""
+    file.seek(start)
+    left = min(size, SCANNED_MAX)
+    while left > 0 and (block := file.read(min(left, SCAN_BYTES))):
+        if block.strip(b"\0"):
+            return False
+        left -= len(block)
+    return True
+
+
+def _sounds_alike(file: Seekable, form: Form, start: int, size: int, behind: int) -> bool:
     """Whether the bytes behind the data chunk are sound like that inside it.
 
     Args:
@@ -67,8 +130,8 @@ def sounds_alike(file: Seekable, form: Form, start: int, size: int, behind: int)
         return False
     loudest = max((level for _, level in map(_likeness, inside)), default=0.0)
     alike = sum(likeness >= LIKENESS for likeness, _ in blocks)
-    quiet = max(level for _, level in blocks) <= max(LOUDER * loudest, 0.01)
-    return quiet and 2 * alike > len(blocks)
+    quiet = max(level for _, level in blocks) <= LOUDER * loudest
+    return (quiet or loudest < QUIET) and 2 * alike > len(blocks)
 
 
 def _places(file: Seekable, form: Form, start: int, size: int) -> list[Wide]:
@@ -98,7 +161,9 @@ def _samples(data: bytes, form: Form) -> Wide | None:
     """The first channel, about -1 to 1; None for a width that no recorder has."""
     raw = np.frombuffer(data, np.uint8).reshape(-1, form.align)
     width = form.align // form.channels
-    first = raw[:, :width]
+    first = raw[:, :width][:, ::-1] if form.big else raw[:, :width]
+    if form.big and form.tag == 1 and width == 1:
+        return np.ascontiguousarray(first).view(np.int8)[:, 0] / 128.0
     if form.tag == 3 and width in (4, 8):
         with np.errstate(invalid="ignore", over="ignore"):
             return np.ascontiguousarray(first).view(f"<f{width}")[:, 0].astype(np.float64)

@@ -16,11 +16,14 @@ from glagol.speech.audio.promises.zeros import KEPT, end_of_bytes
 if TYPE_CHECKING:
     from glagol.speech.audio.promises.stated import Seekable
 
-__all__ = ["is_frame", "stream"]
+__all__ = ["after_tags", "first_frames", "is_frame", "stream"]
 
 TAGS_MAX = 100
 LOOKED_BYTES = 1 << 16
 """How far behind a tag the first frame may be."""
+
+FOLLOWING = 4
+"""Frames in a row that are no chance."""
 
 RATES = (44_100, 48_000, 32_000)
 BIT_RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -48,7 +51,7 @@ def is_frame(head: bytes) -> bool:
 def stream(file: Seekable) -> Stated:
     """What a stream of frames states: tags around it, the count of its header if it has one."""
     size = size_of(file)
-    start = _after_tags(file)
+    start = after_tags(file)
     end = _before_tags(file, start, size)
     file.seek(start)
     head = file.read(LOOKED_BYTES)
@@ -59,7 +62,7 @@ def stream(file: Seekable) -> Stated:
     return Stated(end=end, seconds=_counted(head[_first_frame(head) :]))
 
 
-def _after_tags(file: Seekable) -> int:
+def after_tags(file: Seekable) -> int:
     """Where the sound begins: behind any number of ID3v2 tags (section 3.1 of ID3 2.4)."""
     position = 0
     for _ in range(TAGS_MAX):
@@ -120,6 +123,22 @@ def _first_frame(head: bytes) -> int:
                 return at
         at = head.find(b"\xff", at + 1)
     return len(head)
+
+
+def first_frames(data: bytes) -> int | None:
+    """Position of the first of some frames that follow each other; None for none."""
+    at = data.find(b"\xff")
+    while at >= 0:
+        position = at
+        for _ in range(FOLLOWING):
+            frame = _frame(data[position : position + 4])
+            if frame is None or not frame.size:
+                break
+            position += frame.size
+        else:
+            return at
+        at = data.find(b"\xff", at + 1)
+    return None
 
 
 def _frame(head: bytes) -> _Frame | None:

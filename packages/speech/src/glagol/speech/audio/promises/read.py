@@ -1,4 +1,4 @@
-"""Chooses the reader of a container's statement by the first bytes of the file."""
+"""Chooses the reader of a container's statement by its first bytes, and finds where those are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from glagol.speech.audio.promises.stated import Seekable, Stated
 
-__all__ = ["stated"]
+__all__ = ["begin", "stated"]
 
 READERS: tuple[tuple[bytes, Callable[[Seekable], Stated]], ...] = (
     (b"riff", chunked.w64),
@@ -28,6 +28,64 @@ READERS: tuple[tuple[bytes, Callable[[Seekable], Stated]], ...] = (
     (b"fLaC", mpeg_audio.stream),
 )
 """By the first bytes."""
+
+
+MARKS = (
+    *((b"RIFF", 8, b"WAVE"), (b"RIFF", 8, b"AVI "), (b"RF64", 8, b"WAVE"), (b"BW64", 8, b"WAVE")),
+    *((b"FORM", 8, b"AIF"), (b"OggS\0\2", 0, b""), (b"fLaC\0", 0, b""), (b"caff\0\1", 0, b"")),
+    *((b"\x1aE\xdf\xa3", 0, b""), (others.ASF_HEADER, 0, b""), (b"FLV\1", 0, b"")),
+    (b".snd\0\0", 0, b""),
+)
+"""First bytes that are hardly chance: a name, and what stands how far behind its start."""
+
+FIRST_BOX_BYTES = range(16, 257)
+"""Of `ftyp`: two words and the names of some brands."""
+
+LOOKED_BYTES = 1 << 16
+"""How far from the start, or behind a tag, a recording may begin."""
+
+
+def begin(file: Seekable) -> int:
+    """How many bytes stand before the recording: tags, or what a program wrote ahead of it.
+
+    Formats that need it are found behind ID3 tags, text, zeros or junk; 0 for everything else.
+
+    Args:
+        file: seekable; its position is left at the start.
+
+    Raises:
+        InputError, HostError: as the file, whose steps are counted.
+    """
+    tags = mpeg_audio.after_tags(file)
+    file.seek(tags)
+    head = file.read(LOOKED_BYTES)
+    file.seek(0)
+    if not tags and _is_known(head):
+        return 0
+    places = [at for mark in MARKS if (at := _found(head, *mark)) is not None]
+    boxes = head.find(b"ftyp") - 4
+    if boxes >= 0 and int.from_bytes(head[boxes : boxes + 4], "big") in FIRST_BOX_BYTES:
+        places.append(boxes)
+    if not tags and places:
+        return min(places)
+    if 0 in places:
+        return tags
+    frames = None if mpeg_audio.is_frame(head) else mpeg_audio.first_frames(head)
+    return tags + frames if frames else 0
+
+
+def _is_known(head: bytes) -> bool:
+    """Whether a recording begins here."""
+    starts = (b"RIFF", b"RF64", b"BW64", b"\0\0\1\xba", b"#!AMR", *(magic for magic, _ in READERS))
+    return head.startswith(starts) or head[4:8] in iso.FIRST_BOXES or mpeg_audio.is_frame(head)
+
+
+def _found(head: bytes, name: bytes, behind: int, mark: bytes) -> int | None:
+    """Where a name and its mark stand; None for nowhere."""
+    at = head.find(name)
+    while at >= 0 and not head.startswith(mark, at + behind):
+        at = head.find(name, at + 1)
+    return at if at >= 0 else None
 
 
 def stated(file: Seekable) -> Stated:

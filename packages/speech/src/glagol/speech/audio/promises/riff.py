@@ -8,13 +8,9 @@ agree with it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from glagol.speech.audio.promises.behind import PCM, Form, sounds_alike
+from glagol.speech.audio.promises.behind import PCM, Form, extended, form_of
 from glagol.speech.audio.promises.stated import NOTHING, Seekable, Stated, size_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["wave"]
 
@@ -25,32 +21,42 @@ PLACEHOLDERS = (
 )
 """Sizes of data chunks that say: not known when the header was written."""
 
-WRAP = 1 << 32
-BEHIND_SECONDS = 0.5
-"""Less sound than this behind the data chunk is not worth a word."""
+UNKNOWN_64 = 1 << 62
+"""Sizes of `ds64` from here on say the same."""
 
-SCAN_BYTES = 1 << 20
-SCANNED_MAX = 64 << 20
-"""Behind so many zeros there is no sound."""
+WRAP = 1 << 32
+WRAP_BYTES = 1 << 20
+"""By how much less than a wrap a file may be longer than its size."""
 
 CHUNKS_BEHIND = 1_000
 DISGUISED = 2
 """Packets that are searched for compressed sound in what the header calls plain samples: they hold
 eight of the largest frames of DTS."""
 
-EXTENSIBLE = 0xFFFE
-
 
 @dataclass(frozen=True, slots=True)
 class _Chunks:
-    """Where things are: form of the samples, data chunk, its stated size, and where that stands."""
+    """Where things are: form of the samples, data chunk, its stated size, and where that stands.
+
+    Attributes:
+        form: of the samples, and the content of its chunk.
+        start: of the samples.
+        size: of the data chunk.
+        placeholder: whether that says: unknown.
+        size_at: where the size stands, and how wide it is.
+        counted_at: where `ds64` has the number of samples, 0 for nowhere.
+        odd: whether a chunk of odd size has no byte of padding, which FFmpeg expects.
+    """
 
     form: Form | None
+    content: bytes
     start: int
     size: int
     placeholder: bool
     size_at: int
     size_width: int
+    counted_at: int
+    odd: bool
 
 
 def wave(file: Seekable, head: bytes) -> Stated:
@@ -68,9 +74,11 @@ def wave(file: Seekable, head: bytes) -> Stated:
     form = chunks.form
     exact = form is not None and form.tag in PCM and form.bytes_per_second > 0
     found = _stated(file, chunks, exact=exact)
+    if chunks.odd:
+        found = _rewritten(found, chunks)
     if not exact or form is None:
         return found
-    stereo = (form.channels, form.bits) == (2, 16)  # the only form that players take DTS in
+    stereo = (form.channels, form.align) == (2, 4)  # 16 bits, the only form that players take DTS in
     return replace(found, searched=DISGUISED if stereo else 1)
 
 
@@ -83,74 +91,81 @@ def _stated(file: Seekable, chunks: _Chunks, *, exact: bool) -> Stated:
         return count / form.bytes_per_second if exact and form is not None else None
 
     align = max(1, form.align) if form is not None else 1
+    counted = ((chunks.counted_at, bytes(8)),) if chunks.counted_at and exact else ()
     if chunks.placeholder:
-        return Stated(end=chunks.start + there - there % align, seconds=seconds(there))
+        whole = there - there % align
+        size = (_size(chunks, whole),) if chunks.size_width == 8 else ()
+        end = chunks.start + whole
+        return Stated(end=end, patches=(*size, *counted), seconds=seconds(there))
     missing = chunks.size - there
     if missing > 0:
         phrase = f"its header promises {chunks.size} bytes of sound, {there} are there"
         share = missing / there if there else None
-        return Stated(missing=phrase, share=share, seconds=seconds(chunks.size))
+        promised = seconds(chunks.size)
+        return Stated(missing=phrase, patches=counted, share=share, seconds=promised)
     whole, remark = _whole(file, chunks, there)
     if whole == chunks.size:
         end = chunks.start + whole - whole % align  # sox pads blocks of GSM
-        return Stated(end=end, seconds=seconds(whole), counted=not exact, remark=remark)
-    patch = (chunks.size_at, whole.to_bytes(8, "little")[: chunks.size_width])
-    if whole >= 1 << 8 * chunks.size_width:
-        patch = (chunks.size_at, b"\xff" * chunks.size_width)
-    return Stated(end=chunks.start + whole, patches=(patch,), seconds=seconds(whole), remark=remark)
+        counts, exactly = not exact, seconds(whole)
+        return Stated(end=end, patches=counted, seconds=exactly, counted=counts, remark=remark)
+    patches = (_size(chunks, whole), *counted)
+    return Stated(end=chunks.start + whole, patches=patches, seconds=seconds(whole), remark=remark)
+
+
+def _size(chunks: _Chunks, whole: int) -> tuple[int, bytes]:
+    """The patch that states another size; the largest one where it is wider than its place."""
+    width = chunks.size_width
+    return (chunks.size_at, min(whole, (1 << 8 * width) - 1).to_bytes(width, "little"))
+
+
+def _rewritten(found: Stated, chunks: _Chunks) -> Stated:
+    """The statement of the same samples behind a header of two chunks without padding."""
+    size = min((found.end or WRAP) - chunks.start, WRAP - 1).to_bytes(4, "little")
+    length = len(chunks.content).to_bytes(4, "little")
+    header = b"RIFF" + size + b"WAVEfmt " + length + chunks.content + b"data" + size
+    skip = chunks.start - len(header)
+    end = None if found.end is None else found.end - skip
+    return replace(found, skip=skip, end=end, patches=((0, header),)) if skip > 0 else found
 
 
 def _chunks(file: Seekable) -> _Chunks | None:
     """Walk to the data chunk (RIFF; EBU Tech 3306 for `ds64`); None when there is none."""
-    form, large, position = None, None, 12
+    content, large, position, odd = b"", None, 12, False
     while True:
         file.seek(position)
         header = file.read(8)
         if len(header) < 8:
             return None
+        if not _is_name(header[:4]) and position % 2 == 0:
+            file.seek(position - 1)
+            before = file.read(8)
+            if _is_name(before[:4]):
+                header, position, odd = before, position - 1, True
         kind, size = header[:4], int.from_bytes(header[4:], "little")
+        start = position + 8
         if kind == b"ds64":
             large = (int.from_bytes(file.read(16)[8:16], "little"), position + 16)
         elif kind == b"fmt ":
-            form = _form(file.read(min(size, 40)))
+            file.seek(start)
+            content = file.read(min(size, 40))
+        elif kind == b"data" and large is not None:
+            unknown = large[0] == 0 or large[0] >= UNKNOWN_64
+            sizes = (large[0], unknown, large[1], 8, large[1] + 8)
+            return _Chunks(form_of(content), content, start, *sizes, odd)
         elif kind == b"data":
-            if large is not None and size == 0xFFFFFFFF:
-                unknown = large[0] in (0, (1 << 64) - 1)
-                return _Chunks(form, position + 8, large[0], unknown, large[1], 8)
             unknown = any(size in sizes for sizes in PLACEHOLDERS)
-            return _Chunks(form, position + 8, size, unknown, position + 4, 4)
+            return _Chunks(form_of(content), content, start, size, unknown, position + 4, 4, 0, odd)
         position += 8 + size + size % 2
-
-
-def _form(body: bytes) -> Form | None:
-    if len(body) < 16:
-        return None
-    tag, channels = body[0] | body[1] << 8, body[2] | body[3] << 8
-    if tag == EXTENSIBLE and len(body) >= 26:
-        tag = body[24] | body[25] << 8
-    rate = int.from_bytes(body[4:8], "little")
-    align = body[12] | body[13] << 8
-    return Form(tag, channels, rate, align, body[14] | body[15] << 8)
 
 
 def _whole(file: Seekable, chunks: _Chunks, there: int) -> tuple[int, str]:
     """How many bytes of sound there are from the start of the data chunk, and a remark."""
-    if chunks.size_width == 4 and there - chunks.size >= WRAP - SCAN_BYTES:
-        wrapped = chunks.size + (there - chunks.size + SCAN_BYTES) // WRAP * WRAP
+    if chunks.size_width == 4 and there - chunks.size >= WRAP - WRAP_BYTES:
+        wrapped = chunks.size + (there - chunks.size + WRAP_BYTES) // WRAP * WRAP
         return min(wrapped, there), ""
-    rest = chunks.start + chunks.size
-    rest = _behind_chunks(file, rest, chunks.start + there)
-    behind = chunks.start + there - rest
-    form = chunks.form
-    if form is None or form.bytes_per_second <= 0:
-        return chunks.size, ""
-    if behind < BEHIND_SECONDS * form.bytes_per_second or _zeros(file, rest, behind):
-        return chunks.size, ""
-    what = f"its header states {chunks.size} bytes of sound, and {behind} bytes stand behind them"
-    if sounds_alike(file, form, chunks.start, chunks.size, behind):
-        whole = there - there % max(1, form.align)
-        return whole, f"{what} that sound like it: all are transcribed"
-    return chunks.size, f"{what} that are no chunk and do not sound like it: they are left out"
+    end = chunks.start + there
+    rest = _behind_chunks(file, chunks.start + chunks.size, end)
+    return extended(file, chunks.form, chunks.start, chunks.size, rest, end)
 
 
 def _behind_chunks(file: Seekable, position: int, end: int) -> int:
@@ -160,6 +175,8 @@ def _behind_chunks(file: Seekable, position: int, end: int) -> int:
             file.seek(start)
             header = file.read(8)
             size = int.from_bytes(header[4:], "little")
+            if header.startswith((b"RIFF", b"RF64")):
+                return position  # another file that was joined to this one
             if len(header) == 8 and _is_name(header[:4]) and start + 8 + size <= end + 1:
                 position = start + 8 + size
                 break
@@ -170,14 +187,3 @@ def _behind_chunks(file: Seekable, position: int, end: int) -> int:
 
 def _is_name(name: bytes) -> bool:
     return all(32 <= byte < 127 for byte in name)
-
-
-def _zeros(file: Seekable, start: int, size: int) -> bool:
-    return not any(block.strip(b"\0") for block in _blocks(file, start, min(size, SCANNED_MAX)))
-
-
-def _blocks(file: Seekable, start: int, size: int) -> Iterator[bytes]:
-    file.seek(start)
-    while size > 0 and (block := file.read(min(size, SCAN_BYTES))):
-        size -= len(block)
-        yield block

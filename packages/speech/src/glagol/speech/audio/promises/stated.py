@@ -32,6 +32,7 @@ class Stated:
     """What a container states about its sound, and what its readers must see instead.
 
     Attributes:
+        skip: bytes at the beginning that are left out; `end` and `patches` count from behind them.
         end: position where the file ends for FFmpeg, bytes; None leaves it where it is.
         patches: bytes that FFmpeg sees instead of wrong sizes, by position.
         missing: a phrase about bytes that are promised and not there; empty when all are.
@@ -43,6 +44,7 @@ class Stated:
             samples, which can be read in packets of any size; 0 for everything else.
     """
 
+    skip: int = 0
     end: int | None = None
     patches: tuple[tuple[int, bytes], ...] = ()
     missing: str = ""
