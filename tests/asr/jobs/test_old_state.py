@@ -89,7 +89,7 @@ def _jobs_end(client: httpx.Client, made: dict[str, Any]) -> None:
 
 
 def _results_are_there(client: httpx.Client, made: dict[str, Any]) -> None:
-    """The result as it was stored; the list; the failed job with its reason, which can be done now."""
+    """The stored result; the list; the failed job with its reason, which can be done now."""
     assert client.get(f"/v1/jobs/{made['done']}/result").json()["data"] == made["result"]
     jobs = client.get("/v1/jobs").json()["data"]["jobs"]
     age = [*reversed([*made["claimed"], *made["queued"]]), made["failed"], made["done"]]

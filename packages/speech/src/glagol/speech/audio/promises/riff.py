@@ -78,7 +78,7 @@ def wave(file: Seekable, head: bytes) -> Stated:
         found = _rewritten(found, chunks)
     if not exact or form is None:
         return found
-    stereo = (form.channels, form.align) == (2, 4)  # 16 bits, the only form that players take DTS in
+    stereo = (form.channels, form.align) == (2, 4)  # 16 bits: players take DTS in no other
     return replace(found, searched=DISGUISED if stereo else 1)
 
 
