@@ -71,6 +71,7 @@ class Frame:
         lost: whether packets before it could not be decoded.
         lost_s: how long those say they are, seconds.
         hole_s: how much of it was no number, and is silence now, seconds.
+        hole_at_s: where the first of those samples is, seconds from the first sample.
     """
 
     rate: int
@@ -79,6 +80,7 @@ class Frame:
     lost: bool = False
     lost_s: float = 0.0
     hole_s: float = 0.0
+    hole_at_s: float = 0.0
 
 
 class Frames:
@@ -183,7 +185,7 @@ class Frames:
         stamp = None
         if frame.pts is not None and frame.time_base is not None:
             stamp = float(frame.pts * frame.time_base) - self._tags_s
-        samples, holes = _numbers(_samples(frame))
+        samples, holes, first = _numbers(_samples(frame))
         found = Frame(
             frame.sample_rate,
             samples,
@@ -191,6 +193,7 @@ class Frames:
             self.broken or self.lost > 0,
             self.lost_s,
             holes / samples.shape[1] / frame.sample_rate,
+            first / frame.sample_rate,
         )
         self.samples += samples.size
         self.holes += holes
@@ -212,9 +215,13 @@ def _samples(frame: AudioFrame) -> Wide:
     return exact
 
 
-def _numbers(samples: Wide) -> tuple[Wide, int]:
-    """The samples with silence for what is no number, and how many of those there are."""
+def _numbers(samples: Wide) -> tuple[Wide, int, int]:
+    """The samples with silence for what is no number; how many of those there are; the first one.
+
+    The place of the first is 0 where there is none.
+    """
     good = np.abs(samples) <= LOUDEST
     if good.all():
-        return samples, 0
-    return np.where(good, samples, 0.0), int(good.size - np.count_nonzero(good))
+        return samples, 0, 0
+    first = int(np.argmin(good.all(axis=1)))
+    return np.where(good, samples, 0.0), int(good.size - np.count_nonzero(good)), first

@@ -135,7 +135,7 @@ class Timeline:
         elif frame.lost:
             self._findings.damaged(self._position, frame.lost_s)
         if frame.hole_s:
-            self._findings.damaged(self._position, frame.hole_s)
+            self._findings.damaged(self._position + frame.hole_at_s, frame.hole_s)
         if high < -self._ahead - TOLERANCE_SECONDS:
             samples = samples[self._overlapping(-high, rate) :]
         elif high > -TOLERANCE_SECONDS:
