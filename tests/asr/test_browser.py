@@ -34,13 +34,13 @@ const form = new FormData();
 form.append("file", new Blob(["RIFF"]), "a.wav");
 const post = { method: "POST", body: form, mode: "no-cors" };
 const socket = new WebSocket(url.replace("http", "ws") + "/v1/stream");
-const seen = (reservation) => reservation.then((answer) => answer.status, () => "unread");
+const seen = (promise) => promise.then((answer) => answer.status, () => "unread");
 window.found = null;
-Reservation.all([
+Promise.all([
   seen(fetch(url + "/v1/jobs")),
   seen(fetch(url + "/v1/jobs/1", { method: "DELETE" })),
   seen(fetch(url + "/v1/transcribe?async=true", post)),
-  new Reservation((done) => {
+  new Promise((done) => {
     socket.onopen = () => done("open");
     socket.onerror = () => done("shut");
   }),
