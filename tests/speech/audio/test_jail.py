@@ -26,6 +26,7 @@ from glagol.speech.audio.jail.pool import Jail
 from glagol.speech.audio.jail.wire import Escapes, Task, decoded
 from glagol.speech.audio.streaming import container
 from speech import jails, made
+from speech.audio import variations
 
 CANCEL_S = 2.0  # half a second is promised; the machine may be busy
 
@@ -83,6 +84,20 @@ def test_warnings_are_those_of_this_process(jail: Jail) -> None:
     found = jails.outcome(jail.open, data)
     assert jails.same(found, jails.in_process(data))
     assert [notice.code for notice in found[2]] == ["audio_truncated"]
+
+
+def test_damaged_recordings_are_those_of_this_process(jail: Jail) -> None:
+    """Samples, notices and errors: what mends a recording asks for no file, and so no module."""
+    opus = bytearray(made.encoded(made.tone(4.0, 48_000), 48_000, "ogg", "libopus"))
+    page = opus.rindex(b"OggS", 0, len(opus) * 2 // 3)
+    opus[page + 27 + opus[page + 26]] ^= 0x80  # the first byte of a packet, which all have alike
+    found = jails.outcome(jail.open, bytes(opus))
+    assert jails.same(found, jails.in_process(bytes(opus)))
+    assert [notice.code for notice in found[2]] == ["audio_damaged"]
+    for make in variations.cases(44, 7):
+        case = make()
+        found = jails.outcome(jail.open, case.data, track=case.track)
+        assert jails.same(found, jails.in_process(case.data, track=case.track)), case.name
 
 
 def test_a_long_recording_is_refused_by_both(jail: Jail) -> None:

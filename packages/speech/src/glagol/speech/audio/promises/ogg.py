@@ -154,7 +154,7 @@ def _mend(pages: _Pages, page: bytes, at: int) -> None:
     mended = bytearray(page)
     for place in _packets(page) if 0 < len(known) <= ALIKE_MAX else ():
         if page[place] not in known:
-            mended[place] = known.most_common(1)[0][0]
+            mended[place] = max(known, key=known.__getitem__)
             pages.patches.append((at + place, bytes(mended[place : place + 1])))
     pages.damaged += 1
     pages.patches.append((at + 22, _checksum(bytes(mended))))
